@@ -1,0 +1,41 @@
+"""From files to batches: interactions, sequences, splits, training windows, simulated data."""
+
+from .batches import Batch, TrainingRows
+from .errors import DataError
+from .interactions import Interactions, k_core, to_sequences
+from .readers import (
+    interactions_from_frame,
+    read_csv,
+    read_interactions,
+    read_movielens,
+    read_parquet,
+    read_recbole,
+    read_sequences,
+)
+from .sequences import Sequences
+from .simulate import PlantedNoise, simulate_interactions
+from .splits import EvaluationBatch, EvaluationSet, LeaveOneOut, leave_one_out, user_folds
+
+__all__ = [
+    "Batch",
+    "DataError",
+    "EvaluationBatch",
+    "EvaluationSet",
+    "Interactions",
+    "LeaveOneOut",
+    "PlantedNoise",
+    "Sequences",
+    "TrainingRows",
+    "interactions_from_frame",
+    "k_core",
+    "leave_one_out",
+    "read_csv",
+    "read_interactions",
+    "read_movielens",
+    "read_parquet",
+    "read_recbole",
+    "read_sequences",
+    "simulate_interactions",
+    "to_sequences",
+    "user_folds",
+]

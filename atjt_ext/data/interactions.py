@@ -1,0 +1,139 @@
+"""Interactions as read: one row per event, users and items under their own ids."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import torch
+
+from .errors import DataError, listed
+from .sequences import Sequences
+
+
+@dataclass(frozen=True, eq=False)
+class Interactions:
+    """A polars frame of user-item events, in file order.
+
+    Columns: ``user`` and ``item`` (String, the ids of the data); where the data has them ``time``
+    (Int64 or Float64; only its order is used), ``rating`` (Float64) and ``is_noise`` (Boolean,
+    planted noise); any further column is a side feature. A user's repeated items are kept.
+
+    Args:
+        frame: The events; none of the columns named above may hold a null.
+        source: Where they came from, for messages.
+
+    Raises:
+        DataError: if there are no events, a column is missing or has another type, or holds nulls.
+    """
+
+    frame: pl.DataFrame
+    source: str | None = None
+
+    def __post_init__(self) -> None:
+        place = f"{self.source}: " if self.source else ""
+        for name in ("user", "item"):
+            if name not in self.frame.columns:
+                found = listed(self.frame.columns)
+                raise DataError(f"{place}interactions need a column {name!r}, found {found}")
+        for name, types in _TYPES.items():
+            if name not in self.frame.columns:
+                continue
+            dtype = self.frame.schema[name]
+            if dtype not in types:
+                wanted = " or ".join(str(t) for t in types)
+                raise DataError(f"{place}column {name!r} must be {wanted}, got {dtype}")
+            nulls = self.frame[name].null_count()
+            if nulls:
+                raise DataError(f"{place}column {name!r} must be filled, {nulls} rows are empty")
+        if self.frame.is_empty():
+            raise DataError(f"{place}no interactions")
+
+    def __len__(self) -> int:
+        return self.frame.height
+
+    @property
+    def num_users(self) -> int:
+        return self.frame["user"].n_unique()
+
+    @property
+    def num_items(self) -> int:
+        return self.frame["item"].n_unique()
+
+
+_TYPES: dict[str, tuple[type[pl.DataType] | pl.DataType, ...]] = {
+    "user": (pl.String,),
+    "item": (pl.String,),
+    "time": (pl.Int64, pl.Float64),
+    "rating": (pl.Float64,),
+    "is_noise": (pl.Boolean,),
+}
+
+
+def k_core(interactions: Interactions, k: int) -> Interactions:
+    """The largest part in which every user and every item has at least ``k`` interactions.
+
+    Removing a rare item can make a user rare and the other way round, so both are removed until
+    nothing changes; the fixed point does not depend on the order of removal. Repeats count. Rows
+    keep their order. ``k <= 1`` returns the interactions as they are.
+
+    Raises:
+        DataError: if nothing is left.
+    """
+    if k <= 1:
+        return interactions
+    users, _ = _codes(interactions.frame["user"])
+    items, _ = _codes(interactions.frame["item"])
+    kept = np.arange(len(users))
+    while True:
+        enough = (np.bincount(users)[users] >= k) & (np.bincount(items)[items] >= k)
+        if enough.all():
+            break
+        users, items, kept = users[enough], items[enough], kept[enough]
+    if not len(kept):
+        place = f"{interactions.source}: " if interactions.source else ""
+        raise DataError(
+            f"{place}k_core={k} leaves nothing of {len(interactions)} interactions "
+            f"({interactions.num_users} users, {interactions.num_items} items); use a smaller k"
+        )
+    if len(kept) == len(interactions):
+        return interactions
+    return replace(interactions, frame=interactions.frame[kept])
+
+
+def to_sequences(interactions: Interactions) -> Sequences:
+    """Interactions as one sequence per user, in the order of time; equal times keep file order.
+
+    Codes are given by first appearance: users from 0, items from 1. Without a ``time`` column a
+    user's order is that of the file.
+    """
+    frame = interactions.frame
+    users, user_ids = _codes(frame["user"])
+    items, item_ids = _codes(frame["item"])
+    # Two stable sorts make (user, time, file order); argsort by user last, as the major key.
+    order = np.arange(len(users))
+    if "time" in frame.columns:
+        order = np.argsort(frame["time"].to_numpy(), kind="stable")
+    order = order[np.argsort(users[order], kind="stable")]
+    offsets = np.zeros(len(user_ids) + 1, dtype=np.int64)
+    np.cumsum(np.bincount(users, minlength=len(user_ids)), out=offsets[1:])
+    is_noise = None
+    if "is_noise" in frame.columns:
+        is_noise = torch.from_numpy(frame["is_noise"].to_numpy()[order])
+    return Sequences(
+        offsets=torch.from_numpy(offsets),
+        items=torch.from_numpy(items[order] + 1),
+        user_ids=user_ids,
+        item_ids=item_ids,
+        is_noise=is_noise,
+        source=interactions.source,
+    )
+
+
+def _codes(ids: pl.Series) -> tuple[npt.NDArray[np.int64], list[str]]:
+    """Int64 codes from 0 by first appearance, and the ids they stand for."""
+    unique = ids.unique(maintain_order=True)
+    codes = ids.cast(pl.Enum(unique)).to_physical().cast(pl.Int64)
+    return codes.to_numpy(writable=True), unique.to_list()

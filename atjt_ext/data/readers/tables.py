@@ -1,0 +1,117 @@
+"""Tables with named columns: CSV, TSV, Parquet, and data frames in memory."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import polars as pl
+
+from ..errors import DataError
+from ..interactions import Interactions
+from .columns import Roles, to_interactions
+from .text import DelimitedText, first_line, read_bytes
+
+# In the order in which a tie between them is decided.
+SEPARATORS = ("\t", ",", ";")
+
+
+def read_csv(
+    path: str | Path,
+    *,
+    user_column: str | None = None,
+    item_column: str | None = None,
+    time_column: str | None = None,
+    rating_column: str | None = None,
+    separator: str | None = None,
+) -> Interactions:
+    """A CSV or TSV file with a header, plain or gzip.
+
+    Columns that are not named are guessed (``user``, ``user_id``, ``userId``, ...; ``time`` and
+    ``rating`` may be absent). A column ``is_noise`` is read as planted noise; every other column
+    becomes a feature. Times must be numbers.
+
+    Args:
+        path: The file.
+        user_column: Name of the column of user ids, and so on for the others.
+        separator: One character; ``None`` takes the most frequent of tab, comma and semicolon in
+            the header.
+
+    Raises:
+        DataError: naming file, line and column of the first thing that does not fit.
+        ValueError: if ``separator`` is not one character.
+    """
+    if separator is not None and len(separator) != 1:
+        raise ValueError(f"separator must be one character, got {separator!r}")
+    data = read_bytes(path)
+    header = first_line(data, path)
+    separator = separator or max(SEPARATORS, key=header.count)
+    try:
+        names = next(csv.reader([header], delimiter=separator, strict=True))
+    except csv.Error as error:
+        raise DataError(f"{path}:1: broken quoting ({error}), wanted a CSV header") from error
+    names = [name.strip() for name in names]
+    roles = Roles(user_column, item_column, time_column, rating_column).find(names, f"{path}:1")
+    text = DelimitedText(path, data, separator, names, has_header=True, quoted=True)
+    return to_interactions(
+        text.parse(), roles, str(path), lambda row: f"{path}:{text.line_of(row)}"
+    )
+
+
+def read_parquet(
+    path: str | Path,
+    *,
+    user_column: str | None = None,
+    item_column: str | None = None,
+    time_column: str | None = None,
+    rating_column: str | None = None,
+) -> Interactions:
+    """A Parquet file with named columns; see ``read_csv``. Ids may be strings or integers, times
+    numbers, dates or datetimes.
+
+    Raises:
+        DataError: naming file, row (from 1) and column of the first thing that does not fit.
+    """
+    data = read_bytes(path)
+    try:
+        frame = pl.read_parquet(io.BytesIO(data))
+    except pl.exceptions.PolarsError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise DataError(f"{path}: not a readable Parquet file: {reason}") from error
+    roles = Roles(user_column, item_column, time_column, rating_column)
+    return _from_polars(frame, roles, str(path))
+
+
+def interactions_from_frame(
+    frame: object,
+    *,
+    user_column: str | None = None,
+    item_column: str | None = None,
+    time_column: str | None = None,
+    rating_column: str | None = None,
+    source: str = "data frame",
+) -> Interactions:
+    """A data frame in memory: polars, or any that speaks Arrow's PyCapsule protocol (pandas 2.2+,
+    pyarrow, duckdb, ...); columns as in ``read_parquet``.
+
+    Raises:
+        DataError: naming row (from 1) and column of the first thing that does not fit.
+        TypeError: if ``frame`` is no such frame.
+    """
+    if not isinstance(frame, pl.DataFrame):
+        if not hasattr(frame, "__arrow_c_stream__"):
+            raise TypeError(
+                "frame must be a polars frame or have __arrow_c_stream__ (pandas 2.2+, pyarrow), "
+                f"got {type(frame).__name__}"
+            )
+        frame = pl.DataFrame(frame)
+    roles = Roles(user_column, item_column, time_column, rating_column)
+    return _from_polars(frame, roles, source)
+
+
+def _from_polars(frame: pl.DataFrame, roles: Roles, source: str) -> Interactions:
+    found = roles.find(frame.columns, source)
+    if frame.is_empty():
+        raise DataError(f"{source}: no interactions")
+    return to_interactions(frame, found, source, lambda row: f"{source}: row {row + 1}")
