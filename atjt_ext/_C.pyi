@@ -1,0 +1,57 @@
+"""Kernels behind atjt_ext.ops. Private."""
+
+from collections.abc import Sequence
+from typing import TypedDict
+
+from torch import Tensor
+
+class _BuildFacts(TypedDict):
+    version: str
+    cuda_architectures: str | None
+    cuda_toolkit: str | None
+    openmp: bool
+    cpu_isas: list[str]
+
+def build_facts() -> _BuildFacts: ...
+def cuda_device_count() -> int: ...
+def cpu_isa() -> str: ...
+def use_cpu_isa(name: str) -> None: ...
+def philox4x32_10(counter: Sequence[int], key: Sequence[int]) -> list[int]: ...
+def find_cutoff(keys: Sequence[int], k: int) -> tuple[int, int]: ...
+def random_replacement(
+    sequences: Tensor,
+    *,
+    row_keys: Tensor | None,
+    out: Tensor,
+    replaced: Tensor,
+    noise_labels: Tensor,
+    num_items: int,
+    padding_idx: int,
+    sequence_fraction: float,
+    num_replacements: int,
+    replace_ratio: float,
+    seed: int,
+    step: int,
+    num_threads: int,
+) -> None: ...
+def cross_entropy_forward(
+    logits: Tensor,
+    targets: Tensor,
+    *,
+    row_scale: Tensor | None,
+    losses: Tensor,
+    lse: Tensor,
+    grad_logits: Tensor | None,
+    ignore_index: int,
+    num_threads: int,
+) -> None: ...
+def cross_entropy_backward(
+    logits: Tensor,
+    targets: Tensor,
+    *,
+    row_scale: Tensor,
+    lse: Tensor,
+    grad_logits: Tensor,
+    ignore_index: int,
+    num_threads: int,
+) -> None: ...

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "reweighted_cross_entropy.h"
+
+#include <stdexcept>
+#include <string>
+
+#include "cpu/huge_pages.h"
+#include "cpu/isa.h"
+#include "cpu/parallel.h"
+#include "cpu/reweighted_cross_entropy_rows.h"
+
+namespace atjt::cpu {
+namespace {
+
+template <class T>
+void check_targets(const CrossEntropyParams<T>& p) {
+  for (int64_t row = 0; row < p.rows; ++row) {
+    if (p.targets[row] == p.ignore_index || target_in_range(p, p.targets[row])) continue;
+    throw std::out_of_range("targets must be in [0, " + std::to_string(p.classes) +
+                            ") or ignore_index = " + std::to_string(p.ignore_index) + ", got " +
+                            std::to_string(p.targets[row]) + " in row " + std::to_string(row));
+  }
+}
+
+}  // namespace
+
+template <class T>
+void cross_entropy_forward(const CrossEntropyParams<T>& p, int num_threads) {
+  check_targets(p);
+  if (p.grad_logits != nullptr)
+    prefer_huge_pages(p.grad_logits, p.rows * p.classes * int64_t{sizeof(T)});
+  with_current_isa([&](auto isa) {
+    parallel_rows(p.rows, p.classes, num_threads, [&](int, int64_t begin, int64_t end) {
+      CrossEntropyRows<decltype(isa)::value>::forward(p, begin, end);
+    });
+  });
+}
+
+template <class T>
+void cross_entropy_backward(const CrossEntropyParams<T>& p, int num_threads) {
+  check_targets(p);
+  if (p.grad_logits != nullptr)
+    prefer_huge_pages(p.grad_logits, p.rows * p.classes * int64_t{sizeof(T)});
+  with_current_isa([&](auto isa) {
+    parallel_rows(p.rows, p.classes, num_threads, [&](int, int64_t begin, int64_t end) {
+      CrossEntropyRows<decltype(isa)::value>::backward(p, begin, end);
+    });
+  });
+}
+
+template void cross_entropy_forward(const CrossEntropyParams<float>&, int);
+template void cross_entropy_forward(const CrossEntropyParams<double>&, int);
+template void cross_entropy_backward(const CrossEntropyParams<float>&, int);
+template void cross_entropy_backward(const CrossEntropyParams<double>&, int);
+
+}  // namespace atjt::cpu

@@ -1,0 +1,66 @@
+// What every launch needs: the right device, a grid that fits, a check.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+
+namespace atjt::cuda {
+
+constexpr unsigned kFullWarp = 0xFFFFFFFFu;
+constexpr int kWarpSize = 32;
+
+inline void check(cudaError_t error, const char* what) {
+  if (error != cudaSuccess)
+    throw std::runtime_error(std::string(what) + ": " + cudaGetErrorString(error));
+}
+
+// The static runtime has a current device of its own, which need not be torch's.
+class DeviceGuard {
+ public:
+  explicit DeviceGuard(int device) {
+    check(cudaGetDevice(&previous_), "cudaGetDevice");
+    if (device != previous_) check(cudaSetDevice(device), "cudaSetDevice");
+  }
+  ~DeviceGuard() { cudaSetDevice(previous_); }
+  DeviceGuard(const DeviceGuard&) = delete;
+  DeviceGuard& operator=(const DeviceGuard&) = delete;
+
+ private:
+  int previous_ = 0;
+};
+
+template <class T>
+__device__ __forceinline__ T warp_sum(T value) {
+  for (int offset = kWarpSize / 2; offset > 0; offset /= 2)
+    value += __shfl_xor_sync(kFullWarp, value, offset);
+  return value;
+}
+
+template <class T>
+__device__ __forceinline__ T warp_max(T value) {
+  for (int offset = kWarpSize / 2; offset > 0; offset /= 2) {
+    const T other = __shfl_xor_sync(kFullWarp, value, offset);
+    value = other > value ? other : value;
+  }
+  return value;
+}
+
+// Reduces over a block of whole warps and hands the result to every thread; always in the same
+// order. `shared` holds one T per warp and may be used again at once.
+template <class T, class WarpReduce>
+__device__ T block_reduce(T value, T neutral, T* shared, const WarpReduce& warp_reduce) {
+  const int lane = threadIdx.x % kWarpSize, warp = threadIdx.x / kWarpSize;
+  value = warp_reduce(value);
+  if (lane == 0) shared[warp] = value;
+  __syncthreads();
+  value = warp_reduce(lane < int(blockDim.x) / kWarpSize ? shared[lane] : neutral);
+  __syncthreads();  // all have read before the next call writes
+  return value;
+}
+
+}  // namespace atjt::cuda

@@ -1,0 +1,29 @@
+"""Shared fixtures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+import atjt_ext
+
+
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.cuda)])
+def device(request: pytest.FixtureRequest) -> torch.device:
+    """Each device the operations run on; CUDA needs a GPU and kernels for it."""
+    if request.param == "cuda":
+        if not torch.cuda.is_available():
+            pytest.skip("no CUDA device that torch can use")
+        if not atjt_ext.build_info()["gpu_usable"]:
+            pytest.skip("atjt_ext was built without CUDA kernels")
+    return torch.device(request.param)
+
+
+@pytest.fixture
+def num_threads() -> Iterator[None]:
+    """Lets a test call torch.set_num_threads and puts the number back."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
