@@ -1,0 +1,23 @@
+"""Auxiliary task joint training for recommenders (Liu et al., JCST 39(5) 2024, 2409.17402)."""
+
+from ._build import build_info
+from ._build import version as __version__
+from .config import JointTrainerConfig
+from .corruption import RandomReplacement
+from .evaluation import evaluate
+from .losses import ReweightedCrossEntropyLoss
+from .models import SASRec
+from .noise import TargetAttentionNoiseModel
+from .trainer import JointTrainer
+
+__all__ = [
+    "JointTrainer",
+    "JointTrainerConfig",
+    "RandomReplacement",
+    "ReweightedCrossEntropyLoss",
+    "SASRec",
+    "TargetAttentionNoiseModel",
+    "__version__",
+    "build_info",
+    "evaluate",
+]

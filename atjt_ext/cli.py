@@ -1,0 +1,238 @@
+"""Command line: ``python -m atjt_ext`` or ``atjt``. Options are the config dataclasses' fields."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+import warnings
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from jsonargparse import ActionYesNo, ArgumentParser, Namespace
+from rich.console import Console
+
+from . import __version__, build_info
+from .checkpoint import CheckpointError
+from .config import RECIPES, DataConfig, JointTrainerConfig, ModelConfig, RunConfig
+from .data import DataError, leave_one_out
+from .demo import run_demo
+from .run_folder import Run
+from .runs import evaluate_run, everything_known, load_sequences, load_trainer, train_run
+from .tables import comparison_table, metrics_table, recommendation_table
+from .trainer import TrainingDivergedError
+
+__all__ = ["build_parser", "main"]
+
+_CONFIG_PARTS = (DataConfig, ModelConfig, JointTrainerConfig)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the exit status (0 done, 1 failed, 2 wrongly called)."""
+    # Large tensors come and go every step; huge pages save most of their page faults.
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    parser = build_parser(arguments)
+    options = parser.parse_args(arguments)
+    command = options.subcommand
+    if command is None:
+        parser.print_help()
+        return 2
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            return _COMMANDS[command](options[command], Console(soft_wrap=True))
+    except (DataError, CheckpointError, TrainingDivergedError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; --resume goes on from the last whole epoch", file=sys.stderr)
+        return 130
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    """What it says, without the source line: that is for programmers."""
+    print(f"warning: {message}", file=sys.stderr)
+
+
+# ---- options ------------------------------------------------------------------------------------
+
+
+def _recipe_in(arguments: Sequence[str]) -> str:
+    """The recipe named on the command line: it decides the other options' defaults."""
+    for index, argument in enumerate(arguments):
+        if argument == "--recipe" and index + 1 < len(arguments):
+            return arguments[index + 1]
+        if argument.startswith("--recipe="):
+            return argument.removeprefix("--recipe=")
+    return "default"
+
+
+def build_parser(arguments: Sequence[str] = ()) -> ArgumentParser:
+    """The parser of all commands; ``--recipe`` among ``arguments`` decides defaults."""
+    parser = ArgumentParser(
+        prog="atjt", description="Train recommenders on noisy sequences, weighed by their noise."
+    )
+    parser.add_argument("--version", action="version", version=f"atjt_ext {__version__}")
+    commands = parser.add_subcommands(required=False)
+    commands.add_subcommand("demo", _demo_parser(), help="simulated data with planted noise")
+    train = _train_parser(_recipe_in(arguments))
+    commands.add_subcommand("train", train, help="train on a file of interactions")
+    commands.add_subcommand("evaluate", _evaluate_parser(), help="measure a trained run")
+    commands.add_subcommand("recommend", _recommend_parser(), help="best items for users of a run")
+    commands.add_subcommand("info", ArgumentParser(), help="what was built and what is usable")
+    return parser
+
+
+def _train_parser(recipe: str) -> ArgumentParser:
+    parser = ArgumentParser(description="Train on a file of interactions.")
+    parser.add_argument("file", type=str, help="interactions: .inter, MovieLens, CSV/TSV, ...")
+    parser.add_argument("--out", type=str, default="runs/latest", help="run folder to write")
+    parser.add_argument("--recipe", choices=list(RECIPES), default="default")
+    parser.add_argument(
+        "--baseline",
+        action=ActionYesNo(no_prefix="no_"),
+        default=True,
+        help="also train with all weights one on the same random numbers, to compare",
+    )
+    parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    parser.add_argument("--device", type=str, default=_default_device(), help="cpu, cuda, cuda:1")
+    for part in _CONFIG_PARTS:
+        parser.add_class_arguments(part)
+    # An unknown recipe is left to the choices of --recipe, whose message names them.
+    parser.set_defaults(RECIPES.get(recipe, {}))
+    return parser
+
+
+def _demo_parser() -> ArgumentParser:
+    parser = ArgumentParser(description="Plant noise in simulated data, train, compare, plot.")
+    parser.add_argument("--out", type=str, default="runs/demo", help="folder to write")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--num_users", type=int, default=3000)
+    parser.add_argument("--num_items", type=int, default=1000)
+    parser.add_argument("--epochs", type=int, default=25)
+    return parser
+
+
+def _evaluate_parser() -> ArgumentParser:
+    parser = ArgumentParser(description="Measure a trained run again.")
+    parser.add_argument("--run", type=str, required=True, help="run folder")
+    parser.add_argument(
+        "--file", type=str | None, default=None, help="other data of the same users and catalogue"
+    )
+    parser.add_argument("--device", type=str, default=_default_device())
+    return parser
+
+
+def _recommend_parser() -> ArgumentParser:
+    parser = ArgumentParser(description="Best items for users of a run, seen ones excluded.")
+    parser.add_argument("--run", type=str, required=True, help="run folder")
+    parser.add_argument("--user", type=str, required=True, help="user id as in the data")
+    parser.add_argument("--k", type=int, default=10, help="how many items")
+    parser.add_argument("--device", type=str, default=_default_device())
+    return parser
+
+
+def _default_device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _run_config(options: Namespace) -> RunConfig:
+    """The config that the options spell out; every field is among them."""
+    values = {field.name: options[field.name] for part in _CONFIG_PARTS for field in fields(part)}
+    return RunConfig.from_recipe(options.recipe, **values)
+
+
+# ---- commands -----------------------------------------------------------------------------------
+
+
+def _train(options: Namespace, console: Console) -> int:
+    try:
+        config = _run_config(options)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    sequences = load_sequences(options.file, config)
+    console.print(
+        f"{options.file}: {sequences.num_users:,} users, {sequences.num_items:,} items, "
+        f"{sequences.num_interactions:,} interactions",
+        highlight=False,
+    )
+    folder = Path(options.out)
+    arguments: dict[str, Any] = {"resume": options.resume, "device": options.device}
+    runs = {config.recipe: train_run(folder, sequences, config, **arguments)}
+    if options.baseline and config.trainer.learns_noise:
+        runs["equal weights"] = train_run(
+            folder / "equal_weights",
+            sequences,
+            config.with_equal_weights(),
+            title="equal weights",
+            **arguments,
+        )
+    console.print(comparison_table(runs))
+    console.print(f"everything is in {folder}", highlight=False)
+    return 0
+
+
+def _demo(options: Namespace, console: Console) -> int:
+    run_demo(
+        Path(options.out),
+        console,
+        seed=options.seed,
+        num_users=options.num_users,
+        num_items=options.num_items,
+        epochs=options.epochs,
+    )
+    return 0
+
+
+def _evaluate(options: Namespace, console: Console) -> int:
+    run = Run(Path(options.run))
+    config, sequences = run.config(), run.sequences()
+    if options.file is not None:
+        sequences = load_sequences(options.file, config)
+        run.check_same_data(sequences)
+    trainer = load_trainer(run, sequences, device=options.device)
+    console.print(metrics_table(evaluate_run(trainer, leave_one_out(sequences))))
+    return 0
+
+
+def _recommend(options: Namespace, console: Console) -> int:
+    run = Run(Path(options.run))
+    sequences = run.sequences()
+    user = torch.tensor([sequences.user_index(options.user)])
+    trainer = load_trainer(run, sequences, device=options.device)
+    if not 1 <= options.k <= sequences.num_items:
+        raise DataError(f"k must be in 1..{sequences.num_items} (the items), got {options.k}")
+    items, scores = trainer.recommend(everything_known(sequences, user), k=options.k)
+    # Fewer than k items may be left unseen.
+    unseen = scores[0] > -torch.inf
+    ids = sequences.decode_items(items[0][unseen])
+    console.print(recommendation_table(options.user, ids, scores[0][unseen].tolist()))
+    return 0
+
+
+def _info(options: Namespace, console: Console) -> int:
+    info = {
+        **build_info(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torch_cuda": torch.version.cuda,
+        "torch_threads": torch.get_num_threads(),
+        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+    }
+    console.print_json(json.dumps(info))
+    return 0
+
+
+_COMMANDS = {
+    "demo": _demo,
+    "train": _train,
+    "evaluate": _evaluate,
+    "recommend": _recommend,
+    "info": _info,
+}

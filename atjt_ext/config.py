@@ -1,0 +1,285 @@
+"""How joint training runs: every choice by name, and the recipes that bundle them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+__all__ = ["RECIPES", "DataConfig", "JointTrainerConfig", "ModelConfig", "RunConfig"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JointTrainerConfig:
+    """Options of :class:`~atjt_ext.trainer.JointTrainer`; the defaults are the ``default`` recipe.
+
+    Attributes:
+        weighting: ``equal`` (all weights one, no noise model runs), ``clean_probability`` (the
+            paper's ``w = g(sequence)``) or ``calibrated`` (``clip(1 - rho / odds, 0, 1)``, gated by
+            ``gate_auc``).
+        cross_fitting: ``simultaneous``: every batch holds all folds, each weighed by the noise
+            model that trains on the others. ``sequential``, the paper's: one phase of ``epochs``
+            per fold, in which the recommender learns on that fold only.
+        num_folds: folds of users, at least 2: no noise model weighs a user it was trained on.
+        noise_loss_weight: the paper's lambda.
+        gradient_through_weights: let the recommender's loss train the noise model through the
+            weights.
+        warmup_epochs: first epochs, in which the noise model learns while all weights are one.
+        gate_auc: under ``calibrated``, weights stay one while the noise model's held-out AUC is
+            below.
+        sequence_fraction: share of the sequences of a batch that are damaged for the noise model.
+        num_replacements: items replaced in each damaged sequence, or (when None)
+        replace_ratio: share of its items.
+        corrupt_target: let the last item of a sequence (the target) be replaced as well.
+        loss: ``cross_entropy`` over the whole catalogue at every position, or
+            ``binary_cross_entropy`` of each positive against ``num_negatives`` uniform ones (the
+            paper's, with one).
+        num_negatives: negatives per positive of ``binary_cross_entropy``.
+        max_length: longest history that a model reads; longer ones are cut into windows.
+        batch_size: sequences per step.
+        epochs: passes over the training data (of each phase, where sequential).
+        optimizer: ``adam`` or ``adagrad``, for both models.
+        learning_rate: the recommender's.
+        noise_learning_rate: the noise model's.
+        weight_decay: L2 penalty of both optimizers.
+        clip_grad_norm: largest gradient norm of the recommender, None for no clipping.
+        valid_metric: what early stopping watches, e.g. ``NDCG@10``.
+        patience: epochs without a better ``valid_metric`` before training stops; None trains all
+            ``epochs``. Training never stops in the first ``min_epochs``.
+        min_epochs: see ``patience``.
+        seed: decides everything random.
+    """
+
+    weighting: Literal["equal", "clean_probability", "calibrated"] = "calibrated"
+    cross_fitting: Literal["simultaneous", "sequential"] = "simultaneous"
+    num_folds: int = 2
+    noise_loss_weight: float = 1.0
+    gradient_through_weights: bool = False
+    warmup_epochs: int = 2
+    gate_auc: float = 0.55
+    sequence_fraction: float = 0.5
+    num_replacements: int | None = None
+    replace_ratio: float | None = 0.3
+    corrupt_target: bool = True
+    loss: Literal["cross_entropy", "binary_cross_entropy"] = "cross_entropy"
+    num_negatives: int = 1
+    max_length: int = 50
+    batch_size: int = 128
+    epochs: int = 60
+    optimizer: Literal["adam", "adagrad"] = "adam"
+    learning_rate: float = 1e-3
+    noise_learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    clip_grad_norm: float | None = None
+    valid_metric: str = "NDCG@10"
+    patience: int | None = 6
+    min_epochs: int = 10
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _require_choices(self)
+        for name in ("num_negatives", "max_length", "batch_size", "epochs"):
+            _require(name, getattr(self, name), "at least 1", getattr(self, name) >= 1)
+        for name in ("warmup_epochs", "min_epochs", "seed", "noise_loss_weight", "weight_decay"):
+            _require(name, getattr(self, name), "at least 0", getattr(self, name) >= 0)
+        for name in ("learning_rate", "noise_learning_rate"):
+            _require(name, getattr(self, name), "above 0", getattr(self, name) > 0)
+        _require("num_folds", self.num_folds, "at least 2", self.num_folds >= 2)
+        _require("gate_auc", self.gate_auc, "in [0, 1]", 0 <= self.gate_auc <= 1)
+        _require(
+            "sequence_fraction", self.sequence_fraction, "in (0, 1)", 0 < self.sequence_fraction < 1
+        )
+        if (self.num_replacements is None) == (self.replace_ratio is None):
+            raise ValueError(
+                "exactly one of num_replacements and replace_ratio must be given, got "
+                f"num_replacements={self.num_replacements}, replace_ratio={self.replace_ratio}"
+            )
+        if self.num_replacements is not None:
+            _require(
+                "num_replacements", self.num_replacements, "at least 1", self.num_replacements >= 1
+            )
+        if self.replace_ratio is not None:
+            _require("replace_ratio", self.replace_ratio, "in (0, 1]", 0 < self.replace_ratio <= 1)
+        if self.patience is not None:
+            _require("patience", self.patience, "at least 1", self.patience >= 1)
+        if self.clip_grad_norm is not None:
+            _require("clip_grad_norm", self.clip_grad_norm, "above 0", self.clip_grad_norm > 0)
+
+    @staticmethod
+    def from_recipe(recipe: str = "default", **changes: Any) -> JointTrainerConfig:
+        """The training part of a recipe, with ``changes`` by field name.
+
+        Raises:
+            ValueError: no such recipe, or a value out of range.
+        """
+        return RunConfig.from_recipe(recipe, **changes).trainer
+
+    @property
+    def total_epochs(self) -> int:
+        """Epochs over all phases."""
+        return self.epochs * (self.num_folds if self.cross_fitting == "sequential" else 1)
+
+    @property
+    def learns_noise(self) -> bool:
+        """Whether a noise model runs at all."""
+        return self.weighting != "equal"
+
+
+def _require(name: str, value: float, wanted: str, holds: bool) -> None:
+    if not holds:
+        raise ValueError(f"{name} must be {wanted}, got {value}")
+
+
+def _require_choices(config: object) -> None:
+    """Raises ValueError where a ``Literal`` field holds something else."""
+    for name, hint in get_type_hints(type(config)).items():
+        value = getattr(config, name)
+        if get_origin(hint) is Literal and value not in get_args(hint):
+            raise ValueError(f"{name} must be one of {', '.join(get_args(hint))}, got {value!r}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataConfig:
+    """Which interactions to read.
+
+    Attributes:
+        format: auto decides by name and content.
+        user_column: name of the user column where columns have names; None guesses.
+        item_column: name of the item column; None guesses.
+        time_column: name of the time column; None guesses.
+        rating_column: name of the rating column; None guesses.
+        k_core: drop users and items with fewer interactions, until none is left; 0 keeps all.
+    """
+
+    format: Literal["auto", "recbole", "movielens", "csv", "parquet", "sequences"] = "auto"
+    user_column: str | None = None
+    item_column: str | None = None
+    time_column: str | None = None
+    rating_column: str | None = None
+    k_core: int = 0
+
+    def __post_init__(self) -> None:
+        _require_choices(self)
+        _require("k_core", self.k_core, "at least 0", self.k_core >= 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelConfig:
+    """Sizes of the recommender (SASRec) and of the noise models.
+
+    Attributes:
+        embedding_dim: width of the recommender.
+        num_blocks: transformer blocks.
+        num_heads: attention heads; must divide embedding_dim.
+        dropout: of the recommender.
+        noise_embedding_dim: width of a noise model's item table.
+        noise_hidden_dims: widths of its classifier's hidden layers.
+    """
+
+    embedding_dim: int = 64
+    num_blocks: int = 2
+    num_heads: int = 1
+    dropout: float = 0.5
+    noise_embedding_dim: int = 32
+    noise_hidden_dims: tuple[int, ...] = (256, 64)
+
+    def __post_init__(self) -> None:
+        for name in ("embedding_dim", "num_blocks", "num_heads", "noise_embedding_dim"):
+            _require(name, getattr(self, name), "at least 1", getattr(self, name) >= 1)
+        _require("dropout", self.dropout, "in [0, 1)", 0 <= self.dropout < 1)
+        for width in self.noise_hidden_dims:
+            _require("noise_hidden_dims", width, "at least 1 each", width >= 1)
+
+
+# Naming one of a pair in a recipe's changes takes the other back.
+_EXCLUSIVE = (("num_replacements", "replace_ratio"), ("replace_ratio", "num_replacements"))
+
+RECIPES: dict[str, dict[str, Any]] = {
+    "default": {},
+    "equal_weights": {"weighting": "equal"},
+    # Section 4 of arXiv:2409.17402 and its public code; docs/architecture.md says what differs.
+    "paper": {
+        "weighting": "clean_probability",
+        "cross_fitting": "sequential",
+        "noise_loss_weight": 100.0,
+        "gradient_through_weights": True,
+        "warmup_epochs": 0,
+        "num_replacements": 1,
+        "replace_ratio": None,
+        "corrupt_target": False,
+        "loss": "binary_cross_entropy",
+        "max_length": 19,
+        "batch_size": 256,
+        "epochs": 4,
+        "optimizer": "adagrad",
+        "learning_rate": 8e-4,
+        "noise_learning_rate": 0.024,
+        "weight_decay": 5e-4,
+        "patience": None,
+        "embedding_dim": 8,
+        "noise_embedding_dim": 8,
+    },
+}
+"""What each recipe changes, by field name of any part of :class:`RunConfig`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunConfig:
+    """Everything that a training run from a file depends on, but the file.
+
+    Attributes:
+        recipe: the recipe that it started from (its name only: the choices are in the parts).
+        data: what to read.
+        model: sizes.
+        trainer: how to train.
+    """
+
+    recipe: str = "default"
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    trainer: JointTrainerConfig = JointTrainerConfig()
+
+    @staticmethod
+    def from_recipe(recipe: str = "default", **changes: Any) -> RunConfig:
+        """The recipe, with ``changes`` by field name of any part.
+
+        Raises:
+            ValueError: no such recipe, or a value out of range.
+            TypeError: no part has such a field.
+        """
+        if recipe not in RECIPES:
+            raise ValueError(f"recipe must be one of {', '.join(RECIPES)}, got {recipe!r}")
+        values = {**RECIPES[recipe], **changes}
+        for given, other in _EXCLUSIVE:
+            if changes.get(given) is not None and other not in changes:
+                values[other] = None
+        parts: dict[str, Any] = {}
+        for name, part in (
+            ("data", DataConfig),
+            ("model", ModelConfig),
+            ("trainer", JointTrainerConfig),
+        ):
+            own = [field.name for field in fields(part)]
+            parts[name] = part(**{key: values.pop(key) for key in own if key in values})
+        if values:
+            raise TypeError(f"no such option: {', '.join(values)}")
+        return RunConfig(recipe=recipe, **parts)
+
+    def with_equal_weights(self) -> RunConfig:
+        """The same run with all weights one: what reweighting is to be judged against."""
+        return replace(self, trainer=replace(self.trainer, weighting="equal"))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+    @staticmethod
+    def from_dict(values: dict[str, Any]) -> RunConfig:
+        """The inverse of :meth:`as_dict`, also after a round trip through JSON."""
+        model = dict(values["model"])
+        model["noise_hidden_dims"] = tuple(model["noise_hidden_dims"])
+        return RunConfig(
+            recipe=values["recipe"],
+            data=DataConfig(**values["data"]),
+            model=ModelConfig(**model),
+            trainer=JointTrainerConfig(**values["trainer"]),
+        )

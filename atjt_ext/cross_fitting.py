@@ -1,0 +1,189 @@
+"""Noise models that never judge what they were trained on.
+
+Users are dealt into folds. Each fold has its own noise model, which trains on damaged sequences of
+all *other* folds and scores the untouched sequences of its own: two-fold cross-fitting in
+arXiv:2409.17402, out-of-sample prediction elsewhere.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from .config import JointTrainerConfig
+from .corruption import Corruption
+from .data import Batch, TrainingRows
+from .inference import inference
+from .losses import noise_recognition_loss
+from .metrics import auc
+from .ops import RandomReplacementOutput
+from .weighting import calibrated_weights, clean_probability, estimate_noise_rate
+
+__all__ = ["Calibration", "CrossFittedNoiseModels"]
+
+# Step of the corruption that held-out AUCs are measured on. Training counts its steps from 0, so it
+# never meets these draws.
+_HELD_OUT_STEP = 2**32 - 1
+_SCORING_BATCH = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What one noise model is worth on users that it did not learn from.
+
+    Attributes:
+        auc: of telling damaged from original sequences; None where only one kind occurs.
+        artificial_rate: share of damaged sequences (or positions) among those.
+        noise_rate: upper bound on the noise in the original data, see ``estimate_noise_rate``.
+        trusted: whether its weights are used.
+    """
+
+    auc: float | None
+    artificial_rate: float
+    noise_rate: float
+    trusted: bool
+
+
+class CrossFittedNoiseModels(nn.Module):
+    """One copy of ``noise_model`` per fold.
+
+    Args:
+        noise_model: the prototype; every copy starts from its present parameters.
+        folds: ``[num_users]`` int64, the fold of each user.
+        config: weighting, folds, gate.
+    """
+
+    folds: Tensor
+
+    def __init__(self, noise_model: nn.Module, folds: Tensor, config: JointTrainerConfig) -> None:
+        super().__init__()
+        self.models = nn.ModuleList(copy.deepcopy(noise_model) for _ in range(config.num_folds))
+        self.config = config
+        self.calibrations: list[Calibration | None] = [None] * config.num_folds
+        self.register_buffer("folds", folds, persistent=False)
+
+    def noise_loss(
+        self, batch: Batch, noisy: RandomReplacementOutput, active: Sequence[int]
+    ) -> Tensor:
+        """Mean over the ``active`` models of their loss on the damaged batch, each without its
+        fold."""
+        damaged = replace(batch, sequences=noisy.sequences)
+        fold = self.folds[batch.users]
+        losses = []
+        for index in active:
+            rows = (fold != index).nonzero().flatten()
+            if len(rows):
+                logits = self.models[index](damaged.select(rows))
+                losses.append(noise_recognition_loss(*_labelled(logits, batch, noisy, rows)))
+        return (
+            torch.stack(losses).mean()
+            if losses
+            else batch.sequences.new_zeros((), dtype=torch.float)
+        )
+
+    def logits(self, batch: Batch) -> Tensor:
+        """Noise logits ``[B]`` or ``[B, W]`` of the batch, every row by the model of its own
+        fold."""
+        fold = self.folds[batch.users]
+        parts, order = [], []
+        for index, model in enumerate(self.models):
+            rows = (fold == index).nonzero().flatten()
+            if len(rows):
+                parts.append(model(batch.select(rows)))
+                order.append(rows)
+        return torch.cat(parts)[torch.cat(order).argsort()]
+
+    def weights(self, batch: Batch) -> Tensor:
+        """Sample weights ``[B]`` or ``[B, W]``; ones for folds whose model is not trusted."""
+        logits = self.logits(batch)
+        if self.config.weighting == "clean_probability":
+            return clean_probability(logits)
+        fold = self.folds[batch.users]
+        weights = torch.ones_like(logits)
+        for index, calibration in enumerate(self.calibrations):
+            if calibration is not None and calibration.trusted:
+                calibrated = calibrated_weights(
+                    logits,
+                    artificial_rate=calibration.artificial_rate,
+                    noise_rate=calibration.noise_rate,
+                )
+                own = (fold == index).view(-1, *[1] * (logits.dim() - 1))
+                weights = torch.where(own, calibrated, weights)
+        return weights
+
+    def calibrate(self, rows: TrainingRows, corruption: Corruption, active: Sequence[int]) -> None:
+        """Measures the ``active`` models on the users of their own folds, and sets what they are
+        worth."""
+        fold = self.folds[rows.users]
+        with inference(self):
+            for index in active:
+                own = (fold == index).nonzero().flatten()
+                if len(own):
+                    self.calibrations[index] = self._calibration(index, own, rows, corruption)
+
+    def _calibration(
+        self, index: int, own: Tensor, rows: TrainingRows, corruption: Corruption
+    ) -> Calibration:
+        scores, labels, originals = [], [], []
+        for chunk in own.split(_SCORING_BATCH):
+            batch = rows.gather(chunk)
+            noisy = corruption(
+                batch.sequences, seed=self.config.seed, step=_HELD_OUT_STEP, row_keys=batch.rows
+            )
+            every = torch.arange(len(batch), device=chunk.device)
+            damaged = self.models[index](replace(batch, sequences=noisy.sequences))
+            score, label = _labelled(damaged, batch, noisy, every)
+            scores.append(score)
+            labels.append(label)
+            original = self.models[index](batch)
+            originals.append(original if original.dim() == 1 else original[batch.sequences != 0])
+        label = torch.cat(labels)
+        area = auc(torch.cat(scores).float(), label)
+        if area is None:
+            return Calibration(None, float(label.double().mean()), 0.0, trusted=False)
+        rate = float(label.double().mean())
+        return Calibration(
+            auc=area,
+            artificial_rate=rate,
+            noise_rate=estimate_noise_rate(torch.cat(originals), artificial_rate=rate),
+            trusted=area >= self.config.gate_auc,
+        )
+
+    def folds_weighed(self, active: Sequence[int]) -> str:
+        """Whether ``all``, ``some`` or ``none`` of the ``active`` folds get weights other than
+        one."""
+        if self.config.weighting == "clean_probability":
+            return "all"
+        trusted = [c is not None and c.trusted for c in (self.calibrations[i] for i in active)]
+        return "all" if all(trusted) else "some" if any(trusted) else "none"
+
+    def gate_message(self, active: Sequence[int]) -> str:
+        """Why some or all of the ``active`` folds keep equal weights."""
+        areas = [c.auc for c in (self.calibrations[i] for i in active) if c is not None]
+        shown = ", ".join("none" if area is None else f"{area:.3f}" for area in areas)
+        return (
+            f"equal weights for {'some' if self.folds_weighed(active) == 'some' else 'all'} folds: "
+            f"a held-out AUC below gate_auc={self.config.gate_auc} (measured: {shown}) says that "
+            "the noise model knows nothing to weigh by"
+        )
+
+    @property
+    def held_out_auc(self) -> float | None:
+        """Mean of the models' held-out AUCs; None before any was measured."""
+        known = [c.auc for c in self.calibrations if c is not None and c.auc is not None]
+        return sum(known) / len(known) if known else None
+
+
+def _labelled(
+    logits: Tensor, batch: Batch, noisy: RandomReplacementOutput, rows: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Logits of ``batch[rows]`` and what they should say, flat: per sequence, or per valid
+    position."""
+    if logits.dim() == 1:
+        return logits, noisy.noise_labels[rows]
+    valid = batch.sequences[rows] != 0
+    return logits[valid], noisy.replaced[rows][valid]

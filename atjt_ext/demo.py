@@ -1,0 +1,61 @@
+"""The main job on data that needs no download: noise is planted, so that the truth is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from .config import RunConfig
+from .data import PlantedNoise, leave_one_out, simulate_interactions, to_sequences
+from .noise_scores import noisy_users, per_user
+from .plots import plot_noise, plot_training
+from .run_folder import Run
+from .runs import load_trainer, train_run
+from .tables import comparison_table
+
+__all__ = ["run_demo"]
+
+NOISY_USER_SHARE, NOISY_ITEM_SHARE = 0.3, 0.5
+
+
+def run_demo(
+    folder: Path, console: Console, *, seed: int, num_users: int, num_items: int, epochs: int
+) -> None:
+    """Simulates, trains with and without weights, prints a table and draws figures in ``folder``.
+
+    Raises:
+        CheckpointError: ``folder`` holds a run already.
+    """
+    noise = PlantedNoise(noisy_user_share=NOISY_USER_SHARE, noisy_item_share=NOISY_ITEM_SHARE)
+    sequences = to_sequences(
+        simulate_interactions(num_users=num_users, num_items=num_items, seed=seed, noise=noise)
+    )
+    console.print(
+        f"simulated {sequences.num_interactions:,} interactions of {sequences.num_users:,} users "
+        f"with {sequences.num_items:,} items; {NOISY_USER_SHARE:.0%} of the users have "
+        f"{NOISY_ITEM_SHARE:.0%} of their training items replaced at random",
+        highlight=False,
+    )
+    config = RunConfig.from_recipe("default", epochs=epochs, dropout=0.2, seed=seed)
+    run, baseline = Run(folder), Run(folder / "equal_weights")
+    metrics = {
+        "ATJT": train_run(run.folder, sequences, config, title="ATJT"),
+        "equal weights": train_run(
+            baseline.folder, sequences, config.with_equal_weights(), title="equal weights"
+        ),
+    }
+    console.print(comparison_table(metrics))
+
+    train = leave_one_out(sequences).train
+    trainer = load_trainer(run, sequences)
+    logits = per_user(train, trainer.interaction_noise_logits(train))
+    weights = trainer.sequence_weights(train)
+    known = ~logits.isnan()
+    histories = {"ATJT": run.history(), "equal weights": baseline.history()}
+    plot_training(folder / "training.png", histories)
+    plot_noise(folder / "noise.png", logits[known], weights[known], noisy_users(train)[known])
+    console.print(
+        f"figures: {folder / 'training.png'}, {folder / 'noise.png'}; all else is in {folder}",
+        highlight=False,
+    )

@@ -1,0 +1,42 @@
+"""What happened in each epoch."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from .weighting import WeightSummary
+
+__all__ = ["EpochRecord"]
+
+
+@dataclass(frozen=True, slots=True)
+class EpochRecord:
+    """One epoch of joint training.
+
+    Attributes:
+        epoch: counted from 1 over all phases.
+        recommender_loss: mean of the weighted losses of its steps.
+        noise_loss: mean of the noise models' losses, None where none ran.
+        noise_auc: held-out AUC of the noise models after the epoch, None where none ran.
+        weights: spread of the weights that the epoch used.
+        weights_used: ``all``, ``some`` or ``none`` of the folds were weighed by a noise model.
+        valid: validation metrics, empty without validation data.
+        seconds: wall time of the training steps.
+    """
+
+    epoch: int
+    recommender_loss: float
+    noise_loss: float | None
+    noise_auc: float | None
+    weights: WeightSummary
+    weights_used: str
+    valid: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @staticmethod
+    def from_dict(values: dict[str, Any]) -> EpochRecord:
+        return EpochRecord(**{**values, "weights": WeightSummary(**values["weights"])})

@@ -1,0 +1,31 @@
+"""Running a model without training it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+__all__ = ["inference"]
+
+
+@contextmanager
+def inference(model: object) -> Iterator[None]:
+    """Evaluation mode without gradients; every submodule's own mode comes back afterwards.
+
+    Args:
+        model: an ``nn.Module``; anything else only loses its gradients.
+    """
+    modules = list(model.modules()) if isinstance(model, nn.Module) else []
+    modes = [module.training for module in modules]
+    if isinstance(model, nn.Module):
+        model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        # One by one: a part that the user keeps in evaluation mode (frozen) stays there.
+        for module, mode in zip(modules, modes, strict=True):
+            module.training = mode

@@ -1,0 +1,73 @@
+"""Ranking metrics as pure functions of ranks, and the AUC.
+
+A rank is 1 for the best item. Ties count against the target: its rank is one more than the number
+of other items that score at least as high, so a model that scores everything alike gets nothing.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = ["auc", "hit_rate", "mrr", "ndcg", "ranking_metrics"]
+
+
+def hit_rate(ranks: Tensor, k: int) -> float:
+    """HR@k: share of ``ranks [U]`` (1-based) that are at most k."""
+    return float((ranks <= k).double().mean())
+
+
+def ndcg(ranks: Tensor, k: int) -> float:
+    """NDCG@k with one relevant item: mean of ``1 / log2(rank + 1)`` where rank <= k, else 0."""
+    gains = 1.0 / torch.log2(ranks.double() + 1.0)
+    return float(torch.where(ranks <= k, gains, 0.0).mean())
+
+
+def mrr(ranks: Tensor, k: int) -> float:
+    """MRR@k: mean of ``1 / rank`` where rank <= k, else 0."""
+    return float(torch.where(ranks <= k, 1.0 / ranks.double(), 0.0).mean())
+
+
+def ranking_metrics(ranks: Tensor, ks: tuple[int, ...] = (5, 10, 20)) -> dict[str, float]:
+    """``{"HR@5": ..., "NDCG@5": ..., "MRR@5": ..., "HR@10": ...}`` of ``ranks [U]``, one per user.
+
+    Raises:
+        ValueError: no ranks, or a rank below 1.
+    """
+    if ranks.numel() == 0:
+        raise ValueError("ranks must not be empty")
+    if int(ranks.min()) < 1:
+        raise ValueError(f"ranks start at 1, got {int(ranks.min())}")
+    metrics = {}
+    for k in ks:
+        metrics[f"HR@{k}"] = hit_rate(ranks, k)
+        metrics[f"NDCG@{k}"] = ndcg(ranks, k)
+        metrics[f"MRR@{k}"] = mrr(ranks, k)
+    return metrics
+
+
+def auc(scores: Tensor, labels: Tensor) -> float | None:
+    """Area under the ROC curve: P(score of a true label > score of a false one), ties counting
+    half.
+
+    Args:
+        scores: ``[N]`` floating.
+        labels: ``[N]`` bool.
+
+    Returns:
+        The area, or None where one of the classes is empty and so there is none.
+    """
+    if scores.shape != labels.shape or scores.dim() != 1:
+        raise ValueError(
+            f"scores and labels must both be [N], got {list(scores.shape)} and {list(labels.shape)}"
+        )
+    positives = int(labels.sum())
+    negatives = labels.numel() - positives
+    if not positives or not negatives:
+        return None
+    _, inverse, counts = torch.unique(scores.double(), return_inverse=True, return_counts=True)
+    # Mid-ranks (1-based) make a tie count half.
+    last = counts.cumsum(0).double()
+    midrank = last - (counts.double() - 1.0) / 2.0
+    rank_sum = float(midrank[inverse][labels].sum())
+    return (rank_sum - positives * (positives + 1) / 2.0) / (positives * negatives)

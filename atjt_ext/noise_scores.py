@@ -1,0 +1,83 @@
+"""Which interactions and which users look noisy, out of fold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from .data import Batch, Sequences, TrainingRows
+from .metrics import auc
+
+__all__ = ["detection_auc", "noisy_users", "per_interaction", "per_user"]
+
+_SCORING_BATCH = 1024
+
+
+@torch.no_grad()
+def per_interaction(rows: TrainingRows, score: Callable[[Batch], Tensor]) -> Tensor:
+    """Spreads scores of windows over the interactions they hold: ``[N]`` float32 on the CPU.
+
+    Args:
+        rows: windows over the training sequences.
+        score: ``[B]`` or ``[B, W]`` per batch of windows.
+
+    Returns:
+        One value per interaction, in the order of ``rows.sequences.items``; NaN for users with a
+        single interaction, of which there is no window.
+    """
+    result = torch.full((rows.sequences.num_interactions,), torch.nan, device=rows.device)
+    chunks = torch.arange(len(rows), device=rows.device).split(_SCORING_BATCH)
+    windows = [(rows.positions(chunk), score(rows.gather(chunk)).float()) for chunk in chunks]
+    # The oldest item of a window is the last target of the window before it: its value as a target
+    # goes last and so wins. Only a user's very first item is no target anywhere.
+    for first_column in (0, 1):
+        for positions, values in windows:
+            where = positions[:, first_column:]
+            spread = values[:, None].expand_as(positions) if values.dim() == 1 else values
+            held = where >= 0
+            if first_column:
+                held &= positions[:, :-1] >= 0
+            result[where[held]] = spread[:, first_column:][held]
+    return result.cpu()
+
+
+def per_user(sequences: Sequences, values: Tensor) -> Tensor:
+    """Mean of ``values [N]`` over each user's interactions: ``[num_users]``; NaN stays NaN."""
+    lengths = sequences.lengths.cpu()
+    owner = torch.repeat_interleave(lengths)
+    total = torch.zeros(sequences.num_users, dtype=torch.float64).index_add(
+        0, owner, values.double()
+    )
+    return (total / lengths).float()
+
+
+def noisy_users(sequences: Sequences) -> Tensor:
+    """``[num_users]`` bool: users with any noisy interaction.
+
+    Raises:
+        ValueError: the truth is unknown.
+    """
+    if sequences.is_noise is None:
+        raise ValueError("sequences must know their noise (is_noise), got None")
+    return per_user(sequences, sequences.is_noise.cpu().float()) > 0
+
+
+def detection_auc(sequences: Sequences, noise_logits: Tensor) -> dict[str, float | None]:
+    """How well ``noise_logits [N]`` find the planted noise, where the truth is known.
+
+    Returns:
+        ``interaction_AUC`` and ``sequence_AUC`` (a user counts as noisy with any noisy
+        interaction); None where one of the classes is empty. An empty dict without truth.
+    """
+    if sequences.is_noise is None:
+        return {}
+    truth = sequences.is_noise.cpu()
+    scored = ~noise_logits.isnan()
+    user_logits = per_user(sequences, noise_logits)
+    scored_users = ~user_logits.isnan()
+    return {
+        "interaction_AUC": auc(noise_logits[scored], truth[scored]),
+        "sequence_AUC": auc(user_logits[scored_users], noisy_users(sequences)[scored_users]),
+    }

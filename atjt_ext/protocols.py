@@ -1,0 +1,56 @@
+"""What the trainer asks of a model. Any ``nn.Module`` with these members fits; nothing is
+inherited.
+
+One adapter line makes a foreign model a recommender: give it ``encode`` and ``item_table`` (a
+sequence model that scores by inner product), or ``score`` (anything else).
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+from torch import Tensor
+
+from .data import Batch
+
+__all__ = ["NoiseModel", "PointwiseRecommender", "Recommender", "SequenceRecommender"]
+
+
+@runtime_checkable
+class SequenceRecommender(Protocol):
+    """Scores item v after position t as ``encode(sequences)[:, t] @ item_table()[v]``."""
+
+    num_items: int
+
+    def encode(self, sequences: Tensor) -> Tensor:
+        """``[B, L]`` int64, left-padded with 0 -> hidden states ``[B, L, D]``."""
+        ...
+
+    def item_table(self) -> Tensor:
+        """``[num_items + 1, D]``; row 0 is padding."""
+        ...
+
+
+@runtime_checkable
+class PointwiseRecommender(Protocol):
+    """Scores given candidates for the last target of every sequence."""
+
+    num_items: int
+
+    def score(self, batch: Batch, candidates: Tensor) -> Tensor:
+        """``candidates [B, C]`` int64 item ids -> logits ``[B, C]``, from ``batch.inputs`` only."""
+        ...
+
+
+Recommender = SequenceRecommender | PointwiseRecommender
+
+
+@runtime_checkable
+class NoiseModel(Protocol):
+    """Recognises replaced items. Called, it takes ``batch.sequences [B, W]``: history and last
+    target."""
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """Noise logits: ``[B]`` for whole sequences or ``[B, W]`` for positions; > 0 looks
+        noisy."""
+        ...

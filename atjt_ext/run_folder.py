@@ -1,0 +1,203 @@
+"""The folder of a training run: its config, its data and everything it found out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import torch
+from torch import Tensor
+
+from .checkpoint import CheckpointError, write_atomically
+from .config import RunConfig
+from .data import Sequences
+from .history import EpochRecord
+
+__all__ = ["Run"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """The folder of one run, and the names of what lies in it."""
+
+    folder: Path
+
+    @property
+    def config_path(self) -> Path:
+        return self.folder / "config.json"
+
+    @property
+    def metrics_path(self) -> Path:
+        return self.folder / "metrics.json"
+
+    @property
+    def history_path(self) -> Path:
+        return self.folder / "history.jsonl"
+
+    @property
+    def weights_path(self) -> Path:
+        return self.folder / "weights.parquet"
+
+    @property
+    def checkpoint_path(self) -> Path:
+        return self.folder / "checkpoint.pt"
+
+    @property
+    def sequences_path(self) -> Path:
+        return self.folder / "sequences.parquet"
+
+    @property
+    def catalogue_path(self) -> Path:
+        return self.folder / "catalogue.parquet"
+
+    def create(self, config: RunConfig, sequences: Sequences, *, resume: bool) -> None:
+        """Writes config and data, or checks that they are those of the run to resume.
+
+        Raises:
+            CheckpointError: the folder holds a run and ``resume`` is off, or another run's config
+                or data and it is on.
+        """
+        if not self.config_path.exists():
+            self._write_sequences(sequences)
+            _write_json(self.config_path, config.as_dict())
+            return
+        if not resume:
+            raise CheckpointError(
+                f"{self.folder}: holds a run already; resume goes on with it, "
+                "or choose another folder"
+            )
+        saved, wanted = self.config().as_dict(), config.as_dict()
+        changed = [
+            f"{part}.{name}: {saved[part][name]!r} -> {value!r}"
+            for part in ("data", "model", "trainer")
+            for name, value in wanted[part].items()
+            if saved[part][name] != value
+        ]
+        if changed:
+            raise CheckpointError(
+                f"{self.folder}: the run to resume has another config ({'; '.join(changed)})"
+            )
+        self.check_same_data(sequences)
+        if not self.sequences().items.equal(sequences.items):
+            raise CheckpointError(
+                f"{self.folder}: the interactions have changed since the run to resume began"
+            )
+
+    def check_same_data(self, sequences: Sequences) -> None:
+        """Raises CheckpointError unless ``sequences`` have this run's catalogue and users."""
+        mine = self.sequences()
+        for kind, own, other in (
+            ("catalogue", mine.item_ids, sequences.item_ids),
+            ("set of users", mine.user_ids, sequences.user_ids),
+        ):
+            if own != other:
+                raise CheckpointError(
+                    f"{self.folder}: the checkpoint was trained on another {kind}: "
+                    f"{len(own):,} ids ({_digest(own)}), "
+                    f"{sequences.source or 'the data'} has {len(other):,} ({_digest(other)})"
+                )
+
+    def config(self) -> RunConfig:
+        """The run's config.
+
+        Raises:
+            CheckpointError: there is no run in the folder, or its config can't be read.
+        """
+        if not self.config_path.is_file():
+            raise CheckpointError(f"{self.folder}: no run here (no {self.config_path.name})")
+        try:
+            return RunConfig.from_dict(json.loads(self.config_path.read_text(encoding="utf-8")))
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"{self.config_path}: not a run's config ({type(error).__name__}: {error})"
+            ) from error
+
+    def metrics(self) -> dict[str, Any]:
+        """What the run wrote to metrics.json; raises CheckpointError where it has not finished."""
+        if not self.metrics_path.is_file():
+            raise CheckpointError(f"{self.folder}: the run has not finished (no metrics.json)")
+        metrics: dict[str, Any] = json.loads(self.metrics_path.read_text(encoding="utf-8"))
+        return metrics
+
+    def history(self) -> list[EpochRecord]:
+        """The epochs in history.jsonl."""
+        lines = self.history_path.read_text(encoding="utf-8").splitlines()
+        return [EpochRecord.from_dict(json.loads(line)) for line in lines]
+
+    def sequences(self) -> Sequences:
+        """The data that the run was trained on, with the ids they had.
+
+        Raises:
+            CheckpointError: there are none in the folder.
+        """
+        for path in (self.sequences_path, self.catalogue_path):
+            if not path.is_file():
+                raise CheckpointError(f"{self.folder}: no run here (no {path.name})")
+        frame = pl.read_parquet(self.sequences_path)
+        lengths = torch.from_numpy(frame["items"].list.len().to_numpy().astype("int64"))
+        return Sequences(
+            offsets=torch.cat([lengths.new_zeros(1), lengths.cumsum(0)]),
+            items=torch.from_numpy(frame["items"].explode().to_numpy().astype("int64")),
+            user_ids=frame["user"].to_list(),
+            item_ids=pl.read_parquet(self.catalogue_path)["item"].to_list(),
+            is_noise=(
+                torch.from_numpy(frame["is_noise"].explode().to_numpy().astype("bool"))
+                if "is_noise" in frame.columns
+                else None
+            ),
+            source=str(self.folder),
+        )
+
+    def _write_sequences(self, sequences: Sequences) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        columns = {"user": pl.Series(sequences.user_ids, dtype=pl.String)}
+        owner = torch.repeat_interleave(sequences.lengths).numpy()
+        flat = {"items": sequences.items.to(torch.int32).numpy()}
+        if sequences.is_noise is not None:
+            flat["is_noise"] = sequences.is_noise.numpy()
+        lists = (
+            pl.DataFrame({"owner": owner, **flat})
+            .group_by("owner", maintain_order=True)
+            .agg(pl.col(name) for name in flat)
+        )
+        frame = pl.DataFrame(columns).with_columns(lists.drop("owner"))
+        catalogue = pl.DataFrame({"item": pl.Series(sequences.item_ids, dtype=pl.String)})
+        write_atomically(self.sequences_path, frame.write_parquet)
+        write_atomically(self.catalogue_path, catalogue.write_parquet)
+
+    def write_history(self, history: list[EpochRecord]) -> None:
+        """history.jsonl: a line per epoch so far."""
+        lines = "".join(json.dumps(record.as_dict()) + "\n" for record in history)
+        _write_text(self.history_path, lines)
+
+    def write_weights(self, user_ids: list[str], weights: Tensor) -> None:
+        """weights.parquet: user id and weight ``[num_users]``; NaN becomes null."""
+        frame = pl.DataFrame({"user": user_ids, "weight": weights.numpy()})
+        frame = frame.with_columns(pl.col("weight").fill_nan(None))
+        write_atomically(self.weights_path, frame.write_parquet)
+
+    def write_metrics(self, metrics: dict[str, Any]) -> None:
+        """metrics.json, written last: a run that has it has finished."""
+        _write_json(self.metrics_path, metrics)
+
+
+def _digest(ids: list[str]) -> str:
+    return hashlib.sha256("\n".join(ids).encode()).hexdigest()[:8]
+
+
+def _write_text(path: Path, text: str) -> None:
+    """``text`` to ``path``, whole or not at all."""
+
+    def write(temporary: Path) -> None:
+        temporary.write_text(text, encoding="utf-8")
+
+    write_atomically(path, write)
+
+
+def _write_json(path: Path, values: Any) -> None:
+    """``values`` as indented JSON; NaN is refused, since it is no JSON."""
+    _write_text(path, json.dumps(values, indent=2, allow_nan=False) + "\n")

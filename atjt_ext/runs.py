@@ -1,0 +1,163 @@
+"""A training run, from a file of interactions to a folder that holds all of its results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .config import RunConfig
+from .data import (
+    EvaluationSet,
+    LeaveOneOut,
+    Sequences,
+    k_core,
+    leave_one_out,
+    read_interactions,
+    to_sequences,
+)
+from .evaluation import sampled_evaluate
+from .models import SASRec
+from .noise import TargetAttentionNoiseModel
+from .run_folder import Run
+from .trainer import JointTrainer
+from .weighting import summarise_weights
+
+__all__ = [
+    "build_trainer",
+    "evaluate_run",
+    "everything_known",
+    "load_sequences",
+    "load_trainer",
+    "train_run",
+]
+
+
+def load_sequences(path: str | Path, config: RunConfig) -> Sequences:
+    """Reads, filters and orders the interactions of a file.
+
+    Raises:
+        DataError: naming file, line and value of the first thing that does not fit.
+    """
+    data = config.data
+    interactions = read_interactions(
+        path,
+        format=data.format,
+        user_column=data.user_column,
+        item_column=data.item_column,
+        time_column=data.time_column,
+        rating_column=data.rating_column,
+    )
+    return to_sequences(k_core(interactions, data.k_core))
+
+
+def build_trainer(
+    config: RunConfig, num_items: int, *, device: torch.device | str | None = None
+) -> JointTrainer:
+    """SASRec and the paper's noise model, initialised from the config's seed alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.trainer.seed)
+        recommender = SASRec(
+            num_items,
+            max_length=config.trainer.max_length,
+            embedding_dim=config.model.embedding_dim,
+            num_blocks=config.model.num_blocks,
+            num_heads=config.model.num_heads,
+            dropout=config.model.dropout,
+        )
+        noise_model = (
+            TargetAttentionNoiseModel(
+                num_items,
+                embedding_dim=config.model.noise_embedding_dim,
+                hidden_dims=config.model.noise_hidden_dims,
+            )
+            if config.trainer.learns_noise
+            else None
+        )
+    return JointTrainer(recommender, noise_model, config=config.trainer, device=device)
+
+
+def load_trainer(
+    run: Run, sequences: Sequences, *, device: torch.device | str | None = None
+) -> JointTrainer:
+    """A trainer with the best models of a finished or unfinished run in place."""
+    trainer = build_trainer(run.config(), sequences.num_items, device=device)
+    trainer.load(run.checkpoint_path, num_users=sequences.num_users)
+    return trainer
+
+
+def train_run(
+    folder: str | Path,
+    sequences: Sequences,
+    config: RunConfig,
+    *,
+    resume: bool = False,
+    device: torch.device | str | None = None,
+    progress: bool = True,
+    title: str | None = None,
+) -> dict[str, Any]:
+    """Trains on leave-one-out of ``sequences``, measures, and leaves everything in ``folder``.
+
+    Returns:
+        What metrics.json holds.
+
+    Raises:
+        DataError: a user is too short for leave-one-out.
+        CheckpointError: the folder belongs to another run.
+    """
+    split = leave_one_out(sequences)
+    run = Run(Path(folder))
+    run.create(config, sequences, resume=resume)
+    trainer = build_trainer(config, sequences.num_items, device=device)
+    history = trainer.fit(
+        split.train,
+        split.valid,
+        checkpoint=run.checkpoint_path,
+        resume=resume,
+        progress=progress,
+        title=title or config.recipe,
+        on_epoch=run.write_history,
+    )
+    weights = trainer.sequence_weights(split.train)
+    run.write_weights(split.train.user_ids, weights)
+    metrics = {
+        "recipe": config.recipe,
+        **evaluate_run(trainer, split),
+        "noise": {
+            "held_out_AUC": None
+            if trainer.state.noise_models is None
+            else trainer.state.noise_models.held_out_auc,
+            **trainer.noise_detection(split.train),
+        },
+        "weights": summarise_weights(weights[~weights.isnan()]).as_dict(),
+        "best_epoch": trainer.state.best_epoch,
+        "epochs": len(history),
+    }
+    run.write_metrics(metrics)
+    return metrics
+
+
+def evaluate_run(trainer: JointTrainer, split: LeaveOneOut) -> dict[str, Any]:
+    """Full ranking on test and validation data, and the paper's sampled protocol on test data."""
+    return {
+        "test": trainer.evaluate(split.test),
+        "valid": trainer.evaluate(split.valid),
+        "sampled_test": sampled_evaluate(
+            trainer.recommender,
+            split.test.to(trainer.device),
+            _popularity(split.train),
+            max_length=trainer.config.max_length,
+        ),
+        "seen_items_excluded": True,
+    }
+
+
+def everything_known(sequences: Sequences, users: Tensor) -> EvaluationSet:
+    """Whole sequences as histories, for recommending what comes next; there are no targets."""
+    return EvaluationSet(users, sequences, torch.ones_like(users))
+
+
+def _popularity(train: Sequences) -> Tensor:
+    return torch.bincount(train.items.cpu(), minlength=train.num_items + 1)[1:]

@@ -1,0 +1,78 @@
+"""Results as tables for the terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.table import Table
+
+__all__ = ["comparison_table", "metrics_table", "recommendation_table"]
+
+_SHOWN = ("HR@5", "NDCG@5", "HR@10", "NDCG@10", "MRR@10", "HR@20", "NDCG@20")
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def metrics_table(metrics: dict[str, Any]) -> Table:
+    """Full-ranking metrics of one model, test beside validation."""
+    table = Table(title=_title(metrics))
+    table.add_column("metric")
+    for part in ("test", "valid"):
+        table.add_column(part, justify="right")
+    for name in metrics["test"]:
+        table.add_row(name, _number(metrics["test"][name]), _number(metrics["valid"][name]))
+    return table
+
+
+def comparison_table(runs: dict[str, dict[str, Any]]) -> Table:
+    """Test metrics of several runs side by side; of two, their difference in per cent too."""
+    first = next(iter(runs.values()))
+    table = Table(title=_title(first))
+    table.add_column("test metric")
+    for name in runs:
+        table.add_column(name, justify="right")
+    pair = list(runs.values()) if len(runs) == 2 else []
+    if pair:
+        table.add_column("difference", justify="right")
+
+    def add(label: str, values: list[float | None], *, compare: bool = True) -> None:
+        cells = [_number(value) for value in values]
+        if pair:
+            ours, other = values
+            comparable = compare and ours is not None and other
+            cells.append(f"{100 * (ours / other - 1):+.1f} %" if comparable else "")  # type: ignore[operator]
+        table.add_row(label, *cells)
+
+    for name in _SHOWN:
+        add(name, [metrics["test"][name] for metrics in runs.values()])
+    table.add_section()
+    for name in first["sampled_test"]:
+        add(f"sampled {name}", [metrics["sampled_test"][name] for metrics in runs.values()])
+    noise_names = {name: None for metrics in runs.values() for name in metrics["noise"]}
+    table.add_section()
+    for name in noise_names:
+        values = [metrics["noise"].get(name) for metrics in runs.values()]
+        add(f"noise {name}", values, compare=False)
+    for name in ("mean", "std"):
+        values = [metrics["weights"][name] for metrics in runs.values()]
+        add(f"weights {name}", values, compare=False)
+    table.add_row("best epoch", *(str(metrics["best_epoch"]) for metrics in runs.values()))
+    return table
+
+
+def recommendation_table(user: str, items: list[str], scores: list[float]) -> Table:
+    """Ranked items of one user."""
+    table = Table(title=f"for user {user}, seen items excluded")
+    table.add_column("rank", justify="right")
+    table.add_column("item")
+    table.add_column("score", justify="right")
+    for rank, (item, score) in enumerate(zip(items, scores, strict=True), start=1):
+        table.add_row(str(rank), item, _number(score))
+    return table
+
+
+def _title(metrics: dict[str, Any]) -> str:
+    seen = "excluded" if metrics["seen_items_excluded"] else "included"
+    return f"full ranking, seen items {seen}"

@@ -1,0 +1,185 @@
+"""All that changes while training: what a checkpoint holds and a resumed run goes on from."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from .checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from .config import JointTrainerConfig
+from .cross_fitting import Calibration, CrossFittedNoiseModels
+from .data import user_folds
+from .history import EpochRecord
+
+__all__ = ["TrainingState"]
+
+
+class TrainingState:
+    """Models, optimizers, step count, history and the best epoch so far.
+
+    Random numbers need no state: batches, damage and dropout are functions of (seed, epoch or
+    step).
+
+    Args:
+        recommender: trained in place.
+        noise_model: prototype that each fold copies; None where no noise model runs.
+        config: see :class:`JointTrainerConfig`.
+        num_users: users to deal into folds.
+        device: where noise models and folds live.
+    """
+
+    def __init__(
+        self,
+        recommender: nn.Module,
+        noise_model: nn.Module | None,
+        config: JointTrainerConfig,
+        num_users: int,
+        device: torch.device,
+    ) -> None:
+        self.config = config
+        self.num_users = num_users
+        self.steps = 0
+        self.history: list[EpochRecord] = []
+        self.recommender = recommender
+        self.noise_models: CrossFittedNoiseModels | None = None
+        self._optimizers = {
+            "recommender": self._optimizer(recommender.parameters(), config.learning_rate)
+        }
+        self._best: dict[str, Any] | None = None
+        if noise_model is not None:
+            folds = user_folds(num_users, config.num_folds, seed=config.seed)
+            self.noise_models = CrossFittedNoiseModels(noise_model, folds, config).to(device)
+            self._optimizers["noise_models"] = self._optimizer(
+                self.noise_models.parameters(), config.noise_learning_rate
+            )
+
+    def _optimizer(self, parameters: Iterable[nn.Parameter], rate: float) -> torch.optim.Optimizer:
+        weight_decay = self.config.weight_decay
+        if self.config.optimizer == "adagrad":
+            return torch.optim.Adagrad(parameters, lr=rate, weight_decay=weight_decay)
+        return torch.optim.Adam(parameters, lr=rate, weight_decay=weight_decay)
+
+    def update(self, loss: torch.Tensor) -> None:
+        """One optimizer step of all models on the joint loss."""
+        for optimizer in self._optimizers.values():
+            optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if self.config.clip_grad_norm is not None:
+            nn.utils.clip_grad_norm_(self.recommender.parameters(), self.config.clip_grad_norm)
+        for optimizer in self._optimizers.values():
+            optimizer.step()
+        self.steps += 1
+
+    # ---- the best epoch -------------------------------------------------------------------------
+
+    @property
+    def best_epoch(self) -> int | None:
+        """Epoch (from 1) with the best validation metric so far."""
+        return None if self._best is None else int(self._best["epoch"])
+
+    def record(self, record: EpochRecord) -> None:
+        """Appends an epoch and remembers its models if they are the best so far.
+
+        Raises:
+            ValueError: the record has no ``config.valid_metric``.
+        """
+        self.history.append(record)
+        if not record.valid:
+            return
+        metric = self.config.valid_metric
+        if metric not in record.valid:
+            raise ValueError(f"valid_metric must be one of {', '.join(record.valid)}, got {metric}")
+        value = record.valid[metric]
+        if self._best is None or value > self._best["value"]:
+            models = copy.deepcopy(self._models())
+            self._best = {"epoch": record.epoch, "value": value, "models": models}
+
+    def out_of_patience(self) -> bool:
+        """Whether early stopping ends training here."""
+        patience = self.config.patience
+        if patience is None or self.best_epoch is None:
+            return False
+        epochs = len(self.history)
+        return epochs >= self.config.min_epochs and epochs - self.best_epoch >= patience
+
+    def restore_best(self) -> None:
+        """Puts the best epoch's models back; without ``patience`` the last ones stay."""
+        if self.config.patience is not None and self._best is not None:
+            self._restore(self._best["models"])
+
+    # ---- checkpoints ----------------------------------------------------------------------------
+
+    def _models(self) -> dict[str, Any]:
+        models: dict[str, Any] = {"recommender": self.recommender.state_dict()}
+        if self.noise_models is not None:
+            models["noise_models"] = self.noise_models.state_dict()
+            models["calibrations"] = [
+                None if calibration is None else asdict(calibration)
+                for calibration in self.noise_models.calibrations
+            ]
+        return models
+
+    def _restore(self, models: dict[str, Any]) -> None:
+        self.recommender.load_state_dict(models["recommender"])
+        if self.noise_models is not None:
+            self.noise_models.load_state_dict(models["noise_models"])
+            self.noise_models.calibrations = [
+                None if values is None else Calibration(**values)
+                for values in models["calibrations"]
+            ]
+
+    def save(self, path: Path) -> None:
+        """Writes everything to ``path``, atomically."""
+        save_checkpoint(
+            path,
+            {
+                "config": asdict(self.config),
+                "num_items": cast(int, self.recommender.num_items),
+                "num_users": self.num_users,
+                "steps": self.steps,
+                "history": [record.as_dict() for record in self.history],
+                "models": self._models(),
+                "best": self._best,
+                "optimizers": {
+                    name: optimizer.state_dict() for name, optimizer in self._optimizers.items()
+                },
+            },
+        )
+
+    def load(self, path: Path) -> None:
+        """Takes over the state in ``path``.
+
+        Raises:
+            CheckpointError: unreadable, another catalogue, other users, or another config.
+        """
+        device = next(self.recommender.parameters()).device
+        saved = load_checkpoint(path, device=device)
+        self._check_same(path, "num_items", saved["num_items"], self.recommender.num_items)
+        self._check_same(path, "num_users", saved["num_users"], self.num_users)
+        for name, value in asdict(self.config).items():
+            self._check_same(path, name, saved["config"].get(name), value)
+        try:
+            self._restore(saved["models"])
+        except RuntimeError as error:
+            raise CheckpointError(
+                f"{path}: the checkpoint's parameters do not fit the models: "
+                f"{' '.join(str(error).split())[:300]}"
+            ) from error
+        for name, optimizer in self._optimizers.items():
+            optimizer.load_state_dict(saved["optimizers"][name])
+        self.steps = int(saved["steps"])
+        self.history = [EpochRecord.from_dict(values) for values in saved["history"]]
+        self._best = saved["best"]
+
+    @staticmethod
+    def _check_same(path: Path, name: str, saved: Any, wanted: Any) -> None:
+        if saved != wanted:
+            raise CheckpointError(
+                f"{path}: the checkpoint was made with {name}={saved}, this run has {name}={wanted}"
+            )

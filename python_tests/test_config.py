@@ -1,0 +1,221 @@
+"""Options, their ranges, and recipes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from typing import Any, Literal, get_origin, get_type_hints
+
+import pytest
+
+from atjt_ext.config import RECIPES, DataConfig, JointTrainerConfig, ModelConfig, RunConfig
+
+NAN = float("nan")
+OUT_OF_RANGE: dict[type, list[tuple[str, Any]]] = {
+    JointTrainerConfig: [
+        ("weighting", "oracle"),
+        ("cross_fitting", "none"),
+        ("num_folds", 1),
+        ("noise_loss_weight", -0.1),
+        ("noise_loss_weight", NAN),
+        ("warmup_epochs", -1),
+        ("gate_auc", -0.1),
+        ("gate_auc", 1.1),
+        ("sequence_fraction", 0.0),
+        ("sequence_fraction", 1.0),
+        ("replace_ratio", 0.0),
+        ("replace_ratio", 1.1),
+        ("loss", "hinge"),
+        ("num_negatives", 0),
+        ("max_length", 0),
+        ("batch_size", 0),
+        ("epochs", 0),
+        ("optimizer", "sgd"),
+        ("learning_rate", 0.0),
+        ("learning_rate", NAN),
+        ("noise_learning_rate", 0.0),
+        ("weight_decay", -1e-9),
+        ("clip_grad_norm", 0.0),
+        ("patience", 0),
+        ("min_epochs", -1),
+        ("seed", -1),
+    ],
+    ModelConfig: [
+        ("embedding_dim", 0),
+        ("num_blocks", 0),
+        ("num_heads", 0),
+        ("dropout", -0.1),
+        ("dropout", 1.0),
+        ("noise_embedding_dim", 0),
+        ("noise_hidden_dims", (64, 0)),
+    ],
+    DataConfig: [("format", "xml"), ("k_core", -1)],
+}
+# What can't be out of range: switches and names (valid_metric is checked against the metrics
+# that an evaluation returns).
+FREE = {"gradient_through_weights", "corrupt_target", "valid_metric"} | {
+    f"{kind}_column" for kind in ("user", "item", "time", "rating")
+}
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "value"),
+    [(part, *case) for part, cases in OUT_OF_RANGE.items() for case in cases],
+)
+def test_values_out_of_range_are_refused_by_name(part: type, name: str, value: Any) -> None:
+    shown = value[-1] if isinstance(value, tuple) else value
+    with pytest.raises(ValueError, match=rf"^{name} must be .*, got '?{shown}'?$"):
+        part(**{name: value})
+
+
+def test_num_replacements_below_one_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^num_replacements must be at least 1, got 0$"):
+        JointTrainerConfig(num_replacements=0, replace_ratio=None)
+
+
+def test_every_option_is_range_checked() -> None:
+    checked = {(part, name) for part, cases in OUT_OF_RANGE.items() for name, _ in cases}
+    checked.add((JointTrainerConfig, "num_replacements"))
+    unchecked = {
+        field.name
+        for part in OUT_OF_RANGE
+        for field in fields(part)
+        if (part, field.name) not in checked
+    }
+    assert unchecked == FREE
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("num_folds", 2),
+        ("noise_loss_weight", 0.0),
+        ("warmup_epochs", 0),
+        ("gate_auc", 0.0),
+        ("gate_auc", 1.0),
+        ("replace_ratio", 1.0),
+        ("num_negatives", 1),
+        ("weight_decay", 0.0),
+        ("patience", None),
+        ("patience", 1),
+        ("clip_grad_norm", None),
+        ("min_epochs", 0),
+        ("seed", 0),
+    ],
+)
+def test_values_at_the_edge_are_taken(name: str, value: Any) -> None:
+    assert getattr(JointTrainerConfig(**{name: value}), name) == value
+
+
+@pytest.mark.parametrize("part", OUT_OF_RANGE)
+def test_every_choice_that_is_offered_is_taken(part: type) -> None:
+    choices = {
+        name: hint.__args__
+        for name, hint in get_type_hints(part).items()
+        if get_origin(hint) is Literal
+    }
+    for name, values in choices.items():
+        for value in values:
+            assert getattr(part(**{name: value}), name) == value
+
+
+def test_one_amount_of_replacement_must_be_given() -> None:
+    with pytest.raises(ValueError, match="exactly one of num_replacements and replace_ratio"):
+        JointTrainerConfig(num_replacements=1)
+    with pytest.raises(ValueError, match="exactly one of num_replacements and replace_ratio"):
+        JointTrainerConfig(replace_ratio=None)
+
+
+def test_sequential_cross_fitting_has_a_phase_per_fold() -> None:
+    assert JointTrainerConfig(epochs=4, num_folds=3).total_epochs == 4
+    sequential = JointTrainerConfig(epochs=4, num_folds=3, cross_fitting="sequential")
+    assert sequential.total_epochs == 12
+
+
+def test_only_equal_weights_need_no_noise_model() -> None:
+    assert [
+        JointTrainerConfig(weighting=weighting).learns_noise
+        for weighting in ("equal", "clean_probability", "calibrated")
+    ] == [False, True, True]
+
+
+def test_the_paper_recipe_is_the_papers() -> None:
+    run = RunConfig.from_recipe("paper")
+    trainer = run.trainer
+    assert run.recipe == "paper"
+    assert trainer.weighting == "clean_probability"
+    assert (trainer.cross_fitting, trainer.num_folds) == ("sequential", 2)
+    assert (trainer.noise_loss_weight, trainer.gradient_through_weights) == (100.0, True)
+    assert (trainer.num_replacements, trainer.replace_ratio) == (1, None)
+    assert (trainer.sequence_fraction, trainer.corrupt_target) == (0.5, False)
+    assert (trainer.loss, trainer.num_negatives) == ("binary_cross_entropy", 1)
+    assert (trainer.max_length, trainer.batch_size) == (19, 256)
+    assert (trainer.epochs, trainer.total_epochs) == (4, 8)
+    assert (trainer.optimizer, trainer.weight_decay) == ("adagrad", 5e-4)
+    assert (trainer.learning_rate, trainer.noise_learning_rate) == (8e-4, 0.024)
+    assert (trainer.warmup_epochs, trainer.patience) == (0, None)
+    assert (run.model.embedding_dim, run.model.noise_embedding_dim) == (8, 8)
+    assert run.model.noise_hidden_dims == (256, 64)
+
+
+def test_the_other_recipes_differ_from_the_defaults_in_their_weights_only() -> None:
+    assert RunConfig.from_recipe() == RunConfig()
+    assert JointTrainerConfig.from_recipe() == JointTrainerConfig()
+    assert JointTrainerConfig.from_recipe("equal_weights") == JointTrainerConfig(weighting="equal")
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_changes_reach_the_part_they_belong_to(recipe: str) -> None:
+    run = RunConfig.from_recipe(recipe, epochs=7, embedding_dim=24, num_heads=3, k_core=5)
+    assert (run.trainer.epochs, run.model.embedding_dim, run.data.k_core) == (7, 24, 5)
+    assert run.trainer.weighting == RunConfig.from_recipe(recipe).trainer.weighting
+    assert JointTrainerConfig.from_recipe(recipe, epochs=7) == JointTrainerConfig.from_recipe(
+        recipe, epochs=7, k_core=3
+    )
+
+
+def test_naming_one_of_an_exclusive_pair_takes_the_other_back() -> None:
+    count = JointTrainerConfig.from_recipe(num_replacements=2)
+    assert (count.num_replacements, count.replace_ratio) == (2, None)
+    share = JointTrainerConfig.from_recipe("paper", replace_ratio=0.2)
+    assert (share.num_replacements, share.replace_ratio) == (None, 0.2)
+    with pytest.raises(ValueError, match="exactly one of"):
+        JointTrainerConfig.from_recipe(num_replacements=2, replace_ratio=0.2)
+
+
+def test_changing_a_recipe_leaves_it_as_it_was() -> None:
+    before = {name: dict(values) for name, values in RECIPES.items()}
+    RunConfig.from_recipe("paper", replace_ratio=0.2, epochs=9)
+    assert before == RECIPES
+
+
+def test_unknown_recipe_lists_the_known_ones() -> None:
+    with pytest.raises(
+        ValueError, match="recipe must be one of default, equal_weights, paper, got 'papers'"
+    ):
+        RunConfig.from_recipe("papers")
+
+
+def test_unknown_option_is_named() -> None:
+    with pytest.raises(TypeError, match="no such option: epoch, heads"):
+        RunConfig.from_recipe(epoch=3, heads=2, epochs=4)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_configs_survive_a_round_trip_through_json(recipe: str) -> None:
+    run = RunConfig.from_recipe(
+        recipe, noise_hidden_dims=(32,), user_column="who", k_core=3, clip_grad_norm=1.0
+    )
+    assert RunConfig.from_dict(json.loads(json.dumps(run.as_dict()))) == run
+
+
+def test_equal_weights_differ_in_nothing_else() -> None:
+    run = RunConfig.from_recipe("paper", seed=4)
+    equal = run.with_equal_weights()
+    assert equal.trainer.weighting == "equal"
+    assert RunConfig.from_recipe("paper", seed=4, weighting="equal") == equal
+
+
+def test_configs_can_not_be_changed_by_accident() -> None:
+    with pytest.raises(AttributeError):
+        JointTrainerConfig().epochs = 3  # type: ignore[misc]

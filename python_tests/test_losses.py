@@ -1,0 +1,91 @@
+"""Drop-in loss modules and the noise model's loss."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from atjt_ext import ReweightedCrossEntropyLoss
+from atjt_ext.losses import noise_recognition_loss
+
+# Two classes: the loss of a row with logits (0, log 3) is log 4 for class 0, log 4/3 for class 1.
+LOGITS = torch.tensor([[0.0, math.log(3)], [0.0, math.log(3)], [0.0, 0.0]])
+TARGETS = torch.tensor([0, 1, -100])
+WEIGHTS = torch.tensor([1.0, 3.0, 5.0])
+LOSSES = (math.log(4), math.log(4 / 3))
+
+
+@pytest.mark.parametrize(
+    ("reduction", "wanted"),
+    [
+        ("weighted_mean", (LOSSES[0] + 3 * LOSSES[1]) / 4),
+        ("mean", (LOSSES[0] + 3 * LOSSES[1]) / 2),
+        ("sum", LOSSES[0] + 3 * LOSSES[1]),
+        ("none", [LOSSES[0], 3 * LOSSES[1], 0.0]),
+    ],
+)
+def test_reductions_by_hand(reduction: str, wanted: float | list[float]) -> None:
+    loss = ReweightedCrossEntropyLoss(reduction=reduction)(LOGITS, TARGETS, WEIGHTS)  # type: ignore[arg-type]
+    assert loss.tolist() == pytest.approx(wanted)
+
+
+def test_default_reduction_is_the_weighted_mean() -> None:
+    weighted = ReweightedCrossEntropyLoss(reduction="weighted_mean")(LOGITS, TARGETS, WEIGHTS)
+    assert torch.equal(ReweightedCrossEntropyLoss()(LOGITS, TARGETS, WEIGHTS), weighted)
+
+
+def test_without_weights_it_takes_the_place_of_torch_cross_entropy() -> None:
+    logits = torch.randn(20, 7, generator=torch.Generator().manual_seed(0))
+    targets = torch.randint(0, 7, (20,), generator=torch.Generator().manual_seed(1))
+    targets[3] = 99
+    ours = ReweightedCrossEntropyLoss(ignore_index=99)(logits, targets)
+    torch.testing.assert_close(ours, nn.CrossEntropyLoss(ignore_index=99)(logits, targets))
+
+
+def test_gradients_reach_logits_and_weights() -> None:
+    logits, weights = LOGITS.clone().requires_grad_(), WEIGHTS.clone().requires_grad_()
+    loss = ReweightedCrossEntropyLoss()(logits, TARGETS, weights)
+    loss.backward()
+    assert weights.grad is not None
+    assert logits.grad is not None
+    # d L / d w_i = (l_i - L) / sum(w), and 0 for the ignored row.
+    wanted = [(value - float(loss.detach())) / 4 for value in LOSSES]
+    assert weights.grad.tolist() == pytest.approx([*wanted, 0.0])
+    # d L / d logits = w_i / sum(w) * (softmax - one hot).
+    assert logits.grad[0].tolist() == pytest.approx([-3 / 16, 3 / 16])
+    assert logits.grad[2].tolist() == [0.0, 0.0]
+
+
+def test_options_show_in_the_repr() -> None:
+    loss = ReweightedCrossEntropyLoss(ignore_index=0, reduction="sum")
+    assert repr(loss) == "ReweightedCrossEntropyLoss(ignore_index=0, reduction='sum')"
+
+
+def test_unknown_reduction_is_refused() -> None:
+    with pytest.raises(ValueError, match="reduction must be none, sum, mean or weighted_mean"):
+        ReweightedCrossEntropyLoss(reduction="average")  # type: ignore[arg-type]
+
+
+def test_noise_loss_by_hand() -> None:
+    logits = torch.tensor([math.log(3), math.log(3)])  # P(replaced) = 3/4
+    loss = noise_recognition_loss(logits, torch.tensor([True, False]))
+    assert float(loss) == pytest.approx((math.log(4 / 3) + math.log(4)) / 2)
+
+
+def test_noise_loss_pulls_the_logits_of_replaced_rows_up() -> None:
+    logits = torch.zeros(2, requires_grad=True)
+    noise_recognition_loss(logits, torch.tensor([True, False])).backward()
+    assert logits.grad is not None
+    assert logits.grad.tolist() == [-0.25, 0.25]
+
+
+def test_noise_loss_of_no_examples_is_zero_with_a_gradient() -> None:
+    logits = torch.zeros(3, requires_grad=True)
+    loss = noise_recognition_loss(logits[:0], torch.zeros(0, dtype=torch.bool))
+    loss.backward()
+    assert logits.grad is not None
+    assert float(loss.detach()) == 0.0
+    assert logits.grad.tolist() == [0.0, 0.0, 0.0]
