@@ -1,0 +1,59 @@
+# `make demo` and `make test` each set up what they need in .venv, and leave nothing outside this folder.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CACHE := $(CURDIR)/build/cache
+
+export PIP_CACHE_DIR ?= $(CACHE)/pip
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export MPLCONFIGDIR ?= $(CACHE)/matplotlib
+export TORCHINDUCTOR_CACHE_DIR ?= $(CACHE)/inductor
+
+SOURCES := pyproject.toml CMakeLists.txt constraints.txt $(shell find atjt_ext cmake csrc -type f \
+    -not -name '*.pyc' -not -name '*.so')
+
+.PHONY: help demo test bench lint clean
+
+help:
+	@echo "make demo   simulated noisy data: train with and without weights, compare, plot"
+	@echo "make test   the test suite"
+	@echo "make bench  kernels beside their peers, in one process"
+	@echo "make lint   formatting, lint and types"
+	@echo "make clean  remove what the others made, but for runs/"
+
+demo: $(VENV)/installed
+	rm -rf runs/demo
+	$(BIN)/atjt demo --out runs/demo
+
+test: $(VENV)/installed
+	$(BIN)/pytest
+
+bench: $(VENV)/installed
+	$(BIN)/python benchmarks/compare.py
+
+lint: $(VENV)/tools
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/clang-format --dry-run --Werror $$(find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu' \
+	    -o -name '*.cuh' | grep -v third_party)
+	$(BIN)/mypy
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+# torch first and pinned: what follows then never pulls another build of it.
+$(VENV)/torch: constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install -q -c constraints.txt torch
+	@touch $@
+
+$(VENV)/installed: $(SOURCES) | $(VENV)/torch
+	$(BIN)/python -m pip install -q -c constraints.txt '.[test]'
+	@touch $@
+
+$(VENV)/tools: pyproject.toml $(VENV)/installed
+	$(BIN)/python -m pip install -q -c constraints.txt '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
