@@ -3,15 +3,41 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module, metadata
+from importlib.machinery import PathFinder
+from importlib.util import module_from_spec
+from types import ModuleType
 from typing import TypedDict
 
-try:
-    from atjt_ext import _C
-except ImportError as error:
-    raise ImportError(
-        "atjt_ext has no compiled module for this Python "
-        f"({sys.version_info.major}.{sys.version_info.minor}); build it with: pip install ."
-    ) from error
+
+def _native_module() -> ModuleType:
+    """The compiled module beside this file or, in a checkout, that of the installed package.
+
+    In a checkout Python finds these sources before the installed ones, but ``pip install .`` puts
+    the compiled module beside the latter only.
+    """
+    name = f"{__package__}._C"
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        try:
+            installed = metadata.distribution(__package__).locate_file(__package__)
+        except metadata.PackageNotFoundError:
+            installed = None
+        spec = None if installed is None else PathFinder.find_spec(name, [str(installed)])
+        if spec is None or spec.loader is None:
+            raise ImportError(
+                "atjt_ext has no compiled module for this Python "
+                f"({sys.version_info.major}.{sys.version_info.minor}); build it with: pip install ."
+            ) from error
+        module = module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+        sys.modules[__package__]._C = module  # as an import would
+        return module
+
+
+_C = _native_module()
 
 version: str = _C.build_facts()["version"]
 

@@ -78,12 +78,13 @@ def random_replacement(
     draw = (word[:, 1] - 2**31) * 2**32 + word[:, 0]
     chosen_rows = torch.argsort(draw, stable=True)[: math.floor(sequence_fraction * rows + 0.5)]
 
-    # Positions: four neighbours share one call.
-    groups = torch.arange((length + 3) // 4)
-    position_draws = _draws(row_keys, _POSITION, groups, seed, step).flatten(1)[:, :length]
+    # Positions: four neighbours share one call. The last one's index is the same for any length.
+    first = 2**28 - length
+    groups = torch.arange(first // 4, 2**26)
+    position_draws = _draws(row_keys, _POSITION, groups, seed, step).flatten(1)[:, first % 4 :]
 
     # Items: floor(draw * (num_items - 1) / 2**64), counted through the items but the original.
-    word = _draws(row_keys, _ITEM, positions, seed, step)
+    word = _draws(row_keys, _ITEM, positions + first, seed, step)
     low, high = word[..., 0], word[..., 1]
     rank = (high * (num_items - 1) + (low * (num_items - 1) >> 32)) >> 32
     item = 1 + rank

@@ -35,7 +35,7 @@ struct RandomReplacementParams {
 // What a draw is for. Four bits, beside an index of 28 bits.
 enum class Purpose : uint32_t { kRow = 0, kPosition = 1, kItem = 2 };
 
-constexpr int64_t kMaxLength = int64_t{1} << 28;
+constexpr int64_t kMaxLength = int64_t{1} << 28;  // rows are shorter
 
 template <class Id>
 ATJT_HD uint64_t row_key(const RandomReplacementParams<Id>& p, int64_t row) {
@@ -58,7 +58,15 @@ ATJT_HD uint64_t row_draw(const RandomReplacementParams<Id>& p, int64_t row) {
   return word.y << 32 | uint32_t(word.x);
 }
 
-// The draws of the positions 4 * group + {0, 1, 2, 3}; positions with the smallest are chosen.
+// The index of position 0 in draws; that of position i is i more. Counted so that the last position
+// always has the same one: padding on the left, of which a row has more where it stands in a batch
+// with longer rows, does not change what is drawn.
+template <class Id>
+ATJT_HD uint32_t first_index(const RandomReplacementParams<Id>& p) {
+  return uint32_t(kMaxLength - p.length);
+}
+
+// The draws of the indices 4 * group + {0, 1, 2, 3}; positions with the smallest are chosen.
 template <class Id, class Word>
 ATJT_HD Philox4<Word> position_draws(const RandomReplacementParams<Id>& p, uint64_t key,
                                      const Word& group) {
@@ -69,7 +77,8 @@ ATJT_HD Philox4<Word> position_draws(const RandomReplacementParams<Id>& p, uint6
 template <class Id, class Word>
 ATJT_HD Word other_item_rank(const RandomReplacementParams<Id>& p, uint64_t key,
                              const Word& position) {
-  const Philox4<Word> word = keyed_draw(p.seed, p.step, key, Purpose::kItem, position);
+  const Philox4<Word> word =
+      keyed_draw(p.seed, p.step, key, Purpose::kItem, position + first_index(p));
   return bounded(word.x, word.y, p.num_items - 1);
 }
 

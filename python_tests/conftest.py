@@ -10,6 +10,12 @@ import torch
 import atjt_ext
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """Tests are tiny: on a busy machine a second thread costs far more than it brings."""
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.cuda)])
 def device(request: pytest.FixtureRequest) -> torch.device:
     """Each device the operations run on; CUDA needs a GPU and kernels for it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import doctest
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -70,10 +71,28 @@ def test_a_missing_native_module_says_how_to_build_it(tmp_path: Path) -> None:
     code = (
         # An editable installation finds the package before sys.path does.
         "import sys; sys.meta_path[:] = [f for f in sys.meta_path if 'ditable' not in repr(f)]\n"
-        f"sys.path.insert(0, {str(tmp_path)!r})\n"
+        f"sys.path[:] = [{str(tmp_path)!r}] + [p for p in sys.path if 'site-packages' not in p]\n"
         "try:\n    import atjt_ext\nexcept ImportError as error:\n    print(error)"
     )
     assert "build it with: pip install ." in run_python(code)
+
+
+def test_sources_without_a_compiled_module_use_the_installed_one(tmp_path: Path) -> None:
+    # As in a checkout after `pip install .`: Python finds the sources first.
+    shutil.copytree(
+        Path(atjt_ext.__file__).parent,
+        tmp_path / "atjt_ext",
+        ignore=shutil.ignore_patterns("_C.*", "__pycache__"),
+    )
+    code = (
+        "import sys; sys.meta_path[:] = [f for f in sys.meta_path if 'ditable' not in repr(f)]\n"
+        f"sys.path.insert(0, {str(tmp_path)!r})\n"
+        "import atjt_ext; from atjt_ext import _C\n"
+        "print(atjt_ext.__file__, _C.__file__)"
+    )
+    sources, native = run_python(code).split()
+    assert sources.startswith(str(tmp_path))
+    assert native == _C.__file__
 
 
 @pytest.mark.parametrize("name", ["random_replacement", "reweighted_cross_entropy"])

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import torch
 
 from atjt_ext.cli import main
 from atjt_ext.data import simulate_interactions
@@ -170,7 +171,11 @@ def test_a_run_killed_in_mid_epoch_resumes_to_the_same_metrics(
     assert main([*arguments, f"--out={whole}"]) == 0
 
     command = [sys.executable, "-m", "atjt_ext", *arguments, f"--out={broken}"]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    # The same number of threads as in this process: another one may round differently.
+    environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    process = subprocess.Popen(
+        command, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
     try:
         deadline = time.monotonic() + 120
         while not (broken / "history.jsonl").exists() or len(Run(broken).history()) < 3:

@@ -118,6 +118,18 @@ def test_what_is_drawn_for_a_row_depends_on_its_key_alone(device: torch.device) 
     assert torch.equal(part.sequences, whole.sequences[order])
 
 
+@pytest.mark.parametrize("more", [1, 2, 3, 4, 37])
+def test_padding_on_the_left_changes_nothing(device: torch.device, more: int) -> None:
+    # A row is padded to the longest of its batch; what is drawn for it must not depend on that.
+    sequences = padded_sequences(40, 21, num_items=50).to(device)
+    wider = torch.nn.functional.pad(sequences, (more, 0))
+    options = {"num_items": 50, "seed": 4, "sequence_fraction": 0.7, "replace_ratio": 0.4}
+    narrow, wide = (random_replacement(s, **options) for s in (sequences, wider))
+    assert torch.equal(wide.sequences[:, more:], narrow.sequences)
+    assert torch.equal(wide.replaced[:, more:], narrow.replaced)
+    assert not wide.sequences[:, :more].any()
+
+
 @pytest.mark.parametrize("change", [{"seed": 1}, {"seed": 2**32}, {"step": 1}, {"row_keys": 1}])
 def test_every_part_of_the_key_changes_the_draws(change: dict[str, Any]) -> None:
     sequences = padded_sequences(50, 50, num_items=10**6)
@@ -160,8 +172,9 @@ def test_equal_row_keys_are_settled_by_the_row_index(device: torch.device) -> No
 
 def test_equal_draws_of_positions_are_settled_by_the_position(device: torch.device) -> None:
     length = 2**17  # enough 32-bit draws for some to be equal
-    groups = torch.arange(length // 4)
-    draws = reference._draws(torch.tensor([0]), reference._POSITION, groups, 1, 0).flatten()
+    groups = torch.arange((2**28 - length) // 4, 2**26)  # indices are counted from the end
+    seed = 2
+    draws = reference._draws(torch.tensor([0]), reference._POSITION, groups, seed, 0).flatten()
     order = torch.argsort(draws, stable=True)
     (twins,) = (draws[order[:-1]] == draws[order[1:]]).nonzero(as_tuple=True)
     assert len(twins) > 0
@@ -170,7 +183,7 @@ def test_equal_draws_of_positions_are_settled_by_the_position(device: torch.devi
     for skipped in (0, 1):  # with padding, the keys of padding must not take part
         sequences[0, order[rank + 2 :: 7]] = skipped
         count = rank + 1  # the first of the twins, not the second
-        noisy = random_replacement(sequences, num_items=5, seed=1, num_replacements=count)
+        noisy = random_replacement(sequences, num_items=5, seed=seed, num_replacements=count)
         assert torch.equal(noisy.replaced[0].nonzero()[:, 0].cpu(), order[:count].sort().values)
 
 

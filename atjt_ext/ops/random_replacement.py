@@ -99,8 +99,9 @@ def random_replacement(
 
     The result is a function of the arguments: the same for any number of threads, and the same bits
     on CPU and CUDA. Every random number is a Philox4x32-10 draw (Salmon et al., SC'11) named by
-    ``(seed, row key, purpose, position, step)``. With ``row_keys``, what is drawn for a row does
-    not depend on the batch around it; which rows are chosen does, as their number is exact.
+    ``(seed, row key, purpose, position from the end, step)``. With ``row_keys``, what is drawn for
+    a row depends neither on the batch around it nor on how much padding the row has on its left;
+    which rows are chosen does depend on the batch, as their number is exact.
 
     Call it in the training process: after a fork, OpenMP with several threads can hang.
 

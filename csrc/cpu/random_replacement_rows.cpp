@@ -12,13 +12,16 @@ namespace {
 
 constexpr uint32_t kNotAnItem = ~uint32_t{0};  // the key of padding; find_cutoff never counts it
 
+// Returns the keys of the positions, which begin within the first four words of `scratch`.
 template <class Id>
-void draw_keys(const RandomReplacementParams<Id>& p, uint64_t key, uint32_t* __restrict keys) {
-  const auto groups = uint32_t((p.length + 3) / 4);
-  for (uint32_t group = 0; group < groups; group += kLanes) {
+uint32_t* draw_keys(const RandomReplacementParams<Id>& p, uint64_t key,
+                    uint32_t* __restrict scratch) {
+  const uint32_t first = first_index(p) / 4, end = kMaxLength / 4;
+  for (uint32_t group = first; group < end; group += kLanes) {
     const Philox4<Lanes> word = position_draws(p, key, counting_from(group));
-    store_interleaved(keys + size_t{4} * group, word.x, word.y, word.z, word.w);
+    store_interleaved(scratch + size_t{4} * (group - first), word.x, word.y, word.z, word.w);
   }
+  return scratch + first_index(p) % 4;
 }
 
 struct Scan {
@@ -134,7 +137,6 @@ void replace_items(const RandomReplacementParams<Id>& p, uint64_t key, const Id*
 template <class Id>
 int64_t replace_rows(const RandomReplacementParams<Id>& p, const bool* chosen, int64_t begin,
                      int64_t end, uint32_t* scratch) {
-  uint32_t* const keys = scratch;
   uint32_t* const positions = scratch + replacement_scratch(p.length) / 2;
   for (int64_t row = begin; row < end; ++row) {
     const Id* const in = p.sequences + row * p.length;
@@ -150,7 +152,7 @@ int64_t replace_rows(const RandomReplacementParams<Id>& p, const bool* chosen, i
       continue;
     }
     const uint64_t key = row_key(p, row);
-    draw_keys(p, key, keys);
+    uint32_t* const keys = draw_keys(p, key, scratch);
     if (scan.items < p.length) forget_padding(p, in, keys);
     choose_positions(p, in, k, scan.items, keys, replaced, positions);
     replace_items(p, key, in, positions, k, keys, out);

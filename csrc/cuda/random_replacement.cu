@@ -64,13 +64,14 @@ template <class Id, class Visit>
 __device__ __forceinline__ void for_each_item(const RandomReplacementParams<Id>& p, uint64_t key,
                                               const Id* in, const Visit& visit) {
   const uint32_t length = uint32_t(p.length), lane = threadIdx.x % kWarpSize;
-  for (uint32_t group = lane; 4 * group < length; group += kWarpSize) {
+  const uint32_t first = first_index(p);
+  for (uint32_t group = first / 4 + lane; group < kMaxLength / 4; group += kWarpSize) {
     const Philox4<uint64_t> word = position_draws(p, key, uint64_t{group});
     const uint32_t draws[4] = {uint32_t(word.x), uint32_t(word.y), uint32_t(word.z),
                                uint32_t(word.w)};
 #pragma unroll
     for (uint32_t i = 0; i < 4; ++i) {
-      const uint32_t position = 4 * group + i;
+      const uint32_t position = 4 * group + i - first;  // below position 0: wraps to no position
       if (position < length && in[position] != p.padding_idx) visit(position, draws[i]);
     }
   }
