@@ -33,7 +33,7 @@ def _native_module() -> ModuleType:
         module = module_from_spec(spec)
         sys.modules[name] = module
         spec.loader.exec_module(module)
-        sys.modules[__package__]._C = module  # as an import would
+        sys.modules[__package__]._C = module  # type: ignore[attr-defined]  # as an import would
         return module
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from contenders import WeightedLoss
 
 # torch.compile imports parts of torch that torch itself has deprecated.

@@ -18,9 +18,9 @@ from statistics import median
 from typing import Any
 
 import torch
-from contenders import Sampler, WeightedLoss
 
 import atjt_ext
+from contenders import Sampler, WeightedLoss
 
 # Calls per turn. One call a turn would charge a contender for the memory that the other one just
 # gave back to the system; in a burst the page faults that count are those of its own making.

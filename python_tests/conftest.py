@@ -8,6 +8,13 @@ import pytest
 import torch
 
 import atjt_ext
+from atjt_ext.data import (
+    LeaveOneOut,
+    PlantedNoise,
+    leave_one_out,
+    simulate_interactions,
+    to_sequences,
+)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -33,3 +40,17 @@ def num_threads() -> Iterator[None]:
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def split() -> LeaveOneOut:
+    """120 users, 30% of them with half of their items replaced."""
+    interactions = simulate_interactions(
+        num_users=120,
+        num_items=60,
+        seed=3,
+        noise=PlantedNoise(noisy_user_share=0.3),
+        mean_length=10,
+        max_length=30,
+    )
+    return leave_one_out(to_sequences(interactions))

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from tiny import tiny_batch, tiny_sequences
 from torch import Tensor, nn
 
 from atjt_ext import JointTrainerConfig, cross_fitting
 from atjt_ext.cross_fitting import Calibration, CrossFittedNoiseModels
 from atjt_ext.data import Batch, TrainingRows
 from atjt_ext.ops import RandomReplacementOutput
+from tiny import tiny_batch, tiny_sequences
 
 FOLDS = torch.tensor([0, 1, 2, 0, 1, 2, 1, 0])
 DAMAGE = 9  # the item that _damage puts in; no original sequence holds it

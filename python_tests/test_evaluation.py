@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tiny import LastItemModel, ScoreTable, tiny_batch, tiny_evaluation_set
 from torch import Tensor, nn
 
 from atjt_ext import SASRec, evaluation, scoring
 from atjt_ext.data import Batch, EvaluationSet
 from atjt_ext.evaluation import evaluate, full_ranks, sampled_evaluate, top_k
+from tiny import LastItemModel, ScoreTable, tiny_batch, tiny_evaluation_set
 
 
 def _random_set(*, num_items: int = 30, num_users: int = 25) -> EvaluationSet:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tiny import tiny_batch
 
 from atjt_ext import RandomReplacement, TargetAttentionNoiseModel
 from atjt_ext.data import Batch
 from atjt_ext.losses import noise_recognition_loss
 from atjt_ext.metrics import auc
+from tiny import tiny_batch
 
 
 def _model(num_users: int | None = None, num_items: int = 9) -> TargetAttentionNoiseModel:

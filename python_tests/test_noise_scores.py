@@ -6,12 +6,12 @@ import math
 
 import pytest
 import torch
-from tiny import tiny_sequences
 from torch import Tensor
 
 from atjt_ext import noise_scores
 from atjt_ext.data import Batch, TrainingRows
 from atjt_ext.noise_scores import detection_auc, noisy_users, per_interaction, per_user
+from tiny import tiny_sequences
 
 # At max_length 2: user 0 has windows (4, 5, 6), (2, 3, 4) and (1, 2); user 1 has none; user 2 one.
 SEQUENCES = tiny_sequences([1, 2, 3, 4, 5, 6], [7], [8, 9])

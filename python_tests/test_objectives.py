@@ -7,13 +7,13 @@ from typing import Any, Literal
 
 import pytest
 import torch
-from tiny import LastItemModel, ScoreTable, tiny_batch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from atjt_ext import objectives
 from atjt_ext.data import Batch
 from atjt_ext.objectives import recommender_loss
+from tiny import LastItemModel, ScoreTable, tiny_batch
 
 BATCH = tiny_batch([1, 2, 3, 4], [5, 6], [7, 8, 9])
 TARGETS_PER_ROW = (3, 1, 2)

@@ -1,16 +1,14 @@
-"""JointTrainer: one step, epochs, early stopping, resuming, and what it says about the noise."""
+"""JointTrainer: one step, epochs, and what it says about the noise."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from atjt_ext import JointTrainer, JointTrainerConfig, SASRec, TargetAttentionNoiseModel
-from atjt_ext.checkpoint import CheckpointError
+from atjt_ext import JointTrainer, SASRec, TargetAttentionNoiseModel
 from atjt_ext.data import (
     Batch,
     LeaveOneOut,
@@ -20,47 +18,10 @@ from atjt_ext.data import (
     to_sequences,
 )
 from atjt_ext.trainer import TrainingDivergedError, WeightsCollapsedWarning
+from joint import config, fit, parameters, trainer
 
 # A noise model that barely trained says the same of everything; some tests are not about that.
 collapsed_is_fine = pytest.mark.filterwarnings("ignore::atjt_ext.trainer.WeightsCollapsedWarning")
-
-
-@pytest.fixture(scope="module")
-def split() -> LeaveOneOut:
-    interactions = simulate_interactions(
-        num_users=120,
-        num_items=60,
-        seed=3,
-        noise=PlantedNoise(noisy_user_share=0.3),
-        mean_length=10,
-        max_length=30,
-    )
-    return leave_one_out(to_sequences(interactions))
-
-
-def config(**changes: object) -> JointTrainerConfig:
-    small = {"epochs": 3, "batch_size": 32, "max_length": 12, "learning_rate": 5e-3}
-    return JointTrainerConfig.from_recipe(**{**small, **changes})  # type: ignore[arg-type]
-
-
-def trainer(split: LeaveOneOut, **changes: object) -> JointTrainer:
-    torch.manual_seed(0)
-    items = split.train.num_items
-    return JointTrainer(
-        SASRec(items, max_length=12, embedding_dim=16, num_blocks=1, dropout=0.3),
-        TargetAttentionNoiseModel(items, embedding_dim=8, hidden_dims=(16,)),
-        config=config(**changes),
-    )
-
-
-def parameters(module: nn.Module) -> Tensor:
-    return torch.cat([p.detach().flatten() for p in module.parameters()])
-
-
-def fit(split: LeaveOneOut, **changes: object) -> JointTrainer:
-    made = trainer(split, **changes)
-    made.fit(split.train, split.valid, progress=False)
-    return made
 
 
 def test_training_improves_the_recommender(split: LeaveOneOut) -> None:
@@ -201,123 +162,6 @@ def test_the_paper_recipe_runs_through(split: LeaveOneOut) -> None:
         history = made.fit(split.train, split.valid, progress=False)
     assert [record.weights_used for record in history] == ["all", "all"]
     assert all(record.noise_auc is not None for record in history)
-
-
-# ---- early stopping ---------------------------------------------------------------------------
-
-
-def fit_and_spoil(split: LeaveOneOut, **changes: object) -> JointTrainer:
-    """Forgets the items after epoch 4, so that the last epoch is not the best one."""
-    made = trainer(split, epochs=6, learning_rate=1e-3, **changes)
-
-    def spoil(history: list[object]) -> None:
-        if len(history) == 4:
-            with torch.no_grad():
-                made.recommender.item_embedding.weight.normal_(std=5.0)
-
-    torch.manual_seed(0)
-    made.fit(split.train, split.valid, progress=False, on_epoch=spoil)
-    return made
-
-
-def test_fit_ends_with_the_best_epochs_models(split: LeaveOneOut) -> None:
-    made = fit_and_spoil(split)
-    values = [record.valid["NDCG@10"] for record in made.state.history]
-    assert made.state.best_epoch == 1 + values.index(max(values))
-    assert made.state.best_epoch < len(values)
-    assert made.evaluate(split.valid)["NDCG@10"] == max(values)
-
-
-def test_training_stops_when_patience_runs_out_but_not_before_min_epochs(
-    split: LeaveOneOut,
-) -> None:
-    stuck = {"learning_rate": 1e-12, "epochs": 9, "weighting": "equal"}
-    assert len(fit(split, patience=2, min_epochs=0, **stuck).state.history) == 3
-    assert len(fit(split, patience=2, min_epochs=6, **stuck).state.history) == 6
-    assert len(fit(split, patience=None, **stuck).state.history) == 9
-
-
-def test_without_patience_the_last_models_stay(split: LeaveOneOut) -> None:
-    made = fit_and_spoil(split, patience=None)
-    last = made.state.history[-1].valid["NDCG@10"]
-    assert made.state.best_epoch is not None
-    assert made.state.best_epoch < 6
-    assert made.evaluate(split.valid)["NDCG@10"] == last
-
-
-def test_an_unknown_validation_metric_is_refused(split: LeaveOneOut) -> None:
-    with pytest.raises(ValueError, match=r"valid_metric must be one of HR@5, .*, got AUC"):
-        fit(split, valid_metric="AUC")
-
-
-# ---- checkpoints ------------------------------------------------------------------------------
-
-
-class Killed(Exception):
-    pass
-
-
-@pytest.mark.parametrize("weighting", ["equal", "calibrated"])
-def test_a_resumed_run_ends_like_an_unbroken_one(
-    split: LeaveOneOut, tmp_path: Path, weighting: str
-) -> None:
-    changes = {"epochs": 6, "weighting": weighting, "gate_auc": 0.0}
-    unbroken = fit(split, **changes)
-
-    def kill(history: list[object]) -> None:
-        if len(history) == 3:
-            raise Killed
-
-    path = tmp_path / "run" / "checkpoint.pt"
-    with pytest.raises(Killed):
-        trainer(split, **changes).fit(
-            split.train, split.valid, checkpoint=path, progress=False, on_epoch=kill
-        )
-    resumed = trainer(split, **changes)
-    torch.manual_seed(99)  # whatever the new process drew before
-    resumed.fit(split.train, split.valid, checkpoint=path, resume=True, progress=False)
-    assert torch.equal(parameters(resumed.recommender), parameters(unbroken.recommender))
-    for ours, theirs in zip(resumed.state.history, unbroken.state.history, strict=True):
-        assert replace(ours, seconds=0) == replace(theirs, seconds=0)
-    assert resumed.sequence_weights(split.train).equal(unbroken.sequence_weights(split.train))
-
-
-def test_loading_brings_back_the_best_models_and_their_weights(
-    split: LeaveOneOut, tmp_path: Path
-) -> None:
-    path = tmp_path / "c.pt"
-    made = trainer(split, epochs=4, gate_auc=0.0)
-    made.fit(split.train, split.valid, checkpoint=path, progress=False)
-    loaded = trainer(split, epochs=4, gate_auc=0.0)
-    loaded.load(path, num_users=split.train.num_users)
-    assert loaded.evaluate(split.test) == made.evaluate(split.test)
-    assert loaded.sequence_weights(split.train).equal(made.sequence_weights(split.train))
-
-
-def test_a_checkpoint_of_something_else_is_refused(split: LeaveOneOut, tmp_path: Path) -> None:
-    path = tmp_path / "c.pt"
-    trainer(split, epochs=1).fit(split.train, checkpoint=path, progress=False)
-    users = split.train.num_users
-    with pytest.raises(
-        CheckpointError, match=r"made with learning_rate=0\.005, this run has .*0\.1"
-    ):
-        trainer(split, epochs=1, learning_rate=0.1).load(path, num_users=users)
-    with pytest.raises(CheckpointError, match="made with num_users=120, this run has num_users=7"):
-        trainer(split, epochs=1).load(path, num_users=7)
-    other = JointTrainer(
-        SASRec(9, max_length=12),
-        TargetAttentionNoiseModel(9),
-        config=config(epochs=1),
-    )
-    with pytest.raises(CheckpointError, match="made with num_items=60, this run has num_items=9"):
-        other.load(path, num_users=users)
-    wider = JointTrainer(
-        SASRec(60, max_length=12, embedding_dim=32, num_blocks=1),
-        TargetAttentionNoiseModel(60, embedding_dim=8, hidden_dims=(16,)),
-        config=config(epochs=1),
-    )
-    with pytest.raises(CheckpointError, match="parameters do not fit the models"):
-        wider.load(path, num_users=users)
 
 
 # ---- what it says about the noise -------------------------------------------------------------

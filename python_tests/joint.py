@@ -1,0 +1,34 @@
+"""Small trainers on small noisy data, for the tests of training."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from atjt_ext import JointTrainer, JointTrainerConfig, SASRec, TargetAttentionNoiseModel
+from atjt_ext.data import LeaveOneOut
+
+
+def config(**changes: object) -> JointTrainerConfig:
+    small = {"epochs": 3, "batch_size": 32, "max_length": 12, "learning_rate": 5e-3}
+    return JointTrainerConfig.from_recipe(**{**small, **changes})  # type: ignore[arg-type]
+
+
+def trainer(split: LeaveOneOut, **changes: object) -> JointTrainer:
+    torch.manual_seed(0)
+    items = split.train.num_items
+    return JointTrainer(
+        SASRec(items, max_length=12, embedding_dim=16, num_blocks=1, dropout=0.3),
+        TargetAttentionNoiseModel(items, embedding_dim=8, hidden_dims=(16,)),
+        config=config(**changes),
+    )
+
+
+def parameters(module: nn.Module) -> Tensor:
+    return torch.cat([p.detach().flatten() for p in module.parameters()])
+
+
+def fit(split: LeaveOneOut, **changes: object) -> JointTrainer:
+    made = trainer(split, **changes)
+    made.fit(split.train, split.valid, progress=False)
+    return made
