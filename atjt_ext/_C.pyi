@@ -45,13 +45,3 @@ def cross_entropy_forward(
     ignore_index: int,
     num_threads: int,
 ) -> None: ...
-def cross_entropy_backward(
-    logits: Tensor,
-    targets: Tensor,
-    *,
-    row_scale: Tensor,
-    lse: Tensor,
-    grad_logits: Tensor,
-    ignore_index: int,
-    num_threads: int,
-) -> None: ...

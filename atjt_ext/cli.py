@@ -45,13 +45,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
-            return _COMMANDS[command](options[command], Console(soft_wrap=True))
-    except (DataError, CheckpointError, TrainingDivergedError, OSError) as error:
+            return _COMMANDS[command](options[command], _console())
+    except (ValueError, ImportError, CheckpointError, TrainingDivergedError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted; --resume goes on from the last whole epoch", file=sys.stderr)
         return 130
+
+
+def _console() -> Console:
+    """Prints ids and paths as they are: brackets are no markup and ``:name:`` is no emoji."""
+    return Console(soft_wrap=True, markup=False, emoji=False, highlight=False)
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
@@ -64,18 +69,21 @@ def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 
 def _recipe_in(arguments: Sequence[str]) -> str:
     """The recipe named on the command line: it decides the other options' defaults."""
+    recipe = "default"
     for index, argument in enumerate(arguments):
         if argument == "--recipe" and index + 1 < len(arguments):
-            return arguments[index + 1]
+            recipe = arguments[index + 1]
         if argument.startswith("--recipe="):
-            return argument.removeprefix("--recipe=")
-    return "default"
+            recipe = argument.removeprefix("--recipe=")
+    return recipe
 
 
 def build_parser(arguments: Sequence[str] = ()) -> ArgumentParser:
     """The parser of all commands; ``--recipe`` among ``arguments`` decides defaults."""
     parser = ArgumentParser(
-        prog="atjt", description="Train recommenders on noisy sequences, weighed by their noise."
+        prog="atjt",
+        allow_abbrev=False,
+        description="Train recommenders on noisy sequences, weighed by their noise.",
     )
     parser.add_argument("--version", action="version", version=f"atjt_ext {__version__}")
     commands = parser.add_subcommands(required=False)
@@ -84,12 +92,14 @@ def build_parser(arguments: Sequence[str] = ()) -> ArgumentParser:
     commands.add_subcommand("train", train, help="train on a file of interactions")
     commands.add_subcommand("evaluate", _evaluate_parser(), help="measure a trained run")
     commands.add_subcommand("recommend", _recommend_parser(), help="best items for users of a run")
-    commands.add_subcommand("info", ArgumentParser(), help="what was built and what is usable")
+    commands.add_subcommand(
+        "info", ArgumentParser(allow_abbrev=False), help="what was built and what is usable"
+    )
     return parser
 
 
 def _train_parser(recipe: str) -> ArgumentParser:
-    parser = ArgumentParser(description="Train on a file of interactions.")
+    parser = ArgumentParser(allow_abbrev=False, description="Train on a file of interactions.")
     parser.add_argument("file", type=str, help="interactions: .inter, MovieLens, CSV/TSV, ...")
     parser.add_argument("--out", type=str, default="runs/latest", help="run folder to write")
     parser.add_argument("--recipe", choices=list(RECIPES), default="default")
@@ -109,17 +119,20 @@ def _train_parser(recipe: str) -> ArgumentParser:
 
 
 def _demo_parser() -> ArgumentParser:
-    parser = ArgumentParser(description="Plant noise in simulated data, train, compare, plot.")
+    parser = ArgumentParser(
+        allow_abbrev=False, description="Plant noise in simulated data, train, compare, plot."
+    )
     parser.add_argument("--out", type=str, default="runs/demo", help="folder to write")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--num_users", type=int, default=3000)
     parser.add_argument("--num_items", type=int, default=1000)
     parser.add_argument("--epochs", type=int, default=25)
+    parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
     return parser
 
 
 def _evaluate_parser() -> ArgumentParser:
-    parser = ArgumentParser(description="Measure a trained run again.")
+    parser = ArgumentParser(allow_abbrev=False, description="Measure a trained run again.")
     parser.add_argument("--run", type=str, required=True, help="run folder")
     parser.add_argument(
         "--file", type=str | None, default=None, help="other data of the same users and catalogue"
@@ -129,7 +142,9 @@ def _evaluate_parser() -> ArgumentParser:
 
 
 def _recommend_parser() -> ArgumentParser:
-    parser = ArgumentParser(description="Best items for users of a run, seen ones excluded.")
+    parser = ArgumentParser(
+        allow_abbrev=False, description="Best items for users of a run, seen ones excluded."
+    )
     parser.add_argument("--run", type=str, required=True, help="run folder")
     parser.add_argument("--user", type=str, required=True, help="user id as in the data")
     parser.add_argument("--k", type=int, default=10, help="how many items")
@@ -142,9 +157,15 @@ def _default_device() -> str:
 
 
 def _run_config(options: Namespace) -> RunConfig:
-    """The config that the options spell out; every field is among them."""
-    values = {field.name: options[field.name] for part in _CONFIG_PARTS for field in fields(part)}
-    return RunConfig.from_recipe(options.recipe, **values)
+    """The recipe, with the options that differ from it."""
+    recipe = RunConfig.from_recipe(options.recipe)
+    changes = {
+        field.name: options[field.name]
+        for part in (recipe.data, recipe.model, recipe.trainer)
+        for field in fields(part)
+        if options[field.name] != getattr(part, field.name)
+    }
+    return RunConfig.from_recipe(options.recipe, **changes)
 
 
 # ---- commands -----------------------------------------------------------------------------------
@@ -186,6 +207,7 @@ def _demo(options: Namespace, console: Console) -> int:
         num_users=options.num_users,
         num_items=options.num_items,
         epochs=options.epochs,
+        resume=options.resume,
     )
     return 0
 

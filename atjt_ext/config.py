@@ -8,6 +8,10 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 __all__ = ["RECIPES", "DataConfig", "JointTrainerConfig", "ModelConfig", "RunConfig"]
 
 
+RANKING_KS = (5, 10, 20)
+RANKING_METRICS = tuple(f"{kind}@{k}" for k in RANKING_KS for kind in ("HR", "NDCG", "MRR"))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JointTrainerConfig:
     """Options of :class:`~atjt_ext.trainer.JointTrainer`; the defaults are the ``default`` recipe.
@@ -19,11 +23,13 @@ class JointTrainerConfig:
         cross_fitting: ``simultaneous``: every batch holds all folds, each weighed by the noise
             model that trains on the others. ``sequential``, the paper's: one phase of ``epochs``
             per fold, in which the recommender learns on that fold only.
-        num_folds: folds of users, at least 2: no noise model weighs a user it was trained on.
+        num_folds: folds of users, at least 2: no noise model weighs a user whose damaged sequences
+            it was trained on.
         noise_loss_weight: the paper's lambda.
         gradient_through_weights: let the recommender's loss train the noise model through the
-            weights.
-        warmup_epochs: first epochs, in which the noise model learns while all weights are one.
+            weights. The noise model then learns from the users it weighs, too.
+        warmup_epochs: first epochs (of each phase, where sequential), in which the noise model
+            learns while all weights are one.
         gate_auc: under ``calibrated``, weights stay one while the noise model's held-out AUC is
             below.
         sequence_fraction: share of the sequences of a batch that are damaged for the noise model.
@@ -79,10 +85,21 @@ class JointTrainerConfig:
         _require_choices(self)
         for name in ("num_negatives", "max_length", "batch_size", "epochs"):
             _require(name, getattr(self, name), "at least 1", getattr(self, name) >= 1)
+        if self.cross_fitting == "sequential" and self.patience is not None:
+            raise ValueError(
+                "patience must be None under cross_fitting='sequential', got "
+                f"{self.patience}: stopping early would leave out whole folds"
+            )
+        if self.valid_metric not in RANKING_METRICS:
+            raise ValueError(
+                f"valid_metric must be one of {', '.join(RANKING_METRICS)}, got {self.valid_metric}"
+            )
         for name in ("warmup_epochs", "min_epochs", "seed", "noise_loss_weight", "weight_decay"):
             _require(name, getattr(self, name), "at least 0", getattr(self, name) >= 0)
         for name in ("learning_rate", "noise_learning_rate"):
             _require(name, getattr(self, name), "above 0", getattr(self, name) > 0)
+        # Larger seeds would overflow the 64 bits of (seed, step).
+        _require("seed", self.seed, "below 2**32", self.seed < 2**32)
         _require("num_folds", self.num_folds, "at least 2", self.num_folds >= 2)
         _require("gate_auc", self.gate_auc, "in [0, 1]", 0 <= self.gate_auc <= 1)
         _require(
@@ -146,7 +163,7 @@ class DataConfig:
         user_column: name of the user column where columns have names; None guesses.
         item_column: name of the item column; None guesses.
         time_column: name of the time column; None guesses.
-        rating_column: name of the rating column; None guesses.
+        rating_column: name of the rating column; None guesses. Ratings are read, not used.
         k_core: drop users and items with fewer interactions, until none is left; 0 keeps all.
     """
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from .config import RunConfig
 from .data import PlantedNoise, leave_one_out, simulate_interactions, to_sequences
 from .noise_scores import noisy_users, per_user
-from .plots import plot_noise, plot_training
+from .plots import plot_noise, plot_training, require_matplotlib
 from .run_folder import Run
 from .runs import load_trainer, train_run
 from .tables import comparison_table
@@ -20,13 +20,22 @@ NOISY_USER_SHARE, NOISY_ITEM_SHARE = 0.3, 0.5
 
 
 def run_demo(
-    folder: Path, console: Console, *, seed: int, num_users: int, num_items: int, epochs: int
+    folder: Path,
+    console: Console,
+    *,
+    seed: int,
+    num_users: int,
+    num_items: int,
+    epochs: int,
+    resume: bool = False,
 ) -> None:
     """Simulates, trains with and without weights, prints a table and draws figures in ``folder``.
 
     Raises:
-        CheckpointError: ``folder`` holds a run already.
+        CheckpointError: ``folder`` holds a run already, and ``resume`` is off.
+        ImportError: matplotlib is missing.
     """
+    require_matplotlib()
     noise = PlantedNoise(noisy_user_share=NOISY_USER_SHARE, noisy_item_share=NOISY_ITEM_SHARE)
     sequences = to_sequences(
         simulate_interactions(num_users=num_users, num_items=num_items, seed=seed, noise=noise)
@@ -40,9 +49,13 @@ def run_demo(
     config = RunConfig.from_recipe("default", epochs=epochs, dropout=0.2, seed=seed)
     run, baseline = Run(folder), Run(folder / "equal_weights")
     metrics = {
-        "ATJT": train_run(run.folder, sequences, config, title="ATJT"),
+        "ATJT": train_run(run.folder, sequences, config, resume=resume, title="ATJT"),
         "equal weights": train_run(
-            baseline.folder, sequences, config.with_equal_weights(), title="equal weights"
+            baseline.folder,
+            sequences,
+            config.with_equal_weights(),
+            resume=resume,
+            title="equal weights",
         ),
     }
     console.print(comparison_table(metrics))

@@ -114,15 +114,20 @@ def sampled_evaluate(
     mass = popularity.double().cpu() ** popularity_power
     if int((mass > 0).sum()) < 2:
         raise ValueError("popularity must be positive for at least two items")
+    until = mass.cumsum(0)
     generator = torch.Generator().manual_seed(seed)
     areas, ranks = [], []
     with inference(recommender):
         for batch in data.batches(256, max_length):
             targets = batch.targets.cpu()
-            weights = mass.expand(len(targets), -1).scatter(1, targets[:, None] - 1, 0.0)
-            negatives = 1 + torch.multinomial(
-                weights, num_negatives, replacement=True, generator=generator
-            )
+            # Inverse of the cumulative mass, with the target's own stretch cut out.
+            own = mass[targets - 1][:, None]
+            before = until[targets - 1][:, None] - own
+            drawn = torch.rand(
+                len(targets), num_negatives, dtype=torch.float64, generator=generator
+            ) * (until[-1] - own)
+            drawn = torch.where(drawn >= before, drawn + own, drawn)
+            negatives = 1 + torch.searchsorted(until, drawn, right=True).clamp(max=len(mass) - 1)
             candidates = torch.cat([targets[:, None], negatives], dim=1).to(batch.targets.device)
             scores = score_candidates(recommender, _as_batch(batch), candidates).cpu()
             below = scores[:, 1:] < scores[:, :1]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["plot_noise", "plot_training"]
+__all__ = ["plot_noise", "plot_training", "require_matplotlib"]
 
 # Told apart without colour too: every series has its own line style or hatch.
 _STYLES: tuple[dict[str, Any], ...] = (
@@ -25,12 +25,21 @@ _STYLES: tuple[dict[str, Any], ...] = (
 )
 
 
-def _figure(columns: int) -> tuple[Figure, list[Axes]]:
+def require_matplotlib() -> type[Figure]:
+    """matplotlib's Figure.
+
+    Raises:
+        ImportError: matplotlib is missing; says how to install it.
+    """
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ImportError("figures need matplotlib: pip install 'atjt_ext[plots]'") from error
-    figure = Figure(figsize=(5.2 * columns, 3.9), layout="constrained")
+    return Figure
+
+
+def _figure(columns: int) -> tuple[Figure, list[Axes]]:
+    figure = require_matplotlib()(figsize=(5.2 * columns, 3.9), layout="constrained")
     axes = [figure.add_subplot(1, columns, 1 + column) for column in range(columns)]
     for axis in axes:
         axis.spines[["top", "right"]].set_visible(False)

@@ -137,13 +137,13 @@ class Run:
         for path in (self.sequences_path, self.catalogue_path):
             if not path.is_file():
                 raise CheckpointError(f"{self.folder}: no run here (no {path.name})")
-        frame = pl.read_parquet(self.sequences_path)
+        frame, catalogue = self._read(self.sequences_path), self._read(self.catalogue_path)
         lengths = torch.from_numpy(frame["items"].list.len().to_numpy().astype("int64"))
         return Sequences(
             offsets=torch.cat([lengths.new_zeros(1), lengths.cumsum(0)]),
             items=torch.from_numpy(frame["items"].explode().to_numpy().astype("int64")),
             user_ids=frame["user"].to_list(),
-            item_ids=pl.read_parquet(self.catalogue_path)["item"].to_list(),
+            item_ids=catalogue["item"].to_list(),
             is_noise=(
                 torch.from_numpy(frame["is_noise"].explode().to_numpy().astype("bool"))
                 if "is_noise" in frame.columns
@@ -151,6 +151,14 @@ class Run:
             ),
             source=str(self.folder),
         )
+
+    @staticmethod
+    def _read(path: Path) -> pl.DataFrame:
+        try:
+            return pl.read_parquet(path)
+        except (pl.exceptions.PolarsError, OSError) as error:
+            reason = str(error).splitlines()[0]
+            raise CheckpointError(f"{path}: not readable ({reason})") from error
 
     def _write_sequences(self, sequences: Sequences) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)

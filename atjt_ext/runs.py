@@ -10,13 +10,16 @@ from torch import Tensor
 
 from .config import RunConfig
 from .data import (
+    DataError,
     EvaluationSet,
     LeaveOneOut,
     Sequences,
+    TrainingRows,
     k_core,
     leave_one_out,
     read_interactions,
     to_sequences,
+    user_folds,
 )
 from .evaluation import sampled_evaluate
 from .models import SASRec
@@ -56,7 +59,12 @@ def load_sequences(path: str | Path, config: RunConfig) -> Sequences:
 def build_trainer(
     config: RunConfig, num_items: int, *, device: torch.device | str | None = None
 ) -> JointTrainer:
-    """SASRec and the paper's noise model, initialised from the config's seed alone."""
+    """SASRec and the paper's noise model, initialised from the config's seed alone.
+
+    Raises:
+        ValueError: there is no such device here, or the sizes do not fit together.
+    """
+    _require_device(device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.trainer.seed)
         recommender = SASRec(
@@ -108,9 +116,17 @@ def train_run(
         CheckpointError: the folder belongs to another run.
     """
     split = leave_one_out(sequences)
+    if sequences.num_items < 2:
+        raise DataError(
+            f"{sequences.source or 'sequences'}: a catalogue of at least 2 items wanted, "
+            f"got {sequences.num_items}"
+        )
+    # Whatever can be refused is refused before anything is written.
+    trainer = build_trainer(config, sequences.num_items, device=device)
+    TrainingRows(split.train, max_length=config.trainer.max_length)
+    user_folds(sequences.num_users, config.trainer.num_folds, seed=config.trainer.seed)
     run = Run(Path(folder))
     run.create(config, sequences, resume=resume)
-    trainer = build_trainer(config, sequences.num_items, device=device)
     history = trainer.fit(
         split.train,
         split.valid,
@@ -132,7 +148,8 @@ def train_run(
             **trainer.noise_detection(split.train),
         },
         "weights": summarise_weights(weights[~weights.isnan()]).as_dict(),
-        "best_epoch": trainer.state.best_epoch,
+        "kept_epoch": trainer.state.kept_epoch,
+        "kept_epoch_weighed": history[trainer.state.kept_epoch - 1].weights_used,
         "epochs": len(history),
     }
     run.write_metrics(metrics)
@@ -157,6 +174,15 @@ def evaluate_run(trainer: JointTrainer, split: LeaveOneOut) -> dict[str, Any]:
 def everything_known(sequences: Sequences, users: Tensor) -> EvaluationSet:
     """Whole sequences as histories, for recommending what comes next; there are no targets."""
     return EvaluationSet(users, sequences, torch.ones_like(users))
+
+
+def _require_device(device: torch.device | str | None) -> None:
+    try:
+        kind = torch.device(device or "cpu").type
+    except RuntimeError as error:
+        raise ValueError(f"device must be like cpu, cuda or cuda:1, got {device}") from error
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device is {device}, but torch finds no CUDA device here")
 
 
 def _popularity(train: Sequences) -> Tensor:

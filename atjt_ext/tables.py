@@ -23,6 +23,9 @@ def metrics_table(metrics: dict[str, Any]) -> Table:
         table.add_column(part, justify="right")
     for name in metrics["test"]:
         table.add_row(name, _number(metrics["test"][name]), _number(metrics["valid"][name]))
+    table.add_section()
+    for name, value in metrics["sampled_test"].items():
+        table.add_row(f"sampled {name}", _number(value), "")
     return table
 
 
@@ -58,7 +61,7 @@ def comparison_table(runs: dict[str, dict[str, Any]]) -> Table:
     for name in ("mean", "std"):
         values = [metrics["weights"][name] for metrics in runs.values()]
         add(f"weights {name}", values, compare=False)
-    table.add_row("best epoch", *(str(metrics["best_epoch"]) for metrics in runs.values()))
+    table.add_row("kept epoch", *(str(metrics["kept_epoch"]) for metrics in runs.values()))
     return table
 
 
@@ -66,7 +69,7 @@ def recommendation_table(user: str, items: list[str], scores: list[float]) -> Ta
     """Ranked items of one user."""
     table = Table(title=f"for user {user}, seen items excluded")
     table.add_column("rank", justify="right")
-    table.add_column("item")
+    table.add_column("item", overflow="fold")
     table.add_column("score", justify="right")
     for rank, (item, score) in enumerate(zip(items, scores, strict=True), start=1):
         table.add_row(str(rank), item, _number(score))

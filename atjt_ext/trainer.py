@@ -202,6 +202,8 @@ class JointTrainer:
         state = self._state = self._new_state(train.num_users)
         if resume and self._checkpoint is not None and self._checkpoint.exists():
             state.load(self._checkpoint)
+            if on_epoch is not None:  # a kill between checkpoint and callback left it behind
+                on_epoch(state.history)
         with (
             torch.random.fork_rng([self.device] if self.device.type == "cuda" else []),
             FitProgress(
@@ -229,7 +231,8 @@ class JointTrainer:
         phase = epoch // config.epochs if config.cross_fitting == "sequential" else None
         active = range(config.num_folds) if phase is None else [phase]
         used = "none"
-        if noise_models is not None and epoch >= config.warmup_epochs:
+        epoch_of_phase = epoch if phase is None else epoch % config.epochs
+        if noise_models is not None and epoch_of_phase >= config.warmup_epochs:
             used = noise_models.folds_weighed(active)
         started = time.perf_counter()
         self.recommender.train()
@@ -244,7 +247,7 @@ class JointTrainer:
         if noise_models is not None:
             noise_models.calibrate(rows, self.corruption, active)
             gated = noise_models.folds_weighed(active) != "all" != used
-            if gated and epoch + 1 >= config.warmup_epochs:
+            if gated and epoch_of_phase + 1 >= config.warmup_epochs:
                 shown.message_once(noise_models.gate_message(active))
         return EpochRecord(
             epoch=epoch + 1,

@@ -83,6 +83,13 @@ class TrainingState:
         """Epoch (from 1) with the best validation metric so far."""
         return None if self._best is None else int(self._best["epoch"])
 
+    @property
+    def kept_epoch(self) -> int:
+        """Epoch (from 1) whose models a finished fit ends with."""
+        if self.config.patience is not None and self.best_epoch is not None:
+            return self.best_epoch
+        return len(self.history)
+
     def record(self, record: EpochRecord) -> None:
         """Appends an epoch and remembers its models if they are the best so far.
 

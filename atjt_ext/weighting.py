@@ -71,8 +71,8 @@ def calibrated_weights(
     """``clip(1 - noise_rate / odds, 0, 1)``: P(clean) if a share ``noise_rate`` of the data is
     noise.
 
-    On clean data the estimated rate is small and so all weights are near one: valid but rare items
-    are not punished for looking odd. Same shape as ``noise_logits``.
+    On clean data a good noise model lets the estimated rate be small, and so all weights near one:
+    valid but rare items are not punished for looking odd. Same shape as ``noise_logits``.
     """
     if not 0.0 <= noise_rate <= 1.0:
         raise ValueError(f"noise_rate must be in [0, 1], got {noise_rate}")
@@ -80,7 +80,7 @@ def calibrated_weights(
         return torch.ones_like(noise_logits)
     # In logarithms and clipped there, as odds that underflow would make the gradient NaN.
     log_share = math.log(noise_rate) - _log_clean_odds(noise_logits, artificial_rate)
-    return -torch.expm1(log_share.clamp(max=0.0))
+    return 0.0 - torch.expm1(log_share.clamp(max=0.0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,8 +102,6 @@ void random_replacement(const TensorArg& sequences, Rest... rest) {
   throw py::value_error("sequences must be int32 or int64, got " + name_of(sequences.dtype()));
 }
 
-enum class Pass { kForward, kBackward };
-
 struct CrossEntropyArgs {
   const TensorArg &logits, &targets;
   std::optional<TensorArg> row_scale, losses, lse, grad_logits;
@@ -112,7 +110,7 @@ struct CrossEntropyArgs {
 };
 
 template <class T>
-void cross_entropy(Pass pass, const CrossEntropyArgs& args, DLDataType arithmetic) {
+void cross_entropy(const CrossEntropyArgs& args, DLDataType arithmetic) {
   const TensorArg& logits = args.logits;
   const auto shape = logits.shape();
   const int64_t rows = shape[0];
@@ -135,25 +133,23 @@ void cross_entropy(Pass pass, const CrossEntropyArgs& args, DLDataType arithmeti
     const int device = logits.device().device_id;
     void* const stream = logits.stream();
     const py::gil_scoped_release release;
-    return pass == Pass::kForward ? cuda::cross_entropy_forward(params, device, stream)
-                                  : cuda::cross_entropy_backward(params, device, stream);
+    return cuda::cross_entropy_forward(params, device, stream);
   }
 #endif
   if constexpr (std::is_floating_point_v<T>) {
     const py::gil_scoped_release release;
-    return pass == Pass::kForward ? cpu::cross_entropy_forward(params, args.num_threads)
-                                  : cpu::cross_entropy_backward(params, args.num_threads);
+    cpu::cross_entropy_forward(params, args.num_threads);
   }
 }
 
-void cross_entropy(Pass pass, const CrossEntropyArgs& args) {
+void cross_entropy(const CrossEntropyArgs& args) {
   require_rank("logits", args.logits, 2);
   const bool cuda = on_cuda("logits", args.logits);
   const DLDataType dtype = args.logits.dtype();
-  if (dtype == kFloat32) return cross_entropy<float>(pass, args, kFloat32);
-  if (dtype == kFloat64) return cross_entropy<double>(pass, args, kFloat64);
-  if (cuda && dtype == kFloat16) return cross_entropy<Float16>(pass, args, kFloat32);
-  if (cuda && dtype == kBFloat16) return cross_entropy<BFloat16>(pass, args, kFloat32);
+  if (dtype == kFloat32) return cross_entropy<float>(args, kFloat32);
+  if (dtype == kFloat64) return cross_entropy<double>(args, kFloat64);
+  if (cuda && dtype == kFloat16) return cross_entropy<Float16>(args, kFloat32);
+  if (cuda && dtype == kBFloat16) return cross_entropy<BFloat16>(args, kFloat32);
   throw py::value_error(std::string("logits must be ") +
                         (cuda ? "float32, float64, float16 or bfloat16" : "float32 or float64") +
                         " on " + name_of(args.logits.device()) + ", got " + name_of(dtype));
@@ -221,20 +217,9 @@ PYBIND11_MODULE(_C, m) {
          int64_t ignore_index, int num_threads) {
         if (row_scale.has_value() != grad_logits.has_value())
           throw py::value_error("row_scale and grad_logits go together");
-        cross_entropy(Pass::kForward, {logits, targets, row_scale, losses, lse, grad_logits,
-                                       ignore_index, num_threads});
+        cross_entropy(
+            {logits, targets, row_scale, losses, lse, grad_logits, ignore_index, num_threads});
       },
       "logits"_a, "targets"_a, py::kw_only(), "row_scale"_a, "losses"_a, "lse"_a, "grad_logits"_a,
-      "ignore_index"_a, "num_threads"_a);
-  m.def(
-      "cross_entropy_backward",
-      [](const TensorArg& logits, const TensorArg& targets, const TensorArg& row_scale,
-         const TensorArg& lse, const TensorArg& grad_logits, int64_t ignore_index,
-         int num_threads) {
-        cross_entropy(
-            Pass::kBackward,
-            {logits, targets, row_scale, {}, lse, grad_logits, ignore_index, num_threads});
-      },
-      "logits"_a, "targets"_a, py::kw_only(), "row_scale"_a, "lse"_a, "grad_logits"_a,
       "ignore_index"_a, "num_threads"_a);
 }

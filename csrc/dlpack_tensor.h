@@ -2,7 +2,8 @@
 //
 // torch >= 2.11 offers the DLPack C exchange API on its tensor type: a borrowed view for 0.06 us
 // and torch's current CUDA stream. Other objects (NumPy arrays, older torch) come in through
-// __dlpack__(). SPDX-License-Identifier: Apache-2.0
+// __dlpack__().
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <dlpack/dlpack.h>

@@ -42,9 +42,9 @@ struct CrossEntropyParams {
   const T* logits;                 // [rows, classes]
   const int64_t* targets;          // [rows]
   const Arithmetic<T>* row_scale;  // [rows]; read only where a gradient is written
-  Arithmetic<T>* losses;           // [rows]; written by forward
-  Arithmetic<T>* lse;              // [rows]; written by forward, read by backward
-  T* grad_logits;                  // [rows, classes]; null: forward without gradient
+  Arithmetic<T>* losses;           // [rows]
+  Arithmetic<T>* lse;              // [rows]
+  T* grad_logits;                  // [rows, classes]; null: no gradient
   int64_t rows, classes, ignore_index;
 };
 
@@ -65,16 +65,12 @@ namespace cpu {
 // ...throws std::out_of_range, naming row, value and classes. For float and double.
 template <class T>
 void cross_entropy_forward(const CrossEntropyParams<T>& params, int num_threads);
-template <class T>
-void cross_entropy_backward(const CrossEntropyParams<T>& params, int num_threads);
 }  // namespace cpu
 
 namespace cuda {
 // ...makes loss and gradient of its row NaN. For float, double, Float16 and BFloat16.
 template <class T>
 void cross_entropy_forward(const CrossEntropyParams<T>& params, int device, void* stream);
-template <class T>
-void cross_entropy_backward(const CrossEntropyParams<T>& params, int device, void* stream);
 }  // namespace cuda
 
 }  // namespace atjt

@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -246,7 +247,8 @@ def test_a_checkpoint_of_another_catalogue_is_refused(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = tmp_path / "other.csv"
-    other.write_text(HEADER + "".join(f"u1,x{n},{n}\n" for n in range(9)))
+    rows = (f"{user},x{n},{n}\n" for user in ("u1", "u2") for n in range(9))
+    other.write_text(HEADER + "".join(rows))
     message = refusal(capsys, "evaluate", f"--run={trained}", f"--file={other}")
     assert "trained on another catalogue: 40 ids" in message
     assert "other.csv has 9" in message
@@ -283,3 +285,70 @@ def test_a_value_out_of_range_is_named(
     message = refusal(capsys, "train", str(ratings), f"--out={tmp_path / 'x'}", "--epochs=0")
     assert message == "error: epochs must be at least 1, got 0"
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--valid_metric=HR@1", "valid_metric must be one of HR@5"),
+        ("--num_folds=1000", "num_folds must be in 1..60"),
+        ("--num_heads=3", "num_heads must divide embedding_dim"),
+        ("--device=nonsense", "device must be like cpu, cuda or cuda:1, got nonsense"),
+        ("--seed=10000000000000000", "seed must be below 2**32"),
+    ],
+)
+def test_a_wrong_option_leaves_nothing_behind(
+    option: str,
+    message: str,
+    ratings: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "run"
+    assert main(["train", str(ratings), f"--out={out}", *SMALL, option]) in (1, 2)
+    assert message in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_one_amount_of_replacement_takes_the_others_place(ratings: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    arguments = [*SMALL, "--num_replacements=2", "--epochs=1", "--no_baseline"]
+    assert main(["train", str(ratings), f"--out={out}", *arguments]) == 0
+    trainer = Run(out).config().trainer
+    assert (trainer.num_replacements, trainer.replace_ratio) == (2, None)
+
+
+def test_the_last_recipe_named_is_the_one_trained(ratings: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    arguments = ["--recipe=paper", "--recipe=equal_weights", "--epochs=1"]
+    assert main(["train", str(ratings), f"--out={out}", *arguments]) == 0
+    config = Run(out).config()
+    assert config.recipe == "equal_weights"
+    assert config.trainer.weighting == "equal"
+    assert config.model.embedding_dim == 64
+
+
+def test_an_abbreviated_option_is_refused(ratings: Path, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit):
+        main(["train", str(ratings), f"--out={tmp_path / 'x'}", "--rec=paper"])
+
+
+def test_ids_are_shown_as_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, out = tmp_path / "odd.csv", tmp_path / "run"
+    items = [f"[i{n}] :smile: [/x]" for n in range(8)]
+    rows = (f"{u},{items[(u + n) % 8]},{n}\n" for u in range(6) for n in range(5))
+    path.write_text(HEADER + "".join(rows))
+    assert main(["train", str(path), f"--out={out}", "--recipe=equal_weights", "--epochs=1"]) == 0
+    assert main(["recommend", f"--run={out}", "--user=0", "--k=3"]) == 0
+    shown = capsys.readouterr().out
+    assert all(items[n] in shown for n in (5, 6, 7))
+
+
+@pytest.mark.parametrize("name", ["sequences.parquet", "catalogue.parquet"])
+def test_a_damaged_run_folder_is_one_line(
+    name: str, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(trained, broken)
+    (broken / name).write_bytes((broken / name).read_bytes()[:40])
+    assert f"{name}: not readable" in refusal(capsys, "evaluate", f"--run={broken}")

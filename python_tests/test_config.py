@@ -116,7 +116,8 @@ def test_every_choice_that_is_offered_is_taken(part: type) -> None:
     }
     for name, values in choices.items():
         for value in values:
-            assert getattr(part(**{name: value}), name) == value
+            needed = {"patience": None} if value == "sequential" else {}
+            assert getattr(part(**{name: value}, **needed), name) == value
 
 
 def test_one_amount_of_replacement_must_be_given() -> None:
@@ -128,8 +129,15 @@ def test_one_amount_of_replacement_must_be_given() -> None:
 
 def test_sequential_cross_fitting_has_a_phase_per_fold() -> None:
     assert JointTrainerConfig(epochs=4, num_folds=3).total_epochs == 4
-    sequential = JointTrainerConfig(epochs=4, num_folds=3, cross_fitting="sequential")
+    sequential = JointTrainerConfig(
+        epochs=4, num_folds=3, cross_fitting="sequential", patience=None
+    )
     assert sequential.total_epochs == 12
+
+
+def test_stopping_early_would_leave_out_phases() -> None:
+    with pytest.raises(ValueError, match="patience must be None under cross_fitting='sequential'"):
+        JointTrainerConfig(cross_fitting="sequential", patience=3)
 
 
 def test_only_equal_weights_need_no_noise_model() -> None:

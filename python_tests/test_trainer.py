@@ -134,7 +134,9 @@ def test_a_loss_that_is_not_finite_stops_with_step_rows_and_checkpoint(
 def test_sequential_cross_fitting_keeps_learning_and_weighing_apart(
     split: LeaveOneOut, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = trainer(split, cross_fitting="sequential", weighting="clean_probability", epochs=2)
+    made = trainer(
+        split, cross_fitting="sequential", weighting="clean_probability", epochs=2, patience=None
+    )
     seen: list[tuple[int, set[int], set[int]]] = []
     original = made.step
 

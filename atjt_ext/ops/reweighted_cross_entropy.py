@@ -62,22 +62,6 @@ def _forward_with_gradient(
     return losses, lse, grad_logits
 
 
-def _backward(
-    logits: Tensor, targets: Tensor, row_scale: Tensor, lse: Tensor, ignore_index: int
-) -> Tensor:
-    grad_logits = _logits_like(logits)
-    _C.cross_entropy_backward(
-        logits.contiguous(),
-        targets.contiguous(),
-        row_scale=row_scale.contiguous(),
-        lse=lse.contiguous(),
-        grad_logits=grad_logits,
-        ignore_index=ignore_index,
-        num_threads=torch.get_num_threads(),
-    )
-    return grad_logits
-
-
 register(
     "_cross_entropy_forward(Tensor logits, Tensor targets, int ignore_index) -> (Tensor, Tensor)",
     _forward,
@@ -93,12 +77,6 @@ register(
         _logits_like(logits),
     ),
 )
-register(
-    "_cross_entropy_backward(Tensor logits, Tensor targets, Tensor row_scale, Tensor lse, "
-    "int ignore_index) -> Tensor",
-    _backward,
-    lambda logits, targets, row_scale, lse, ignore_index: _logits_like(logits),
-)
 
 
 def _refuse_second_derivative() -> None:
@@ -110,22 +88,23 @@ def _refuse_second_derivative() -> None:
 
 
 class _Losses(torch.autograd.Function):
-    """``[N]`` losses; the backward pass computes the softmax again from the saved ``lse``."""
+    """``[N]`` losses; the backward pass computes the softmax again."""
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, targets: Tensor, ignore_index: int) -> Tensor:
         losses: Tensor
-        losses, lse = torch.ops.atjt_ext._cross_entropy_forward(logits, targets, ignore_index)
-        ctx.save_for_backward(logits, targets, lse)
+        losses, _ = torch.ops.atjt_ext._cross_entropy_forward(logits, targets, ignore_index)
+        ctx.save_for_backward(logits, targets)
         ctx.ignore_index = ignore_index
         return losses
 
     @staticmethod
     def backward(ctx: Any, grad_losses: Tensor) -> tuple[Tensor, None, None]:
         _refuse_second_derivative()
-        logits, targets, lse = ctx.saved_tensors
-        grad_logits = torch.ops.atjt_ext._cross_entropy_backward(
-            logits, targets, grad_losses, lse, ctx.ignore_index
+        logits, targets = ctx.saved_tensors
+        # Not from the lse: beside a large maximum it is too coarse for exp(logits - lse).
+        _, _, grad_logits = torch.ops.atjt_ext._cross_entropy_forward_with_gradient(
+            logits, targets, grad_losses, ctx.ignore_index
         )
         return grad_logits, None, None
 

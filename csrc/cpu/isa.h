@@ -2,8 +2,8 @@
 //
 // The sources named *_rows.cpp are those kernels. They see plain pointers and define no weak symbol
 // (no std:: containers, no shared inline functions): the linker keeps one copy of a weak symbol,
-// and the copy with AVX-512 in it would then serve every processor. SPDX-License-Identifier:
-// Apache-2.0
+// and the copy with AVX-512 in it would then serve every processor.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <type_traits>

@@ -36,21 +36,7 @@ void cross_entropy_forward(const CrossEntropyParams<T>& p, int num_threads) {
   });
 }
 
-template <class T>
-void cross_entropy_backward(const CrossEntropyParams<T>& p, int num_threads) {
-  check_targets(p);
-  if (p.grad_logits != nullptr)
-    prefer_huge_pages(p.grad_logits, p.rows * p.classes * int64_t{sizeof(T)});
-  with_current_isa([&](auto isa) {
-    parallel_rows(p.rows, p.classes, num_threads, [&](int, int64_t begin, int64_t end) {
-      CrossEntropyRows<decltype(isa)::value>::backward(p, begin, end);
-    });
-  });
-}
-
 template void cross_entropy_forward(const CrossEntropyParams<float>&, int);
 template void cross_entropy_forward(const CrossEntropyParams<double>&, int);
-template void cross_entropy_backward(const CrossEntropyParams<float>&, int);
-template void cross_entropy_backward(const CrossEntropyParams<double>&, int);
 
 }  // namespace atjt::cpu

@@ -83,23 +83,6 @@ void forward_rows(const CrossEntropyParams<T>& p, int64_t begin, int64_t end) {
   }
 }
 
-template <class T>
-void backward_rows(const CrossEntropyParams<T>& p, int64_t begin, int64_t end) {
-  for (int64_t row = begin; row < end; ++row) {
-    const T* const __restrict x = p.logits + row * p.classes;
-    T* const __restrict grad = p.grad_logits + row * p.classes;
-    const int64_t target = p.targets[row], classes = p.classes;
-    if (target == p.ignore_index) {
-      zero_row(grad, classes);
-      continue;
-    }
-    const T lse = p.lse[row], scale = p.row_scale[row];
-#pragma omp simd
-    for (int64_t i = 0; i < classes; ++i) grad[i] = exp_nonpositive(x[i] - lse) * scale;
-    grad[target] -= scale;
-  }
-}
-
 }  // namespace
 
 template <>
@@ -112,18 +95,6 @@ template <>
 void CrossEntropyRows<Isa::ATJT_ISA>::forward(const CrossEntropyParams<double>& p, int64_t begin,
                                               int64_t end) noexcept {
   forward_rows(p, begin, end);
-}
-
-template <>
-void CrossEntropyRows<Isa::ATJT_ISA>::backward(const CrossEntropyParams<float>& p, int64_t begin,
-                                               int64_t end) noexcept {
-  backward_rows(p, begin, end);
-}
-
-template <>
-void CrossEntropyRows<Isa::ATJT_ISA>::backward(const CrossEntropyParams<double>& p, int64_t begin,
-                                               int64_t end) noexcept {
-  backward_rows(p, begin, end);
 }
 
 }  // namespace atjt::cpu

@@ -11,8 +11,6 @@ template <Isa isa>
 struct CrossEntropyRows {
   static void forward(const CrossEntropyParams<float>&, int64_t begin, int64_t end) noexcept;
   static void forward(const CrossEntropyParams<double>&, int64_t begin, int64_t end) noexcept;
-  static void backward(const CrossEntropyParams<float>&, int64_t begin, int64_t end) noexcept;
-  static void backward(const CrossEntropyParams<double>&, int64_t begin, int64_t end) noexcept;
 };
 
 }  // namespace atjt::cpu

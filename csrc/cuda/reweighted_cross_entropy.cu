@@ -28,12 +28,13 @@ __device__ void store(BFloat16* to, float x) {
   to->bits = __bfloat16_as_ushort(__float2bfloat16_rn(x));
 }
 
-// grad[v] = scale * (exp(x[v] - lse) - [v == target]), written by the whole block.
+// grad[v] = scale * (exp(x[v] - maximum - log_sum) - [v == target]), written by the whole block.
+// Not of maximum + log_sum: beside a large maximum, that sum is rounded to nothing better than it.
 template <class T, class Real>
-__device__ void write_gradient(T* grad, const T* x, int64_t classes, Real lse, Real scale,
-                               int64_t target) {
+__device__ void write_gradient(T* grad, const T* x, int64_t classes, Real maximum, Real log_sum,
+                               Real scale, int64_t target) {
   for (int64_t v = threadIdx.x; v < classes; v += kThreads) {
-    const Real probability = exp_nonpositive(load(x[v]) - lse);
+    const Real probability = exp_nonpositive((load(x[v]) - maximum) - log_sum);
     store(grad + v, scale * (probability - Real(v == target)));
   }
 }
@@ -69,59 +70,30 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerSm)
       sum += exp_nonpositive(load(x[v]) - maximum);
     sum = block_reduce(sum, Real(0), shared, [](Real v) { return warp_sum(v); });
 
-    const Real log_sum = log(sum), lse = maximum + log_sum;
+    const Real log_sum = log(sum);
     if (threadIdx.x == 0) {
       p.losses[row] = loss_of_row(maximum, log_sum, Real(load(x[target])));
-      p.lse[row] = lse;
+      p.lse[row] = maximum + log_sum;
     }
-    if (grad != nullptr) write_gradient(grad, x, p.classes, lse, p.row_scale[row], target);
+    if (grad != nullptr)
+      write_gradient(grad, x, p.classes, maximum, log_sum, p.row_scale[row], target);
   }
-}
-
-template <class T>
-__global__ void __launch_bounds__(kThreads, kBlocksPerSm)
-    backward_kernel(const CrossEntropyParams<T> p) {
-  using Real = Arithmetic<T>;
-  for (int64_t row = blockIdx.x; row < p.rows; row += gridDim.x) {
-    T* const grad = p.grad_logits + row * p.classes;
-    const int64_t target = p.targets[row];
-    if (target == p.ignore_index)
-      fill_row(grad, p.classes, Real(0));
-    else  // out of range: forward left lse NaN, and the row becomes NaN
-      write_gradient(grad, p.logits + row * p.classes, p.classes, p.lse[row], p.row_scale[row],
-                     target);
-  }
-}
-
-template <class T, class Kernel>
-void launch(Kernel kernel, const CrossEntropyParams<T>& p, int device, void* stream,
-            const char* name) {
-  if (p.rows == 0) return;  // an empty grid is a launch error
-  const DeviceGuard guard(device);
-  const auto blocks = unsigned(std::min<int64_t>(p.rows, kMaxBlocks));
-  kernel<<<blocks, kThreads, 0, static_cast<cudaStream_t>(stream)>>>(p);
-  check(cudaGetLastError(), name);
 }
 
 }  // namespace
 
 template <class T>
 void cross_entropy_forward(const CrossEntropyParams<T>& p, int device, void* stream) {
-  launch(forward_kernel<T>, p, device, stream, "cross_entropy_forward");
-}
-
-template <class T>
-void cross_entropy_backward(const CrossEntropyParams<T>& p, int device, void* stream) {
-  launch(backward_kernel<T>, p, device, stream, "cross_entropy_backward");
+  if (p.rows == 0) return;  // an empty grid is a launch error
+  const DeviceGuard guard(device);
+  const auto blocks = unsigned(std::min<int64_t>(p.rows, kMaxBlocks));
+  forward_kernel<<<blocks, kThreads, 0, static_cast<cudaStream_t>(stream)>>>(p);
+  check(cudaGetLastError(), "cross_entropy_forward");
 }
 
 template void cross_entropy_forward(const CrossEntropyParams<float>&, int, void*);
 template void cross_entropy_forward(const CrossEntropyParams<double>&, int, void*);
 template void cross_entropy_forward(const CrossEntropyParams<Float16>&, int, void*);
 template void cross_entropy_forward(const CrossEntropyParams<BFloat16>&, int, void*);
-template void cross_entropy_backward(const CrossEntropyParams<float>&, int, void*);
-template void cross_entropy_backward(const CrossEntropyParams<double>&, int, void*);
-template void cross_entropy_backward(const CrossEntropyParams<Float16>&, int, void*);
-template void cross_entropy_backward(const CrossEntropyParams<BFloat16>&, int, void*);
 
 }  // namespace atjt::cuda
