@@ -180,8 +180,7 @@ def _train(options: Namespace, console: Console) -> int:
     sequences = load_sequences(options.file, config)
     console.print(
         f"{options.file}: {sequences.num_users:,} users, {sequences.num_items:,} items, "
-        f"{sequences.num_interactions:,} interactions",
-        highlight=False,
+        f"{sequences.num_interactions:,} interactions"
     )
     folder = Path(options.out)
     arguments: dict[str, Any] = {"resume": options.resume, "device": options.device}
@@ -195,7 +194,7 @@ def _train(options: Namespace, console: Console) -> int:
             **arguments,
         )
     console.print(comparison_table(runs))
-    console.print(f"everything is in {folder}", highlight=False)
+    console.print(f"everything is in {folder}")
     return 0
 
 

@@ -81,14 +81,17 @@ class Run:
             raise CheckpointError(
                 f"{self.folder}: the run to resume has another config ({'; '.join(changed)})"
             )
-        self.check_same_data(sequences)
-        if not self.sequences().items.equal(sequences.items):
+        if not self.check_same_data(sequences).items.equal(sequences.items):
             raise CheckpointError(
                 f"{self.folder}: the interactions have changed since the run to resume began"
             )
 
-    def check_same_data(self, sequences: Sequences) -> None:
-        """Raises CheckpointError unless ``sequences`` have this run's catalogue and users."""
+    def check_same_data(self, sequences: Sequences) -> Sequences:
+        """The run's own data, if ``sequences`` have its catalogue and users.
+
+        Raises:
+            CheckpointError: they have others.
+        """
         mine = self.sequences()
         for kind, own, other in (
             ("catalogue", mine.item_ids, sequences.item_ids),
@@ -100,6 +103,7 @@ class Run:
                     f"{len(own):,} ids ({_digest(own)}), "
                     f"{sequences.source or 'the data'} has {len(other):,} ({_digest(other)})"
                 )
+        return mine
 
     def config(self) -> RunConfig:
         """The run's config.

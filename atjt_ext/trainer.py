@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from .config import JointTrainerConfig
 from .corruption import Corruption, RandomReplacement
-from .data import Batch, EvaluationSet, Sequences, TrainingRows, user_folds
+from .data import Batch, EvaluationSet, Sequences, TrainingRows
 from .evaluation import evaluate, top_k
 from .history import EpochRecord
 from .inference import inference
@@ -268,8 +268,7 @@ class JointTrainer:
         if phase is None:
             batches = rows.batches(size, seed=seed, epoch=epoch)
             return ((batch, batch) for batch in batches), -(-len(rows) // size)
-        folds = user_folds(self.state.num_users, self.config.num_folds, seed=seed)
-        fold = folds.to(rows.device)[rows.users]
+        fold = self.state.folds[rows.users]
         own, others = (fold == phase).nonzero().flatten(), (fold != phase).nonzero().flatten()
         if not len(own) or not len(others):
             raise ValueError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -44,6 +45,7 @@ class TrainingState:
     ) -> None:
         self.config = config
         self.num_users = num_users
+        self.device = device
         self.steps = 0
         self.history: list[EpochRecord] = []
         self.recommender = recommender
@@ -53,11 +55,16 @@ class TrainingState:
         }
         self._best: dict[str, Any] | None = None
         if noise_model is not None:
-            folds = user_folds(num_users, config.num_folds, seed=config.seed)
-            self.noise_models = CrossFittedNoiseModels(noise_model, folds, config).to(device)
+            self.noise_models = CrossFittedNoiseModels(noise_model, self.folds, config).to(device)
             self._optimizers["noise_models"] = self._optimizer(
                 self.noise_models.parameters(), config.noise_learning_rate
             )
+
+    @cached_property
+    def folds(self) -> torch.Tensor:
+        """``[num_users]`` int64, the fold of each user; only asked for where folds matter."""
+        dealt = user_folds(self.num_users, self.config.num_folds, seed=self.config.seed)
+        return dealt.to(self.device)
 
     def _optimizer(self, parameters: Iterable[nn.Parameter], rate: float) -> torch.optim.Optimizer:
         weight_decay = self.config.weight_decay
