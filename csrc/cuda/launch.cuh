@@ -34,6 +34,25 @@ class DeviceGuard {
   int previous_ = 0;
 };
 
+struct Grid {
+  int64_t blocks;
+  int threads;              // per block
+  size_t shared_bytes = 0;  // dynamic, per block
+};
+
+template <class... Params, class... Args>
+void launch(const char* name, void (*kernel)(Params...), const Grid& grid, int device, void* stream,
+            const Args&... args) {
+  if (grid.blocks == 0) return;  // an empty grid is a launch error
+  const DeviceGuard guard(device);
+  cudaLaunchConfig_t config = {};
+  config.gridDim = dim3(unsigned(grid.blocks));
+  config.blockDim = dim3(unsigned(grid.threads));
+  config.dynamicSmemBytes = grid.shared_bytes;
+  config.stream = static_cast<cudaStream_t>(stream);
+  check(cudaLaunchKernelEx(&config, kernel, args...), name);
+}
+
 template <class T>
 __device__ __forceinline__ T warp_sum(T value) {
   for (int offset = kWarpSize / 2; offset > 0; offset /= 2)

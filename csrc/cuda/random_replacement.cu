@@ -132,12 +132,9 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerSm)
 
 template <class Id>
 void random_replacement(const RandomReplacementParams<Id>& p, int device, void* stream) {
-  if (p.rows == 0) return;  // an empty grid is a launch error
-  const DeviceGuard guard(device);
-  const auto blocks = unsigned(std::min<int64_t>((p.rows + kWarps - 1) / kWarps, kMaxBlocks));
-  random_replacement_kernel<<<blocks, kThreads, 0, static_cast<cudaStream_t>(stream)>>>(
-      p, rounded_share(p.sequence_fraction, p.rows));
-  check(cudaGetLastError(), "random_replacement");
+  const int64_t blocks = std::min<int64_t>((p.rows + kWarps - 1) / kWarps, kMaxBlocks);
+  launch("random_replacement", random_replacement_kernel<Id>, {blocks, kThreads}, device, stream, p,
+         rounded_share(p.sequence_fraction, p.rows));
 }
 
 template void random_replacement(const RandomReplacementParams<int32_t>&, int, void*);

@@ -84,11 +84,8 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerSm)
 
 template <class T>
 void cross_entropy_forward(const CrossEntropyParams<T>& p, int device, void* stream) {
-  if (p.rows == 0) return;  // an empty grid is a launch error
-  const DeviceGuard guard(device);
-  const auto blocks = unsigned(std::min<int64_t>(p.rows, kMaxBlocks));
-  forward_kernel<<<blocks, kThreads, 0, static_cast<cudaStream_t>(stream)>>>(p);
-  check(cudaGetLastError(), "cross_entropy_forward");
+  launch("cross_entropy_forward", forward_kernel<T>, {std::min(p.rows, kMaxBlocks), kThreads},
+         device, stream, p);
 }
 
 template void cross_entropy_forward(const CrossEntropyParams<float>&, int, void*);

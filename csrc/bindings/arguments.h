@@ -1,0 +1,43 @@
+// Checks that every op makes of its arguments.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <pybind11/stl.h>
+
+#include <optional>
+#include <stdexcept>
+#include <string>
+
+#include "bindings/tensor_arg.h"
+
+// Where the CUDA kernels find their data. Tests that run the kernels on the host say kDLCPU.
+#ifndef ATJT_CUDA_MEMORY
+#define ATJT_CUDA_MEMORY kDLCUDA
+#endif
+
+namespace atjt {
+
+using OptionalTensorArg = std::optional<TensorArg>;
+
+inline void require_rank(const char* name, const TensorArg& tensor, size_t rank) {
+  if (tensor.shape().size() != rank)
+    throw py::value_error(std::string(name) + " must have " + std::to_string(rank) +
+                          " dimensions, got shape " + name_of(tensor.shape()));
+}
+
+// True for CUDA, false for the CPU. Everything else an op gets has to lie beside this tensor.
+inline bool on_cuda(const char* name, const TensorArg& tensor) {
+  const DLDeviceType type = tensor.device().device_type;
+  if (type == ATJT_CUDA_MEMORY) {
+    if (ATJT_HAVE_CUDA) return true;
+    throw std::runtime_error(
+        std::string(name) + " is on " + name_of(tensor.device()) +
+        ", but atjt_ext was built without CUDA kernels; with nvcc installed, rebuild it: "
+        "pip install . -C cmake.define.ATJT_CUDA=ON");
+  }
+  if (type == kDLCPU) return false;
+  throw py::value_error(std::string(name) + " must be on cpu or cuda, got " +
+                        name_of(tensor.device()));
+}
+
+}  // namespace atjt

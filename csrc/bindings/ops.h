@@ -1,0 +1,12 @@
+// One function per op adds its part to the module.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace atjt {
+
+void bind_random_replacement(pybind11::module_& module);
+void bind_reweighted_cross_entropy(pybind11::module_& module);
+
+}  // namespace atjt
