@@ -11,7 +11,7 @@
 
 #include <cstdint>
 
-#include "philox.h"
+#include "keyed_draws.h"
 
 namespace atjt {
 
@@ -32,22 +32,9 @@ struct RandomReplacementParams {
   uint32_t step;
 };
 
-// What a draw is for. Four bits, beside an index of 28 bits.
-enum class Purpose : uint32_t { kRow = 0, kPosition = 1, kItem = 2 };
-
-constexpr int64_t kMaxLength = int64_t{1} << 28;  // rows are shorter
-
 template <class Id>
 ATJT_HD uint64_t row_key(const RandomReplacementParams<Id>& p, int64_t row) {
   return uint64_t(p.row_keys != nullptr ? p.row_keys[row] : row);
-}
-
-template <class Word>
-ATJT_HD Philox4<Word> keyed_draw(uint64_t seed, uint32_t step, uint64_t row_key, Purpose purpose,
-                                 const Word& index) {
-  const Philox4<Word> counter = {Word{} + uint32_t(row_key), Word{} + uint32_t(row_key >> 32),
-                                 index | (uint32_t(purpose) << 28), Word{} + step};
-  return philox4x32_10(counter, uint32_t(seed), uint32_t(seed >> 32));
 }
 
 // Rows with the smallest draws are chosen.
@@ -58,12 +45,9 @@ ATJT_HD uint64_t row_draw(const RandomReplacementParams<Id>& p, int64_t row) {
   return word.y << 32 | uint32_t(word.x);
 }
 
-// The index of position 0 in draws; that of position i is i more. Counted so that the last position
-// always has the same one: padding on the left, of which a row has more where it stands in a batch
-// with longer rows, does not change what is drawn.
 template <class Id>
 ATJT_HD uint32_t first_index(const RandomReplacementParams<Id>& p) {
-  return uint32_t(kMaxLength - p.length);
+  return first_index(p.length);
 }
 
 // The draws of the indices 4 * group + {0, 1, 2, 3}; positions with the smallest are chosen.

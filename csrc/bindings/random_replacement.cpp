@@ -14,8 +14,9 @@ void replace(const TensorArg& sequences, const OptionalTensorArg& row_keys, cons
              double replace_ratio, int64_t seed, int64_t step, int num_threads) {
   const auto shape = sequences.shape();
   const int64_t rows = shape[0], length = shape[1];
-  if (length >= kMaxLength)
-    throw py::value_error("sequences must be shorter than 2^28, got " + std::to_string(length));
+  if (length > kMaxLength)
+    throw py::value_error("sequences must be no longer than " + std::to_string(kMaxLength) +
+                          ", got " + std::to_string(length));
   const DLDataType ids = sequences.dtype();
   const RandomReplacementParams<Id> params = {
       sequences.data<const Id>("sequences", ids, shape, sequences),

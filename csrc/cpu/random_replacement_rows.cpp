@@ -16,7 +16,7 @@ constexpr uint32_t kNotAnItem = ~uint32_t{0};  // the key of padding; find_cutof
 template <class Id>
 uint32_t* draw_keys(const RandomReplacementParams<Id>& p, uint64_t key,
                     uint32_t* __restrict scratch) {
-  const uint32_t first = first_index(p) / 4, end = kMaxLength / 4;
+  const uint32_t first = first_index(p) / 4, end = kEndIndex / 4;
   for (uint32_t group = first; group < end; group += kLanes) {
     const Philox4<Lanes> word = position_draws(p, key, counting_from(group));
     store_interleaved(scratch + size_t{4} * (group - first), word.x, word.y, word.z, word.w);

@@ -65,7 +65,7 @@ __device__ __forceinline__ void for_each_item(const RandomReplacementParams<Id>&
                                               const Id* in, const Visit& visit) {
   const uint32_t length = uint32_t(p.length), lane = threadIdx.x % kWarpSize;
   const uint32_t first = first_index(p);
-  for (uint32_t group = first / 4 + lane; group < kMaxLength / 4; group += kWarpSize) {
+  for (uint32_t group = first / 4 + lane; group < kEndIndex / 4; group += kWarpSize) {
     const Philox4<uint64_t> word = position_draws(p, key, uint64_t{group});
     const uint32_t draws[4] = {uint32_t(word.x), uint32_t(word.y), uint32_t(word.z),
                                uint32_t(word.w)};
