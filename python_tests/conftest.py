@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import atjt_ext
+import emulator
 from atjt_ext.data import (
     LeaveOneOut,
     PlantedNoise,
@@ -23,15 +24,32 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.cuda)])
-def device(request: pytest.FixtureRequest) -> torch.device:
-    """Each device the operations run on; CUDA needs a GPU and kernels for it."""
+@pytest.fixture(
+    params=[
+        "cpu",
+        pytest.param("emulator", marks=pytest.mark.emulator),
+        pytest.param("cuda", marks=pytest.mark.cuda),
+    ]
+)
+def device(request: pytest.FixtureRequest) -> Iterator[torch.device]:
+    """Where the operations run: CPU kernels, CUDA kernels on the host, CUDA kernels on a GPU.
+
+    On the emulator tensors are on the CPU; `emulator.runs_cuda_kernels` tells it from the CPU.
+    """
     if request.param == "cuda":
         if not torch.cuda.is_available():
             pytest.skip("no CUDA device that torch can use")
         if not atjt_ext.build_info()["gpu_usable"]:
             pytest.skip("atjt_ext was built without CUDA kernels")
-    return torch.device(request.param)
+        yield torch.device("cuda")
+    elif request.param == "emulator":
+        with emulator.emulated_cuda():
+            yield torch.device("cpu")
+    elif emulator.SANITIZE:
+        with emulator.sanitized_cpu():
+            yield torch.device("cpu")
+    else:
+        yield torch.device("cpu")
 
 
 @pytest.fixture

@@ -1,0 +1,191 @@
+"""Compiles the CUDA kernels for the host, with the bindings of ``_C``, into a second module ``_C``.
+
+Sources are found by their place under ``csrc``, so a new op needs no line here. Objects are kept in
+``build/emulator``, named by all that they are made of: what has not changed is not compiled again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import re
+import shlex
+import subprocess
+import sysconfig
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+HERE = Path(__file__).parent
+CHECKOUT = HERE.parents[1]
+CSRC = CHECKOUT / "csrc"
+BUILD = CHECKOUT / "build" / "emulator"
+
+_COMPILER = shlex.split(os.environ.get("CXX", "g++"))
+_FLAGS = ["-std=c++17", "-O1", "-g1", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off"]
+_SANITIZE = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer"]
+# Locals that a kernel does not initialize hold a pattern, not what a thread before it left there.
+# nvcc includes cuda_runtime.h by itself.
+_KERNEL_FLAGS = [
+    *("-ftrivial-auto-var-init=pattern", "-Wno-unknown-pragmas"),
+    *(f"-I{HERE / 'include'}", "-include", "cuda_runtime.h"),
+]
+_DEFINITIONS = [
+    "-DATJT_HAVE_CUDA=1",
+    "-DATJT_CUDA_MEMORY=::emulator::cuda_memory()",
+    '-DATJT_CUDA_ARCHITECTURES="emulator"',
+    '-DATJT_CUDA_VERSION="emulator"',
+    '-DATJT_VERSION="emulator"',
+    "-DATJT_X86_LEVELS=0",
+]
+
+_SHARED = re.compile(
+    r"""^(?P<indent>[ \t]*) (?P<extern>extern\s+)? __shared__ \s+
+        (?:(?:__align__|alignas) \( (?P<alignment>[^()]+) \) \s+)?
+        (?P<type>[^;=()]+?) \s+ (?P<name>\w+) \s* (?P<extents>(?:\[[^\]]*\])*) \s* ;""",
+    re.MULTILINE | re.VERBOSE,
+)
+
+
+def translate(source: str) -> str:
+    """Rewrite the declarations of shared variables, for which C++ has no word.
+
+    They become references into memory that the emulator gives to each block; no line moves.
+    """
+
+    def declaration(match: re.Match[str]) -> str:
+        kind, name, extents = match["type"], match["name"], match["extents"]
+        if match["extern"]:
+            text = f"auto* const {name} = static_cast<{kind}*>(::emulator::dynamic_shared());"
+        else:
+            alignment = match["alignment"] or "1"
+            text = f"auto& {name} = ::emulator::shared<{kind}{extents}, {alignment}>([] {{}});"
+        return match["indent"] + text + "\n" * match[0].count("\n")
+
+    return _SHARED.sub(declaration, source)
+
+
+def _read(paths: Iterable[Path]) -> str:
+    return "\0".join(f"{path}\0{path.read_text()}" for path in sorted(paths))
+
+
+def _digest(*parts: object) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:20]
+
+
+def _files(folder: Path, *suffixes: str) -> list[Path]:
+    return sorted(p for p in folder.rglob("*") if p.suffix in suffixes)
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise RuntimeError(f"{shlex.join(command)}\n{done.stdout}{done.stderr}")
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all: another process may be reading."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}")
+    part.write_text(text)
+    part.replace(path)
+
+
+def _translated_cuda() -> Path:
+    """A folder with a translation of ``csrc/cuda``."""
+    sources = _files(CSRC / "cuda", ".cu", ".cuh", ".h")
+    folder = BUILD / f"translated-{_digest(_read(sources), _read([Path(__file__)]))}"
+    for source in sources:
+        text = f'#line 1 "{source}"\n{translate(source.read_text())}'
+        _write(folder / source.relative_to(CSRC), text)
+    return folder
+
+
+class _Object:
+    """One source and the command that compiles it."""
+
+    def __init__(self, source: Path, arguments: list[str], headers: str) -> None:
+        self.command = [*_COMPILER, *arguments, "-x", "c++", "-c", str(source)]
+        self.path = BUILD / f"{source.stem}-{_digest(self.command, headers, _read([source]))}.o"
+
+    def compile(self) -> None:
+        if not self.path.exists():
+            part = self.path.with_suffix(f".{os.getpid()}")
+            _run([*self.command, "-o", str(part)])
+            part.replace(self.path)
+
+
+def _version_of_the_compiler() -> str:
+    return subprocess.run(
+        [*_COMPILER, "--version"], capture_output=True, text=True, check=True
+    ).stdout
+
+
+def _link(objects: list[_Object], target: Path, arguments: list[str]) -> None:
+    BUILD.mkdir(parents=True, exist_ok=True)
+    with (BUILD / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # a second process waits for what the first one compiles
+        if target.exists():
+            return
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(_Object.compile, objects))
+        target.parent.mkdir(exist_ok=True)
+        part = target.with_suffix(f".{os.getpid()}")
+        _run([*_COMPILER, *arguments, *(str(o.path) for o in objects), "-o", str(part)])
+        part.replace(target)
+
+
+def _runtime_objects(flags: list[str], headers: str) -> list[_Object]:
+    include = [f"-I{HERE / 'include'}", "-isystem", str(CSRC / "third_party")]
+    return [_Object(source, [*flags, "-O2", *include], headers) for source in _files(HERE, ".cpp")]
+
+
+def build_module(*, sanitize: bool = False) -> Path:
+    """The path of the emulated ``_C``, compiled if need be.
+
+    Raises:
+        RuntimeError: The compiler's messages, if it fails.
+        FileNotFoundError: There is no g++ (and no ``CXX``).
+    """
+    import pybind11
+
+    flags = _FLAGS + (_SANITIZE if sanitize else [])
+    headers = _version_of_the_compiler() + _read(
+        _files(CSRC, ".h", ".cuh") + _files(HERE, ".h", ".py")
+    )
+    translated = _translated_cuda()
+    binding = [
+        *_DEFINITIONS,
+        *("-include", str(HERE / "memory.h")),
+        *(f"-I{CSRC}", "-isystem", str(CSRC / "third_party")),
+        *("-isystem", sysconfig.get_path("include"), "-isystem", pybind11.get_include()),
+    ]
+    kernel = [*_KERNEL_FLAGS, f"-I{translated}", f"-I{CSRC}"]
+    objects = _runtime_objects(flags, headers)
+    for source in _files(CSRC / "bindings", ".cpp"):
+        objects.append(_Object(source, flags + binding, headers))
+    for source in _files(CSRC / "cpu", ".cpp"):
+        isa = ["-DATJT_ISA=baseline"] if source.stem.endswith("_rows") else []
+        cpu = ["-DATJT_X86_LEVELS=0", "-Wno-unknown-pragmas", f"-I{CSRC}"]
+        objects.append(_Object(source, flags + cpu + isa, headers))
+    for source in _files(translated / "cuda", ".cu"):
+        objects.append(_Object(source, flags + kernel, headers))
+
+    suffix = sysconfig.get_config_var("EXT_SUFFIX")
+    target = BUILD / _digest([o.path.name for o in objects]) / f"_C{suffix}"
+    _link(objects, target, ["-shared", *(_SANITIZE if sanitize else [])])
+    return target
+
+
+def build_program(source: Path) -> Path:
+    """The path of an executable of one CUDA source with a ``main``, sanitizers and all."""
+    flags = _FLAGS + _SANITIZE
+    headers = _version_of_the_compiler() + _read(_files(HERE, ".h", ".py"))
+    translated = BUILD / f"translated-{_digest(source.read_text(), headers)}" / source.name
+    _write(translated, f'#line 1 "{source}"\n{translate(source.read_text())}')
+    objects = _runtime_objects(flags, headers)
+    objects.append(_Object(translated, [*flags, *_KERNEL_FLAGS], headers))
+    target = BUILD / _digest([o.path.name for o in objects]) / source.stem
+    _link(objects, target, [*_SANITIZE, "-ldl"])
+    return target

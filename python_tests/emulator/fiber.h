@@ -1,0 +1,44 @@
+// A stack of its own to run a function on, left and entered again at will.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+
+#if !defined(__x86_64__)
+#include <ucontext.h>
+#endif
+
+namespace emulator {
+
+class Fiber {
+ public:
+  Fiber();
+  ~Fiber();
+  Fiber(const Fiber&) = delete;
+  Fiber& operator=(const Fiber&) = delete;
+
+  // From outside: start(entry) arms the fiber, resume() runs it until it calls leave(). `entry`
+  // must not return: its last act is leave(true). A fiber may also be dropped where it stands.
+  void start(void (*entry)());
+  void resume();
+  // From inside.
+  void leave(bool forever = false);
+
+ private:
+  char* mapping_;
+  bool left_forever_ = true;
+#if defined(__x86_64__)
+  void *own_ = nullptr, *other_ = nullptr;  // stack pointers
+#else
+  ucontext_t own_, other_;
+#endif
+  void *own_fake_stack_ = nullptr, *other_fake_stack_ = nullptr;  // AddressSanitizer's
+  const void* other_stack_ = nullptr;
+  size_t other_bytes_ = 0;
+  void (*entry_)() = nullptr;
+
+  static void main();
+  void arrive();
+};
+
+}  // namespace emulator
