@@ -52,6 +52,16 @@ def _draws(row_keys: Tensor, purpose: int, index: Tensor, seed: int, step: int) 
     return philox4x32_10(counter, (seed & _LOW, seed >> 32))
 
 
+def keyed_draws(row_keys: Tensor, length: int, *, purpose: int, seed: int, step: int = 0) -> Tensor:
+    """The meaning of :func:`atjt_ext.ops.keyed_draws`, to the bit."""
+    first = 2**28 - length
+    groups = torch.arange(first // 2, 2**27)
+    words = _draws(row_keys, purpose, groups, seed, step)
+    low, high = words[..., 0::2], words[..., 1::2]
+    signed_high = torch.where(high < 2**31, high, high - 2**32)
+    return (signed_high * 2**32 + low).flatten(1)[:, first % 2 :]
+
+
 def random_replacement(
     sequences: Tensor,
     *,

@@ -11,8 +11,15 @@
 
 namespace atjt {
 
-// What a draw is for. Four bits, beside an index of 28 bits.
-enum class Purpose : uint32_t { kRow = 0, kPosition = 1, kItem = 2, kExactItem = 3 };
+// What a draw is for. Four bits, beside an index of 28 bits. From kFirstOfPython on they are named
+// in atjt_ext/ops/keyed_draws.py, whose callers the kernels need not know.
+enum class Purpose : uint32_t {
+  kRow = 0,
+  kPosition = 1,
+  kItem = 2,
+  kExactItem = 3,
+  kFirstOfPython = 4
+};
 
 constexpr int kIndexBits = 28;
 // Rows are no longer, so that the indices of their positions differ in the low 23 bits only. The
@@ -40,5 +47,34 @@ template <class Word>
 ATJT_HD Word at_attempt(const Word& index, uint32_t attempt) {
   return index ^ (attempt << 23);
 }
+
+// keyed_draws, the op: 64 random bits for every row and position. Positions 2 * group and
+// 2 * group + 1, counted by their index, share one call of the generator.
+struct KeyedDrawsParams {
+  const int64_t* row_keys;  // [rows]
+  int64_t* out;             // [rows, length]
+  int64_t rows, length;
+  Purpose purpose;
+  uint64_t seed;
+  uint32_t step;
+};
+
+ATJT_HD uint32_t first_group(const KeyedDrawsParams& p) { return first_index(p.length) / 2; }
+
+constexpr uint32_t kEndGroup = kEndIndex / 2;
+
+// {x, y} are the low and high half of the even position's draw, {z, w} of the odd one's.
+template <class Word>
+ATJT_HD Philox4<Word> paired_draws(const KeyedDrawsParams& p, int64_t row, const Word& group) {
+  return keyed_draw(p.seed, p.step, uint64_t(p.row_keys[row]), p.purpose, group);
+}
+
+namespace cpu {
+void keyed_draws(const KeyedDrawsParams& params, int num_threads);
+}  // namespace cpu
+
+namespace cuda {
+void keyed_draws(const KeyedDrawsParams& params, int device, void* stream);
+}  // namespace cuda
 
 }  // namespace atjt

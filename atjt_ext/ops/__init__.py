@@ -1,11 +1,15 @@
 """The operations with C++ and CUDA kernels. Each module: schema, native call, autograd, checks."""
 
+from atjt_ext.ops.keyed_draws import Purpose, keyed_draws, uniform_integers
 from atjt_ext.ops.random_replacement import RandomReplacementOutput, random_replacement
 from atjt_ext.ops.reweighted_cross_entropy import Reduction, reweighted_cross_entropy
 
 __all__ = [
+    "Purpose",
     "RandomReplacementOutput",
     "Reduction",
+    "keyed_draws",
     "random_replacement",
     "reweighted_cross_entropy",
+    "uniform_integers",
 ]

@@ -6,6 +6,7 @@
 
 namespace atjt {
 
+void bind_keyed_draws(pybind11::module_& module);
 void bind_random_replacement(pybind11::module_& module);
 void bind_reweighted_cross_entropy(pybind11::module_& module);
 

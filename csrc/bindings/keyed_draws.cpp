@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "keyed_draws.h"
+
+#include "bindings/arguments.h"
+#include "bindings/ops.h"
+
+namespace atjt {
+namespace {
+
+void draw(const TensorArg& row_keys, const TensorArg& out, int64_t purpose, int64_t seed,
+          int64_t step, int num_threads) {
+  require_rank("row_keys", row_keys, 1);
+  require_rank("out", out, 2);
+  const int64_t rows = row_keys.shape()[0], length = out.shape()[1];
+  if (length > kMaxLength)
+    throw py::value_error("length must be at most " + std::to_string(kMaxLength) + ", got " +
+                          std::to_string(length));
+  const KeyedDrawsParams params = {
+      row_keys.data<const int64_t>("row_keys", kInt64, {rows}, row_keys),
+      out.data<int64_t>("out", kInt64, {rows, length}, row_keys),
+      rows,
+      length,
+      Purpose(purpose),
+      uint64_t(seed),
+      uint32_t(step)};
+#if ATJT_HAVE_CUDA
+  if (on_cuda("row_keys", row_keys)) {
+    void* const stream = row_keys.stream();
+    const py::gil_scoped_release release;
+    return cuda::keyed_draws(params, row_keys.device().device_id, stream);
+  }
+#else
+  on_cuda("row_keys", row_keys);
+#endif
+  const py::gil_scoped_release release;
+  cpu::keyed_draws(params, num_threads);
+}
+
+}  // namespace
+
+void bind_keyed_draws(py::module_& m) {
+  using namespace py::literals;
+  m.def("keyed_draws", &draw, "row_keys"_a, py::kw_only(), "out"_a, "purpose"_a, "seed"_a, "step"_a,
+        "num_threads"_a);
+}
+
+}  // namespace atjt
