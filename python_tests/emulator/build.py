@@ -25,6 +25,8 @@ BUILD = CHECKOUT / "build" / "emulator"
 _COMPILER = shlex.split(os.environ.get("CXX", "g++"))
 _FLAGS = ["-std=c++17", "-O1", "-g1", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off"]
 _SANITIZE = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer"]
+# Only the calls that it inserts: their targets are in emulator.cpp. It excludes the above.
+_RACES = ["-fsanitize=thread", "--param=tsan-instrument-func-entry-exit=0"]
 # Locals that a kernel does not initialize hold a pattern, not what a thread before it left there.
 # nvcc includes cuda_runtime.h by itself.
 _KERNEL_FLAGS = [
@@ -48,11 +50,45 @@ _SHARED = re.compile(
 )
 
 
-def translate(source: str) -> str:
-    """Rewrite the declarations of shared variables, for which C++ has no word.
+_KERNEL = re.compile(r"\b__global__\s+void\s+(?:__launch_bounds__\s*(?=\())?")
 
-    They become references into memory that the emulator gives to each block; no line moves.
+
+def _end_of_parentheses(source: str, start: int) -> int:
+    depth = 0
+    for i in range(start, len(source)):
+        depth += (source[i] == "(") - (source[i] == ")")
+        if depth == 0:
+            return i + 1
+    raise ValueError("unbalanced parentheses")
+
+
+def translate(source: str) -> str:
+    """Say in C++ what it has no words for; no line moves.
+
+    Shared variables become references into memory that the emulator gives to each block. Kernels
+    begin by telling it their name and ``__launch_bounds__``.
     """
+    return _enter_kernels(_declare_shared(source))
+
+
+def _enter_kernels(source: str) -> str:
+    done, rest = "", source
+    while match := _KERNEL.search(rest):
+        end, bounds = match.end(), ""
+        if rest[end] == "(":
+            end = _end_of_parentheses(rest, end)
+            bounds = ", " + rest[match.end() + 1 : end - 1]
+        end = _end_of_parentheses(rest, rest.index("(", end))
+        body = re.compile(r"\s*\{").match(rest, end)
+        if body is not None:  # otherwise a declaration
+            end = body.end()
+            call = f" ::emulator::enter_kernel(__PRETTY_FUNCTION__{' '.join(bounds.split())});"
+        done += rest[:end] + (call if body is not None else "")
+        rest = rest[end:]
+    return done + rest
+
+
+def _declare_shared(source: str) -> str:
 
     def declaration(match: re.Match[str]) -> str:
         kind, name, extents = match["type"], match["name"], match["extents"]
@@ -161,7 +197,7 @@ def build_module(*, sanitize: bool = False) -> Path:
         *(f"-I{CSRC}", "-isystem", str(CSRC / "third_party")),
         *("-isystem", sysconfig.get_path("include"), "-isystem", pybind11.get_include()),
     ]
-    kernel = [*_KERNEL_FLAGS, f"-I{translated}", f"-I{CSRC}"]
+    kernel = [*_KERNEL_FLAGS, *([] if sanitize else _RACES), f"-I{translated}", f"-I{CSRC}"]
     objects = _runtime_objects(flags, headers)
     for source in _files(CSRC / "bindings", ".cpp"):
         objects.append(_Object(source, flags + binding, headers))

@@ -14,7 +14,7 @@
 #include "fiber.h"
 #include "include/cuda_runtime.h"
 #include "memory.h"
-#include "symbols.h"
+#include "races.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
@@ -23,10 +23,11 @@
 #define ASAN_UNPOISON_MEMORY_REGION(address, bytes) static_cast<void>(0)
 #endif
 
-uint3 threadIdx, blockIdx;
-dim3 blockDim, gridDim;
-
 namespace emulator {
+// What the header declares constant under these names.
+uint3 thread_index asm("threadIdx"), block_index asm("blockIdx");
+dim3 block_dim asm("blockDim"), grid_dim asm("gridDim");
+
 namespace {
 
 constexpr size_t kPlainSharedBytes = 48 << 10;  // without asking for more
@@ -102,6 +103,8 @@ class SharedMemory {
   }
 
   void* dynamic() const { return dynamic_; }
+  const char* begin() const { return bytes_.get(); }
+  size_t size() const { return kBytes; }
 
   void* variable(const void* tag, size_t bytes, size_t alignment) {
     for (const Variable& variable : variables_)
@@ -163,6 +166,7 @@ class Device {
 
   Thread& current() { return *threads_[current_]; }
   int lane() const { return current_ % kWarpSize; }
+  int thread() const { return current_; }
   bool interrupts() { return order_ == Order::kRandom && random_() % 4 == 0; }
   void wait(Thread::State state) {
     current().state = state;
@@ -171,6 +175,8 @@ class Device {
   [[noreturn]] void fail(const std::string& what);
 
   SharedMemory shared;
+  Races races;
+  const char* kernel_name = "a kernel that has not begun";
 
  private:
   void start_block(uint64_t number);
@@ -202,16 +208,17 @@ std::mutex mutex;  // one launch at a time
 
 void Device::run(const Launch& launch) {
   launch_ = &launch;
-  gridDim = launch.grid;
-  blockDim = launch.block;
+  grid_dim = launch.grid;
+  block_dim = launch.block;
   num_threads_ = int(launch.block.x * launch.block.y * launch.block.z);
   while (int(threads_.size()) < num_threads_) threads_.push_back(std::make_unique<Thread>());
   warps_.resize((num_threads_ + kWarpSize - 1) / kWarpSize);
+  races.start_launch();
   uint64_t block = 0;
-  for (unsigned z = 0; z < gridDim.z; ++z)
-    for (unsigned y = 0; y < gridDim.y; ++y)
-      for (unsigned x = 0; x < gridDim.x; ++x) {
-        blockIdx = {x, y, z};
+  for (unsigned z = 0; z < grid_dim.z; ++z)
+    for (unsigned y = 0; y < grid_dim.y; ++y)
+      for (unsigned x = 0; x < grid_dim.x; ++x) {
+        block_index = {x, y, z};
         start_block(block++);
         run_block();
         shared.check();
@@ -229,10 +236,11 @@ void Device::start_block(uint64_t number) {
     std::reverse(lanes_.begin(), lanes_.end());
   }
   shared.reset(launch_->shared_bytes);
+  races.start_block(number, num_threads_, shared.begin(), shared.size());
   for (int i = 0; i < num_threads_; ++i) {
     Thread& thread = *threads_[i];
-    const unsigned in_plane = unsigned(i) / blockDim.x;
-    thread.index = {unsigned(i) % blockDim.x, in_plane % blockDim.y, in_plane / blockDim.y};
+    const unsigned in_plane = unsigned(i) / block_dim.x;
+    thread.index = {unsigned(i) % block_dim.x, in_plane % block_dim.y, in_plane / block_dim.y};
     thread.state = Thread::kReady;
     thread.fiber.start(&thread_main);
   }
@@ -247,7 +255,7 @@ void Device::thread_main() {
 
 void Device::resume(int thread) {
   current_ = thread;
-  threadIdx = threads_[thread]->index;
+  thread_index = threads_[thread]->index;
   threads_[thread]->fiber.resume();
   current_ = -1;
   if (!failure_.empty()) throw std::runtime_error(std::exchange(failure_, {}));
@@ -310,6 +318,7 @@ bool Device::complete_collectives(int warp) {
     if (!complete) continue;
     any = true;
     const Collective kind = one.kind;
+    if (kind == Collective::kSyncWarp) races.warp_barrier(warp, mask);
     for (int other = 0; other < count; ++other) {
       if (!in_mask(other)) continue;
       Thread& partner = *threads_[first + other];
@@ -346,6 +355,7 @@ bool Device::complete_barrier() {
     if (threads_[i]->state != Thread::kAtBlockBarrier || !same(threads_[i]->site, site))
       return false;
   for (int i = 0; i < num_threads_; ++i) threads_[i]->state = Thread::kReady;
+  races.block_barrier();
   return true;
 }
 
@@ -368,7 +378,7 @@ void Device::report_deadlock() {
 
 std::string Device::prefix() const {
   constexpr const char* kOrders[] = {"ascending", "descending", "lockstep", "random"};
-  return "CUDA emulator, " + symbol_at(launch_->kernel) + ", block " + text(blockIdx) + ", " +
+  return std::string("CUDA emulator, ") + kernel_name + ", block " + text(block_index) + ", " +
          kOrders[int(order_)] + " order: ";
 }
 
@@ -401,8 +411,26 @@ uint64_t warp_collective(Collective kind, unsigned mask, uint64_t value, int sou
   return thread.value;
 }
 
-void before_atomic() {
+void record(const void* address, size_t bytes, Races::Kind kind, const void* code) {
+  const int thread = device().thread();
+  if (thread < 0 || device().current().fiber.holds(address)) return;
+  const std::string race = device().races.access(thread, address, bytes, kind, code);
+  if (!race.empty()) fail(race);
+}
+
+void before_atomic(const void* address, size_t bytes) {
+  record(address, bytes, Races::kAtomic, __builtin_return_address(0));
   if (device().interrupts()) device().wait(Thread::kReady);
+}
+
+void thread_fence() { device().races.fence(); }
+
+void enter_kernel(const char* name, int most_threads, int, int) {
+  device().kernel_name = name;
+  const int threads = int(block_dim.x * block_dim.y * block_dim.z);
+  if (threads > most_threads)
+    fail(std::to_string(threads) + " threads, and __launch_bounds__ of " +
+         std::to_string(most_threads));
 }
 
 void fail(const std::string& what) { device().fail(what); }
@@ -526,6 +554,31 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
       return cudaSuccess;
   }
   return emulator::remember(cudaErrorInvalidValue);
+}
+
+// What -fsanitize=thread makes kernels call.
+extern "C" {
+#define EMULATOR_ACCESS(name, bytes, kind)                                            \
+  void __tsan_##name(const void* address) {                                           \
+    emulator::record(address, bytes, emulator::Races::kind, __builtin_return_address(0)); \
+  }
+#define EMULATOR_ACCESSES(bytes)                       \
+  EMULATOR_ACCESS(read##bytes, bytes, kRead)           \
+  EMULATOR_ACCESS(write##bytes, bytes, kWrite)         \
+  EMULATOR_ACCESS(unaligned_read##bytes, bytes, kRead) \
+  EMULATOR_ACCESS(unaligned_write##bytes, bytes, kWrite)
+EMULATOR_ACCESSES(1)
+EMULATOR_ACCESSES(2)
+EMULATOR_ACCESSES(4)
+EMULATOR_ACCESSES(8)
+EMULATOR_ACCESSES(16)
+void __tsan_read_range(const void* address, size_t bytes) {
+  emulator::record(address, bytes, emulator::Races::kRead, __builtin_return_address(0));
+}
+void __tsan_write_range(const void* address, size_t bytes) {
+  emulator::record(address, bytes, emulator::Races::kWrite, __builtin_return_address(0));
+}
+void __tsan_init() {}
 }
 
 // What Python sets and asks, through ctypes.

@@ -19,9 +19,9 @@ struct dim3 {
   constexpr dim3(unsigned x = 1, unsigned y = 1, unsigned z = 1) : x(x), y(y), z(z) {}
 };
 
-// Set whenever a thread is resumed.
-extern uint3 threadIdx, blockIdx;
-extern dim3 blockDim, gridDim;
+// Constant as far as a thread can see; emulator.cpp sets them whenever it resumes one.
+extern const uint3 threadIdx, blockIdx;
+extern const dim3 blockDim, gridDim;
 
 namespace emulator {
 
@@ -44,7 +44,10 @@ void block_barrier(Site site);
 uint64_t warp_collective(Collective kind, unsigned mask, uint64_t value, int source, Site site);
 int lane();
 // In random order, a place to be interrupted at.
-void before_atomic();
+void before_atomic(const void* address, size_t bytes);
+void thread_fence();
+// The first statement of every kernel, put there by build.py, with the __launch_bounds__.
+void enter_kernel(const char* name, int most_threads = 1024, int = 0, int = 0);
 // Stops the launch; the message names kernel, block and thread.
 [[noreturn]] void fail(const std::string& what);
 
@@ -63,7 +66,7 @@ T& shared(Declaration) {
 
 // --- launches ---
 struct Launch {
-  const void* kernel;  // its address names it in messages
+  const void* kernel;
   dim3 grid, block;
   size_t shared_bytes;
   void (*run)(void*);  // one thread of the kernel

@@ -108,6 +108,10 @@ void Fiber::leave(bool forever) {
   arrive();
 }
 
+bool Fiber::holds(const void* address) const {
+  return mapping_ <= address && address < mapping_ + kGuardBytes + kStackBytes;
+}
+
 void Fiber::arrive() {
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_finish_switch_fiber(own_fake_stack_, &other_stack_, &other_bytes_);

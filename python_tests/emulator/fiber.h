@@ -23,6 +23,7 @@ class Fiber {
   void resume();
   // From inside.
   void leave(bool forever = false);
+  bool holds(const void* address) const;
 
  private:
   char* mapping_;

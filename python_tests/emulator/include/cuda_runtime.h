@@ -92,15 +92,15 @@ T __shfl_down_sync(unsigned mask, T value, unsigned delta, int width = 32, EMULA
   return emulator::shuffle(mask, value, emulator::lane() + int(delta), width, {file, line});
 }
 
-inline void __threadfence() {}
+inline void __threadfence() { emulator::thread_fence(); }
 inline void __threadfence_block() {}
 [[noreturn]] inline void __trap() { emulator::fail("__trap()"); }
 
 // --- atomics: threads are interrupted between operations, never inside one ---
 namespace emulator {
 template <class T, class Change>
-T atomic(T* address, const Change& change) {
-  before_atomic();
+__attribute__((no_sanitize("thread"))) T atomic(T* address, const Change& change) {
+  before_atomic(address, sizeof(T));
   const T before = *address;
   *address = change(before);
   return before;
