@@ -3,7 +3,13 @@
 from ._build import build_info
 from ._build import version as __version__
 from .config import JointTrainerConfig
-from .corruption import RandomReplacement
+from .corruption import (
+    AdjacentSwap,
+    ItemDeletion,
+    ItemInsertion,
+    MixedCorruption,
+    RandomReplacement,
+)
 from .evaluation import evaluate
 from .losses import ReweightedCrossEntropyLoss
 from .models import SASRec
@@ -11,8 +17,12 @@ from .noise import TargetAttentionNoiseModel
 from .trainer import JointTrainer
 
 __all__ = [
+    "AdjacentSwap",
+    "ItemDeletion",
+    "ItemInsertion",
     "JointTrainer",
     "JointTrainerConfig",
+    "MixedCorruption",
     "RandomReplacement",
     "ReweightedCrossEntropyLoss",
     "SASRec",

@@ -15,12 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from .config import JointTrainerConfig
-from .corruption import Corruption
+from .corruption import Corruption, CorruptionOutput
 from .data import Batch, TrainingRows
 from .inference import inference
 from .losses import noise_recognition_loss
 from .metrics import auc
-from .ops import RandomReplacementOutput
 from .weighting import calibrated_weights, clean_probability, estimate_noise_rate
 
 __all__ = ["Calibration", "CrossFittedNoiseModels"]
@@ -66,9 +65,7 @@ class CrossFittedNoiseModels(nn.Module):
         self.calibrations: list[Calibration | None] = [None] * config.num_folds
         self.register_buffer("folds", folds, persistent=False)
 
-    def noise_loss(
-        self, batch: Batch, noisy: RandomReplacementOutput, active: Sequence[int]
-    ) -> Tensor:
+    def noise_loss(self, batch: Batch, noisy: CorruptionOutput, active: Sequence[int]) -> Tensor:
         """Mean over the ``active`` models of their loss on the damaged batch, each without its
         fold."""
         damaged = replace(batch, sequences=noisy.sequences)
@@ -78,7 +75,7 @@ class CrossFittedNoiseModels(nn.Module):
             rows = (fold != index).nonzero().flatten()
             if len(rows):
                 logits = self.models[index](damaged.select(rows))
-                losses.append(noise_recognition_loss(*_labelled(logits, batch, noisy, rows)))
+                losses.append(noise_recognition_loss(*_labelled(logits, noisy, rows)))
         return (
             torch.stack(losses).mean()
             if losses
@@ -136,7 +133,7 @@ class CrossFittedNoiseModels(nn.Module):
             )
             every = torch.arange(len(batch), device=chunk.device)
             damaged = self.models[index](replace(batch, sequences=noisy.sequences))
-            score, label = _labelled(damaged, batch, noisy, every)
+            score, label = _labelled(damaged, noisy, every)
             scores.append(score)
             labels.append(label)
             original = self.models[index](batch)
@@ -178,12 +175,10 @@ class CrossFittedNoiseModels(nn.Module):
         return sum(known) / len(known) if known else None
 
 
-def _labelled(
-    logits: Tensor, batch: Batch, noisy: RandomReplacementOutput, rows: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Logits of ``batch[rows]`` and what they should say, flat: per sequence, or per valid
+def _labelled(logits: Tensor, noisy: CorruptionOutput, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits of the damaged ``rows`` and what they should say, flat: per sequence, or per valid
     position."""
     if logits.dim() == 1:
         return logits, noisy.noise_labels[rows]
-    valid = batch.sequences[rows] != 0
+    valid = noisy.sequences[rows] != 0
     return logits[valid], noisy.replaced[rows][valid]

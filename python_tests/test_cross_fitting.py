@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from atjt_ext import JointTrainerConfig, cross_fitting
+from atjt_ext import ItemDeletion, JointTrainerConfig, cross_fitting
 from atjt_ext.cross_fitting import Calibration, CrossFittedNoiseModels
 from atjt_ext.data import Batch, TrainingRows
 from atjt_ext.ops import RandomReplacementOutput
@@ -141,6 +141,18 @@ def test_positions_that_are_padding_teach_nothing() -> None:
     wrong, right = math.log1p(math.exp(1)), math.log1p(math.exp(-1))
     assert float(losses[0].detach()) == pytest.approx((wrong + 4 * right) / 5)
     torch.testing.assert_close(losses[0], losses[1])
+
+
+def test_positions_that_become_padding_teach_nothing() -> None:
+    models = _models(_Spy(per_position=True))  # says 1000 of padding
+    _set_certainties(models, 1.0, 1.0, 1.0)
+    batch = tiny_batch([1, 2, 3], [4, 5, 6], users=[0, 1])
+    noisy = ItemDeletion(num_deletions=1, sequence_fraction=1.0)(batch.sequences, seed=0)
+    assert torch.equal((noisy.sequences != 0).sum(dim=1), torch.tensor([2, 2]))
+    # It finds no damage, and is wrong about one of two positions in both rows.
+    wrong, right = math.log1p(math.exp(1)), math.log1p(math.exp(-1))
+    loss = models.noise_loss(batch, noisy, [2])
+    assert float(loss.detach()) == pytest.approx((wrong + right) / 2)
 
 
 def test_noise_loss_without_rows_of_other_folds_is_zero() -> None:

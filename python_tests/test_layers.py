@@ -25,7 +25,7 @@ MAY_IMPORT = {
     # SEQUENCE
     "data": {"data"},
     # CORRUPT, RECOGNISE, WEIGH, JOINT LOSS
-    "corruption": {"ops"},
+    "corruption": {"corruption", "ops"},
     "noise": {"data"},
     "weighting": set(),
     "losses": {"ops"},
@@ -37,7 +37,6 @@ MAY_IMPORT = {
         "inference",
         "losses",
         "metrics",
-        "ops",
         "weighting",
     },
     "noise_scores": {"data", "metrics"},

@@ -1,26 +1,15 @@
-"""CORRUPT: which rows, which positions, which items are replaced to train the noise model."""
+"""Items replaced by others: the paper's damage."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from .ops import RandomReplacementOutput, random_replacement
+from ..ops import RandomReplacementOutput, random_replacement
 
-__all__ = ["Corruption", "RandomReplacement"]
-
-
-class Corruption(Protocol):
-    """Damages sequences ``[B, W]`` and says where; depends on its arguments only."""
-
-    def __call__(
-        self, sequences: Tensor, *, seed: int, step: int = 0, row_keys: Tensor | None = None
-    ) -> RandomReplacementOutput:
-        """``row_keys [B]`` int64 tie a row's draws to the row, whatever batch it sits in."""
-        ...
+__all__ = ["RandomReplacement"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

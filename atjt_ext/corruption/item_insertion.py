@@ -1,0 +1,115 @@
+"""Items that do not belong, between those that do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..ops.keyed_draws import Purpose, uniform_integers
+from ._choices import (
+    Draws,
+    amounts,
+    choose_positions,
+    choose_rows,
+    open_to_change,
+    require_amount,
+    require_rows,
+    to_the_right,
+)
+from .protocol import DamagedSequences
+
+__all__ = ["ItemInsertion"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemInsertion:
+    """Puts items drawn uniformly from the catalogue behind randomly chosen ones.
+
+    Misclicks: STEAM (Lin et al., WWW 2023, arXiv:2303.02297) trains a corrector on them. CoSeRec's
+    insert (arXiv:2108.06479) is its opposite: it adds items that are *likely* there, to augment.
+
+    At most one item is put behind each, and never one that equals a neighbour: an item seen twice
+    is no misclick, and nobody could tell which of the two was inserted. The row keeps its width.
+    Where it has no room, its oldest columns are lost, inserted items among them, though never all.
+    ``replaced`` marks the inserted items.
+
+    Args:
+        num_items: catalogue size, at least 3; items are ``1..num_items``.
+        sequence_fraction: share of the rows of a batch that are damaged, by exact count, or
+        sequence_probability: chance of each row (at most one of the two; neither: half of the
+            rows).
+        num_insertions: items to put into each damaged row, at most as many as it has, or
+        insert_ratio: that number as a share of its items (one of the two).
+        include_target: put items behind the last column (the target), too, where they become the
+            target.
+
+    Raises:
+        ValueError: a value out of range, or not exactly one amount.
+    """
+
+    num_items: int
+    sequence_fraction: float | None = None
+    sequence_probability: float | None = None
+    num_insertions: int | None = None
+    insert_ratio: float | None = None
+    include_target: bool = False
+
+    def __post_init__(self) -> None:
+        if not 3 <= self.num_items < 2**31:
+            raise ValueError(f"num_items must be in [3, 2**31), got {self.num_items}")
+        require_rows(self.sequence_fraction, self.sequence_probability)
+        require_amount("num_insertions", self.num_insertions, "insert_ratio", self.insert_ratio)
+
+    def __call__(
+        self, sequences: Tensor, *, seed: int, step: int = 0, row_keys: Tensor | None = None
+    ) -> DamagedSequences:
+        """``sequences [B, W]`` int32 or int64, left-padded with 0 -> a damaged copy."""
+        draws = Draws.of(sequences, row_keys, seed, step)
+        self._check_items(sequences)
+        rows = choose_rows(
+            draws.rows(Purpose.INSERTED_ROW), self.sequence_fraction, self.sequence_probability
+        )
+        eligible = open_to_change(sequences, self.include_target)
+        items = eligible.sum(dim=1)
+        counts = rows * amounts(items, self.num_insertions, self.insert_ratio, most=items)
+        behind = choose_positions(draws.order(eligible, Purpose.INSERTED_POSITION), counts)
+        item = self._other_items(
+            sequences, draws.positions(sequences.shape[1], Purpose.INSERTED_ITEM)
+        )
+        return _with_items(sequences, item.masked_fill(~behind, 0))
+
+    def _check_items(self, sequences: Tensor) -> None:
+        # On CUDA, looking would wait for the device.
+        if sequences.device.type != "cpu" or not sequences.numel():
+            return
+        low, high = (int(extreme) for extreme in sequences.aminmax())
+        if low < 0 or high > self.num_items:
+            raise ValueError(
+                f"sequences must hold items in 1..{self.num_items} or 0, "
+                f"got {low if low < 0 else high}"
+            )
+
+    def _other_items(self, sequences: Tensor, draws: Tensor) -> Tensor:
+        """``[B, W]``: for each item another one, which is not its right neighbour either."""
+        following = torch.nn.functional.pad(sequences[:, 1:], (0, 1))[:, : sequences.shape[1]]
+        # Count through the items but one or two: an item above the catalogue stands for none.
+        only_one = (following == 0) | (following == sequences)
+        low = torch.where(only_one, sequences, torch.minimum(sequences, following))
+        high = torch.maximum(sequences, following).masked_fill(only_one, self.num_items + 1)
+        item = 1 + uniform_integers(draws, self.num_items - 2 + only_one.long())
+        item = item + (item >= low)
+        return (item + (item >= high)).to(sequences.dtype)
+
+
+def _with_items(sequences: Tensor, inserted: Tensor) -> DamagedSequences:
+    """``inserted [B, W]``: what to put behind each item, 0 for nothing."""
+    width = sequences.shape[1]
+    both = torch.stack([sequences, inserted], dim=2).flatten(1)
+    is_inserted = torch.stack([torch.zeros_like(inserted), inserted], dim=2).flatten(1) != 0
+    newest = to_the_right(both != 0)[:, width:]
+    replaced = is_inserted.gather(1, newest)
+    return DamagedSequences(
+        sequences=both.gather(1, newest), replaced=replaced, noise_labels=replaced.any(dim=1)
+    )
