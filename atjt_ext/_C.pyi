@@ -25,6 +25,8 @@ def keyed_draws(
     purpose: int,
     seed: int,
     step: int,
+    seed_tensor: Tensor | None,
+    step_tensor: Tensor | None,
     num_threads: int,
 ) -> None: ...
 def random_replacement(

@@ -57,7 +57,16 @@ struct KeyedDrawsParams {
   Purpose purpose;
   uint64_t seed;
   uint32_t step;
+  const int64_t* seed_at;  // where the seed lies, beside the row keys, or null: as above
+  const int64_t* step_at;  // the same for the step
 };
+
+// Reads seed and step from where they lie; to be called there.
+ATJT_HD KeyedDrawsParams with_seed_and_step(KeyedDrawsParams p) {
+  if (p.seed_at != nullptr) p.seed = uint64_t(*p.seed_at);
+  if (p.step_at != nullptr) p.step = uint32_t(*p.step_at);
+  return p;
+}
 
 ATJT_HD uint32_t first_group(const KeyedDrawsParams& p) { return first_index(p.length) / 2; }
 

@@ -20,6 +20,7 @@ from atjt_ext import (
     RandomReplacement,
     SASRec,
     TargetAttentionNoiseModel,
+    build_info,
 )
 from atjt_ext import reference as slow
 from atjt_ext.corruption import Corruption, CorruptionOutput
@@ -285,6 +286,28 @@ def test_same_arguments_same_result_and_each_part_of_the_key_counts(kind: str) -
     for other in ({"seed": 8}, {"step": 9}, {"row_keys": keys + 1}):
         changed = call(sequences, **{"seed": 7, "step": 8, "row_keys": keys, **other})  # type: ignore[arg-type]
         assert not torch.equal(changed.sequences, first.sequences)
+
+
+@pytest.mark.parametrize("kind", [deletion, insertion, swap])
+def test_seed_and_step_may_lie_on_the_device(device: torch.device, kind: Kind) -> None:
+    sequences = sequences_of().to(device)
+    seed, step = torch.tensor(5, device=device), torch.tensor(6, device=device)
+    got = kind()(sequences, seed=seed, step=step)
+    assert torch.equal(got.sequences, kind()(sequences, seed=5, step=6).sequences)
+
+
+@pytest.mark.cuda
+@EVERY_KIND
+def test_nothing_waits_for_the_device(kind: str) -> None:
+    if not (torch.cuda.is_available() and build_info()["gpu_usable"]):
+        pytest.skip("no CUDA device that torch and atjt_ext can use")
+    sequences = sequences_of().cuda()
+    KINDS[kind](sequences, seed=1)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        KINDS[kind](sequences, seed=2)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 @pytest.mark.parametrize("kind", [deletion, insertion, swap])

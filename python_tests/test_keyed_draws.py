@@ -80,6 +80,13 @@ def test_every_part_of_the_name_gives_other_numbers(change: dict[str, Any]) -> N
     assert not (before == after).any()
 
 
+def test_seed_and_step_may_lie_on_the_device(device: torch.device) -> None:
+    keys = KEYS.to(device)
+    seed, step = torch.tensor(-3, device=device), torch.tensor(2**32 + 6, device=device)
+    got = keyed_draws(keys, 30, purpose=POSITION, seed=seed, step=step)
+    assert torch.equal(got, keyed_draws(keys, 30, purpose=POSITION, seed=2**64 - 3, step=6))
+
+
 def test_no_two_purposes_share_a_number() -> None:
     draws = torch.cat([keyed_draws(KEYS, 64, purpose=purpose, seed=0) for purpose in Purpose])
     assert len(draws.unique()) == draws.numel()
@@ -108,11 +115,13 @@ def test_each_draw_may_have_a_bound_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"length": -1}, r"length must be in \[0, 8388609\), got -1"),
+        ({"length": -1}, r"length must be in \[0, 2\*\*23\], got -1"),
         ({"length": 2**23 + 1}, "length must be in"),
         ({"seed": -1}, "seed must be in"),
         ({"seed": 2**64}, "seed must be in"),
         ({"step": 2**32}, "step must be in"),
+        ({"step": torch.ones(1, dtype=torch.int64)}, r"step must be a number or \(\) torch.int64"),
+        ({"seed": torch.tensor(1.0)}, r"seed must be .*, got \(\) torch.float32 on cpu"),
         ({"purpose": 3}, "3 is not a valid Purpose"),
         ({"row_keys": torch.zeros(2, 1, dtype=torch.int64)}, r"row_keys must be \[B\], got shape"),
         ({"row_keys": torch.zeros(2)}, "row_keys must be int64, got torch.float32"),
@@ -133,7 +142,8 @@ def test_keys_may_have_any_stride_and_no_rows_are_fine(device: torch.device) -> 
 
 def test_the_operator_is_registered_correctly(device: torch.device) -> None:
     torch.library.opcheck(
-        torch.ops.atjt_ext._keyed_draws.default, (KEYS.to(device), 9, int(POSITION), 1, 2)
+        torch.ops.atjt_ext._keyed_draws.default,
+        (KEYS.to(device), 9, int(POSITION), 1, 2, None, torch.tensor(3, device=device)),
     )
 
 

@@ -19,11 +19,13 @@ class Draws:
     """The random numbers of one call: what they depend on, except their purpose."""
 
     row_keys: Tensor
-    seed: int
-    step: int
+    seed: int | Tensor
+    step: int | Tensor
 
     @staticmethod
-    def of(sequences: Tensor, row_keys: Tensor | None, seed: int, step: int) -> Draws:
+    def of(
+        sequences: Tensor, row_keys: Tensor | None, seed: int | Tensor, step: int | Tensor
+    ) -> Draws:
         """Row indices stand in for ``row_keys``.
 
         Raises:

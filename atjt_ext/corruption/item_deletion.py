@@ -59,7 +59,12 @@ class ItemDeletion:
         require_amount("num_deletions", self.num_deletions, "delete_ratio", self.delete_ratio)
 
     def __call__(
-        self, sequences: Tensor, *, seed: int, step: int = 0, row_keys: Tensor | None = None
+        self,
+        sequences: Tensor,
+        *,
+        seed: int | Tensor,
+        step: int | Tensor = 0,
+        row_keys: Tensor | None = None,
     ) -> DamagedSequences:
         """``sequences [B, W]`` int32 or int64, left-padded with 0 -> a damaged copy."""
         draws = Draws.of(sequences, row_keys, seed, step)

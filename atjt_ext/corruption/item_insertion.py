@@ -63,7 +63,12 @@ class ItemInsertion:
         require_amount("num_insertions", self.num_insertions, "insert_ratio", self.insert_ratio)
 
     def __call__(
-        self, sequences: Tensor, *, seed: int, step: int = 0, row_keys: Tensor | None = None
+        self,
+        sequences: Tensor,
+        *,
+        seed: int | Tensor,
+        step: int | Tensor = 0,
+        row_keys: Tensor | None = None,
     ) -> DamagedSequences:
         """``sequences [B, W]`` int32 or int64, left-padded with 0 -> a damaged copy."""
         draws = Draws.of(sequences, row_keys, seed, step)

@@ -35,7 +35,15 @@ def _output(row_keys: Tensor, length: int) -> Tensor:
     return row_keys.new_empty((row_keys.shape[0], length))
 
 
-def _native(row_keys: Tensor, length: int, purpose: int, seed: int, step: int) -> Tensor:
+def _native(
+    row_keys: Tensor,
+    length: int,
+    purpose: int,
+    seed: int,
+    step: int,
+    seed_tensor: Tensor | None,
+    step_tensor: Tensor | None,
+) -> Tensor:
     out = _output(row_keys, length)
     _C.keyed_draws(
         row_keys.contiguous(),
@@ -43,6 +51,8 @@ def _native(row_keys: Tensor, length: int, purpose: int, seed: int, step: int) -
         purpose=purpose,
         seed=seed,
         step=step,
+        seed_tensor=seed_tensor,
+        step_tensor=step_tensor,
         num_threads=torch.get_num_threads(),
     )
     return out
@@ -50,14 +60,20 @@ def _native(row_keys: Tensor, length: int, purpose: int, seed: int, step: int) -
 
 # seed and step are SymInt, so that a compiled training step is not compiled again for each of them.
 register(
-    "_keyed_draws(Tensor row_keys, SymInt length, int purpose, SymInt seed, SymInt step) -> Tensor",
+    "_keyed_draws(Tensor row_keys, SymInt length, int purpose, SymInt seed, SymInt step, "
+    "Tensor? seed_tensor, Tensor? step_tensor) -> Tensor",
     _native,
-    lambda row_keys, length, purpose, seed, step: _output(row_keys, length),
+    lambda row_keys, length, *_: _output(row_keys, length),
 )
 
 
 def keyed_draws(
-    row_keys: Tensor, length: int, *, purpose: Purpose, seed: int, step: int = 0
+    row_keys: Tensor,
+    length: int,
+    *,
+    purpose: Purpose,
+    seed: int | Tensor,
+    step: int | Tensor = 0,
 ) -> Tensor:
     """64 random bits for every row and position.
 
@@ -69,8 +85,10 @@ def keyed_draws(
         row_keys: ``[B]`` int64.
         length: Positions per row, at most ``2**23``.
         purpose: What the numbers are for.
-        seed: In ``[0, 2**64)``.
-        step: In ``[0, 2**32)``, e.g. the training step.
+        seed: In ``[0, 2**64)``. Or a 0-d int64 tensor on the device of ``row_keys``, read by the
+            kernel when it runs: a replayed CUDA graph goes on if it counts the tensor up.
+        step: In ``[0, 2**32)``, e.g. the training step. Or a tensor as for ``seed``, of which the
+            low 32 bits count.
 
     Returns:
         ``[B, length]`` int64, uniform over all values of its type.
@@ -92,21 +110,33 @@ def keyed_draws(
         raise ValueError(f"row_keys must be [B], got shape {tuple(row_keys.shape)}")
     if row_keys.dtype != torch.int64:
         raise ValueError(f"row_keys must be int64, got {row_keys.dtype}")
-    for name, value, end in (
-        ("length", length, 2**23 + 1),
-        ("seed", seed, 2**64),
-        ("step", step, 2**32),
-    ):
-        if not 0 <= value < end:
-            raise ValueError(f"{name} must be in [0, {end}), got {value}")
+    if not 0 <= length <= 2**23:
+        raise ValueError(f"length must be in [0, 2**23], got {length}")
+    seed, seed_tensor = _number_or_tensor("seed", seed, 64, row_keys.device)
+    step, step_tensor = _number_or_tensor("step", step, 32, row_keys.device)
     draws: Tensor = torch.ops.atjt_ext._keyed_draws(
         row_keys,
         length,
         int(Purpose(purpose)),
         seed if seed < 2**63 else seed - 2**64,  # the schema's int is signed
         step,
+        seed_tensor,
+        step_tensor,
     )
     return draws
+
+
+def _number_or_tensor(
+    name: str, value: int | Tensor, bits: int, device: torch.device
+) -> tuple[int, Tensor | None]:
+    if isinstance(value, Tensor):
+        got = f"{tuple(value.shape)} {value.dtype} on {value.device}"
+        if value.dim() != 0 or value.dtype != torch.int64 or value.device != device:
+            raise ValueError(f"{name} must be a number or () torch.int64 on {device}, got {got}")
+        return 0, value
+    if not 0 <= value < 2**bits:
+        raise ValueError(f"{name} must be in [0, 2**{bits}), got {value}")
+    return value, None
 
 
 def uniform_integers(draws: Tensor, bound: int | Tensor) -> Tensor:

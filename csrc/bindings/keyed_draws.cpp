@@ -8,7 +8,8 @@ namespace atjt {
 namespace {
 
 void draw(const TensorArg& row_keys, const TensorArg& out, int64_t purpose, int64_t seed,
-          int64_t step, int num_threads) {
+          int64_t step, const OptionalTensorArg& seed_tensor, const OptionalTensorArg& step_tensor,
+          int num_threads) {
   require_rank("row_keys", row_keys, 1);
   require_rank("out", out, 2);
   const int64_t rows = row_keys.shape()[0], length = out.shape()[1];
@@ -22,7 +23,9 @@ void draw(const TensorArg& row_keys, const TensorArg& out, int64_t purpose, int6
       length,
       Purpose(purpose),
       uint64_t(seed),
-      uint32_t(step)};
+      uint32_t(step),
+      seed_tensor ? seed_tensor->data<const int64_t>("seed", kInt64, {}, row_keys) : nullptr,
+      step_tensor ? step_tensor->data<const int64_t>("step", kInt64, {}, row_keys) : nullptr};
 #if ATJT_HAVE_CUDA
   if (on_cuda("row_keys", row_keys)) {
     void* const stream = row_keys.stream();
@@ -41,7 +44,7 @@ void draw(const TensorArg& row_keys, const TensorArg& out, int64_t purpose, int6
 void bind_keyed_draws(py::module_& m) {
   using namespace py::literals;
   m.def("keyed_draws", &draw, "row_keys"_a, py::kw_only(), "out"_a, "purpose"_a, "seed"_a, "step"_a,
-        "num_threads"_a);
+        "seed_tensor"_a, "step_tensor"_a, "num_threads"_a);
 }
 
 }  // namespace atjt

@@ -7,7 +7,8 @@
 
 namespace atjt::cpu {
 
-void keyed_draws(const KeyedDrawsParams& p, int num_threads) {
+void keyed_draws(const KeyedDrawsParams& params, int num_threads) {
+  const KeyedDrawsParams p = with_seed_and_step(params);
   with_current_isa([&](auto isa) {
     parallel_rows(p.rows, p.length, num_threads, [&](int, int64_t begin, int64_t end) {
       KeyedDrawsRows<decltype(isa)::value>::run(p, begin, end);

@@ -10,7 +10,8 @@ constexpr int kThreads = 256;
 constexpr int64_t kMaxBlocks = 4096;  // then each thread takes several pairs
 
 __global__ void __launch_bounds__(kThreads)
-    keyed_draws_kernel(const KeyedDrawsParams p, const int64_t groups_per_row) {
+    keyed_draws_kernel(const KeyedDrawsParams params, const int64_t groups_per_row) {
+  const KeyedDrawsParams p = with_seed_and_step(params);
   const int64_t end = p.rows * groups_per_row, stride = int64_t(gridDim.x) * kThreads;
   for (int64_t i = int64_t(blockIdx.x) * kThreads + threadIdx.x; i < end; i += stride) {
     const int64_t row = i / groups_per_row;
