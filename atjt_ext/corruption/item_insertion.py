@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from ..ops.keyed_draws import Purpose, uniform_integers
+from ..ops.keyed_draws import Purpose
 from ._choices import (
     Draws,
     amounts,
@@ -18,6 +18,7 @@ from ._choices import (
     require_rows,
     to_the_right,
 )
+from ._items import uniform_items, weighted_items
 from .protocol import DamagedSequences
 
 __all__ = ["ItemInsertion"]
@@ -25,7 +26,7 @@ __all__ = ["ItemInsertion"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemInsertion:
-    """Puts items drawn uniformly from the catalogue behind randomly chosen ones.
+    """Puts items drawn from the catalogue behind randomly chosen ones.
 
     Misclicks: STEAM (Lin et al., WWW 2023, arXiv:2303.02297) trains a corrector on them. CoSeRec's
     insert (arXiv:2108.06479) is its opposite: it adds items that are *likely* there, to augment.
@@ -42,6 +43,9 @@ class ItemInsertion:
             rows).
         num_insertions: items to put into each damaged row, at most as many as it has, or
         insert_ratio: that number as a share of its items (one of the two).
+        alias_table: ``[num_items]`` int64 on the device of the sequences, made by
+            :func:`atjt_ext.ops.alias_table`: items are drawn by weight. A neighbour that comes up
+            is drawn again; if nothing else does in 8 draws, nothing is inserted there.
         include_target: put items behind the last column (the target), too, where they become the
             target.
 
@@ -54,11 +58,18 @@ class ItemInsertion:
     sequence_probability: float | None = None
     num_insertions: int | None = None
     insert_ratio: float | None = None
+    alias_table: Tensor | None = field(default=None, repr=False, compare=False)
     include_target: bool = False
 
     def __post_init__(self) -> None:
         if not 3 <= self.num_items < 2**31:
             raise ValueError(f"num_items must be in [3, 2**31), got {self.num_items}")
+        table = self.alias_table
+        if table is not None and (table.shape, table.dtype) != ((self.num_items,), torch.int64):
+            raise ValueError(
+                f"alias_table must be [{self.num_items}] torch.int64, "
+                f"got {list(table.shape)} {table.dtype}"
+            )
         require_rows(self.sequence_fraction, self.sequence_probability)
         require_amount("num_insertions", self.num_insertions, "insert_ratio", self.insert_ratio)
 
@@ -72,7 +83,7 @@ class ItemInsertion:
     ) -> DamagedSequences:
         """``sequences [B, W]`` int32 or int64, left-padded with 0 -> a damaged copy."""
         draws = Draws.of(sequences, row_keys, seed, step)
-        self._check_items(sequences)
+        self._check(sequences)
         rows = choose_rows(
             draws.rows(Purpose.INSERTED_ROW), self.sequence_fraction, self.sequence_probability
         )
@@ -80,14 +91,14 @@ class ItemInsertion:
         items = eligible.sum(dim=1)
         counts = rows * amounts(items, self.num_insertions, self.insert_ratio, most=items)
         behind = choose_positions(draws.order(eligible, Purpose.INSERTED_POSITION), counts)
-        item = self._other_items(
-            sequences, draws.positions(sequences.shape[1], Purpose.INSERTED_ITEM)
-        )
-        return _with_items(sequences, item.masked_fill(~behind, 0))
+        return _with_items(sequences, self._other_items(draws, sequences).masked_fill(~behind, 0))
 
-    def _check_items(self, sequences: Tensor) -> None:
-        # On CUDA, looking would wait for the device.
-        if sequences.device.type != "cpu" or not sequences.numel():
+    def _check(self, sequences: Tensor) -> None:
+        table = self.alias_table
+        if table is not None and table.device != sequences.device:
+            raise ValueError(f"alias_table must be on {sequences.device}, got {table.device}")
+        # On CUDA, looking would wait for the device; in a graph, there is nothing to look at.
+        if sequences.device.type != "cpu" or torch.compiler.is_compiling() or not sequences.numel():
             return
         low, high = (int(extreme) for extreme in sequences.aminmax())
         if low < 0 or high > self.num_items:
@@ -96,16 +107,16 @@ class ItemInsertion:
                 f"got {low if low < 0 else high}"
             )
 
-    def _other_items(self, sequences: Tensor, draws: Tensor) -> Tensor:
-        """``[B, W]``: for each item another one, which is not its right neighbour either."""
-        following = torch.nn.functional.pad(sequences[:, 1:], (0, 1))[:, : sequences.shape[1]]
-        # Count through the items but one or two: an item above the catalogue stands for none.
-        only_one = (following == 0) | (following == sequences)
-        low = torch.where(only_one, sequences, torch.minimum(sequences, following))
-        high = torch.maximum(sequences, following).masked_fill(only_one, self.num_items + 1)
-        item = 1 + uniform_integers(draws, self.num_items - 2 + only_one.long())
-        item = item + (item >= low)
-        return (item + (item >= high)).to(sequences.dtype)
+    def _other_items(self, draws: Draws, sequences: Tensor) -> Tensor:
+        """``[B, W]``: what fits between each item and the next one."""
+        item = sequences.long()
+        following = torch.cat([item[:, 1:], torch.zeros_like(item[:, :1])], dim=1)
+        purpose = Purpose.INSERTED_ITEM
+        if self.alias_table is None:
+            other = uniform_items(draws, purpose, item, following, num_items=self.num_items)
+        else:
+            other = weighted_items(draws, purpose, item, following, alias_table=self.alias_table)
+        return other.to(sequences.dtype)
 
 
 def _with_items(sequences: Tensor, inserted: Tensor) -> DamagedSequences:
