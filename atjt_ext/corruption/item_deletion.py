@@ -33,7 +33,8 @@ class ItemDeletion:
     At least one of the items open to change stays, so a row with only one is not damaged.
     ``replaced`` marks the item that now follows a gap (as STEAM does) or, where the gap is at the
     end, the one that has become the last. Nothing in a sequence tells that its oldest item is
-    missing.
+    missing. Damaged rows are shorter, which a noise model may learn to look at instead: windows of
+    a long history are full otherwise. A mixture with :class:`ItemInsertion` blurs that.
 
     Args:
         sequence_fraction: share of the rows of a batch that are damaged, by exact count, or
