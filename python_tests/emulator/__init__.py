@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.machinery import ExtensionFileLoader
 from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -25,9 +26,20 @@ SANITIZE = bool(os.environ.get("ATJT_SANITIZE"))
 
 
 @functools.cache
+def _build() -> Path | Exception:
+    """What does not compile is tried once, not for every test."""
+    try:
+        return build_module(sanitize=SANITIZE)
+    except (RuntimeError, OSError) as error:
+        return error
+
+
+@functools.cache
 def module() -> ModuleType:
     """The emulated ``_C``: CPU tensors go to the CUDA kernels."""
-    path = build_module(sanitize=SANITIZE)
+    path = _build()
+    if isinstance(path, Exception):
+        raise RuntimeError(f"the emulator does not compile: {path}")
     loader = ExtensionFileLoader("emulated._C", str(path))
     spec = spec_from_file_location("emulated._C", path, loader=loader)
     assert spec is not None

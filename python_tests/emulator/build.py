@@ -43,13 +43,13 @@ _DEFINITIONS = [
 ]
 
 _SHARED = re.compile(
-    r"""^(?P<indent>[ \t]*) (?P<extern>extern\s+)? __shared__ \s+
-        (?:(?:__align__|alignas) \( (?P<alignment>[^()]+) \) \s+)?
-        (?P<type>[^;=()]+?) \s+ (?P<name>\w+) \s* (?P<extents>(?:\[[^\]]*\])*) \s* ;""",
-    re.MULTILINE | re.VERBOSE,
+    r"^(?P<indent>[ \t]*)(?P<extern>extern\s+)?__shared__\s+"
+    r"(?:(?:__align__|alignas)\((?P<alignment>[^()]+)\)\s+)?(?P<declaration>[^;=]+);",
+    re.MULTILINE,
 )
-
-
+_DECLARATOR = re.compile(
+    r"(?P<type>.*\S)?\s*\b(?P<name>\w+)\s*(?P<extents>(?:\[.*\])?)\s*", re.DOTALL
+)
 _KERNEL = re.compile(r"\b__global__\s+void\s+(?:__launch_bounds__\s*(?=\())?")
 
 
@@ -91,15 +91,35 @@ def _enter_kernels(source: str) -> str:
 def _declare_shared(source: str) -> str:
 
     def declaration(match: re.Match[str]) -> str:
-        kind, name, extents = match["type"], match["name"], match["extents"]
-        if match["extern"]:
-            text = f"auto* const {name} = static_cast<{kind}*>(::emulator::dynamic_shared());"
-        else:
-            alignment = match["alignment"] or "1"
-            text = f"auto& {name} = ::emulator::shared<{kind}{extents}, {alignment}>([] {{}});"
+        alignment, kind, texts = match["alignment"] or "1", None, []
+        for part in _split_at_commas(match["declaration"]):
+            declarator = _DECLARATOR.fullmatch(part)
+            if declarator is None:
+                raise ValueError(f"not understood: {match[0]}")
+            kind, name = kind or declarator["type"].strip(), declarator["name"]
+            if match["extern"]:
+                memory = f"static_cast<{kind}*>(::emulator::dynamic_shared())"
+                texts.append(f"auto* const {name} = {memory};")
+            else:
+                extents = declarator["extents"]
+                memory = f"::emulator::shared<{kind}{extents}, {alignment}>([] {{}})"
+                texts.append(f"auto& {name} = {memory};")
+        text = " ".join(" ".join(texts).split())
         return match["indent"] + text + "\n" * match[0].count("\n")
 
     return _SHARED.sub(declaration, source)
+
+
+def _split_at_commas(text: str) -> list[str]:
+    """Where no bracket is open."""
+    parts, depth = [""], 0
+    for character in text:
+        depth += (character in "<[") - (character in ">]")
+        if character == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return parts
 
 
 def _read(paths: Iterable[Path]) -> str:
@@ -187,9 +207,7 @@ def build_module(*, sanitize: bool = False) -> Path:
     import pybind11
 
     flags = _FLAGS + (_SANITIZE if sanitize else [])
-    headers = _version_of_the_compiler() + _read(
-        _files(CSRC, ".h", ".cuh") + _files(HERE, ".h", ".py")
-    )
+    headers = _version_of_the_compiler() + _read(_files(CSRC, ".h", ".cuh") + _files(HERE, ".h"))
     translated = _translated_cuda()
     binding = [
         *_DEFINITIONS,
@@ -214,14 +232,14 @@ def build_module(*, sanitize: bool = False) -> Path:
     return target
 
 
-def build_program(source: Path) -> Path:
-    """The path of an executable of one CUDA source with a ``main``, sanitizers and all."""
-    flags = _FLAGS + _SANITIZE
-    headers = _version_of_the_compiler() + _read(_files(HERE, ".h", ".py"))
+def build_program(source: Path, *, sanitize: bool) -> Path:
+    """The path of an executable of one CUDA source with a ``main``."""
+    flags = _FLAGS + (_SANITIZE if sanitize else [])
+    headers = _version_of_the_compiler() + _read(_files(HERE, ".h"))
     translated = BUILD / f"translated-{_digest(source.read_text(), headers)}" / source.name
     _write(translated, f'#line 1 "{source}"\n{translate(source.read_text())}')
-    objects = _runtime_objects(flags, headers)
-    objects.append(_Object(translated, [*flags, *_KERNEL_FLAGS], headers))
+    kernel = [*flags, *_KERNEL_FLAGS, *([] if sanitize else _RACES)]
+    objects = [*_runtime_objects(flags, headers), _Object(translated, kernel, headers)]
     target = BUILD / _digest([o.path.name for o in objects]) / source.stem
-    _link(objects, target, [*_SANITIZE, "-ldl"])
+    _link(objects, target, _SANITIZE if sanitize else [])
     return target

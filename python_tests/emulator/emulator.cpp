@@ -287,6 +287,10 @@ bool Device::run_warp(int warp) {
     if (thread >= num_threads_ || threads_[thread]->state != Thread::kReady) continue;
     resume(thread);
     progress = true;
+    // A part of a warp that has met runs ahead of the rest.
+    const bool in_part =
+        threads_[thread]->state == Thread::kAtCollective && ~threads_[thread]->mask;
+    if (in_part && order_ != Order::kLockstep && complete_collectives(warp)) return true;
   }
   return complete_collectives(warp) || progress;
 }
@@ -558,8 +562,8 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
 
 // What -fsanitize=thread makes kernels call.
 extern "C" {
-#define EMULATOR_ACCESS(name, bytes, kind)                                            \
-  void __tsan_##name(const void* address) {                                           \
+#define EMULATOR_ACCESS(name, bytes, kind)                                                \
+  void __tsan_##name(const void* address) {                                               \
     emulator::record(address, bytes, emulator::Races::kind, __builtin_return_address(0)); \
   }
 #define EMULATOR_ACCESSES(bytes)                       \

@@ -103,16 +103,16 @@ std::string Races::access(int thread, const void* address, size_t size, Kind kin
     const auto first = unsigned(at % 8), count = unsigned(std::min<uintptr_t>(end - at, 8 - first));
     const auto bytes = uint8_t(((1u << count) - 1) << first);
     const bool in_shared = shared_begin_ <= at && at < shared_end_;
-    const Access now = {
-        block_, uint16_t(thread), bytes,
-        kind,   epoch_,           warps_[size_t(thread / kWarpSize)].clock[lane][lane],
-        code};
+    const Access now = {block_, uint16_t(thread),
+                        bytes,  kind,
+                        epoch_, warps_[size_t(thread / kWarpSize)].clock[lane][lane],
+                        code};
     Access* place = nullptr;
     for (Access& earlier : cell(granule).accesses) {
       const bool before = earlier.kind == kNone || ordered(earlier, thread, in_shared);
       // Whatever is unordered with `earlier` is so with `now`, if that says no less.
-      if (before && (earlier.kind == kNone || ((earlier.bytes & ~bytes) == 0 &&
-                                               (earlier.kind == kind || kind == kWrite))))
+      if (before && (earlier.kind == kNone ||
+                     ((earlier.bytes & ~bytes) == 0 && (earlier.kind == kind || kind == kWrite))))
         place = &earlier;
       if (before || (earlier.bytes & bytes) == 0 || (earlier.kind == kRead && kind == kRead) ||
           (earlier.kind == kAtomic && kind == kAtomic))
@@ -120,9 +120,8 @@ std::string Races::access(int thread, const void* address, size_t size, Kind kin
       return std::string("a race: ") + (in_shared ? "shared" : "global") + " memory is " +
              name_of(kind) + " in " + line_of(code) + " and was " + name_of(earlier.kind) + " in " +
              line_of(earlier.code) + " by thread number " + std::to_string(earlier.thread) +
-             (earlier.block == block_
-                  ? " of the block"
-                  : " of block number " + std::to_string(earlier.block)) +
+             (earlier.block == block_ ? " of the block"
+                                      : " of block number " + std::to_string(earlier.block)) +
              ", with no barrier between";
     }
     if (place == nullptr) place = &cell(granule).accesses[turn_++ % 4];

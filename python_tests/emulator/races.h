@@ -43,7 +43,8 @@ class Races {
     uint32_t epoch, clock;
     const void* code;
   };
-  // The last few accesses to eight bytes. More are forgotten: a race may be missed, none is made up.
+  // The last few accesses to eight bytes. More are forgotten: a race may be missed, none is made
+  // up.
   struct Cell {
     Access accesses[4];
   };
