@@ -6,12 +6,13 @@ For tests and benchmarks; nothing in the package imports it.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 _LOW = 0xFFFFFFFF  # the low 32 bits
-_ROW, _POSITION, _ITEM = 0, 1, 2  # what a draw is for
+_ROW, _POSITION, _ITEM, _EXACT_ITEM = 0, 1, 2, 3  # what a draw is for
 
 
 def _multiply(a: Tensor, b: int) -> tuple[Tensor, Tensor]:
@@ -62,56 +63,163 @@ def keyed_draws(row_keys: Tensor, length: int, *, purpose: int, seed: int, step:
     return (signed_high * 2**32 + low).flatten(1)[:, first % 2 :]
 
 
+def alias_masses(weights: list[float]) -> list[int]:
+    """Integers in proportion to the weights, with the sum ``len(weights) * 2**32``."""
+    heaviest = weights.index(max(weights))
+    scaled = [weight / weights[heaviest] for weight in weights]
+    total = lost = 0.0  # a compensated sum (Kahan), as sum() has it from Python 3.12 on
+    for term in scaled:
+        increased = total + (term - lost)
+        lost = (increased - total) - (term - lost)
+        total = increased
+    whole = len(weights) * 2**32
+    masses = [int(term / total * float(whole)) for term in scaled]
+    masses[heaviest] += whole - sum(masses)
+    return masses
+
+
+def alias_table(weights: Tensor) -> Tensor:
+    """The meaning of :func:`atjt_ext.ops.alias_table`, to the bit."""
+    masses = alias_masses(weights.tolist())
+    table = list(range(len(masses)))  # mass of its own << 32 | alias
+
+    def next_donor(start: int) -> int:
+        return next((i for i in range(start, len(masses)) if masses[i] >= 2**32), len(masses))
+
+    donor = next_donor(0)
+    for index in range(len(masses)):
+        poor = index
+        while masses[poor] < 2**32:
+            table[poor] = masses[poor] << 32 | donor
+            masses[donor] -= 2**32 - masses[poor]
+            if masses[donor] >= 2**32:
+                break
+            drained, donor = donor, next_donor(donor + 1)
+            if drained > index:
+                break  # its turn comes
+            poor = drained
+    return torch.tensor([entry - (entry >> 63 << 64) for entry in table])
+
+
+class _Items:
+    """How new items are drawn, in Python's unbounded integers."""
+
+    def __init__(self, num_items: int, table: Tensor | None) -> None:
+        self.num_items = num_items
+        # (item, mass) of every half slot, in the order of the table.
+        self.halves: list[tuple[int, int]] | None = None
+        if table is not None:
+            self.halves = []
+            for slot, entry in enumerate(table.tolist()):
+                own = entry >> 32 & _LOW
+                self.halves += [(1 + slot, own), (1 + (entry & _LOW), 2**32 - own)]
+
+    def drawn(self, word: list[int], original: int) -> int:
+        """What one attempt gives."""
+        x, y, z, _ = word
+        draw = y << 32 | x
+        if self.halves is None:
+            item = 1 + (draw * (self.num_items - 1) >> 64)
+            return item + (item >= original)
+        slot = draw * self.num_items >> 64
+        own, alias = self.halves[2 * slot : 2 * slot + 2]
+        return own[0] if z < own[1] else alias[0]
+
+    def remaining(self, word: list[int], excluded: set[int]) -> int | None:
+        """Exactly one of those that are not excluded, if there is any."""
+        x, y, _, _ = word
+        draw = y << 32 | x
+        halves = self.halves or [(item, 1) for item in range(1, self.num_items + 1)]
+        left = [(item, mass) for item, mass in halves if item not in excluded]
+        before = draw * sum(mass for _, mass in left) >> 64
+        for item, mass in left:
+            if before < mass:
+                return item
+            before -= mass
+        return None
+
+
 def random_replacement(
     sequences: Tensor,
     *,
     num_items: int,
     seed: int,
     step: int = 0,
-    sequence_fraction: float = 1.0,
+    sequence_fraction: float | None = None,
+    sequence_probability: float | None = None,
     num_replacements: int | None = None,
     replace_ratio: float | None = None,
+    replace_probability: float | None = None,
+    num_targets: int = 0,
+    alias_table: Tensor | None = None,
+    avoid_history: bool = False,
+    features: Sequence[Tensor] = (),
+    feature_tables: Sequence[Tensor] = (),
     row_keys: Tensor | None = None,
     padding_idx: int = 0,
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, tuple[Tensor, ...]]:
     """The meaning of :func:`atjt_ext.ops.random_replacement`, to the bit."""
     rows, length = sequences.shape
+    length = max(length - num_targets, 0)  # of the open columns
     if row_keys is None:
         row_keys = torch.arange(rows)
     out, replaced = sequences.clone(), torch.zeros_like(sequences, dtype=torch.bool)
+    new_features = tuple(column.clone() for column in features)
     if rows == 0 or length == 0 or num_items == 1:
-        return out, replaced, replaced.any(dim=1)
+        return out, replaced, replaced.any(dim=1), new_features
     positions = torch.arange(length)
 
     # Rows: the smallest 64-bit draws; less 2**63, they keep their order and fit int64.
     word = _draws(row_keys, _ROW, torch.tensor([0]), seed, step)[:, 0]
     draw = (word[:, 1] - 2**31) * 2**32 + word[:, 0]
-    chosen_rows = torch.argsort(draw, stable=True)[: math.floor(sequence_fraction * rows + 0.5)]
+    if sequence_probability is not None:
+        limit = math.floor(sequence_probability * 2**64) - 2**63
+        chosen_rows = [row for row, value in enumerate(draw.tolist()) if value < limit]
+    else:
+        share = 1.0 if sequence_fraction is None else sequence_fraction
+        order = torch.argsort(draw, stable=True)
+        chosen_rows = order[: math.floor(share * rows + 0.5)].tolist()
 
     # Positions: four neighbours share one call. The last one's index is the same for any length.
     first = 2**28 - length
     groups = torch.arange(first // 4, 2**26)
     position_draws = _draws(row_keys, _POSITION, groups, seed, step).flatten(1)[:, first % 4 :]
 
-    # Items: floor(draw * (num_items - 1) / 2**64), counted through the items but the original.
-    word = _draws(row_keys, _ITEM, positions + first, seed, step)
-    low, high = word[..., 0], word[..., 1]
-    rank = (high * (num_items - 1) + (low * (num_items - 1) >> 32)) >> 32
-    item = 1 + rank
-    item += item >= sequences
+    # Items: uniform draws are never excluded unless there is a history to avoid.
+    attempts = 32 if avoid_history or alias_table is not None else 1
+    item_words = [
+        _draws(row_keys, _ITEM, positions + first ^ attempt << 23, seed, step).tolist()
+        for attempt in range(attempts)
+    ]
+    exact_words = _draws(row_keys, _EXACT_ITEM, positions + first, seed, step).tolist()
+    items = _Items(num_items, alias_table)
 
-    for row in chosen_rows.tolist():
-        valid = positions[sequences[row] != padding_idx]
+    for row in chosen_rows:
+        valid = positions[sequences[row, :length] != padding_idx]
+        order = valid[torch.argsort(position_draws[row, valid], stable=True)]
         if num_replacements is not None:
-            count = min(num_replacements, len(valid))
+            chosen = order[:num_replacements]
+        elif replace_ratio is not None:
+            chosen = order[: math.floor(replace_ratio * len(valid) + 0.5)]
         else:
-            assert replace_ratio is not None
-            count = math.floor(replace_ratio * len(valid) + 0.5)
-        order = torch.argsort(position_draws[row, valid], stable=True)
-        chosen = valid[order[:count]]
-        out[row, chosen] = item[row, chosen].to(out.dtype)
-        replaced[row, chosen] = True
-    return out, replaced, replaced.any(dim=1)
+            assert replace_probability is not None
+            limit = math.floor(replace_probability * 2**32)
+            chosen = order[position_draws[row, order] < limit]
+        history = set(sequences[row].tolist())
+        for i in chosen.tolist():
+            original = int(sequences[row, i])
+            excluded = history if avoid_history else {original}
+            candidates = (items.drawn(words[row][i], original) for words in item_words)
+            item = next((item for item in candidates if item not in excluded), None)
+            if item is None:
+                item = items.remaining(exact_words[row][i], excluded)
+            if item is None:
+                continue
+            out[row, i] = item
+            replaced[row, i] = True
+            for column, table in zip(new_features, feature_tables, strict=True):
+                column[row, i] = table[item]
+    return out, replaced, replaced.any(dim=1), new_features
 
 
 def reweighted_cross_entropy(

@@ -80,7 +80,7 @@ class Sampler:
 
     def check(self, result: tuple[Tensor, ...]) -> None:
         """The numbers are random; what they promise is not."""
-        noisy, replaced, labels = result
+        noisy, replaced, labels = result[:3]
         count = int(self.replace_ratio * self.length + 0.5)
         assert torch.equal(noisy != self.sequences, replaced)
         assert replaced.sum(dim=1).eq(count).all()

@@ -27,12 +27,20 @@ constexpr int kIndexBits = 28;
 constexpr int64_t kMaxLength = int64_t{1} << 23;
 constexpr uint32_t kMaxAttempts = 32;
 
+// One word has 64 bits of a row's key, one has its upper half.
+template <class Word>
+ATJT_HD Philox4<Word> keyed_draw(uint64_t seed, uint32_t step, const Word& row_key,
+                                 const Word& row_key_high, Purpose purpose, const Word& index) {
+  const Philox4<Word> counter = {row_key, row_key_high, index | (uint32_t(purpose) << kIndexBits),
+                                 Word{} + step};
+  return philox4x32_10(counter, uint32_t(seed), uint32_t(seed >> 32));
+}
+
 template <class Word>
 ATJT_HD Philox4<Word> keyed_draw(uint64_t seed, uint32_t step, uint64_t row_key, Purpose purpose,
                                  const Word& index) {
-  const Philox4<Word> counter = {Word{} + uint32_t(row_key), Word{} + uint32_t(row_key >> 32),
-                                 index | (uint32_t(purpose) << kIndexBits), Word{} + step};
-  return philox4x32_10(counter, uint32_t(seed), uint32_t(seed >> 32));
+  return keyed_draw(seed, step, Word{} + uint32_t(row_key), Word{} + uint32_t(row_key >> 32),
+                    purpose, index);
 }
 
 constexpr uint32_t kEndIndex = uint32_t{1} << kIndexBits;  // one past the last position's index

@@ -29,11 +29,13 @@ ATJT_HD float rough_quotient(float a, float b) {
 #endif
 }
 
-// Needs 0 < k < n, where n is the number of keys. `count_up_to(t)` returns how many keys are <= t;
-// it is never asked for the largest value of Key, which may therefore mark what is no key at all.
+// Needs 0 < k < n, where n is the number of keys, which lie in [0, largest]. `count_up_to(t)`
+// returns how many keys are <= t; it is never asked for `largest`, which may therefore mark what is
+// no key at all.
 template <class Key, class Count>
-ATJT_HD Cutoff<Key> find_cutoff(int64_t k, int64_t n, const Count& count_up_to) {
-  Key low = 0, high = Key(~Key{0});   // the k-th smallest key lies in [low, high]
+ATJT_HD Cutoff<Key> find_cutoff(int64_t k, int64_t n, const Count& count_up_to,
+                                Key largest = Key(~Key{0})) {
+  Key low = 0, high = largest;        // the k-th smallest key lies in [low, high]
   int64_t below = 0, up_to_high = n;  // how many keys are < low, and <= high
   for (int probes = 1; low < high; ++probes) {
     // Interpolate, but bisect every fourth time: clumped keys must not make the search linear.

@@ -26,8 +26,8 @@ from atjt_ext import reference as slow
 from atjt_ext.corruption import Corruption, CorruptionOutput
 from atjt_ext.data import LeaveOneOut
 from atjt_ext.ops import Purpose
+from chi_square import chi_square_z
 from joint import config, parameters
-from test_random_replacement import chi_square_z
 
 NUM_ITEMS = 60  # as in the fixture `split`
 Kind = Callable[..., Any]

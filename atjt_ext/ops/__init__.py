@@ -1,5 +1,6 @@
 """The operations with C++ and CUDA kernels. Each module: schema, native call, autograd, checks."""
 
+from atjt_ext.ops.alias_table import alias_table
 from atjt_ext.ops.keyed_draws import Purpose, keyed_draws, uniform_integers
 from atjt_ext.ops.random_replacement import RandomReplacementOutput, random_replacement
 from atjt_ext.ops.reweighted_cross_entropy import Reduction, reweighted_cross_entropy
@@ -8,6 +9,7 @@ __all__ = [
     "Purpose",
     "RandomReplacementOutput",
     "Reduction",
+    "alias_table",
     "keyed_draws",
     "random_replacement",
     "reweighted_cross_entropy",

@@ -6,6 +6,7 @@ with randomly replaced items from untouched ones. This operation makes the repla
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -13,6 +14,9 @@ from torch import Tensor
 
 from atjt_ext import _C
 from atjt_ext.ops._library import register
+
+_MAX_FEATURES = 64
+_FEATURE_DTYPES = (torch.int32, torch.int64, torch.float32, torch.float64)
 
 
 class RandomReplacementOutput(NamedTuple):
@@ -24,55 +28,90 @@ class RandomReplacementOutput(NamedTuple):
     """``[B, L]`` bool: true where an item was replaced."""
     noise_labels: Tensor
     """``[B]`` bool: true where something in the row was replaced."""
+    features: tuple[Tensor, ...] = ()
+    """``[B, L]`` each: the feature columns, rewritten where an item was replaced."""
 
 
-def _outputs(sequences: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _outputs(
+    sequences: Tensor, features: Sequence[Tensor]
+) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
+    def like(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+        return torch.empty_like(tensor, dtype=dtype, memory_format=torch.contiguous_format)
+
     return (
-        torch.empty_like(sequences, memory_format=torch.contiguous_format),
-        sequences.new_empty(sequences.shape, dtype=torch.bool),
-        sequences.new_empty(sequences.shape[:1], dtype=torch.bool),
+        like(sequences, sequences.dtype),
+        like(sequences, torch.bool),
+        sequences.new_empty((sequences.shape[0],), dtype=torch.bool),
+        [like(column, column.dtype) for column in features],
     )
 
 
 def _native(
     sequences: Tensor,
     row_keys: Tensor | None,
+    alias_table: Tensor | None,
+    features: Sequence[Tensor],
+    feature_tables: Sequence[Tensor],
     num_items: int,
     padding_idx: int,
-    sequence_fraction: float,
-    num_replacements: int,
-    replace_ratio: float,
+    num_targets: int,
+    sequence_fraction: float | None,
+    sequence_probability: float | None,
+    num_replacements: int | None,
+    replace_ratio: float | None,
+    replace_probability: float | None,
+    avoid_history: bool,
     seed: int,
     step: int,
-) -> tuple[Tensor, Tensor, Tensor]:
-    out, replaced, noise_labels = _outputs(sequences)
+    seed_tensor: Tensor | None,
+    step_tensor: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
+    out, replaced, noise_labels, features_out = _outputs(sequences, features)
     _C.random_replacement(
         sequences.contiguous(),
         row_keys=None if row_keys is None else row_keys.contiguous(),
+        alias_table=None if alias_table is None else alias_table.contiguous(),
+        features=[column.contiguous() for column in features],
+        feature_tables=[table.contiguous() for table in feature_tables],
         out=out,
         replaced=replaced,
         noise_labels=noise_labels,
+        features_out=features_out,
         num_items=num_items,
         padding_idx=padding_idx,
+        num_targets=num_targets,
         sequence_fraction=sequence_fraction,
+        sequence_probability=sequence_probability,
         num_replacements=num_replacements,
         replace_ratio=replace_ratio,
+        replace_probability=replace_probability,
+        avoid_history=avoid_history,
         seed=seed,
         step=step,
+        seed_tensor=seed_tensor,
+        step_tensor=step_tensor,
         num_threads=torch.get_num_threads(),
     )
-    return out, replaced, noise_labels
+    return out, replaced, noise_labels, features_out
 
 
-def _fake(sequences: Tensor, *_: object) -> tuple[Tensor, Tensor, Tensor]:
-    return _outputs(sequences)
+def _fake(
+    sequences: Tensor,
+    row_keys: Tensor | None,
+    alias_table: Tensor | None,
+    features: Sequence[Tensor],
+    *_: object,
+) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
+    return _outputs(sequences, features)
 
 
 # seed and step are SymInt, so that a compiled training step is not compiled again for each of them.
 register(
-    "_random_replacement(Tensor sequences, Tensor? row_keys, int num_items, int padding_idx, "
-    "float sequence_fraction, int num_replacements, float replace_ratio, SymInt seed, "
-    "SymInt step) -> (Tensor, Tensor, Tensor)",
+    "_random_replacement(Tensor sequences, Tensor? row_keys, Tensor? alias_table, "
+    "Tensor[] features, Tensor[] feature_tables, int num_items, int padding_idx, int num_targets, "
+    "float? sequence_fraction, float? sequence_probability, int? num_replacements, "
+    "float? replace_ratio, float? replace_probability, bool avoid_history, SymInt seed, "
+    "SymInt step, Tensor? seed_tensor, Tensor? step_tensor) -> (Tensor, Tensor, Tensor, Tensor[])",
     _native,
     _fake,
 )
@@ -82,45 +121,74 @@ def random_replacement(
     sequences: Tensor,
     *,
     num_items: int,
-    seed: int,
-    step: int = 0,
-    sequence_fraction: float = 1.0,
+    seed: int | Tensor,
+    step: int | Tensor = 0,
+    sequence_fraction: float | None = None,
+    sequence_probability: float | None = None,
     num_replacements: int | None = None,
     replace_ratio: float | None = None,
+    replace_probability: float | None = None,
+    num_targets: int = 0,
+    alias_table: Tensor | None = None,
+    avoid_history: bool = False,
+    features: Sequence[Tensor] = (),
+    feature_tables: Sequence[Tensor] = (),
     row_keys: Tensor | None = None,
     padding_idx: int = 0,
 ) -> RandomReplacementOutput:
-    """Replace random items of random rows by other items, each chosen uniformly.
+    """Replace random items of random rows by other items.
 
-    Exactly ``floor(sequence_fraction * B + 0.5)`` rows are chosen. In a chosen row with ``n`` items
-    (positions other than padding), exactly ``min(num_replacements, n)`` or
-    ``floor(replace_ratio * n + 0.5)`` positions are replaced, every subset equally likely, each by
-    an item other than the original, every other item equally likely. Padding stays padding.
+    **Rows**: exactly ``floor(sequence_fraction * B + 0.5)`` of them, each subset equally likely; or
+    each by itself with ``sequence_probability``; or, without either, all.
+
+    **Positions** of a chosen row with ``n`` items (not padding, not in a target column): exactly
+    ``min(num_replacements, n)`` or ``floor(replace_ratio * n + 0.5)``, each subset equally likely;
+    or each by itself with ``replace_probability``.
+
+    **Items**: never the original and, with ``avoid_history``, none that the row holds anywhere.
+    Each other item is equally likely, or as likely as its weight in ``alias_table`` has it. Where
+    none is left, because the row holds all items or all that have weight, the position keeps its
+    item and counts as not replaced. Padding stays padding.
 
     The result is a function of the arguments: the same for any number of threads, and the same bits
-    on CPU and CUDA. Every random number is a Philox4x32-10 draw (Salmon et al., SC'11) named by
-    ``(seed, row key, purpose, position from the end, step)``. With ``row_keys``, what is drawn for
-    a row depends neither on the batch around it nor on how much padding the row has on its left;
-    which rows are chosen does depend on the batch, as their number is exact.
+    on CPU and CUDA, in one kernel launch. Every random number is a Philox4x32-10 draw (Salmon et
+    al., SC'11) named by ``(seed, row key, purpose, position from the end, step)``. With
+    ``row_keys``, what is drawn for a row depends neither on the batch around it nor on how much
+    padding the row has on its left; nor does whether it is chosen, but for an exact number of rows.
 
     Call it in the training process: after a fork, OpenMP with several threads can hang.
 
     Args:
         sequences: ``[B, L]``, int32 or int64, items ``1..num_items`` or ``padding_idx``, on CPU or
-            CUDA. Never written to.
+            CUDA; ``B < 2**31``, ``L <= 2**23``. Never written to.
         num_items: Size of the catalogue without padding, in ``[1, 2**31)``.
-        seed: Key of the random numbers, in ``[0, 2**64)``.
-        step: Another part of the key, in ``[0, 2**32)``: a new step draws anew.
+        seed: Key of the random numbers, in ``[0, 2**64)``. Or a 0-d int64 tensor on the device of
+            ``sequences``, read by the kernel when it runs: nothing waits for the device, and a
+            replayed CUDA graph goes on if it counts the tensor up.
+        step: Another part of the key, in ``[0, 2**32)``: a new step draws anew. Or a tensor as for
+            ``seed``, of which the low 32 bits count.
         sequence_fraction: Share of the rows to corrupt, in ``[0, 1]``.
+        sequence_probability: Probability of a row to be corrupted, in ``[0, 1]``. At most one of
+            the two is given.
         num_replacements: How many items of a chosen row to replace, ``>= 0``.
-        replace_ratio: Share of the items of a chosen row to replace, in ``[0, 1]``. Exactly one of
-            ``num_replacements`` and ``replace_ratio`` is given.
+        replace_ratio: Share of the items of a chosen row to replace, in ``[0, 1]``.
+        replace_probability: Probability of such an item to be replaced, in ``[0, 1]``. Exactly one
+            of the three is given.
+        num_targets: So many columns at the end are targets: copied, never replaced, not counted.
+            The result for the others is that of ``sequences[:, :-num_targets]``.
+        alias_table: ``[num_items]`` int64 on the device of ``sequences``, made by
+            :func:`atjt_ext.ops.alias_table`. ``None``: every item is equally likely.
+        avoid_history: Whether to draw no item that the row holds, target columns included.
+        features: Up to 64 columns ``[B, L]``, int32, int64, float32 or float64, beside
+            ``sequences``: a replaced position gets the feature of its new item. Never written to.
+        feature_tables: For each column its table ``[num_items + 1]`` of the same dtype: entry ``i``
+            is the feature of item ``i``.
         row_keys: ``[B]`` int64, names the rows (say, user ids). ``None``: their indices.
         padding_idx: The id of empty positions; must not be an item.
 
     Returns:
-        ``(sequences, replaced, noise_labels)``. A chosen row in which nothing was replaced (it has
-        no items, or the share rounds to 0) has a false noise label.
+        ``(sequences, replaced, noise_labels, features)``. A chosen row in which nothing was
+        replaced (it has no items, or the share rounds to 0) has a false noise label.
 
     Raises:
         ValueError: A wrong shape, dtype, device or option; ``num_items == 1`` where a replacement
@@ -136,10 +204,58 @@ def random_replacement(
         >>> noisy.replaced.sum(dim=1)
         tensor([1, 1])
     """
-    _check_tensors(sequences, row_keys)
-    _check_keys(seed, step)
-    _check_amount(num_replacements, replace_ratio)
-    _require(0 <= sequence_fraction <= 1, "sequence_fraction", "in [0, 1]", sequence_fraction)
+    _check_sequences(sequences, num_items, padding_idx)
+    _check_amounts(
+        sequence_fraction,
+        sequence_probability,
+        num_replacements,
+        replace_ratio,
+        replace_probability,
+    )
+    _require(num_targets >= 0, "num_targets", ">= 0", num_targets)
+    if row_keys is not None:
+        _check_tensor("row_keys", row_keys, sequences.shape[:1], torch.int64, sequences.device)
+    if alias_table is not None:
+        _check_tensor("alias_table", alias_table, (num_items,), torch.int64, sequences.device)
+    _check_features(features, feature_tables, sequences, num_items)
+    replaces = num_replacements or replace_ratio or replace_probability
+    if num_items == 1 and replaces and 0 not in (sequence_fraction, sequence_probability):
+        raise ValueError("num_items must be at least 2 to replace an item by another one, got 1")
+    seed, seed_tensor = _key("seed", seed, 64, sequences.device)
+    step, step_tensor = _key("step", step, 32, sequences.device)
+    noisy, replaced, noise_labels, new_features = torch.ops.atjt_ext._random_replacement(
+        sequences,
+        row_keys,
+        alias_table,
+        features,
+        feature_tables,
+        num_items,
+        padding_idx,
+        num_targets,
+        sequence_fraction,
+        sequence_probability,
+        num_replacements,
+        replace_ratio,
+        replace_probability,
+        avoid_history,
+        seed if seed < 2**63 else seed - 2**64,  # the schema's int is signed
+        step,
+        seed_tensor,
+        step_tensor,
+    )
+    return RandomReplacementOutput(noisy, replaced, noise_labels, tuple(new_features))
+
+
+def _require(condition: bool, name: str, wanted: str, got: object) -> None:
+    if not condition:
+        raise ValueError(f"{name} must be {wanted}, got {got}")
+
+
+def _check_sequences(sequences: Tensor, num_items: int, padding_idx: int) -> None:
+    if sequences.dim() != 2:
+        raise ValueError(f"sequences must be [B, L], got shape {tuple(sequences.shape)}")
+    if sequences.dtype not in (torch.int32, torch.int64):
+        raise ValueError(f"sequences must be int32 or int64, got {sequences.dtype}")
     _require(1 <= num_items < 2**31, "num_items", "in [1, 2**31)", num_items)
     limits = torch.iinfo(sequences.dtype)
     _require(
@@ -148,57 +264,73 @@ def random_replacement(
         f"an id of dtype {sequences.dtype} outside 1..{num_items}",
         padding_idx,
     )
-    if num_items == 1 and sequence_fraction > 0 and (num_replacements or replace_ratio):
-        raise ValueError("num_items must be at least 2 to replace an item by another one, got 1")
-    return RandomReplacementOutput(
-        *torch.ops.atjt_ext._random_replacement(
-            sequences,
-            row_keys,
-            num_items,
-            padding_idx,
-            float(sequence_fraction),
-            -1 if num_replacements is None else num_replacements,
-            0.0 if replace_ratio is None else float(replace_ratio),
-            seed if seed < 2**63 else seed - 2**64,  # the schema's int is signed
-            step,
-        )
-    )
 
 
-def _require(condition: bool, name: str, wanted: str, got: object) -> None:
-    if not condition:
-        raise ValueError(f"{name} must be {wanted}, got {got}")
-
-
-def _check_tensors(sequences: Tensor, row_keys: Tensor | None) -> None:
-    if sequences.dim() != 2:
-        raise ValueError(f"sequences must be [B, L], got shape {tuple(sequences.shape)}")
-    if sequences.dtype not in (torch.int32, torch.int64):
-        raise ValueError(f"sequences must be int32 or int64, got {sequences.dtype}")
-    if row_keys is None:
-        return
-    if row_keys.shape != sequences.shape[:1]:
+def _check_amounts(
+    sequence_fraction: float | None,
+    sequence_probability: float | None,
+    num_replacements: int | None,
+    replace_ratio: float | None,
+    replace_probability: float | None,
+) -> None:
+    if sequence_fraction is not None and sequence_probability is not None:
         raise ValueError(
-            f"row_keys must be [{sequences.shape[0]}], got shape {tuple(row_keys.shape)}"
+            "give at most one of sequence_fraction and sequence_probability, got "
+            f"sequence_fraction={sequence_fraction}, sequence_probability={sequence_probability}"
         )
-    if row_keys.dtype != torch.int64:
-        raise ValueError(f"row_keys must be int64, got {row_keys.dtype}")
-    if row_keys.device != sequences.device:
-        raise ValueError(f"row_keys must be on {sequences.device}, got {row_keys.device}")
-
-
-def _check_keys(seed: int, step: int) -> None:
-    _require(0 <= seed < 2**64, "seed", "in [0, 2**64)", seed)
-    _require(0 <= step < 2**32, "step", "in [0, 2**32)", step)
-
-
-def _check_amount(num_replacements: int | None, replace_ratio: float | None) -> None:
-    if (num_replacements is None) == (replace_ratio is None):
+    if [num_replacements, replace_ratio, replace_probability].count(None) != 2:
         raise ValueError(
-            "give exactly one of num_replacements and replace_ratio, "
-            f"got num_replacements={num_replacements} and replace_ratio={replace_ratio}"
+            "give exactly one of num_replacements, replace_ratio and replace_probability, got "
+            f"num_replacements={num_replacements}, replace_ratio={replace_ratio}, "
+            f"replace_probability={replace_probability}"
         )
     if num_replacements is not None:
         _require(0 <= num_replacements < 2**63, "num_replacements", ">= 0", num_replacements)
-    if replace_ratio is not None:
-        _require(0 <= replace_ratio <= 1, "replace_ratio", "in [0, 1]", replace_ratio)
+    for name, share in (
+        ("sequence_fraction", sequence_fraction),
+        ("sequence_probability", sequence_probability),
+        ("replace_ratio", replace_ratio),
+        ("replace_probability", replace_probability),
+    ):
+        if share is not None:
+            _require(0 <= share <= 1, name, "in [0, 1]", share)
+
+
+def _check_tensor(
+    name: str, tensor: Tensor, shape: Sequence[int], dtype: torch.dtype, device: torch.device
+) -> None:
+    _require(tensor.shape == tuple(shape), name, f"{[*shape]}", f"shape {tuple(tensor.shape)}")
+    _require(tensor.dtype == dtype, name, str(dtype).removeprefix("torch."), tensor.dtype)
+    _require(tensor.device == device, name, f"on {device}", tensor.device)
+
+
+def _check_features(
+    features: Sequence[Tensor], tables: Sequence[Tensor], sequences: Tensor, num_items: int
+) -> None:
+    if len(features) > _MAX_FEATURES:
+        raise ValueError(f"features must hold at most {_MAX_FEATURES} columns, got {len(features)}")
+    if len(tables) != len(features):
+        raise ValueError(
+            f"feature_tables must hold a table for each of the {len(features)} features, "
+            f"got {len(tables)}"
+        )
+    for i, (column, table) in enumerate(zip(features, tables, strict=True)):
+        if column.dtype not in _FEATURE_DTYPES:
+            raise ValueError(
+                f"features[{i}] must be int32, int64, float32 or float64, got {column.dtype}"
+            )
+        _check_tensor(f"features[{i}]", column, sequences.shape, column.dtype, sequences.device)
+        _check_tensor(
+            f"feature_tables[{i}]", table, (num_items + 1,), column.dtype, sequences.device
+        )
+
+
+def _key(
+    name: str, value: int | Tensor, bits: int, device: torch.device
+) -> tuple[int, Tensor | None]:
+    """The number, or the tensor that the kernel reads it from."""
+    if isinstance(value, Tensor):
+        _check_tensor(name, value, (), torch.int64, device)
+        return 0, value
+    _require(0 <= value < 2**bits, name, f"in [0, 2**{bits})", value)
+    return value, None

@@ -1,69 +1,172 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "random_replacement.h"
 
+#include <cmath>
+
 #include "bindings/arguments.h"
 #include "bindings/ops.h"
 
 namespace atjt {
 namespace {
 
+constexpr int64_t kMaxRows = (int64_t{1} << 31) - 1;
+
+struct Arguments {
+  const TensorArg& sequences;
+  const OptionalTensorArg& row_keys;
+  const OptionalTensorArg& alias_table;
+  const std::vector<TensorArg>& features;
+  const std::vector<TensorArg>& feature_tables;
+  const TensorArg& out;
+  const TensorArg& replaced;
+  const TensorArg& noise_labels;
+  const std::vector<TensorArg>& features_out;
+  int64_t num_items, padding_idx, num_targets;
+  Amount row_amount, position_amount;
+  bool avoid_history;
+  int64_t seed, step;
+  const OptionalTensorArg& seed_tensor;
+  const OptionalTensorArg& step_tensor;
+  int num_threads;
+};
+
+Amount share_of(double share) { return {Amount::kShare, 0, share, 0}; }
+
+Amount with_probability(double probability) {
+  if (probability >= 1) return share_of(1);  // 2^64 has no place in the threshold
+  return {Amount::kProbability, 0, 0, uint64_t(std::ldexp(probability, 64))};
+}
+
+FeatureColumns feature_columns(const Arguments& args) {
+  const size_t count = args.features.size();
+  if (count > size_t{kMaxFeatures})
+    throw py::value_error("features must hold at most " + std::to_string(kMaxFeatures) +
+                          " columns, got " + std::to_string(count));
+  if (args.feature_tables.size() != count || args.features_out.size() != count)
+    throw py::value_error("feature_tables must hold a table for each of the " +
+                          std::to_string(count) + " features, got " +
+                          std::to_string(args.feature_tables.size()));
+  FeatureColumns columns = {int32_t(count), 0, {}};
+  for (size_t i = 0; i < count; ++i) {
+    const std::string place = "[" + std::to_string(i) + "]";
+    const std::string name = "features" + place, table_name = "feature_tables" + place;
+    const DLDataType dtype = args.features[i].dtype();
+    if (!(dtype == kInt32 || dtype == kInt64 || dtype == kFloat32 || dtype == kFloat64))
+      throw py::value_error(name + " must be int32, int64, float32 or float64, got " +
+                            name_of(dtype));
+    const auto shape = args.sequences.shape();
+    columns.wide |= uint64_t{dtype.bits == 64} << i;
+    columns.column[i] = {
+        args.features[i].data<const void>(name.c_str(), dtype, shape, args.sequences),
+        args.features_out[i].data<void>("features_out", dtype, shape, args.sequences),
+        args.feature_tables[i].data<const void>(table_name.c_str(), dtype, {args.num_items + 1},
+                                                args.sequences)};
+  }
+  return columns;
+}
+
+const int64_t* scalar(const char* name, const OptionalTensorArg& tensor, const TensorArg& beside) {
+  return tensor ? tensor->data<const int64_t>(name, kInt64, {}, beside) : nullptr;
+}
+
 template <class Id>
-void replace(const TensorArg& sequences, const OptionalTensorArg& row_keys, const TensorArg& out,
-             const TensorArg& replaced, const TensorArg& noise_labels, int64_t num_items,
-             int64_t padding_idx, double sequence_fraction, int64_t num_replacements,
-             double replace_ratio, int64_t seed, int64_t step, int num_threads) {
+void replace(const Arguments& args) {
+  const TensorArg& sequences = args.sequences;
   const auto shape = sequences.shape();
   const int64_t rows = shape[0], length = shape[1];
+  if (rows > kMaxRows)
+    throw py::value_error("sequences must have at most " + std::to_string(kMaxRows) +
+                          " rows, got " + std::to_string(rows));
   if (length > kMaxLength)
     throw py::value_error("sequences must be no longer than " + std::to_string(kMaxLength) +
                           ", got " + std::to_string(length));
   const DLDataType ids = sequences.dtype();
   const RandomReplacementParams<Id> params = {
       sequences.data<const Id>("sequences", ids, shape, sequences),
-      row_keys ? row_keys->data<const int64_t>("row_keys", kInt64, {rows}, sequences) : nullptr,
-      out.data<Id>("out", ids, shape, sequences),
-      replaced.data<bool>("replaced", kBool, shape, sequences),
-      noise_labels.data<bool>("noise_labels", kBool, {rows}, sequences),
+      args.row_keys ? args.row_keys->data<const int64_t>("row_keys", kInt64, {rows}, sequences)
+                    : nullptr,
+      args.out.data<Id>("out", ids, shape, sequences),
+      args.replaced.data<bool>("replaced", kBool, shape, sequences),
+      args.noise_labels.data<bool>("noise_labels", kBool, {rows}, sequences),
       rows,
       length,
-      uint32_t(num_items),
-      Id(padding_idx),
-      sequence_fraction,
-      num_replacements,
-      replace_ratio,
-      uint64_t(seed),
-      uint32_t(step)};
+      std::max<int64_t>(length - args.num_targets, 0),
+      uint32_t(args.num_items),
+      Id(args.padding_idx),
+      args.row_amount,
+      args.position_amount,
+      args.alias_table ? args.alias_table->data<const uint64_t>("alias_table", kInt64,
+                                                                {args.num_items}, sequences)
+                       : nullptr,
+      args.avoid_history,
+      uint64_t(args.seed),
+      uint32_t(args.step),
+      scalar("seed", args.seed_tensor, sequences),
+      scalar("step", args.step_tensor, sequences)};
+  const FeatureColumns features = feature_columns(args);
 #if ATJT_HAVE_CUDA
   if (on_cuda("sequences", sequences)) {
     void* const stream = sequences.stream();
     const py::gil_scoped_release release;
-    return cuda::random_replacement(params, sequences.device().device_id, stream);
+    return cuda::random_replacement(params, features, sequences.device().device_id, stream);
   }
 #endif
   const py::gil_scoped_release release;
-  cpu::random_replacement(params, num_threads);
+  cpu::random_replacement(params, features, args.num_threads);
 }
 
-template <class... Rest>
-void random_replacement(const TensorArg& sequences, Rest... rest) {
-  require_rank("sequences", sequences, 2);
-  on_cuda("sequences", sequences);
-  if (sequences.dtype() == kInt32) return replace<int32_t>(sequences, rest...);
-  if (sequences.dtype() == kInt64) return replace<int64_t>(sequences, rest...);
-  throw py::value_error("sequences must be int32 or int64, got " + name_of(sequences.dtype()));
+void random_replacement(const Arguments& args) {
+  require_rank("sequences", args.sequences, 2);
+  on_cuda("sequences", args.sequences);
+  if (args.sequences.dtype() == kInt32) return replace<int32_t>(args);
+  if (args.sequences.dtype() == kInt64) return replace<int64_t>(args);
+  throw py::value_error("sequences must be int32 or int64, got " + name_of(args.sequences.dtype()));
+}
+
+void alias_table(const TensorArg& weights, const TensorArg& out) {
+  require_rank("weights", weights, 1);
+  const auto shape = weights.shape();
+  const auto* const from = weights.data<const double>("weights", kFloat64, shape, weights);
+  auto* const to = out.data<uint64_t>("out", kInt64, shape, weights);
+  if (weights.device().device_type != kDLCPU)
+    throw py::value_error("weights must be on cpu, got " + name_of(weights.device()));
+  const py::gil_scoped_release release;
+  cpu::alias_table(from, shape[0], to);
 }
 
 }  // namespace
 
 void bind_random_replacement(py::module_& m) {
   using namespace py::literals;
-  m.def("random_replacement",
-        &random_replacement<const OptionalTensorArg&, const TensorArg&, const TensorArg&,
-                            const TensorArg&, int64_t, int64_t, double, int64_t, double, int64_t,
-                            int64_t, int>,
-        "sequences"_a, py::kw_only(), "row_keys"_a, "out"_a, "replaced"_a, "noise_labels"_a,
-        "num_items"_a, "padding_idx"_a, "sequence_fraction"_a, "num_replacements"_a,
-        "replace_ratio"_a, "seed"_a, "step"_a, "num_threads"_a);
+  m.def(
+      "random_replacement",
+      [](const TensorArg& sequences, const OptionalTensorArg& row_keys,
+         const OptionalTensorArg& alias_table, const std::vector<TensorArg>& features,
+         const std::vector<TensorArg>& feature_tables, const TensorArg& out,
+         const TensorArg& replaced, const TensorArg& noise_labels,
+         const std::vector<TensorArg>& features_out, int64_t num_items, int64_t padding_idx,
+         int64_t num_targets, std::optional<double> sequence_fraction,
+         std::optional<double> sequence_probability, std::optional<int64_t> num_replacements,
+         std::optional<double> replace_ratio, std::optional<double> replace_probability,
+         bool avoid_history, int64_t seed, int64_t step, const OptionalTensorArg& seed_tensor,
+         const OptionalTensorArg& step_tensor, int num_threads) {
+        const Amount row_amount = sequence_probability ? with_probability(*sequence_probability)
+                                                       : share_of(sequence_fraction.value_or(1));
+        const Amount position_amount = replace_probability ? with_probability(*replace_probability)
+                                       : num_replacements
+                                           ? Amount{Amount::kCount, *num_replacements, 0, 0}
+                                           : share_of(replace_ratio.value());
+        random_replacement({sequences,   row_keys,    alias_table,  features,        feature_tables,
+                            out,         replaced,    noise_labels, features_out,    num_items,
+                            padding_idx, num_targets, row_amount,   position_amount, avoid_history,
+                            seed,        step,        seed_tensor,  step_tensor,     num_threads});
+      },
+      "sequences"_a, py::kw_only(), "row_keys"_a, "alias_table"_a, "features"_a, "feature_tables"_a,
+      "out"_a, "replaced"_a, "noise_labels"_a, "features_out"_a, "num_items"_a, "padding_idx"_a,
+      "num_targets"_a, "sequence_fraction"_a, "sequence_probability"_a, "num_replacements"_a,
+      "replace_ratio"_a, "replace_probability"_a, "avoid_history"_a, "seed"_a, "step"_a,
+      "seed_tensor"_a, "step_tensor"_a, "num_threads"_a);
+  m.def("alias_table", &alias_table, "weights"_a, py::kw_only(), "out"_a);
 }
 
 }  // namespace atjt

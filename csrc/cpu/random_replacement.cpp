@@ -5,7 +5,6 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "cpu/huge_pages.h"
@@ -15,20 +14,6 @@
 
 namespace atjt::cpu {
 namespace {
-
-// The rows with the smallest (draw, row); exactly round(sequence_fraction * rows) of them.
-template <class Id>
-std::unique_ptr<bool[]> choose_rows(const RandomReplacementParams<Id>& p) {
-  const int64_t count = rounded_share(p.sequence_fraction, p.rows);
-  std::unique_ptr<bool[]> chosen(new bool[size_t(p.rows)]);
-  std::fill_n(chosen.get(), p.rows, count == p.rows);
-  if (count == 0 || count == p.rows) return chosen;
-  std::vector<std::pair<uint64_t, int64_t>> draws(size_t(p.rows));
-  for (int64_t row = 0; row < p.rows; ++row) draws[size_t(row)] = {row_draw(p, row), row};
-  std::nth_element(draws.begin(), draws.begin() + count, draws.end());
-  for (int64_t i = 0; i < count; ++i) chosen[size_t(draws[size_t(i)].second)] = true;
-  return chosen;
-}
 
 template <class Id>
 [[noreturn]] void refuse_row(const RandomReplacementParams<Id>& p, int64_t row) {
@@ -45,25 +30,38 @@ template <class Id>
 }  // namespace
 
 template <class Id>
-void random_replacement(const RandomReplacementParams<Id>& p, int num_threads) {
-  const std::unique_ptr<bool[]> chosen = choose_rows(p);
+void random_replacement(const RandomReplacementParams<Id>& p, const FeatureColumns& features,
+                        int num_threads) {
+  const std::unique_ptr<bool[]> chosen(new bool[size_t(p.rows)]);
+  const ReplacementTask<Id> task = {p, features, call_key(p), chosen.get()};
+  const bool some_rows =
+      p.row_amount.kind == Amount::kProbability || exact_amount(p.row_amount, p.rows) != p.rows;
+  if (some_rows) {
+    const std::unique_ptr<uint64_t[]> draws(new uint64_t[size_t(p.rows)]);
+    with_current_isa(
+        [&](auto isa) { RandomReplacementRows<decltype(isa)::value>::choose(task, draws.get()); });
+  } else {
+    std::fill_n(chosen.get(), p.rows, true);
+  }
+
   prefer_huge_pages(p.out, p.rows * p.length * int64_t{sizeof(Id)});
   num_threads = std::max(num_threads, 1);
   const int64_t scratch_size = replacement_scratch(p.length);
-  std::unique_ptr<uint32_t[]> scratch(new uint32_t[size_t(scratch_size * num_threads)]);
+  const std::unique_ptr<uint32_t[]> scratch(new uint32_t[size_t(scratch_size * num_threads)]);
   std::vector<int64_t> refused(size_t(num_threads), kNoRow);
-
   with_current_isa([&](auto isa) {
     parallel_rows(p.rows, p.length, num_threads, [&](int thread, int64_t begin, int64_t end) {
       refused[size_t(thread)] = RandomReplacementRows<decltype(isa)::value>::run(
-          p, chosen.get(), begin, end, scratch.get() + thread * scratch_size);
+          task, begin, end, scratch.get() + thread * scratch_size);
     });
   });
   for (const int64_t row : refused)  // threads hold ascending rows: the first hit is the first row
     if (row != kNoRow) refuse_row(p, row);
 }
 
-template void random_replacement(const RandomReplacementParams<int32_t>&, int);
-template void random_replacement(const RandomReplacementParams<int64_t>&, int);
+template void random_replacement(const RandomReplacementParams<int32_t>&, const FeatureColumns&,
+                                 int);
+template void random_replacement(const RandomReplacementParams<int64_t>&, const FeatureColumns&,
+                                 int);
 
 }  // namespace atjt::cpu

@@ -34,6 +34,13 @@ class DeviceGuard {
   int previous_ = 0;
 };
 
+inline int multiprocessors(int device) {
+  int count = 0;
+  check(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device),
+        "cudaDeviceGetAttribute");
+  return count;
+}
+
 struct Grid {
   int64_t blocks;
   int threads;              // per block

@@ -1,143 +1,168 @@
-// random_replacement on the GPU: one launch, one warp per row.
+// random_replacement on the GPU: one launch, one warp per row at a time.
 //
-// Draws are recomputed each time they are compared instead of stored: a Philox call costs about as
+// A row is copied first, 16 bytes at a time where its place allows, and new items are written over
+// the copy: few of them, into lines that L2 still holds. The draws of a short row stay in
+// registers; those of a longer one are computed each time they are compared, which costs about as
 // much as a trip to shared memory and back, and rows of any length work.
 // SPDX-License-Identifier: Apache-2.0
+#include <type_traits>
+
+#include "cuda/copy_row.cuh"
 #include "cuda/launch.cuh"
+#include "cuda/random_replacement_draws.cuh"
+#include "cuda/random_replacement_items.cuh"
+#include "cuda/random_replacement_rows.cuh"
 #include "random_replacement.h"
-#include "select_smallest.h"
 
 namespace atjt::cuda {
 namespace {
 
-constexpr int kThreads = 256;
-constexpr int kWarps = kThreads / kWarpSize;
-constexpr int kBlocksPerSm = 3;  // leaves registers enough that nothing spills
-// Every block searches the row cutoff for itself, in time proportional to the number of rows. Few
-// blocks, each serving many rows, keep that search cheap.
-constexpr int64_t kMaxBlocks = 1024;
+// Every block chooses the rows for itself: one block per multiprocessor, as large as it gets
+// without spilled registers.
+template <class Options>
+constexpr int kMaxWarps = std::is_same_v<Options, NoOptions> ? 16 : 12;
+constexpr int kMinWarps = 4;
 
-// Is (draw, index) among the smallest? The second half decides between equal draws.
-template <class Key>
-struct Selection {
-  Key cutoff;        // smaller draws are in
-  uint32_t tie_end;  // equal draws are in up to here
-
-  __device__ bool holds(Key draw, uint32_t index) const {
-    return draw < cutoff || (draw == cutoff && index < tie_end);
-  }
-};
-
-// `count(accept)` is the number of (draw, index) with accept(draw, index), the same in all threads.
-template <class Key, class Count>
-__device__ Selection<Key> select_smallest(int64_t k, int64_t n, const Count& count) {
-  const Cutoff<Key> cutoff = find_cutoff<Key>(k, n, [&](Key limit) {
-    return count([limit](Key draw, uint32_t) { return draw <= limit; });
-  });
-  if (cutoff.ties == 0) return {cutoff.key, 0};
-  // Indices differ, so exactly `ties` of the equal draws lie below some index.
-  const Key key = cutoff.key;
-  const int64_t equal = count([key](Key draw, uint32_t) { return draw == key; });
-  if (equal == cutoff.ties) return {key, ~uint32_t{0}};
-  const Cutoff<uint32_t> end = find_cutoff<uint32_t>(cutoff.ties, equal, [&](uint32_t limit) {
-    return count([key, limit](Key draw, uint32_t index) { return draw == key && index <= limit; });
-  });
-  return {key, end.key + uint32_t(end.ties)};
-}
-
-// Which rows are chosen; called by whole blocks. `shared` holds one count per warp.
-template <class Id>
-__device__ Selection<uint64_t> select_rows(const RandomReplacementParams<Id>& p, int64_t chosen,
-                                           int64_t* shared) {
-  if (chosen == 0) return {0, 0};
-  if (chosen == p.rows) return {~uint64_t{0}, ~uint32_t{0}};
-  return select_smallest<uint64_t>(chosen, p.rows, [&](const auto& accept) {
-    int64_t count = 0;
-    for (int64_t row = threadIdx.x; row < p.rows; row += kThreads)
-      count += accept(row_draw(p, row), uint32_t(row));
-    return block_reduce(count, int64_t{0}, shared, [](int64_t v) { return warp_sum(v); });
-  });
-}
-
-// Calls visit(position, draw) for this lane's positions that hold an item.
-template <class Id, class Visit>
-__device__ __forceinline__ void for_each_item(const RandomReplacementParams<Id>& p, uint64_t key,
-                                              const Id* in, const Visit& visit) {
-  const uint32_t length = uint32_t(p.length), lane = threadIdx.x % kWarpSize;
-  const uint32_t first = first_index(p);
-  for (uint32_t group = first / 4 + lane; group < kEndIndex / 4; group += kWarpSize) {
-    const Philox4<uint64_t> word = position_draws(p, key, uint64_t{group});
-    const uint32_t draws[4] = {uint32_t(word.x), uint32_t(word.y), uint32_t(word.z),
-                               uint32_t(word.w)};
-#pragma unroll
-    for (uint32_t i = 0; i < 4; ++i) {
-      const uint32_t position = 4 * group + i - first;  // below position 0: wraps to no position
-      if (position < length && in[position] != p.padding_idx) visit(position, draws[i]);
-    }
-  }
-}
-
-// Which positions of a row are chosen; called by whole warps, 0 < k <= items.
-template <class Id>
-__device__ Selection<uint32_t> select_positions(const RandomReplacementParams<Id>& p, uint64_t key,
-                                                const Id* in, int64_t k, int64_t items) {
-  if (k == items) return {~uint32_t{0}, ~uint32_t{0}};
-  return select_smallest<uint32_t>(k, items, [&](const auto& accept) {
+// The k smallest keys of a row's positions are those below the result; called by whole warps,
+// 0 < k <= items.
+template <class Draws>
+__device__ __forceinline__ uint64_t position_cutoff(const Draws& draws, int64_t k, int64_t items) {
+  if (k == items) return ~uint64_t{0};
+  const Cutoff<uint64_t> found = find_cutoff<uint64_t>(k, items, [&](uint64_t limit) {
     int count = 0;
-    for_each_item(p, key, in,
-                  [&](uint32_t position, uint32_t draw) { count += accept(draw, position); });
-    return int64_t(warp_sum(count));
+#pragma unroll 1
+    for (uint32_t part = 0; part < draws.parts(); ++part) {
+      draws.for_each_chunk(part, [&](uint32_t, const LaneDraws& lane) {
+#pragma unroll
+        for (int i = 0; i < 4; ++i) count += lane.is_below(limit + 1, i);
+      });
+    }
+    return int64_t(warp_count(count));
   });
+  return found.key + uint64_t(found.ties);  // one tie at most, as keys differ
 }
 
-template <class Id>
-__global__ void __launch_bounds__(kThreads, kBlocksPerSm)
-    random_replacement_kernel(const RandomReplacementParams<Id> p, const int64_t rows_chosen) {
-  __shared__ int64_t shared[kWarps];
-  const Selection<uint64_t> rows = select_rows(p, rows_chosen, shared);
-  const uint32_t lane = threadIdx.x % kWarpSize;
-
-  const int64_t first = int64_t(blockIdx.x) * kWarps + threadIdx.x / kWarpSize;
-  for (int64_t row = first; row < p.rows; row += int64_t(gridDim.x) * kWarps) {
-    const Id* const in = p.sequences + row * p.length;
-    Id* const out = p.out + row * p.length;
-    bool* const replaced = p.replaced + row * p.length;
-
-    int items = 0;
-    for (int64_t i = lane; i < p.length; i += kWarpSize) {
-      const Id id = in[i];
-      out[i] = id;
-      replaced[i] = false;
-      items += id != p.padding_idx;
+// Lists where in a part the chosen positions are, and returns how many.
+template <class Draws>
+__device__ __forceinline__ int list_chosen(const Draws& draws, uint32_t part, uint64_t cutoff,
+                                           uint8_t* list) {
+  const uint32_t lanes_before = (uint32_t{1} << lane_index()) - 1;
+  int listed = 0;
+  __syncwarp();  // all have read the last list
+  draws.for_each_chunk(part, [&](uint32_t place, const LaneDraws& lane) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const bool chosen = lane.is_below(cutoff, i);
+      const uint32_t lanes = __ballot_sync(kFullWarp, chosen);
+      if (chosen)
+        list[listed + __popc(lanes & lanes_before)] = uint8_t(place + 4 * lane_index() + i);
+      listed += __popc(lanes);
     }
-    items = warp_sum(items);
-    const int64_t k =
-        rows.holds(row_draw(p, row), uint32_t(row)) ? replacements_in_row(p, items) : 0;
-    if (lane == 0) p.noise_labels[row] = k > 0;
-    if (k == 0) continue;
+  });
+  __syncwarp();
+  return listed;
+}
 
+// Everything about one row; called by whole warps. `list` holds a byte per position of a part.
+template <class Id, class Draws, class Options>
+__device__ void replace_row(const RandomReplacementParams<Id>& p, const Options& options,
+                            const CallKey& call, int64_t row, bool row_is_chosen, uint8_t* list) {
+  const Id* const in = p.sequences + row * p.length;
+  Id* const out = p.out + row * p.length;
+  bool* const replaced = p.replaced + row * p.length;
+
+  int items = 0;  // in the open columns
+  copy_row(in, out, int(p.length), [&](int position, Id id) {
+    items += position < int(p.open_length) && id != p.padding_idx;
+  });
+  items = warp_count(items);
+  clear_row(replaced, int(p.length));
+  copy_features(options, row, int(p.length));
+
+  const bool by_probability = p.position_amount.kind == Amount::kProbability;
+  const int64_t k = by_probability ? items : exact_amount(p.position_amount, items);
+  bool any = false;
+  if (row_is_chosen && k > 0) {
     const uint64_t key = row_key(p, row);
-    const Selection<uint32_t> positions = select_positions(p, key, in, k, items);
-    __syncwarp();  // the copy above is done by other lanes than the replacement below
-    for_each_item(p, key, in, [&](uint32_t position, uint32_t draw) {
-      if (!positions.holds(draw, position)) return;
-      const auto rank = uint32_t(other_item_rank(p, key, uint64_t{position}));
-      out[position] = other_item(rank, in[position]);
-      replaced[position] = true;
-    });
+    const Draws draws(p, call, key, in);
+    const uint64_t cutoff =
+        by_probability ? p.position_amount.threshold >> 32 << 32 : position_cutoff(draws, k, items);
+#pragma unroll 1
+    for (uint32_t part = 0; part < draws.parts(); ++part) {
+      // Its barriers also order the copies above, which other lanes made, before what follows.
+      const int listed = list_chosen(draws, part, cutoff, list);
+#pragma unroll 1
+      for (int start = 0; start < listed; start += kWarpSize) {
+        const int i = start + int(lane_index());
+        const bool active = i < listed;
+        const uint32_t position =
+            position_at(p, part * Draws::kPartLength) + (active ? list[i] : 0);
+        const Id item = new_item<Options>(p, call, key, in, position, active);
+        if (item == 0) continue;
+        any = true;
+        out[position] = item;
+        replaced[position] = true;
+        write_features(options, row * p.length + position, uint32_t(item));
+      }
+    }
   }
+  any = __any_sync(kFullWarp, any);
+  if (lane_index() == 0) p.noise_labels[row] = any;
+}
+
+template <class Id, class Draws, class Options>
+__global__ void __launch_bounds__(kMaxWarps<Options>* kWarpSize, 1)
+    random_replacement_kernel(const RandomReplacementParams<Id> p, const RowChoice choice,
+                              const Options options) {
+  __shared__ RowCandidates candidates;
+  __shared__ uint8_t lists[kMaxWarps<Options>][Draws::kPartLength];
+  // In shared memory, not in registers: then the keys of the ten rounds of Philox, which follow
+  // from it, are worked out where they are needed, instead of all being kept.
+  __shared__ CallKey call;
+  if (threadIdx.x == 0) call = call_key(p);
+  __syncthreads();
+  const Selection<uint64_t> rows = choose_rows(p, call, choice, &candidates);
+  const int64_t warps = blockDim.x / kWarpSize, warp = threadIdx.x / kWarpSize;
+#pragma unroll 1
+  for (int64_t row = blockIdx.x * warps + warp; row < p.rows; row += gridDim.x * warps) {
+    const bool chosen =
+        takes_all(rows) || rows.holds(row_draw(call, row_key(p, row)), uint32_t(row));
+    replace_row<Id, Draws>(p, options, call, row, chosen, lists[warp]);
+  }
+}
+
+template <class Draws, class Id, class Options>
+void launch_kernel(const RandomReplacementParams<Id>& p, const Options& options, int device,
+                   void* stream) {
+  const int64_t processors = multiprocessors(device);
+  const int64_t warps = std::min<int64_t>(
+      kMaxWarps<Options>, std::max<int64_t>(kMinWarps, (p.rows + processors - 1) / processors));
+  const int64_t blocks = std::min(processors, (p.rows + warps - 1) / warps);
+  launch("random_replacement", random_replacement_kernel<Id, Draws, Options>,
+         {blocks, int(warps) * kWarpSize}, device, stream, p, row_choice(p), options);
+}
+
+template <class Id, class Options>
+void launch_for_length(const RandomReplacementParams<Id>& p, const Options& options, int device,
+                       void* stream) {
+  if (p.open_length <= kMaxHeldLength)
+    return launch_kernel<HeldDraws<Id>>(p, options, device, stream);
+  launch_kernel<RepeatedDraws<Id>>(p, options, device, stream);
 }
 
 }  // namespace
 
 template <class Id>
-void random_replacement(const RandomReplacementParams<Id>& p, int device, void* stream) {
-  const int64_t blocks = std::min<int64_t>((p.rows + kWarps - 1) / kWarps, kMaxBlocks);
-  launch("random_replacement", random_replacement_kernel<Id>, {blocks, kThreads}, device, stream, p,
-         rounded_share(p.sequence_fraction, p.rows));
+void random_replacement(const RandomReplacementParams<Id>& p, const FeatureColumns& features,
+                        int device, void* stream) {
+  const bool plain = p.alias_table == nullptr && !p.avoid_history && features.count == 0;
+  if (plain) return launch_for_length(p, NoOptions{}, device, stream);
+  launch_for_length(p, features, device, stream);
 }
 
-template void random_replacement(const RandomReplacementParams<int32_t>&, int, void*);
-template void random_replacement(const RandomReplacementParams<int64_t>&, int, void*);
+template void random_replacement(const RandomReplacementParams<int32_t>&, const FeatureColumns&,
+                                 int, void*);
+template void random_replacement(const RandomReplacementParams<int64_t>&, const FeatureColumns&,
+                                 int, void*);
 
 }  // namespace atjt::cuda
