@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from atjt_ext import RandomReplacement
+from atjt_ext.ops import alias_table
 
 NUM_ITEMS = 50
 
@@ -131,6 +132,44 @@ def test_a_row_is_damaged_alike_in_whatever_batch_it_sits(include_target: bool) 
     assert torch.equal(part.replaced, whole.replaced[rows])
 
 
+def test_rows_and_positions_can_be_damaged_with_a_probability() -> None:
+    sequences = _sequences(1000)
+    noisy = RandomReplacement(
+        num_items=NUM_ITEMS, sequence_probability=0.3, replace_probability=0.5
+    )(sequences, seed=2)
+    assert not noisy.replaced[:, -1].any()
+    assert 200 < int(noisy.noise_labels.sum()) < 330
+    assert len(noisy.replaced.sum(dim=1).unique()) > 5
+
+
+def test_new_items_can_be_drawn_by_popularity_from_outside_the_history() -> None:
+    sequences = _sequences()
+    counts = torch.bincount(sequences.flatten(), minlength=NUM_ITEMS + 1)[1:]
+    counts[30:] = 0
+    noisy = RandomReplacement(
+        num_items=NUM_ITEMS,
+        sequence_fraction=1.0,
+        replace_ratio=1.0,
+        alias_table=alias_table(counts.double() ** 0.75),
+        avoid_history=True,
+    )(sequences, seed=2)
+    assert torch.equal(noisy.replaced[:, :-1], sequences[:, :-1] != 0)
+    for row, new in zip(sequences, noisy.sequences[:, :-1], strict=True):
+        assert not set(new.tolist()) - {0} & set(row.tolist())
+    assert int(noisy.sequences[noisy.replaced].max()) <= 30
+
+
+def test_without_a_number_of_rows_it_is_half_of_them() -> None:
+    assert (
+        int(
+            RandomReplacement(num_items=9, num_replacements=1)(
+                torch.ones(41, 3, dtype=torch.int64), seed=0
+            ).noise_labels.sum()
+        )
+        == 21
+    )
+
+
 def test_dtype_is_kept() -> None:
     noisy = CALL(_sequences().int(), seed=7)
     assert noisy.sequences.dtype == torch.int32
@@ -140,7 +179,10 @@ def test_dtype_is_kept() -> None:
 @pytest.mark.parametrize("both", [True, False])
 def test_one_amount_must_be_given(both: bool) -> None:
     amounts = {"num_replacements": 1, "replace_ratio": 0.5} if both else {}
-    with pytest.raises(ValueError, match="exactly one of num_replacements and replace_ratio"):
+    with pytest.raises(
+        ValueError,
+        match="exactly one of num_replacements, replace_ratio and replace_probability",
+    ):
         RandomReplacement(num_items=NUM_ITEMS, **amounts)  # type: ignore[arg-type]
 
 
