@@ -16,7 +16,8 @@
 // columns included. An excluded item is drawn again, attempt by attempt, kMaxAttempts times in all;
 // then remaining_item.h draws from what is not excluded. If nothing remains (all items are
 // excluded, or all of those with weight), the position keeps its item and `replaced` is false
-// there. SPDX-License-Identifier: Apache-2.0
+// there.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstdint>
