@@ -1,0 +1,201 @@
+"""Breaks the kernels on purpose, to see that the tests notice.
+
+    python python_tests/mutations.py             # every break, a minute each
+    python python_tests/mutations.py --list
+    python python_tests/mutations.py "dropped weight"
+
+Each break edits one place of a copy of the checkout, builds what it needs there and runs the tests
+named beside it; one of them has to fail. ``test_mutations.py`` holds the list to the sources as
+they are, so that it cannot rot unnoticed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+ROOT = Path(__file__).parents[1]
+TIME_LIMIT = 600  # seconds; a break that makes a kernel run forever counts as noticed
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """Replace the one occurrence of ``old`` in ``file`` by ``new``; ``tests`` must then fail."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    kernels: Literal["cpu", "cuda"]
+    """The built CPU kernels, or the CUDA kernels on the emulator."""
+    tests: tuple[str, ...]
+
+    def apply(self, root: Path) -> None:
+        path = root / self.file
+        source = path.read_text()
+        if source.count(self.old) != 1:
+            raise ValueError(
+                f"{self.name}: {self.file} must hold {self.old!r} once, "
+                f"got {source.count(self.old)} times"
+            )
+        path.write_text(source.replace(self.old, self.new))
+
+
+_REPLACEMENT = "test_random_replacement.py"
+_ITEMS = "test_random_replacement_items.py"
+
+MUTATIONS = (
+    Mutation(
+        "bound of the item rank off by one",
+        file="csrc/random_replacement.h",
+        old="return bounded(word.x, word.y, num_items - 1);",
+        new="return bounded(word.x, word.y, num_items);",
+        kernels="cpu",
+        tests=(f"{_REPLACEMENT}::test_of_two_items_the_other_one_is_taken",),
+    ),
+    Mutation(
+        "key of the row folded to 32 bits",
+        file="csrc/keyed_draws.h",
+        old="Word{} + uint32_t(row_key >> 32)",
+        new="Word{} + uint32_t(row_key)",
+        kernels="cuda",
+        tests=("test_keyed_draws.py::test_draws_are_the_words_of_philox",),
+    ),
+    Mutation(
+        "later attempts repeat the first",
+        file="csrc/cuda/random_replacement_items.cuh",
+        old="at_attempt(index, attempt)",
+        new="at_attempt(index, 0 * attempt)",
+        kernels="cuda",
+        tests=("test_random_replacement_golden.py::test_every_device_gives_the_golden_result",),
+    ),
+    Mutation(
+        "ties of positions go to the last",
+        file="csrc/cpu/random_replacement_rows.cpp",
+        old="if (keys[i] != cutoff.key || in[i] == padding) continue;",
+        new="if (keys[length - 1 - i] != cutoff.key || in[i] == padding) continue;",
+        kernels="cpu",
+        tests=(f"{_REPLACEMENT}::test_equal_draws_of_positions_are_settled_by_the_position",),
+    ),
+    Mutation(
+        "candidates of the row search are trusted when the bracket missed",
+        file="csrc/cuda/random_replacement_rows.cuh",
+        old="if (left <= 0 || left > listed || listed > kCandidates) {",
+        new="if (left <= 0 || left > listed) {",
+        kernels="cuda",
+        tests=(f"{_REPLACEMENT}::test_equal_draws_of_many_rows_do_not_mislead_the_search",),
+    ),
+    Mutation(
+        "no barrier before the chosen rows are read",
+        file="csrc/cuda/random_replacement_rows.cuh",
+        old="  __syncthreads();\n  return shared->found;",
+        new="  return shared->found;",
+        kernels="cuda",
+        tests=(f"{_REPLACEMENT}::test_the_number_of_rows_is_exact",),
+    ),
+    Mutation(
+        "no barrier before the listed positions are read",
+        file="csrc/cuda/random_replacement.cu",
+        old="  __syncwarp();\n  return listed;",
+        new="  return listed;",
+        kernels="cuda",
+        tests=(f"{_REPLACEMENT}::test_equals_the_reference_to_the_bit",),
+    ),
+    Mutation(
+        "the history is avoided without its target columns",
+        file="csrc/cpu/random_replacement_rows.cpp",
+        old="return p.avoid_history ? contains(in, p.length, item)",
+        new="return p.avoid_history ? contains(in, p.open_length, item)",
+        kernels="cpu",
+        tests=(f"{_ITEMS}::test_the_history_is_avoided_targets_included",),
+    ),
+)
+
+
+def copy_checkout(to: Path) -> None:
+    """The files that git tracks, or would."""
+    names = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name in names.stdout.splitlines():
+        if (ROOT / name).is_file():
+            (to / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, to / name)
+
+
+def build_cpu(root: Path) -> None:
+    """Compiles the CPU kernels into the checkout, beside the sources that import them."""
+    target = root / "build" / "broken"
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(target)]
+    subprocess.run([*pip, "-C", "cmake.define.ATJT_CUDA=OFF", str(root)], check=True)
+    (library,) = (target / "atjt_ext").glob("_C*.so")
+    shutil.copy(library, root / "atjt_ext")
+
+
+def is_noticed(mutation: Mutation) -> bool:
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        copy_checkout(root)
+        mutation.apply(root)
+        if mutation.kernels == "cpu":
+            build_cpu(root)
+        marker = "emulator" if mutation.kernels == "cuda" else "not emulator"
+        tests = [f"python_tests/{test}" for test in mutation.tests]
+        try:
+            done = subprocess.run(
+                [sys.executable, "-m", "pytest", "-x", "-q", "-m", marker, *tests],
+                cwd=root,
+                capture_output=True,
+                text=True,
+                timeout=TIME_LIMIT,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            print(f"  no end after {TIME_LIMIT} s")
+            return True
+        if done.returncode not in (0, 1):  # neither passed nor failed: nothing was tested
+            raise RuntimeError(f"{mutation.name}: pytest failed\n{done.stdout}\n{done.stderr}")
+        failures = [line for line in done.stdout.splitlines() if line.startswith("FAILED")]
+        if done.returncode == 1 and not failures:
+            raise RuntimeError(f"{mutation.name}: errors, not failures\n{done.stdout}")
+        for line in failures:
+            print(f"  {line}")
+        return bool(failures)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", help="which breaks; none: all of them")
+    parser.add_argument("--list", action="store_true", help="only name them")
+    options = parser.parse_args()
+    unknown = set(options.names) - {mutation.name for mutation in MUTATIONS}
+    if unknown:
+        parser.error(f"names must be among those of --list, got {sorted(unknown)}")
+    missed = []
+    for mutation in MUTATIONS:
+        if options.names and mutation.name not in options.names:
+            continue
+        print(f"{mutation.name} ({mutation.file})", flush=True)
+        if options.list:
+            continue
+        start = time.perf_counter()
+        if not is_noticed(mutation):
+            missed.append(mutation.name)
+        print(f"  {time.perf_counter() - start:.0f} s", flush=True)
+    if missed:
+        raise SystemExit(f"no test noticed: {missed}")
+
+
+if __name__ == "__main__":
+    main()
