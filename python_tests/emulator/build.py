@@ -7,12 +7,15 @@ Sources are found by their place under ``csrc``, so a new op needs no line here.
 from __future__ import annotations
 
 import fcntl
+import functools
 import hashlib
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sysconfig
+import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,7 +26,8 @@ CSRC = CHECKOUT / "csrc"
 BUILD = CHECKOUT / "build" / "emulator"
 
 _COMPILER = shlex.split(os.environ.get("CXX", "g++"))
-_FLAGS = ["-std=c++17", "-O1", "-g1", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off"]
+_FLAGS = ["-std=c++17", "-fPIC", "-fvisibility=hidden"]
+_TESTED_FLAGS = [*_FLAGS, "-O1", "-g1", "-ffp-contract=off"]
 _SANITIZE = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer"]
 # Only the calls that it inserts: their targets are in emulator.cpp. It excludes the above.
 _RACES = ["-fsanitize=thread", "--param=tsan-instrument-func-entry-exit=0"]
@@ -151,10 +155,13 @@ def _write(path: Path, text: str) -> None:
 def _translated_cuda() -> Path:
     """A folder with a translation of ``csrc/cuda``."""
     sources = _files(CSRC / "cuda", ".cu", ".cuh", ".h")
-    folder = BUILD / f"translated-{_digest(_read(sources), _read([Path(__file__)]))}"
-    for source in sources:
-        text = f'#line 1 "{source}"\n{translate(source.read_text())}'
-        _write(folder / source.relative_to(CSRC), text)
+    texts = {
+        source.relative_to(CSRC): f'#line 1 "{source}"\n{translate(source.read_text())}'
+        for source in sources
+    }
+    folder = BUILD / f"translated-{_digest(texts)}"
+    for path, text in texts.items():
+        _write(folder / path, text)
     return folder
 
 
@@ -172,6 +179,7 @@ class _Object:
             part.replace(self.path)
 
 
+@functools.cache
 def _version_of_the_compiler() -> str:
     return subprocess.run(
         [*_COMPILER, "--version"], capture_output=True, text=True, check=True
@@ -190,14 +198,32 @@ def _link(objects: list[_Object], target: Path, arguments: list[str]) -> None:
         part = target.with_suffix(f".{os.getpid()}")
         _run([*_COMPILER, *arguments, *(str(o.path) for o in objects), "-o", str(part)])
         part.replace(target)
+        _forget_old_builds()
 
 
-def _runtime_objects(flags: list[str], headers: str) -> list[_Object]:
-    include = [f"-I{HERE / 'include'}", "-isystem", str(CSRC / "third_party")]
-    return [_Object(source, [*flags, "-O2", *include], headers) for source in _files(HERE, ".cpp")]
+def _forget_old_builds() -> None:
+    for path in BUILD.iterdir():
+        if path.name != "lock" and path.stat().st_mtime < time.time() - 7 * 24 * 3600:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def build_module(*, sanitize: bool = False) -> Path:
+def _runtime_headers() -> str:
+    return _version_of_the_compiler() + _read(_files(HERE, ".h"))
+
+
+def _runtime_objects(*, sanitize: bool) -> list[_Object]:
+    asan = f"-DEMULATOR_ASAN={int(sanitize)}"
+    arguments = [*_FLAGS, "-O2", asan, "-isystem", str(CSRC / "third_party")]
+    return [_Object(source, arguments, _runtime_headers()) for source in _files(HERE, ".cpp")]
+
+
+def _flags(*, sanitize: bool) -> tuple[list[str], list[str]]:
+    """For host code and for kernels."""
+    host = _TESTED_FLAGS + (_SANITIZE if sanitize else [])
+    return host, [*host, *_KERNEL_FLAGS, *([] if sanitize else _RACES)]
+
+
+def build_module(*, sanitize: bool) -> Path:
     """The path of the emulated ``_C``, compiled if need be.
 
     Raises:
@@ -206,25 +232,25 @@ def build_module(*, sanitize: bool = False) -> Path:
     """
     import pybind11
 
-    flags = _FLAGS + (_SANITIZE if sanitize else [])
-    headers = _version_of_the_compiler() + _read(_files(CSRC, ".h", ".cuh") + _files(HERE, ".h"))
-    translated = _translated_cuda()
+    host, kernel = _flags(sanitize=sanitize)
+    headers = _runtime_headers() + _read(_files(CSRC, ".h", ".cuh"))
+    objects = []
+    # Half of the time goes here: no optimization, and one build for both kinds of module.
     binding = [
-        *_DEFINITIONS,
-        *("-include", str(HERE / "memory.h")),
+        *(*_FLAGS, *_DEFINITIONS, "-include", str(HERE / "memory.h")),
         *(f"-I{CSRC}", "-isystem", str(CSRC / "third_party")),
         *("-isystem", sysconfig.get_path("include"), "-isystem", pybind11.get_include()),
     ]
-    kernel = [*_KERNEL_FLAGS, *([] if sanitize else _RACES), f"-I{translated}", f"-I{CSRC}"]
-    objects = _runtime_objects(flags, headers)
     for source in _files(CSRC / "bindings", ".cpp"):
-        objects.append(_Object(source, flags + binding, headers))
+        objects.append(_Object(source, binding, headers))
     for source in _files(CSRC / "cpu", ".cpp"):
         isa = ["-DATJT_ISA=baseline"] if source.stem.endswith("_rows") else []
-        cpu = ["-DATJT_X86_LEVELS=0", "-Wno-unknown-pragmas", f"-I{CSRC}"]
-        objects.append(_Object(source, flags + cpu + isa, headers))
+        cpu = [*host, "-DATJT_X86_LEVELS=0", "-Wno-unknown-pragmas", f"-I{CSRC}", *isa]
+        objects.append(_Object(source, cpu, headers))
+    translated = _translated_cuda()
     for source in _files(translated / "cuda", ".cu"):
-        objects.append(_Object(source, flags + kernel, headers))
+        objects.append(_Object(source, [*kernel, f"-I{translated}", f"-I{CSRC}"], headers))
+    objects += _runtime_objects(sanitize=sanitize)
 
     suffix = sysconfig.get_config_var("EXT_SUFFIX")
     target = BUILD / _digest([o.path.name for o in objects]) / f"_C{suffix}"
@@ -234,12 +260,12 @@ def build_module(*, sanitize: bool = False) -> Path:
 
 def build_program(source: Path, *, sanitize: bool) -> Path:
     """The path of an executable of one CUDA source with a ``main``."""
-    flags = _FLAGS + (_SANITIZE if sanitize else [])
-    headers = _version_of_the_compiler() + _read(_files(HERE, ".h"))
-    translated = BUILD / f"translated-{_digest(source.read_text(), headers)}" / source.name
-    _write(translated, f'#line 1 "{source}"\n{translate(source.read_text())}')
-    kernel = [*flags, *_KERNEL_FLAGS, *([] if sanitize else _RACES)]
-    objects = [*_runtime_objects(flags, headers), _Object(translated, kernel, headers)]
+    _, kernel = _flags(sanitize=sanitize)
+    text = f'#line 1 "{source}"\n{translate(source.read_text())}'
+    translated = BUILD / f"translated-{_digest(text)}" / source.name
+    _write(translated, text)
+    objects = [_Object(translated, kernel, _runtime_headers())]
+    objects += _runtime_objects(sanitize=sanitize)
     target = BUILD / _digest([o.path.name for o in objects]) / source.stem
     _link(objects, target, _SANITIZE if sanitize else [])
     return target

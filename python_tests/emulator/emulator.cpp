@@ -16,11 +16,11 @@
 #include "memory.h"
 #include "races.h"
 
-#if defined(__SANITIZE_ADDRESS__)
+#if EMULATOR_ASAN
 #include <sanitizer/asan_interface.h>
 #else
-#define ASAN_POISON_MEMORY_REGION(address, bytes) static_cast<void>(0)
-#define ASAN_UNPOISON_MEMORY_REGION(address, bytes) static_cast<void>(0)
+static void __asan_poison_memory_region(const void*, size_t) {}
+static void __asan_unpoison_memory_region(const void*, size_t) {}
 #endif
 
 namespace emulator {
@@ -92,9 +92,9 @@ struct Thread {
 class SharedMemory {
  public:
   void reset(size_t dynamic_bytes) {
-    ASAN_UNPOISON_MEMORY_REGION(bytes_.get(), kBytes);
+    __asan_unpoison_memory_region(bytes_.get(), kBytes);
     std::memset(bytes_.get(), kFill, used_);  // the rest still is
-    ASAN_POISON_MEMORY_REGION(bytes_.get(), kBytes);
+    __asan_poison_memory_region(bytes_.get(), kBytes);
     variables_.clear();
     used_ = kGuard;
     static_bytes_ = 0;
@@ -118,7 +118,7 @@ class SharedMemory {
 
   // AddressSanitizer reports a stray write when it happens; without it, it is found afterwards.
   void check() const {
-#if !defined(__SANITIZE_ADDRESS__)
+#if !EMULATOR_ASAN
     const char* at = bytes_.get();
     const auto skip_to = [&](const char* end) {
       for (; at < end; ++at)
@@ -150,7 +150,7 @@ class SharedMemory {
     address += alignment;
     used_ = address - base + bytes + kGuard;
     if (used_ > kBytes) fail("too many variables in shared memory");
-    ASAN_UNPOISON_MEMORY_REGION(reinterpret_cast<void*>(address), bytes);
+    __asan_unpoison_memory_region(reinterpret_cast<void*>(address), bytes);
     return reinterpret_cast<void*>(address);
   }
 

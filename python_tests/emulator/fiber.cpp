@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <new>
 
-#if defined(__SANITIZE_ADDRESS__)
+#if EMULATOR_ASAN
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
@@ -58,7 +58,7 @@ Fiber::Fiber() {
 Fiber::~Fiber() { munmap(mapping_, kGuardBytes + kStackBytes); }
 
 void Fiber::start(void (*entry)()) {
-#if defined(__SANITIZE_ADDRESS__)
+#if EMULATOR_ASAN
   // Frames that were dropped leave their red zones behind.
   if (!left_forever_) __asan_unpoison_memory_region(mapping_ + kGuardBytes, kStackBytes);
 #endif
@@ -82,7 +82,7 @@ void Fiber::start(void (*entry)()) {
 
 void Fiber::resume() {
   entering = this;
-#if defined(__SANITIZE_ADDRESS__)
+#if EMULATOR_ASAN
   __sanitizer_start_switch_fiber(&other_fake_stack_, mapping_ + kGuardBytes, kStackBytes);
 #endif
 #if defined(__x86_64__)
@@ -90,14 +90,14 @@ void Fiber::resume() {
 #else
   swapcontext(&other_, &own_);
 #endif
-#if defined(__SANITIZE_ADDRESS__)
+#if EMULATOR_ASAN
   __sanitizer_finish_switch_fiber(other_fake_stack_, nullptr, nullptr);
 #endif
 }
 
 void Fiber::leave(bool forever) {
   left_forever_ = forever;
-#if defined(__SANITIZE_ADDRESS__)
+#if EMULATOR_ASAN
   __sanitizer_start_switch_fiber(forever ? nullptr : &own_fake_stack_, other_stack_, other_bytes_);
 #endif
 #if defined(__x86_64__)
@@ -113,13 +113,12 @@ bool Fiber::holds(const void* address) const {
 }
 
 void Fiber::arrive() {
-#if defined(__SANITIZE_ADDRESS__)
+#if EMULATOR_ASAN
   __sanitizer_finish_switch_fiber(own_fake_stack_, &other_stack_, &other_bytes_);
 #endif
 }
 
-// Its frame is never left in order, so it must leave no red zones.
-__attribute__((no_sanitize("address"))) void Fiber::main() {
+void Fiber::main() {
   Fiber* const fiber = entering;
   fiber->arrive();
   fiber->entry_();
