@@ -13,11 +13,12 @@ export TORCHINDUCTOR_CACHE_DIR ?= $(CACHE)/inductor
 SOURCES := pyproject.toml CMakeLists.txt constraints.txt $(shell find atjt_ext cmake csrc -type f \
     -not -name '*.pyc' -not -name '*.so')
 
-.PHONY: help demo test bench lint clean
+.PHONY: help demo test sanitize bench lint clean
 
 help:
 	@echo "make demo   simulated noisy data: train with and without weights, compare, plot"
 	@echo "make test   the test suite"
+	@echo "make sanitize  its tests of kernels, CPU and emulated CUDA, under ASan and UBSan"
 	@echo "make bench  kernels beside their peers, in one process"
 	@echo "make lint   formatting, lint and types"
 	@echo "make clean  remove what the others made, but for runs/"
@@ -29,13 +30,16 @@ demo: $(VENV)/installed
 test: $(VENV)/installed
 	$(BIN)/pytest
 
+sanitize: $(VENV)/installed
+	.ci/sanitize
+
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/compare.py
 
 lint: $(VENV)/tools
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/clang-format --dry-run --Werror $$(find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu' \
+	$(BIN)/clang-format --dry-run --Werror $$(find csrc python_tests -name '*.h' -o -name '*.cpp' -o -name '*.cu' \
 	    -o -name '*.cuh' | grep -v third_party)
 	$(BIN)/mypy
 
