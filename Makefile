@@ -18,7 +18,7 @@ SOURCES := pyproject.toml CMakeLists.txt constraints.txt $(shell find atjt_ext c
 help:
 	@echo "make demo   simulated noisy data: train with and without weights, compare, plot"
 	@echo "make test   the test suite"
-	@echo "make sanitize  its tests of kernels, CPU and emulated CUDA, under ASan and UBSan"
+	@echo "make sanitize  its tests of kernels, for CPU and CUDA, under ASan and UBSan"
 	@echo "make bench  kernels beside their peers, in one process"
 	@echo "make lint   formatting, lint and types"
 	@echo "make clean  remove what the others made, but for runs/"
@@ -39,8 +39,8 @@ bench: $(VENV)/installed
 lint: $(VENV)/tools
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/clang-format --dry-run --Werror $$(find csrc python_tests -name '*.h' -o -name '*.cpp' -o -name '*.cu' \
-	    -o -name '*.cuh' | grep -v third_party)
+	$(BIN)/clang-format --dry-run --Werror $$(find csrc python_tests -name '*.h' -o -name '*.cpp' \
+	    -o -name '*.cu' -o -name '*.cuh' | grep -v third_party)
 	$(BIN)/mypy
 
 $(VENV)/bin/python:
