@@ -95,7 +95,7 @@ def test_sources_without_a_compiled_module_use_the_installed_one(tmp_path: Path)
     assert native == _C.__file__
 
 
-@pytest.mark.parametrize("name", ["random_replacement", "reweighted_cross_entropy"])
+@pytest.mark.parametrize("name", ["alias_table", "random_replacement", "reweighted_cross_entropy"])
 def test_the_examples_in_the_docstrings_are_true(name: str) -> None:
     results = doctest.testmod(sys.modules[f"atjt_ext.ops.{name}"])
     assert results.attempted > 0
