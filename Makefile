@@ -19,7 +19,7 @@ help:
 	@echo "make demo   simulated noisy data: train with and without weights, compare, plot"
 	@echo "make test   the test suite"
 	@echo "make sanitize  its tests of kernels, for CPU and CUDA, under ASan and UBSan"
-	@echo "make bench  kernels beside their peers, in one process"
+	@echo "make bench  kernels beside their peers, taking turns; BENCH='--device cpu --only entropy'"
 	@echo "make lint   formatting, lint and types"
 	@echo "make clean  remove what the others made, but for runs/"
 
@@ -34,7 +34,7 @@ sanitize: $(VENV)/installed
 	.ci/sanitize
 
 bench: $(VENV)/installed
-	$(BIN)/python benchmarks/compare.py
+	$(BIN)/python benchmarks/compare.py --out build/bench $(BENCH)
 
 lint: $(VENV)/tools
 	$(BIN)/ruff format --check .

@@ -1,9 +1,9 @@
-"""Contenders side by side in one process, taking turns: where the quoted ratios come from.
+"""All questions, contenders side by side in one process: where the quoted ratios come from.
 
-    python benchmarks/compare.py [--rounds 10] [--threads 1 2] [--json benchmarks/results/cpu.json]
+    python benchmarks/compare.py [--device cpu cuda] [--threads 1 2] [--only cross_entropy]
 
-Taking turns, all meet the same machine: its clock, its neighbours, its memory. Wall time and, as a
-check against a busy machine, processor time.
+Writes bench.json, bench.md and a figure per device and number of threads into a folder, and ends
+with an error if a contender's result was wrong.
 """
 
 from __future__ import annotations
@@ -11,94 +11,134 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
-import time
+from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
+from statistics import median, quantiles
 from typing import Any
 
 import torch
+from rich.console import Console
 
-import atjt_ext
-from contenders import Sampler, WeightedLoss
-
-# Calls per turn. One call a turn would charge a contender for the memory that the other one just
-# gave back to the system; in a burst the page faults that count are those of its own making.
-BURST = 5
-
-# (question, contenders left out): a Python loop would only stretch the run.
-QUESTIONS = [(Sampler(), {"python loop"}), (WeightedLoss(), {"torch.compile"})]
+from machine import facts, why_not
+from question import OURS, Contender, Question, Result, WrongResultError
+from report import markdown, plot, table
+from suite import DEVICES, questions
+from timing import Clock, Times, clock_of, copy_bandwidth, take_turns
 
 
-def processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor()
+def ask(question: Question, clock: Clock, *, seconds: float) -> dict[str, Any]:
+    """One question to all contenders, with torch's current number of threads."""
+    torch.compiler.reset()  # a question's compiled functions are of no use to the next one
+    copy = copy_bandwidth(question.device)
+    answers: dict[str, dict[str, Any]] = {}
+    present: dict[str, Contender] = {}
+    for name, contender in question.contenders().items():
+        reason = contender if isinstance(contender, str) else _first_call(contender, clock)
+        if isinstance(reason, str):
+            answers[name] = {"left_out": reason}
+        else:
+            assert isinstance(contender, Contender)
+            present[name] = contender
+            answers[name] = {"peak_bytes": clock.peak_bytes(contender)}
+
+    def check(name: str, result: Result) -> None:
+        try:
+            answers[name]["error"] = question.check(name, result)
+        except WrongResultError as wrong:
+            answers[name]["wrong"] = str(wrong)
+
+    times = take_turns(present, clock, seconds=seconds, check=check)
+    for name, statistics in summarise(question, times, copy).items():
+        answers[name] |= statistics
+    return {
+        "question": str(question),
+        "device": question.device,
+        "threads": torch.get_num_threads() if question.device == "cpu" else None,
+        "bytes": question.bytes_moved,
+        "copy_gb_per_s": copy / 1e9,
+        "answers": answers,
+    }
 
 
-def compare(question: Any, leave_out: set[str], threads: int, rounds: int) -> dict[str, Any]:
-    """Medians in milliseconds and ratios to the first contender."""
-    torch.set_num_threads(threads)
-    contenders = {k: v for k, v in question.contenders().items() if k not in leave_out}
-    wall: dict[str, list[float]] = {name: [] for name in contenders}
-    cpu: dict[str, list[float]] = {name: [] for name in contenders}
-    for run in contenders.values():
-        question.check(run())
-    for turn in range(rounds + 1):
-        for name, run in contenders.items():
-            for _ in range(BURST):
-                start, cpu_start = time.perf_counter(), time.process_time()
-                result = run()
-                stop, cpu_stop = time.perf_counter(), time.process_time()
-                del result
-                if turn >= 1:
-                    wall[name].append((stop - start) * 1e3)
-                    cpu[name].append((cpu_stop - cpu_start) * 1e3)
-    ours = next(iter(contenders))
-    rows = {
-        name: {
-            "wall_ms": round(median(wall[name]), 3),
-            "cpu_ms": round(median(cpu[name]), 3),
-            "wall_ratio": round(median(wall[name]) / median(wall[ours]), 2),
-            "cpu_ratio": round(median(cpu[name]) / median(cpu[ours]), 2),
+def _first_call(contender: Contender, clock: Clock) -> str | None:
+    """Compiles what compiles. The reason, if the contender does not fit the device."""
+    try:
+        clock.measure(contender)
+    except torch.OutOfMemoryError:
+        torch.cuda.empty_cache()
+        return "out of device memory"
+    return None
+
+
+def summarise(
+    question: Question, times: dict[str, Times], copy: float
+) -> dict[str, dict[str, float | int | list[float]]]:
+    """Medians, their ratios to ours, and bytes per second beside those of a copy."""
+    summary: dict[str, dict[str, float | int | list[float]]] = {}
+    for name, one in times.items():
+        wall, device = median(one.wall), median(one.device)
+        speed = question.bytes_moved / (wall if question.device == "cpu" else device)
+        summary[name] = {
+            "calls": len(one.wall),
+            "wall_ms": wall * 1e3,
+            "wall_ms_quartiles": [seconds * 1e3 for seconds in quantiles(one.wall)[::2]],
+            "device_ms": device * 1e3,
+            "wall_ratio": wall / median(times[OURS].wall),
+            "device_ratio": device / median(times[OURS].device),
+            "gb_per_s": speed / 1e9,
+            "share_of_copy": speed / copy,
         }
-        for name in contenders
-    }
-    return {"question": repr(question), "threads": threads, "rounds": rounds, "results": rows}
+    return summary
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
+def main(arguments: Sequence[str] | None = None) -> int:
+    cores = os.cpu_count() or 1
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--device", nargs="+", choices=DEVICES, default=DEVICES)
+    parser.add_argument("--threads", type=int, nargs="+", default=sorted({1, cores}))
+    parser.add_argument("--only", default="", help="questions with this in their names")
+    parser.add_argument("--seconds", type=float, default=2.5, help="for each, compiling apart")
+    parser.add_argument("--small", action="store_true", help="try the machinery, not the machine")
+    parser.add_argument("--out", type=Path, default=Path("build/bench"))
+    options = parser.parse_args(arguments)
 
-    record: dict[str, Any] = {
-        "processor": processor(),
-        "processors": os.cpu_count(),
-        "load_before": os.getloadavg(),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "build": atjt_ext.build_info(),
-        "runs": [],
-    }
-    for question, leave_out in QUESTIONS:
-        for threads in options.threads:
-            run = compare(question, leave_out, threads, options.rounds)
-            record["runs"].append(run)
-            print(f"\n{run['question']}, {threads} threads")
-            for name, row in run["results"].items():
-                print(
-                    f"  {name:14} {row['wall_ms']:9.3f} ms  x{row['wall_ratio']:<6} "
-                    f"processor {row['cpu_ms']:9.3f} ms  x{row['cpu_ratio']}"
-                )
-    record["load_after"] = os.getloadavg()
-    print(f"\nload average before and after: {record['load_before'][0]}, {record['load_after'][0]}")
-    if options.json is not None:
-        options.json.write_text(json.dumps(record, indent=1) + "\n")
+    console = Console()
+    record: dict[str, Any] = {"before": facts(), "left_out": {}, "runs": []}
+    for device in options.device:
+        reason = why_not(device)
+        if reason is not None:
+            record["left_out"][device] = reason
+            console.print(f"nothing is measured on {device}: {reason}")
+            continue
+        clock = clock_of(device)
+        for asked in questions(device, small=options.small):
+            if options.only not in str(asked):
+                continue
+            question = asked.fresh()
+            for threads in options.threads if device == "cpu" else options.threads[:1]:
+                torch.set_num_threads(threads)
+                record["runs"].append(ask(question, clock, seconds=options.seconds))
+                console.print(table(record["runs"][-1]))
+    record["after"] = facts()
+
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "bench.json").write_text(json.dumps(record, indent=1) + "\n")
+    (options.out / "bench.md").write_text(markdown(record))
+    figures = plot(options.out, record["runs"])
+    written = [options.out / "bench.json", options.out / "bench.md", *figures]
+    console.print(f"written: {', '.join(map(str, written))}")
+    wrong = [
+        answer["wrong"]
+        for run in record["runs"]
+        for answer in run["answers"].values()
+        if "wrong" in answer
+    ]
+    for message in wrong:
+        console.print(f"[bold red]wrong:[/] {message}")
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -1,31 +1,139 @@
-"""What every benchmark shares: the number of threads, and what a run is recorded with."""
+"""How pytest-benchmark puts a question: one contender at a time, the result checked afterwards.
+
+``--benchmark-disable`` asks every question once, at a size that takes no time, on one thread.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
+from functools import cache
+from statistics import median
 from typing import Any
 
 import pytest
 import torch
 
+from machine import facts, why_not
+from question import Contender, Question, Result
+from suite import DEVICES, unique_small
+from timing import clock_of, copy_bandwidth
 
-@pytest.fixture(params=[1, 2], ids=["1 thread", "2 threads"])
-def threads(request: pytest.FixtureRequest) -> Iterator[int]:
-    """The number of threads torch and the kernels use."""
+# torch.compile imports parts of torch that torch itself has deprecated.
+_QUIET = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """``ask`` is asked every question of the module's ``questions``, for every contender."""
+    small = metafunc.config.getoption("benchmark_disable")
+    cases = []
+    for device in DEVICES:
+        questions = metafunc.module.questions(device)
+        threads_of_device = [1] if small or device == "cuda" else sorted({1, os.cpu_count() or 1})
+        for question in unique_small(questions) if small else questions:
+            for threads in threads_of_device:
+                for name in question.contenders():
+                    label = f"{device}-{question}-{threads}-{name}"
+                    case = pytest.param(question, threads, name, id=label, marks=_QUIET)
+                    cases.append(case)
+    metafunc.parametrize(("question", "num_threads", "name"), cases, indirect=["num_threads"])
+
+
+@pytest.fixture
+def num_threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    """The number of threads that torch and the kernels use."""
     before = torch.get_num_threads()
     torch.set_num_threads(request.param)
     yield request.param
     torch.set_num_threads(before)
 
 
+@cache
+def _copy(device: str, num_threads: int) -> float:
+    return copy_bandwidth(device)
+
+
 @pytest.fixture
-def record(benchmark: Any, threads: int) -> Any:
-    """Notes bytes moved, GB/s, threads and versions beside the timing."""
+def asked(question: Question, name: str) -> tuple[Question, Contender]:
+    """The question with tensors of its own, and who answers it; skips if nobody can."""
+    reason = why_not(question.device)
+    if reason is not None:
+        pytest.skip(reason)
+    question = question.fresh()
+    torch.compiler.reset()  # of no use to the next question
+    contender = question.contenders()[name]
+    if isinstance(contender, str):
+        pytest.skip(contender)
+    return question, contender
 
-    def note(bytes_moved: int) -> None:
-        benchmark.extra_info |= {"bytes": bytes_moved, "threads": threads}
-        benchmark.extra_info["torch"] = torch.__version__
-        if benchmark.stats is not None:  # None with --benchmark-disable
-            benchmark.extra_info["GB/s"] = bytes_moved / benchmark.stats.stats.median / 1e9
 
-    return note
+@pytest.fixture
+def ask(
+    asked: tuple[Question, Contender], benchmark: Any, num_threads: int, name: str
+) -> Callable[[], None]:
+    """Times a contender, notes speed and surroundings beside it, checks the last timed result."""
+    question, contender = asked
+
+    def run() -> None:
+        benchmark.group = f"{question}, {_place(question, num_threads)}"
+        result = benchmark.pedantic(
+            _synchronised(question, contender),
+            setup=contender.prepare,
+            rounds=5 if contender.slow else 15,
+            warmup_rounds=1 if contender.slow else 3,
+        )
+        error = question.check(name, result)
+        del result
+        if benchmark.stats is None:  # --benchmark-disable
+            return
+        copied = _copy(question.device, num_threads)
+        speed = question.bytes_moved / _pace(benchmark, question, contender)
+        benchmark.extra_info |= {
+            "bytes": question.bytes_moved,
+            "GB/s": speed / 1e9,
+            "GB/s of a copy": copied / 1e9,
+            "share of a copy": speed / copied,
+            "error": error,
+            "peak bytes": clock_of(question.device).peak_bytes(contender),
+            "threads": num_threads,
+            **_surroundings(question.device),
+        }
+
+    return run
+
+
+def _place(question: Question, num_threads: int) -> str:
+    return "cuda" if question.device == "cuda" else f"cpu, {num_threads} threads"
+
+
+def _synchronised(question: Question, contender: Contender) -> Callable[[], Result]:
+    if question.device == "cpu":
+        return contender.run
+
+    def run() -> Result:
+        result = contender.run()
+        torch.cuda.synchronize()
+        return result
+
+    return run
+
+
+def _pace(benchmark: Any, question: Question, contender: Contender) -> float:
+    """Seconds that speed is measured by: of a call on a CPU, of its kernels on a GPU."""
+    if question.device == "cpu":
+        return float(benchmark.stats.stats.median)
+    clock = clock_of(question.device)
+    seconds = median(clock.measure(contender)[1] for _ in range(10))
+    benchmark.extra_info["GPU ms"] = seconds * 1e3
+    return seconds
+
+
+def _surroundings(device: str) -> dict[str, Any]:
+    known = facts()
+    return {
+        "device": known["processor"] if device == "cpu" else known["gpu"]["name"],
+        "torch": known["torch"],
+        "python": known["python"],
+        "atjt_ext": known["build"]["version"],
+        "commit": known["commit"],
+    }

@@ -1,0 +1,29 @@
+"""Every question of the benchmarks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import bench_random_replacement_paper_case
+import bench_random_replacement_share
+import bench_reweighted_cross_entropy
+from question import Question
+
+DEVICES = ("cpu", "cuda")
+
+_BENCHES = (
+    bench_random_replacement_share,
+    bench_random_replacement_paper_case,
+    bench_reweighted_cross_entropy,
+)
+
+
+def questions(device: str, *, small: bool = False) -> list[Question]:
+    """All that are asked on ``device``; at a size that takes no time, those that differ."""
+    found: list[Question] = [q for bench in _BENCHES for q in bench.questions(device)]
+    return unique_small(found) if small else found
+
+
+def unique_small(questions: Iterable[Question]) -> list[Question]:
+    """Questions that differ in more than their sizes."""
+    return list(dict.fromkeys(question.small() for question in questions))
