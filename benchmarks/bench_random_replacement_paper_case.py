@@ -10,7 +10,7 @@ import torch
 
 from atjt_ext.ops import random_replacement
 from question import EAGER, LOOP, OURS, Contender, Result
-from replacement import Replacement
+from replacement_question import Replacement, flat
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,14 @@ class PaperCase(Replacement):
         }
 
     def _ours(self) -> Result:
-        return random_replacement(
-            self.sequences,
-            num_items=self.num_items,
-            sequence_fraction=0.5,
-            num_replacements=1,
-            seed=0,
+        return flat(
+            random_replacement(
+                self.sequences,
+                num_items=self.num_items,
+                sequence_fraction=0.5,
+                num_replacements=1,
+                seed=0,
+            )
         )
 
     def _eager(self) -> Result:

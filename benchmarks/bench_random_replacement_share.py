@@ -10,7 +10,7 @@ import torch
 
 from atjt_ext.ops import random_replacement
 from question import EAGER, LOOP, OURS, Contender, Result
-from replacement import Replacement
+from replacement_question import Replacement, flat
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,10 @@ class ShareOfEveryRow(Replacement):
         }
 
     def _ours(self) -> Result:
-        return random_replacement(
-            self.sequences, num_items=self.num_items, replace_ratio=self.replace_ratio, seed=0
+        return flat(
+            random_replacement(
+                self.sequences, num_items=self.num_items, replace_ratio=self.replace_ratio, seed=0
+            )
         )
 
     def _eager(self) -> Result:

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from atjt_ext.ops import Reduction, reweighted_cross_entropy
+from loss_question import Loss, WeightedLoss, largest_error
 from question import LIGER, Contender, Result
-from weighted_loss import Loss, WeightedLoss, largest_error
 
 
 @dataclass(frozen=True)

@@ -41,13 +41,17 @@ def ask(question: Question, clock: Clock, *, seconds: float) -> dict[str, Any]:
             present[name] = contender
             answers[name] = {"peak_bytes": clock.peak_bytes(contender)}
 
+    if OURS not in present:
+        answers |= {name: {"left_out": f"nothing to compare {name} with"} for name in present}
+        present = {}
+
     def check(name: str, result: Result) -> None:
         try:
             answers[name]["error"] = question.check(name, result)
         except WrongResultError as wrong:
             answers[name]["wrong"] = str(wrong)
 
-    times = take_turns(present, clock, seconds=seconds, check=check)
+    times = take_turns(present, clock, seconds=seconds, check=check) if present else {}
     for name, statistics in summarise(question, times, copy).items():
         answers[name] |= statistics
     return {

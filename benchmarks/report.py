@@ -150,6 +150,7 @@ def markdown(record: dict[str, Any]) -> str:
 
 def plot(folder: Path, runs: list[Run]) -> list[Path]:
     """A figure per device and number of threads: times beside ours, and speed beside a copy."""
+    runs = [run for run in runs if any(_numbers(run, name) for name in _STYLES)]
     written = []
     for where in dict.fromkeys(place(run) for run in runs):
         path = folder / f"bench-{where.replace(', ', '-').replace(' ', '-')}.png"
@@ -162,7 +163,7 @@ def _figure(runs: list[Run], where: str) -> Any:
     answered = [[name for name in _STYLES if _numbers(run, name)] for run in runs]
     most = max(map(len, answered))
     figure = require_matplotlib()(
-        figsize=(12, 1.5 + 0.19 * (most + 1) * len(runs)), layout="constrained"
+        figsize=(12, 1.5 + 0.16 * (most + 1) * len(runs)), layout="constrained"
     )
     ratios, shares = figure.subplots(1, 2, sharey=True)
     ratio_of = "wall_ratio" if runs[0]["device"] == "cpu" else "device_ratio"
@@ -186,7 +187,7 @@ def _figure(runs: list[Run], where: str) -> Any:
     ratios.invert_yaxis()
     ratios.set(xscale="log", title=f"time / time of {OURS}", xlabel="right of 1: slower than ours")
     ratios.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    ratios.margins(x=0.12)
+    ratios.margins(x=0.12, y=0.01)
     ratios.axvline(1, color="0.2", linewidth=1)
     shares.set(title="% of the speed of a copy", xlabel="inputs and outputs counted once")
     shares.axvline(100, color="0.2", linestyle=":")
@@ -194,7 +195,7 @@ def _figure(runs: list[Run], where: str) -> Any:
         axis.spines[["top", "right"]].set_visible(False)
         axis.grid(axis="x", alpha=0.25)
         axis.set_axisbelow(True)
-    figure.legend(loc="outside upper right", ncols=most, frameon=False, title=where)
+    figure.legend(loc="outside upper right", ncols=len(_STYLES), frameon=False, title=where)
     return figure
 
 

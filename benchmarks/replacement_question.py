@@ -9,6 +9,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from atjt_ext.ops import RandomReplacementOutput
 from question import Result, WrongResultError
 
 
@@ -85,14 +86,14 @@ class Replacement:
 
     def check(self, name: str, result: Result) -> None:
         noisy, replaced, labels = result[:3]
-        self._require(torch.equal(noisy != self.sequences, replaced), name, "marks what changed")
+        self.require(torch.equal(noisy != self.sequences, replaced), name, "marks what changed")
         per_row = replaced.sum(dim=1)
-        self._require(torch.equal(per_row > 0, labels), name, "labels the rows that changed")
-        self._require(int(labels.sum()) == self.num_rows, name, "changes the right number of rows")
+        self.require(torch.equal(per_row > 0, labels), name, "labels the rows that changed")
+        self.require(int(labels.sum()) == self.num_rows, name, "changes the right number of rows")
         right = per_row[labels].eq(self.num_positions).all()
-        self._require(bool(right), name, "changes the right number of items in each")
+        self.require(bool(right), name, "changes the right number of items in each")
         in_range = (noisy >= 1) & (noisy <= self.num_items)
-        self._require(bool(in_range.all()), name, "draws items of the catalogue")
+        self.require(bool(in_range.all()), name, "draws items of the catalogue")
         self._check_positions(name, replaced)
         self._check_items(name, noisy, replaced)
 
@@ -101,7 +102,7 @@ class Replacement:
         found = replaced.sum(dim=0).double()
         wanted = torch.full_like(found, self.num_rows * share)
         # Without replacement, counts vary less.
-        self._require(fits(found, wanted, wanted * (1 - share)), name, "treats all positions alike")
+        self.require(fits(found, wanted, wanted * (1 - share)), name, "treats all positions alike")
 
     def _check_items(self, name: str, noisy: Tensor, replaced: Tensor) -> None:
         """In 16 ranges of items, about equally probable, are there as many as there should be?"""
@@ -114,12 +115,17 @@ class Replacement:
         left = mass.repeat(len(items), 1).scatter_add_(1, bins[items], -taken)
         wanted = (left / left.sum(dim=1, keepdim=True) * draws[:, None]).sum(dim=0)
         found = torch.bincount(bins[noisy[replaced].long()], minlength=16).double()
-        self._require(fits(found, wanted, wanted), name, "draws every item as often as it should")
+        self.require(fits(found, wanted, wanted), name, "draws every item as often as it should")
 
     @staticmethod
-    def _require(kept: bool, name: str, promise: str) -> None:
+    def require(kept: bool, name: str, promise: str) -> None:
         if not kept:
             raise WrongResultError(f"{name} breaks a promise: it {promise}")
+
+
+def flat(out: RandomReplacementOutput) -> Result:
+    """Ours as peers give it."""
+    return out.sequences, out.replaced, out.noise_labels
 
 
 def fits(found: Tensor, wanted: Tensor, variance: Tensor) -> bool:
