@@ -491,15 +491,15 @@ def test_the_run_on_a_gpu_machine_says_what_it_would_do(tmp_path: Path) -> None:
     done = _gpu_run("--dry-run", "--python", "python-x", "--out", str(out))
     assert done.returncode == 0, done.stderr
     commands = [line for line in done.stdout.splitlines() if line.startswith("+ ")]
-    assert len(commands) == 6
-    assert "pip install ." in commands[0]
-    assert "ATJT_CUDA=ON" in commands[0]
-    assert "python-x -m pytest -m cuda" in commands[1]
-    for command, tool in zip(commands[2:5], ("memcheck", "racecheck", "synccheck"), strict=True):
+    build, check, test, *sanitizers, bench = commands
+    assert "pip install ." in build
+    assert "ATJT_CUDA=ON" in build
+    assert "gpu_usable" in check
+    assert "python-x -m pytest -m cuda" in test
+    for command, tool in zip(sanitizers, ("memcheck", "racecheck", "synccheck"), strict=True):
         assert f"compute-sanitizer --tool {tool} " in command
-        for path in command.split():
-            assert not path.endswith(".py") or (BENCHMARKS.parent / path).exists()
-    assert f"compare.py --device cuda --out {out}" in commands[5]
+        assert "python-x -m pytest" in command
+    assert f"python-x benchmarks/compare.py --device cuda --out {out}" in bench
     assert not out.exists()
 
 
@@ -509,4 +509,27 @@ def test_one_step_can_be_run_alone_and_unknown_ones_are_refused() -> None:
     assert "--tool racecheck" in alone.stdout
     refused = _gpu_run("--dry-run", "leakcheck")
     assert refused.returncode == 2
-    assert "no step or option leakcheck; steps: build test memcheck" in refused.stderr
+    assert "no step or option leakcheck; steps: build check test memcheck" in refused.stderr
+
+
+def _machine(folder: Path, *, failing: str) -> Path:
+    """A python that does nothing, but fails where an argument is ``failing``."""
+    python = folder / "python-x"
+    python.write_text(f'#!/bin/sh\ncase "$*" in *{failing}*) exit 3;; esac\necho "ran $*"\n')
+    python.chmod(0o755)
+    return python
+
+
+def test_a_step_that_fails_stops_no_other_and_is_named(tmp_path: Path) -> None:
+    options = ["--python", str(_machine(tmp_path, failing="junitxml")), "--out", str(tmp_path)]
+    done = _gpu_run(*options, "build", "check", "test", "bench")
+    assert done.returncode == 1
+    assert f"FAILED: test (logs in {tmp_path})" in done.stdout
+    assert "ran benchmarks/compare.py" in (tmp_path / "bench.log").read_text()
+
+
+def test_without_a_usable_gpu_nothing_passes_by_being_skipped(tmp_path: Path) -> None:
+    options = ["--python", str(_machine(tmp_path, failing="gpu_usable")), "--out", str(tmp_path)]
+    done = _gpu_run(*options, "check", "test")
+    assert done.returncode == 1
+    assert "== test" not in done.stdout
