@@ -125,7 +125,7 @@ class Replacement:
 
 def flat(out: RandomReplacementOutput) -> Result:
     """Ours as peers give it."""
-    return out.sequences, out.replaced, out.noise_labels
+    return out.sequences, out.replaced, out.noise_labels, *out.features
 
 
 def fits(found: Tensor, wanted: Tensor, variance: Tensor) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import bench_random_replacement_paper_case
 import bench_random_replacement_share
+import bench_random_replacement_unseen
 import bench_reweighted_cross_entropy
 from question import Question
 
@@ -14,6 +15,7 @@ DEVICES = ("cpu", "cuda")
 _BENCHES = (
     bench_random_replacement_share,
     bench_random_replacement_paper_case,
+    bench_random_replacement_unseen,
     bench_reweighted_cross_entropy,
 )
 

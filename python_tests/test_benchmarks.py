@@ -76,6 +76,8 @@ def test_bytes_are_counted_once_each_way() -> None:
     share = _named("random_replacement", "int32, 20% of every row")
     assert share.bytes_moved == 64 * 50 * (4 + 4 + 1)
     assert _named("reweighted_cross_entropy", "forward + backward").bytes_moved == 2 * 16 * 50 * 4
+    unseen = _named("random_replacement", "unseen")
+    assert unseen.bytes_moved == 64 * 50 * (3 * (8 + 8) + 1)
 
 
 # ---- checks see wrong results -------------------------------------------------------------------
@@ -128,6 +130,34 @@ def test_ours_is_held_to_more_than_peers_in_bfloat16() -> None:
     assert question.check(EAGER, wrong) == pytest.approx(0.02)
     with pytest.raises(WrongResultError, match=r"more than 0\.0039"):
         question.check(OURS, wrong)
+
+
+def test_an_item_that_the_row_holds_is_seen() -> None:
+    question: Any = _named("random_replacement", "unseen")
+    noisy, replaced, *rest = (tensor.clone() for tensor in _answer(question, OURS))
+    row, position = replaced.nonzero()[0]
+    others = question.sequences[row][question.sequences[row] != question.sequences[row, position]]
+    noisy[row, position] = others[0]
+    with pytest.raises(WrongResultError, match="nothing that the row holds"):
+        question.check(OURS, (noisy, replaced, *rest))
+
+
+def test_a_feature_of_another_item_is_seen() -> None:
+    question: Any = _named("random_replacement", "unseen")
+    *rest, city = (tensor.clone() for tensor in _answer(question, OURS))
+    city[2, 3] += 1
+    with pytest.raises(WrongResultError, match="features of the new items"):
+        question.check(OURS, (*rest, city))
+
+
+def test_uniform_items_are_told_from_popular_ones() -> None:
+    question: Any = _named("random_replacement", "unseen")
+    noisy, replaced, labels, *_ = (tensor.clone() for tensor in _answer(question, OURS))
+    originals = question.sequences[replaced]
+    drawn = torch.randint_like(originals, 1, question.num_items)
+    noisy[replaced] = drawn + (drawn >= originals)
+    with pytest.raises(WrongResultError, match="every item as often"):
+        question.check(OURS, (noisy, replaced, labels))
 
 
 def test_a_peer_that_overwrites_its_logits_gets_its_own() -> None:
