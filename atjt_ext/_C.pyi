@@ -56,14 +56,30 @@ def random_replacement(
     num_threads: int,
 ) -> None: ...
 def alias_table(weights: Tensor, *, out: Tensor) -> None: ...
-def cross_entropy_forward(
+def elementary(name: str, from_: Tensor, to: Tensor) -> None: ...
+def convert(from_: Tensor, to: Tensor) -> None: ...
+def combine_softmax_parts(
+    a: tuple[float, float], b: tuple[float, float]
+) -> tuple[float, float]: ...
+def reweighted_cross_entropy(
     logits: Tensor,
     targets: Tensor,
     *,
     row_scale: Tensor | None,
     losses: Tensor,
-    lse: Tensor,
     grad_logits: Tensor | None,
     ignore_index: int,
+    label_smoothing: float,
     num_threads: int,
 ) -> None: ...
+def reweighted_binary_cross_entropy(
+    logits: Tensor,
+    targets: Tensor,
+    *,
+    row_scale: Tensor | None,
+    losses: Tensor,
+    grad_logits: Tensor | None,
+    label_smoothing: float,
+    num_threads: int,
+) -> None: ...
+def scale_gradient(gradient: Tensor, factor: Tensor, *, num_threads: int) -> None: ...

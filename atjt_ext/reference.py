@@ -228,21 +228,49 @@ def reweighted_cross_entropy(
     sample_weight: Tensor | None = None,
     *,
     ignore_index: int = -100,
+    label_smoothing: float = 0.0,
     reduction: str = "mean",
 ) -> Tensor:
     """The meaning of :func:`atjt_ext.ops.reweighted_cross_entropy`."""
     kept = targets != ignore_index
     losses = torch.nn.functional.cross_entropy(
-        logits, targets, ignore_index=ignore_index, reduction="none"
+        logits,
+        targets,
+        ignore_index=ignore_index,
+        label_smoothing=label_smoothing,
+        reduction="none",
     )
     weight = torch.ones_like(losses) if sample_weight is None else sample_weight
-    weighted = torch.where(kept, weight * losses, 0)
+    weight = torch.where(kept, weight, 0)
+    return _reduced(torch.where(kept, losses, 0), weight, kept.sum(), weight.sum(), reduction)
+
+
+def reweighted_binary_cross_entropy(
+    logits: Tensor,
+    targets: Tensor,
+    sample_weight: Tensor | None = None,
+    *,
+    label_smoothing: float = 0.0,
+    reduction: str = "mean",
+) -> Tensor:
+    """The meaning of :func:`atjt_ext.ops.reweighted_binary_cross_entropy`."""
+    targets = (1 - label_smoothing) * targets.to(logits.dtype) + label_smoothing / 2
+    losses = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    weight = torch.ones_like(logits)
+    if sample_weight is not None:
+        weight = sample_weight.reshape(-1, *[1] * (logits.dim() - 1)).expand(logits.shape)
+    elements = torch.tensor(logits.numel())
+    return _reduced(losses, weight, elements, weight.sum(), reduction)
+
+
+def _reduced(
+    losses: Tensor, weight: Tensor, number: Tensor, sum_of_weights: Tensor, reduction: str
+) -> Tensor:
+    weighted = weight * losses
     if reduction == "none":
         return weighted
     total = weighted.sum()
     if reduction == "sum":
         return total
-    if reduction == "mean":
-        return total / kept.sum() if kept.any() else 0 * total
-    sum_of_weights = torch.where(kept, weight, 0).sum()
-    return total / sum_of_weights if sum_of_weights != 0 else 0 * total
+    divisor = number if reduction == "mean" else sum_of_weights
+    return total / divisor if divisor != 0 else 0 * total

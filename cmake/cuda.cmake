@@ -50,8 +50,12 @@ endif()
 find_package(CUDAToolkit REQUIRED)
 
 add_library(atjt_cuda OBJECT
-  csrc/cuda/devices.cu csrc/cuda/keyed_draws.cu
-  csrc/cuda/random_replacement.cu csrc/cuda/reweighted_cross_entropy.cu)
+  csrc/cuda/devices.cu
+  csrc/cuda/keyed_draws.cu
+  csrc/cuda/random_replacement.cu
+  csrc/cuda/reweighted_binary_cross_entropy.cu
+  csrc/cuda/reweighted_cross_entropy.cu
+  csrc/cuda/reweighted_gradient.cu)
 target_link_libraries(atjt_cuda PRIVATE atjt_options)
 target_compile_options(atjt_cuda PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:
   -lineinfo -Xfatbin=-compress-all -Xcompiler=-Wall,-Wextra

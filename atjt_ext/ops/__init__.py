@@ -1,9 +1,11 @@
 """The operations with C++ and CUDA kernels. Each module: schema, native call, autograd, checks."""
 
+from atjt_ext.ops._row_losses import Reduction
 from atjt_ext.ops.alias_table import alias_table
 from atjt_ext.ops.keyed_draws import Purpose, keyed_draws, uniform_integers
 from atjt_ext.ops.random_replacement import RandomReplacementOutput, random_replacement
-from atjt_ext.ops.reweighted_cross_entropy import Reduction, reweighted_cross_entropy
+from atjt_ext.ops.reweighted_binary_cross_entropy import reweighted_binary_cross_entropy
+from atjt_ext.ops.reweighted_cross_entropy import reweighted_cross_entropy
 
 __all__ = [
     "Purpose",
@@ -12,6 +14,7 @@ __all__ = [
     "alias_table",
     "keyed_draws",
     "random_replacement",
+    "reweighted_binary_cross_entropy",
     "reweighted_cross_entropy",
     "uniform_integers",
 ]

@@ -6,139 +6,74 @@ arXiv:2409.17402: the recommendation loss is ``sum_i w_i * l_i / sum_i w_i``).
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
-
 import torch
 from torch import Tensor
 
 from atjt_ext import _C
+from atjt_ext.ops import _row_losses as row_losses
 from atjt_ext.ops._library import register
+from atjt_ext.ops._row_losses import Reduction, logits_like, rows_like
 
-Reduction = Literal["none", "sum", "mean", "weighted_mean"]
-
-
-def _arithmetic(dtype: torch.dtype) -> torch.dtype:
-    """What losses and weights of logits with this dtype are computed in."""
-    return torch.float64 if dtype == torch.float64 else torch.float32
+_NAME = "reweighted_cross_entropy"
 
 
-def _rows_like(logits: Tensor) -> Tensor:
-    return logits.new_empty(logits.shape[:1], dtype=_arithmetic(logits.dtype))
-
-
-def _logits_like(logits: Tensor) -> Tensor:
-    return torch.empty_like(logits, memory_format=torch.contiguous_format)
-
-
-def _forward(logits: Tensor, targets: Tensor, ignore_index: int) -> tuple[Tensor, Tensor]:
-    losses, lse = _rows_like(logits), _rows_like(logits)
-    _C.cross_entropy_forward(
+def _native(
+    logits: Tensor,
+    targets: Tensor,
+    row_scale: Tensor | None,
+    grad_logits: Tensor | None,
+    ignore_index: int,
+    label_smoothing: float,
+) -> Tensor:
+    losses = rows_like(logits)
+    _C.reweighted_cross_entropy(
         logits.contiguous(),
         targets.contiguous(),
-        row_scale=None,
+        row_scale=None if row_scale is None else row_scale.contiguous(),
         losses=losses,
-        lse=lse,
-        grad_logits=None,
-        ignore_index=ignore_index,
-        num_threads=torch.get_num_threads(),
-    )
-    return losses, lse
-
-
-def _forward_with_gradient(
-    logits: Tensor, targets: Tensor, row_scale: Tensor, ignore_index: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    losses, lse, grad_logits = _rows_like(logits), _rows_like(logits), _logits_like(logits)
-    _C.cross_entropy_forward(
-        logits.contiguous(),
-        targets.contiguous(),
-        row_scale=row_scale.contiguous(),
-        losses=losses,
-        lse=lse,
         grad_logits=grad_logits,
         ignore_index=ignore_index,
+        label_smoothing=label_smoothing,
         num_threads=torch.get_num_threads(),
     )
-    return losses, lse, grad_logits
+    return losses
+
+
+def _losses(logits: Tensor, targets: Tensor, ignore_index: int, label_smoothing: float) -> Tensor:
+    return _native(logits, targets, None, None, ignore_index, label_smoothing)
+
+
+def _with_gradient(
+    logits: Tensor, targets: Tensor, row_scale: Tensor, ignore_index: int, label_smoothing: float
+) -> tuple[Tensor, Tensor]:
+    grad_logits = logits_like(logits)
+    losses = _native(logits, targets, row_scale, grad_logits, ignore_index, label_smoothing)
+    return losses, grad_logits
+
+
+def _gradient_in_place(
+    logits: Tensor, targets: Tensor, row_scale: Tensor, ignore_index: int, label_smoothing: float
+) -> None:
+    _native(logits, targets, row_scale, logits, ignore_index, label_smoothing)
 
 
 register(
-    "_cross_entropy_forward(Tensor logits, Tensor targets, int ignore_index) -> (Tensor, Tensor)",
-    _forward,
-    lambda logits, targets, ignore_index: (_rows_like(logits), _rows_like(logits)),
+    f"_{_NAME}(Tensor logits, Tensor targets, int ignore_index, float label_smoothing) -> Tensor",
+    _losses,
+    lambda logits, *_: rows_like(logits),
 )
 register(
-    "_cross_entropy_forward_with_gradient(Tensor logits, Tensor targets, Tensor row_scale, "
-    "int ignore_index) -> (Tensor, Tensor, Tensor)",
-    _forward_with_gradient,
-    lambda logits, targets, row_scale, ignore_index: (
-        _rows_like(logits),
-        _rows_like(logits),
-        _logits_like(logits),
-    ),
+    f"_{_NAME}_with_gradient(Tensor logits, Tensor targets, Tensor row_scale, int ignore_index, "
+    "float label_smoothing) -> (Tensor, Tensor)",
+    _with_gradient,
+    lambda logits, *_: (rows_like(logits), logits_like(logits)),
 )
-
-
-def _refuse_second_derivative() -> None:
-    # Not once_differentiable: its gradient would just count as a constant in a larger loss.
-    if torch.is_grad_enabled() and not torch.compiler.is_compiling():
-        raise RuntimeError(
-            "reweighted_cross_entropy is differentiable once, and create_graph=True asks for more"
-        )
-
-
-class _Losses(torch.autograd.Function):
-    """``[N]`` losses; the backward pass computes the softmax again."""
-
-    @staticmethod
-    def forward(ctx: Any, logits: Tensor, targets: Tensor, ignore_index: int) -> Tensor:
-        losses: Tensor
-        losses, _ = torch.ops.atjt_ext._cross_entropy_forward(logits, targets, ignore_index)
-        ctx.save_for_backward(logits, targets)
-        ctx.ignore_index = ignore_index
-        return losses
-
-    @staticmethod
-    def backward(ctx: Any, grad_losses: Tensor) -> tuple[Tensor, None, None]:
-        _refuse_second_derivative()
-        logits, targets = ctx.saved_tensors
-        # Not from the lse: beside a large maximum it is too coarse for exp(logits - lse).
-        _, _, grad_logits = torch.ops.atjt_ext._cross_entropy_forward_with_gradient(
-            logits, targets, grad_losses, ctx.ignore_index
-        )
-        return grad_logits, None, None
-
-
-class _ReducedLoss(torch.autograd.Function):
-    """``sum(row_scale * losses)``; the gradient is written while a row of logits is in cache."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, logits: Tensor, targets: Tensor, row_scale: Tensor, ignore_index: int
-    ) -> Tensor:
-        losses: Tensor
-        losses, _, grad_logits = torch.ops.atjt_ext._cross_entropy_forward_with_gradient(
-            logits, targets, row_scale, ignore_index
-        )
-        ctx.save_for_backward(logits, targets, row_scale, losses)
-        ctx.ignore_index = ignore_index
-        ctx.grad_logits = grad_logits
-        return (row_scale * losses).sum()
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, Tensor | None, None]:
-        _refuse_second_derivative()
-        logits, targets, row_scale, losses = ctx.saved_tensors
-        # The buffer is handed out once, as autograd may add other gradients into it. A second
-        # backward pass over a retained graph computes it again, to the same bits.
-        grad_logits, ctx.grad_logits = ctx.grad_logits, None
-        if grad_logits is None:
-            grad_logits = torch.ops.atjt_ext._cross_entropy_forward_with_gradient(
-                logits, targets, row_scale, ctx.ignore_index
-            )[2]
-        if grad.device.type != "cpu" or grad.item() != 1:  # reading a CUDA scalar would stall
-            grad_logits.mul_(grad)
-        return grad_logits, None, losses * grad if ctx.needs_input_grad[2] else None, None
+register(
+    f"_{_NAME}_gradient_(Tensor(a!) logits, Tensor targets, Tensor row_scale, int ignore_index, "
+    "float label_smoothing) -> ()",
+    _gradient_in_place,
+    lambda *_: None,
+)
 
 
 def reweighted_cross_entropy(
@@ -147,7 +82,9 @@ def reweighted_cross_entropy(
     sample_weight: Tensor | None = None,
     *,
     ignore_index: int = -100,
+    label_smoothing: float = 0.0,
     reduction: Reduction = "mean",
+    inplace_gradient: bool = False,
 ) -> Tensor:
     """Softmax cross-entropy of ``logits`` against ``targets``, each example scaled by its weight.
 
@@ -164,24 +101,36 @@ def reweighted_cross_entropy(
     gradients are 0, not NaN. Note that torch's ``weight`` is per class; ``sample_weight`` is per
     example.
 
-    Differentiable in ``logits`` and ``sample_weight``, once. Unless ``reduction`` is ``"none"`` or
-    the call is traced by ``torch.compile``, the forward pass already writes the gradient of the
-    logits, so peak memory is that of the logits twice over. A NaN or infinity in a row of logits
-    stays in that row, in losses and gradients alike.
+    Differentiable in ``logits`` and ``sample_weight``, once. A NaN or infinity in a row of logits
+    stays in that row, in losses and gradients alike. The result is the same to the bit whenever,
+    and by however many threads, it is computed.
+
+    Memory: with a scalar result the forward pass already writes the gradient of the logits, while
+    they are in cache, so the peak is that of the logits twice over. With ``"none"``, with float16
+    (whose gradient must not be scaled after it was rounded) and under ``torch.compile`` the
+    backward pass computes it instead, from the logits.
 
     Args:
-        logits: ``[N, V]``, float32 or float64; on CUDA also float16 and bfloat16, computed in
-            float32. Never written to.
+        logits: ``[N, V]``, float32, float64, bfloat16 or float16; the half types are computed in
+            float32. Never written to, but for ``inplace_gradient``.
         targets: ``[N]`` int64, in ``[0, V)`` or ``ignore_index``.
         sample_weight: ``[N]``, floating point.
         ignore_index: Rows with this target count nowhere.
+        label_smoothing: ``e`` in ``[0, 1]``: ``l_i`` becomes ``(1 - e) * l_i`` plus ``e`` times
+            the mean of the losses that each class would have as the target, as torch defines it.
         reduction: One of the four above.
+        inplace_gradient: Permits the backward pass to write the gradient over the logits, so that
+            there is no second tensor of their size, ever. They hold it afterwards: an operation
+            that needs them in its own backward pass, and a second pass over a retained graph,
+            fail, if they come later. ``torch.compile`` plans memory itself and makes no use of it.
 
     Returns:
         ``[N]`` for ``"none"``, else a scalar; float64 for float64 logits, else float32.
 
     Raises:
-        ValueError: A wrong shape, dtype, device or reduction.
+        ValueError: A wrong shape, dtype, device or option; ``inplace_gradient`` for logits that are
+            not contiguous, or that are (a view of) a leaf that wants a gradient: their values would
+            be lost.
         IndexError: On the CPU, a target out of range. On CUDA, where looking would stall the
             device, loss and gradient of that row become NaN.
         RuntimeError: A CUDA tensor, and no CUDA kernels in this build.
@@ -195,56 +144,51 @@ def reweighted_cross_entropy(
         >>> round(loss.item() / 4, 4)  # log 4
         1.3863
     """
-    _check(logits, targets, sample_weight, reduction)
-    dtype = _arithmetic(logits.dtype)
+    _check(logits, targets, sample_weight)
+    row_losses.check_choice(reduction, label_smoothing)
+    if inplace_gradient:
+        _check_may_be_overwritten(logits)
+    dtype = row_losses.arithmetic(logits.dtype)
     kept = targets != ignore_index
     weight = kept.to(dtype)
     if sample_weight is not None:
         # where, not a product: an ignored row may carry any weight, NaN included.
         weight = torch.where(kept, sample_weight.to(dtype), 0)
-    losses: Tensor
+    options = (ignore_index, float(label_smoothing))
     if reduction == "none":
-        losses = _Losses.apply(logits, targets, ignore_index)  # type: ignore[no-untyped-call]
-        return losses * weight
+        return row_losses.weighted_losses(
+            _NAME, logits, targets, weight, *options, in_place=inplace_gradient
+        )
     row_scale = weight
     if reduction != "sum":
         total = weight.sum() if reduction == "weighted_mean" else kept.sum().to(dtype)
-        is_zero = total == 0
-        # Divide by 1 where total is 0: dividing by 0 would make the gradient NaN even if unused.
-        row_scale = torch.where(is_zero, 0, weight / torch.where(is_zero, 1, total))
-    if torch.compiler.is_compiling() or not (torch.is_grad_enabled() and logits.requires_grad):
-        losses = _Losses.apply(logits, targets, ignore_index)  # type: ignore[no-untyped-call]
-        return (row_scale * losses).sum()
-    loss: Tensor = _ReducedLoss.apply(logits, targets, row_scale, ignore_index)  # type: ignore[no-untyped-call]
-    return loss
+        row_scale = row_losses.divided(weight, total)
+    return row_losses.reduced_loss(
+        _NAME, logits, targets, row_scale, *options, in_place=inplace_gradient
+    )
 
 
-def _check(
-    logits: Tensor, targets: Tensor, sample_weight: Tensor | None, reduction: Reduction
-) -> None:
-    if reduction not in get_args(Reduction):
-        raise ValueError(f"reduction must be one of {get_args(Reduction)}, got {reduction!r}")
+def _check(logits: Tensor, targets: Tensor, sample_weight: Tensor | None) -> None:
     if logits.dim() != 2:
         raise ValueError(f"logits must be [N, V], got shape {tuple(logits.shape)}")
-    if targets.shape != logits.shape[:1]:
-        raise ValueError(f"targets must be [{logits.shape[0]}], got shape {tuple(targets.shape)}")
+    row_losses.check_logits(logits)
+    row_losses.check_targets(targets, logits.shape[:1], logits.device)
     if targets.dtype != torch.int64:
         raise ValueError(f"targets must be int64, got {targets.dtype}")
-    if targets.device != logits.device:
-        raise ValueError(f"targets must be on {logits.device}, got {targets.device}")
-    supported = {torch.float32, torch.float64}
-    if logits.device.type == "cuda":
-        supported |= {torch.float16, torch.bfloat16}
-    if logits.dtype not in supported:
-        names = ", ".join(sorted(str(dtype) for dtype in supported))
-        raise ValueError(f"logits on {logits.device.type} must be {names}, got {logits.dtype}")
-    if sample_weight is None:
-        return
-    if sample_weight.shape != targets.shape:
+    row_losses.check_sample_weight(sample_weight, logits.shape[0], logits.device)
+
+
+def _check_may_be_overwritten(logits: Tensor) -> None:
+    if not logits.is_contiguous():
         raise ValueError(
-            f"sample_weight must be [{logits.shape[0]}], got shape {tuple(sample_weight.shape)}"
+            "inplace_gradient needs contiguous logits, "
+            f"got strides {logits.stride()} for shape {tuple(logits.shape)}"
         )
-    if not sample_weight.is_floating_point():
-        raise ValueError(f"sample_weight must be floating point, got {sample_weight.dtype}")
-    if sample_weight.device != logits.device:
-        raise ValueError(f"sample_weight must be on {logits.device}, got {sample_weight.device}")
+    if torch.compiler.is_compiling() or not (torch.is_grad_enabled() and logits.requires_grad):
+        return
+    owner = logits if logits._base is None else logits._base
+    if owner.is_leaf and owner.requires_grad:
+        raise ValueError(
+            "inplace_gradient would overwrite the values of a leaf that requires a gradient; "
+            "give it the output of a model"
+        )

@@ -25,18 +25,20 @@ void check_targets(const CrossEntropyParams<T>& p) {
 }  // namespace
 
 template <class T>
-void cross_entropy_forward(const CrossEntropyParams<T>& p, int num_threads) {
+void reweighted_cross_entropy(const CrossEntropyParams<T>& p, int num_threads) {
   check_targets(p);
-  if (p.grad_logits != nullptr)
+  if (p.grad_logits != nullptr && p.grad_logits != p.logits)
     prefer_huge_pages(p.grad_logits, p.rows * p.classes * int64_t{sizeof(T)});
   with_current_isa([&](auto isa) {
     parallel_rows(p.rows, p.classes, num_threads, [&](int, int64_t begin, int64_t end) {
-      CrossEntropyRows<decltype(isa)::value>::forward(p, begin, end);
+      CrossEntropyRows<decltype(isa)::value>::run(p, begin, end);
     });
   });
 }
 
-template void cross_entropy_forward(const CrossEntropyParams<float>&, int);
-template void cross_entropy_forward(const CrossEntropyParams<double>&, int);
+template void reweighted_cross_entropy(const CrossEntropyParams<float>&, int);
+template void reweighted_cross_entropy(const CrossEntropyParams<double>&, int);
+template void reweighted_cross_entropy(const CrossEntropyParams<Float16>&, int);
+template void reweighted_cross_entropy(const CrossEntropyParams<BFloat16>&, int);
 
 }  // namespace atjt::cpu

@@ -9,8 +9,10 @@ namespace atjt::cpu {
 // Rows [begin, end); every target is in range or ignored.
 template <Isa isa>
 struct CrossEntropyRows {
-  static void forward(const CrossEntropyParams<float>&, int64_t begin, int64_t end) noexcept;
-  static void forward(const CrossEntropyParams<double>&, int64_t begin, int64_t end) noexcept;
+  static void run(const CrossEntropyParams<float>&, int64_t begin, int64_t end) noexcept;
+  static void run(const CrossEntropyParams<double>&, int64_t begin, int64_t end) noexcept;
+  static void run(const CrossEntropyParams<Float16>&, int64_t begin, int64_t end) noexcept;
+  static void run(const CrossEntropyParams<BFloat16>&, int64_t begin, int64_t end) noexcept;
 };
 
 }  // namespace atjt::cpu

@@ -1,0 +1,185 @@
+"""What the losses with one weight per row share: normalisers, autograd, the choice of a route.
+
+An operator ``_<name>`` computes the loss of each row, ``_<name>_with_gradient`` also the gradient
+in the logits of ``sum(row_scale * losses)``. Weights and reductions are all in ``row_scale``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from atjt_ext import _C
+from atjt_ext.ops._library import register
+
+Reduction = Literal["none", "sum", "mean", "weighted_mean"]
+
+DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+
+
+def arithmetic(dtype: torch.dtype) -> torch.dtype:
+    """What losses and weights of logits with this dtype are computed in."""
+    return torch.float64 if dtype == torch.float64 else torch.float32
+
+
+def rows_like(logits: Tensor) -> Tensor:
+    return logits.new_empty(logits.shape[:1], dtype=arithmetic(logits.dtype))
+
+
+def logits_like(logits: Tensor) -> Tensor:
+    return torch.empty_like(logits, memory_format=torch.contiguous_format)
+
+
+def _scale_gradient(gradient: Tensor, factor: Tensor) -> None:
+    _C.scale_gradient(gradient, factor, num_threads=torch.get_num_threads())
+
+
+register(
+    "_scale_gradient(Tensor(a!) gradient, Tensor factor) -> ()",
+    _scale_gradient,
+    lambda gradient, factor: None,
+)
+
+
+def _operator(name: str) -> Callable[..., Any]:
+    operator: Callable[..., Any] = getattr(torch.ops.atjt_ext, name)
+    return operator
+
+
+def _refuse_second_derivative(name: str) -> None:
+    # Not once_differentiable: its gradient would just count as a constant in a larger loss.
+    if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+        raise RuntimeError(f"{name} is differentiable once, and create_graph=True asks for more")
+
+
+class RowLosses(torch.autograd.Function):
+    """``[N]`` losses; the backward pass reads the logits again, and may write over them."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, logits: Tensor, targets: Tensor, name: str, in_place: bool, *options: Any
+    ) -> Tensor:
+        losses: Tensor = _operator(f"_{name}")(logits, targets, *options)
+        ctx.save_for_backward(logits, targets)
+        ctx.name, ctx.in_place, ctx.options = name, in_place, options
+        return losses
+
+    @staticmethod
+    def backward(ctx: Any, grad_losses: Tensor) -> tuple[Tensor | None, ...]:
+        _refuse_second_derivative(ctx.name)
+        logits, targets = ctx.saved_tensors
+        arguments = (logits, targets, grad_losses, *ctx.options)
+        if ctx.in_place:
+            _operator(f"_{ctx.name}_gradient_")(*arguments)
+            # Whoever else saved the logits, this function in a second pass included, now fails.
+            torch.autograd.graph.increment_version(logits)
+            grad_logits = logits.detach()
+        else:
+            grad_logits = _operator(f"_{ctx.name}_with_gradient")(*arguments)[1]
+        return grad_logits, *[None] * (3 + len(ctx.options))
+
+
+class ReducedLoss(torch.autograd.Function):
+    """``sum(row_scale * losses)``; the gradient is written while a row of logits is in cache."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, logits: Tensor, targets: Tensor, row_scale: Tensor, name: str, *options: Any
+    ) -> Tensor:
+        losses: Tensor
+        losses, ctx.grad_logits = _operator(f"_{name}_with_gradient")(
+            logits, targets, row_scale, *options
+        )
+        ctx.save_for_backward(logits, targets, row_scale, losses)
+        ctx.name, ctx.options = name, options
+        return (row_scale * losses).sum()
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        _refuse_second_derivative(ctx.name)
+        logits, targets, row_scale, losses = ctx.saved_tensors
+        # The buffer is handed out once, as autograd may add other gradients into it. A second
+        # backward pass over a retained graph computes it again, to the same bits.
+        grad_logits, ctx.grad_logits = ctx.grad_logits, None
+        if grad_logits is None:
+            grad_logits = _operator(f"_{ctx.name}_with_gradient")(
+                logits, targets, row_scale, *ctx.options
+            )[1]
+        _operator("_scale_gradient")(grad_logits, grad)
+        grad_scale = losses * grad if ctx.needs_input_grad[2] else None
+        return grad_logits, None, grad_scale, *[None] * (1 + len(ctx.options))
+
+
+def divided(weight: Tensor, total: Tensor) -> Tensor:
+    """``weight / total``, and 0 where there is nothing to average."""
+    is_zero = total == 0
+    # Divide by 1 where total is 0: dividing by 0 would make the gradient NaN even if unused.
+    return torch.where(is_zero, 0, weight / torch.where(is_zero, 1, total))
+
+
+def weighted_losses(
+    name: str,
+    logits: Tensor,
+    targets: Tensor,
+    row_weight: Tensor,
+    *options: Any,
+    in_place: bool = False,
+) -> Tensor:
+    """``row_weight * losses``, ``[N]``."""
+    in_place = in_place and not torch.compiler.is_compiling()
+    losses: Tensor = RowLosses.apply(logits, targets, name, in_place, *options)  # type: ignore[no-untyped-call]
+    return losses * row_weight
+
+
+def reduced_loss(
+    name: str,
+    logits: Tensor,
+    targets: Tensor,
+    row_scale: Tensor,
+    *options: Any,
+    in_place: bool = False,
+) -> Tensor:
+    """``sum(row_scale * losses)``."""
+    wants_gradient = torch.is_grad_enabled() and logits.requires_grad
+    # A gradient of float16 has to know its factor from the start: one that is scaled up afterwards,
+    # against underflow, has underflowed already.
+    writes_ahead = wants_gradient and not in_place and logits.dtype != torch.float16
+    if torch.compiler.is_compiling() or not writes_ahead:
+        return weighted_losses(name, logits, targets, row_scale, *options, in_place=in_place).sum()
+    loss: Tensor = ReducedLoss.apply(logits, targets, row_scale, name, *options)  # type: ignore[no-untyped-call]
+    return loss
+
+
+def check_choice(reduction: str, label_smoothing: float) -> None:
+    reductions = ("none", "sum", "mean", "weighted_mean")
+    if reduction not in reductions:
+        raise ValueError(f"reduction must be one of {reductions}, got {reduction!r}")
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"label_smoothing must be in [0, 1], got {label_smoothing}")
+
+
+def check_logits(logits: Tensor) -> None:
+    if logits.dtype not in DTYPES:
+        names = ", ".join(str(dtype) for dtype in DTYPES)
+        raise ValueError(f"logits must be one of {names}, got {logits.dtype}")
+
+
+def check_targets(targets: Tensor, shape: torch.Size, device: torch.device) -> None:
+    if targets.shape != shape:
+        raise ValueError(f"targets must be {list(shape)}, got shape {tuple(targets.shape)}")
+    if targets.device != device:
+        raise ValueError(f"targets must be on {device}, got {targets.device}")
+
+
+def check_sample_weight(sample_weight: Tensor | None, rows: int, device: torch.device) -> None:
+    if sample_weight is None:
+        return
+    if sample_weight.shape != (rows,):
+        raise ValueError(f"sample_weight must be [{rows}], got shape {tuple(sample_weight.shape)}")
+    if not sample_weight.is_floating_point():
+        raise ValueError(f"sample_weight must be floating point, got {sample_weight.dtype}")
+    if sample_weight.device != device:
+        raise ValueError(f"sample_weight must be on {device}, got {sample_weight.device}")

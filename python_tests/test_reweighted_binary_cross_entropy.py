@@ -1,0 +1,407 @@
+"""reweighted_binary_cross_entropy: values, gradients, edges and refusals."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from atjt_ext import _C, build_info, reference
+from atjt_ext.ops import Reduction, reweighted_binary_cross_entropy
+from weighted_rows import DTYPES, HALVES, REDUCTIONS, gradients, relative_error, rounded_once
+
+INF, NAN = float("inf"), float("nan")
+# A number per row; around groups of 2, 4 and 32 lanes; longer than a warp; longer than blocks of
+# 1024 elements, with rows that begin and end inside of them.
+SHAPES = [(2100,), (2100, 1), (700, 2), (350, 3), (70, 31), (70, 32), (70, 33), (9, 200), (3, 2500)]
+
+
+def example(
+    shape: tuple[int, ...], device: torch.device, *, dtype: torch.dtype = torch.float32,
+    scale: float = 3.0, soft: bool = False,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    """float64 logits that are exact in `dtype`, targets, weights that are exact in float32."""
+    generator = torch.Generator().manual_seed(0)
+    logits = (torch.randn(shape, generator=generator) * scale).to(dtype).double()
+    targets = torch.rand(shape, generator=generator)
+    weight = torch.rand(shape[:1], generator=generator).double()
+    return (
+        logits.to(device),
+        (targets if soft else targets < 0.4).to(device),
+        weight.to(device),
+    )
+
+
+def single(dtype: torch.dtype) -> torch.dtype:
+    return torch.float64 if dtype == torch.float64 else torch.float32
+
+
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_float64_equals_the_reference(
+    device: torch.device, reduction: Reduction, shape: tuple[int, ...], soft: bool
+) -> None:
+    for label_smoothing in (0.0, 0.1):
+        options: Any = {"reduction": reduction, "label_smoothing": label_smoothing}
+        arguments = example(shape, device, soft=soft)
+        got = gradients(reweighted_binary_cross_entropy, *arguments, **options)
+        wanted = gradients(reference.reweighted_binary_cross_entropy, *arguments, **options)
+        assert got[0].shape == wanted[0].shape
+        for a, b in zip(got, wanted, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-14)
+
+
+def assert_within_the_error_budget(
+    logits: Tensor, targets: Tensor, weight: Tensor, dtype: torch.dtype, **options: Any
+) -> None:
+    """Against float64 on the rounded inputs: right to the last digits, whatever torch does."""
+    truth = gradients(reference.reweighted_binary_cross_entropy, logits, targets, weight, **options)
+    rounded = (logits.to(dtype), targets, weight.to(single(dtype)))
+    ours = gradients(reweighted_binary_cross_entropy, *rounded, **options)
+    torchs = gradients(reference.reweighted_binary_cross_entropy, *rounded, **options)
+    unit = 1e-14 if dtype == torch.float64 else 5e-7
+    for got, peer, wanted in zip(ours, torchs, truth, strict=True):
+        allowed = unit + (0.02 * torch.finfo(dtype).eps if got.dtype in HALVES else 0)
+        torchs_error = relative_error(peer, wanted)
+        assert relative_error(got, wanted) <= (
+            INF if math.isnan(torchs_error) else torchs_error + allowed
+        )
+    assert relative_error(ours[0], truth[0]) <= unit
+    assert relative_error(ours[2], truth[2]) <= unit
+    assert rounded_once(ours[1], truth[1], slack=unit * float(truth[1].abs().max()))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("scale", [0.0, 1.0, 10.0, 40.0])
+def test_it_errs_no_more_than_torch(device: torch.device, scale: float, dtype: torch.dtype) -> None:
+    for label_smoothing in (0.0, 0.1):
+        assert_within_the_error_budget(
+            *example((300, 7), device, dtype=dtype, scale=scale),
+            dtype,
+            reduction="sum",
+            label_smoothing=label_smoothing,
+        )
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("magnitude", [1e-3, 1.0, 8.0, 14.0])
+def test_each_loss_and_gradient_keeps_its_digits(
+    device: torch.device, magnitude: float, dtype: torch.dtype
+) -> None:
+    # Confidently right, where p - y would cancel to nothing, and confidently wrong.
+    logits = torch.tensor([magnitude, -magnitude] * 2, device=device).to(dtype)
+    targets = torch.tensor([True, False, False, True], device=device)
+    ones = torch.ones(4, device=device, dtype=single(dtype))
+    loss, grad, _ = gradients(
+        reweighted_binary_cross_entropy, logits, targets, ones, reduction="none"
+    )
+    signed = torch.where(targets, -logits, logits).double()  # softplus of it is the loss
+    unit = 2e-15 if dtype == torch.float64 else 6e-7
+    torch.testing.assert_close(loss.double(), torch.log1p(signed.exp()), rtol=unit, atol=0)
+    wanted = torch.where(targets, -1.0, 1.0) * signed.sigmoid()
+    for got, exact in zip(grad, wanted, strict=True):  # each to its own digits
+        assert rounded_once(got, exact, slack=unit * float(exact.abs()))
+
+
+@pytest.mark.parametrize("dtype", HALVES)
+@pytest.mark.parametrize("soft", [False, True])
+def test_half_precision_is_computed_in_float32_and_rounded_once(
+    device: torch.device, dtype: torch.dtype, soft: bool
+) -> None:
+    logits, targets, weight = example((50, 21), device, dtype=dtype, soft=soft)
+    exact = gradients(reference.reweighted_binary_cross_entropy, logits, targets.double(), weight)
+    got = gradients(reweighted_binary_cross_entropy, logits.to(dtype), targets, weight.float())
+    assert [tensor.dtype for tensor in got] == [torch.float32, dtype, torch.float32]
+    assert relative_error(got[0], exact[0]) < 5e-7
+    assert relative_error(got[2], exact[2]) < 5e-7
+    assert rounded_once(got[1], exact[1], slack=1e-10)
+
+
+@pytest.mark.parametrize("isa", build_info()["cpu_isas"])
+def test_every_instruction_set_computes_the_same(isa: str) -> None:
+    try:
+        _C.use_cpu_isa(isa)
+    except ValueError:
+        pytest.skip(f"this processor lacks {isa}")
+    try:
+        for dtype in DTYPES:
+            arguments = example((101, 13), torch.device("cpu"), dtype=dtype, soft=True)
+            assert_within_the_error_budget(*arguments, dtype, reduction="sum")
+    finally:
+        _C.use_cpu_isa("auto")
+
+
+@pytest.mark.parametrize("reduction", ["none", "sum", "mean"])
+def test_without_weights_it_is_torchs(device: torch.device, reduction: Any) -> None:
+    logits, targets, _ = example((20, 30), device, soft=True)
+    got = reweighted_binary_cross_entropy(logits, targets, reduction=reduction)
+    wanted = F.binary_cross_entropy_with_logits(logits, targets.double(), reduction=reduction)
+    torch.testing.assert_close(got, wanted)
+
+
+@pytest.mark.parametrize("shape", [(30,), (30, 2), (30, 50)])
+def test_a_column_of_two_is_the_softmax_of_two_classes(
+    device: torch.device, shape: tuple[int, ...]
+) -> None:
+    logits, targets, _ = example(shape, device)
+    pairs = torch.stack([torch.zeros_like(logits), logits], dim=-1).flatten(0, -2)
+    wanted = F.cross_entropy(pairs, targets.long().flatten())
+    torch.testing.assert_close(reweighted_binary_cross_entropy(logits, targets), wanted)
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_no_weights_are_weights_of_one_to_the_bit(
+    device: torch.device, reduction: Reduction
+) -> None:
+    logits, targets, weight = example((20, 3), device)
+    assert torch.equal(
+        reweighted_binary_cross_entropy(logits, targets, reduction=reduction),
+        reweighted_binary_cross_entropy(
+            logits, targets, torch.ones_like(weight), reduction=reduction
+        ),
+    )
+
+
+@pytest.mark.parametrize("classes", [1, 3, 40])
+def test_an_integer_weight_is_a_repeated_row(device: torch.device, classes: int) -> None:
+    logits, targets, _ = example((12, classes), device)
+    weight = torch.arange(12, device=device) % 4  # 0: the row is dropped
+    got = gradients(
+        reweighted_binary_cross_entropy, logits, targets, weight.double(),
+        reduction="weighted_mean",
+    )  # fmt: skip
+    rows = torch.arange(12, device=device).repeat_interleave(weight)
+    repeated = logits[rows].requires_grad_()
+    wanted = reweighted_binary_cross_entropy(repeated, targets[rows])
+    torch.testing.assert_close(got[0], wanted.detach())
+    (grads,) = torch.autograd.grad(wanted, repeated)
+    torch.testing.assert_close(got[1], torch.zeros_like(logits).index_add_(0, rows, grads))
+    torch.testing.assert_close((weight * got[2]).sum(), torch.zeros_like(got[0]))
+
+
+def test_the_other_side_of_a_question_has_the_same_loss(device: torch.device) -> None:
+    logits, targets, weight = example((40, 3), device, soft=True)
+    got = gradients(reweighted_binary_cross_entropy, logits, targets, weight)
+    other = gradients(reweighted_binary_cross_entropy, -logits, 1 - targets, weight)
+    torch.testing.assert_close(other[0], got[0])
+    torch.testing.assert_close(other[1], -got[1], rtol=1e-6, atol=1e-9)
+
+
+def test_the_loss_of_a_batch_is_that_of_its_parts(device: torch.device) -> None:
+    logits, targets, weight = example((1200, 3), device)
+    whole = gradients(reweighted_binary_cross_entropy, logits, targets, weight, reduction="sum")
+    parts = [
+        gradients(reweighted_binary_cross_entropy, *part, reduction="sum")
+        for part in zip(*(tensor.split(500) for tensor in (logits, targets, weight)), strict=True)
+    ]
+    torch.testing.assert_close(whole[0], sum(part[0] for part in parts))
+    assert torch.equal(whole[1], torch.cat([part[1] for part in parts]))
+
+
+@pytest.mark.parametrize("shape", [(6,), (4, 3), (2, 40)])
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.2])
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_gradcheck_in_logits_and_weights(
+    device: torch.device, reduction: Reduction, label_smoothing: float, shape: tuple[int, ...]
+) -> None:
+    logits, targets, weight = example(shape, device, soft=True)
+
+    def loss(logits: Tensor, weight: Tensor) -> Tensor:
+        return reweighted_binary_cross_entropy(
+            logits, targets, weight, reduction=reduction, label_smoothing=label_smoothing
+        )
+
+    assert torch.autograd.gradcheck(loss, (logits.requires_grad_(), weight.requires_grad_()))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_the_loss_is_the_same_without_gradients(
+    device: torch.device, reduction: Reduction, dtype: torch.dtype
+) -> None:
+    logits, targets, weight = example((50, 7), device)
+    logits = logits.to(dtype)
+    plain = reweighted_binary_cross_entropy(logits, targets, weight, reduction=reduction)
+    tracked = reweighted_binary_cross_entropy(
+        logits.requires_grad_(), targets, weight, reduction=reduction
+    )
+    assert torch.equal(plain, tracked)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("reduction", ["sum", "weighted_mean"])
+def test_an_upstream_gradient_scales_the_gradient(
+    device: torch.device, reduction: Reduction, dtype: torch.dtype
+) -> None:
+    logits, targets, weight = example((31, 3), device, dtype=dtype)
+    logits, weight = logits.to(dtype).requires_grad_(), weight.requires_grad_()
+    loss = reweighted_binary_cross_entropy(logits, targets, weight, reduction=reduction)
+    grads = torch.autograd.grad(-2.5 * loss, (logits, weight))
+    wanted = gradients(
+        reference.reweighted_binary_cross_entropy,
+        logits.double(), targets, weight, reduction=reduction,
+    )  # fmt: skip
+    eps = torch.finfo(dtype).eps
+    torch.testing.assert_close(grads[0].double(), -2.5 * wanted[1], rtol=2 * eps, atol=1e-6)
+    torch.testing.assert_close(grads[1], -2.5 * wanted[2], rtol=1e-5, atol=1e-6)
+
+
+def test_a_second_derivative_is_refused(device: torch.device) -> None:
+    logits, targets, weight = example((6, 5), device)
+    loss = reweighted_binary_cross_entropy(logits.requires_grad_(), targets, weight)
+    with pytest.raises(RuntimeError, match=r"binary_cross_entropy is differentiable once"):
+        torch.autograd.grad(loss, logits, create_graph=True)
+
+
+@pytest.mark.parametrize("classes", [2, 40])
+@pytest.mark.parametrize("value", [NAN, -NAN])
+def test_a_nan_stays_in_its_row(device: torch.device, value: float, classes: int) -> None:
+    logits, targets, weight = example((9, classes), device)
+    broken = logits.clone()
+    broken[4, 1] = value
+    for reduction in REDUCTIONS:
+        got = gradients(
+            reweighted_binary_cross_entropy, broken, targets, weight, reduction=reduction
+        )
+        wanted = gradients(
+            reweighted_binary_cross_entropy, logits, targets, weight, reduction=reduction
+        )
+        assert got[0].isnan().any()
+        assert got[1].isnan().nonzero().tolist() == [[4, 1]]
+        whole = ~torch.isnan(got[1])
+        assert torch.equal(got[1][whole], wanted[1][whole])
+        if reduction == "none":
+            assert got[0].isnan().nonzero().tolist() == [[4, 1]]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_an_infinite_logit_costs_nothing_or_everything(
+    device: torch.device, dtype: torch.dtype
+) -> None:
+    logits = torch.tensor([INF, -INF, INF, -INF], dtype=dtype, device=device)
+    targets = torch.tensor([True, False, False, True], device=device)
+    ones = torch.ones(4, device=device)
+    loss, grad, _ = gradients(
+        reweighted_binary_cross_entropy, logits, targets, ones, reduction="none"
+    )
+    assert loss.tolist() == [0.0, 0.0, INF, INF]
+    assert grad.tolist() == [0.0, 0.0, 1.0, -1.0]
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("case", ["no rows", "no columns", "zero weights"])
+def test_nothing_to_average_gives_zero_loss_and_zero_gradients(
+    device: torch.device, reduction: Reduction, case: str
+) -> None:
+    shape = {"no rows": (0, 3), "no columns": (3, 0), "zero weights": (3, 2)}[case]
+    logits, targets, weight = example(shape, device)
+    if case == "zero weights":
+        weight = torch.zeros_like(weight)
+    loss, grad_logits, grad_weight = gradients(
+        reweighted_binary_cross_entropy, logits, targets, weight, reduction=reduction
+    )
+    assert loss.shape == (shape if reduction == "none" else ())
+    assert not loss.any()
+    assert not grad_logits.any()
+    if case != "zero weights":
+        assert not grad_weight.any()
+
+
+def test_inputs_are_not_written_and_may_have_any_strides(device: torch.device) -> None:
+    logits, targets, weight = example((24, 40), device)
+    before = [tensor.clone() for tensor in (logits, targets, weight)]
+    views = (logits.t()[::2].t()[::2], targets[::2, ::2], weight[::2])
+    got = gradients(reweighted_binary_cross_entropy, *views)
+    wanted = gradients(reweighted_binary_cross_entropy, *(view.contiguous() for view in views))
+    for a, b in zip(got, wanted, strict=True):
+        assert torch.equal(a, b)
+    for tensor, copy in zip((logits, targets, weight), before, strict=True):
+        assert torch.equal(tensor, copy)
+
+
+@pytest.mark.usefixtures("num_threads")
+@pytest.mark.parametrize("shape", [(60_000,), (20_000, 3), (30, 2500)])
+def test_the_number_of_threads_changes_nothing(shape: tuple[int, ...]) -> None:
+    arguments = example(shape, torch.device("cpu"))
+    results = []
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        results.append(gradients(reweighted_binary_cross_entropy, *arguments, reduction="none"))
+    for result in results[1:]:
+        assert torch.equal(result[0], results[0][0])
+        assert torch.equal(result[1], results[0][1])
+
+
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_operators_are_registered_correctly(
+    device: torch.device, dtype: torch.dtype, soft: bool
+) -> None:
+    logits, targets, weight = example((6, 5), device, soft=soft)
+    if soft:
+        targets = targets.to(single(dtype))
+    logits, weight = logits.to(dtype), weight.to(single(dtype))
+    ops = torch.ops.atjt_ext
+    torch.library.opcheck(ops._reweighted_binary_cross_entropy.default, (logits, targets, 0.1))
+    torch.library.opcheck(
+        ops._reweighted_binary_cross_entropy_with_gradient.default,
+        (logits, targets, weight, 0.1),
+    )
+
+
+# torch.compile imports parts of torch that torch itself has deprecated.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
+@pytest.mark.parametrize(
+    ("backend", "reduction"),
+    [("inductor", "weighted_mean"), *(("aot_eager", reduction) for reduction in REDUCTIONS)],
+)
+def test_it_compiles_without_a_graph_break(
+    device: torch.device, reduction: Reduction, backend: str
+) -> None:
+    arguments = example((6, 5), device)
+    torch._dynamo.reset()  # it gives up on a function compiled too often
+    compiled = torch.compile(reweighted_binary_cross_entropy, fullgraph=True, backend=backend)
+    got = gradients(compiled, *arguments, reduction=reduction)
+    wanted = gradients(reweighted_binary_cross_entropy, *arguments, reduction=reduction)
+    for a, b in zip(got, wanted, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_fake_tensors_go_through_both_passes(reduction: Reduction) -> None:
+    with FakeTensorMode():
+        logits, weight = torch.randn(6, 5).requires_grad_(), torch.rand(6).requires_grad_()
+        loss = reweighted_binary_cross_entropy(
+            logits, torch.zeros(6, 5).bool(), weight, reduction=reduction
+        )
+        assert loss.shape == ((6, 5) if reduction == "none" else ())
+        loss.sum().backward()
+        assert logits.grad is not None
+        assert weight.grad is not None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"reduction": "avg"}, "reduction must be one of"),
+        ({"label_smoothing": 1.5}, r"label_smoothing must be in \[0, 1\], got 1.5"),
+        ({"logits": torch.zeros(4, 3, 2)}, r"logits must be \[N\] or \[N, C\], got shape"),
+        ({"logits": torch.zeros(4, 3).long()}, "logits must be one of .*, got torch.int64"),
+        ({"targets": torch.zeros(4)}, r"targets must be \[4, 3\], got shape \(4,\)"),
+        ({"targets": torch.zeros(4, 3).long()}, "targets must be bool or floating point"),
+        ({"targets": torch.zeros(4, 3, requires_grad=True)}, "targets must not require"),
+        ({"targets": torch.zeros(4, 3, device="meta")}, "targets must be on cpu"),
+        ({"sample_weight": torch.zeros(4, 3)}, r"sample_weight must be \[4\]"),
+        ({"sample_weight": torch.zeros(4).long()}, "sample_weight must be floating point"),
+    ],
+)
+def test_wrong_arguments_are_refused(change: dict[str, Any], message: str) -> None:
+    right: dict[str, Any] = {"logits": torch.zeros(4, 3), "targets": torch.zeros(4, 3)}
+    with pytest.raises(ValueError, match=message):
+        reweighted_binary_cross_entropy(**right | change)
