@@ -11,7 +11,7 @@ from .corruption import (
     RandomReplacement,
 )
 from .evaluation import evaluate
-from .losses import ReweightedCrossEntropyLoss
+from .losses import ReweightedBinaryCrossEntropyLoss, ReweightedCrossEntropyLoss
 from .models import SASRec
 from .noise import TargetAttentionNoiseModel
 from .trainer import JointTrainer
@@ -24,6 +24,7 @@ __all__ = [
     "JointTrainerConfig",
     "MixedCorruption",
     "RandomReplacement",
+    "ReweightedBinaryCrossEntropyLoss",
     "ReweightedCrossEntropyLoss",
     "SASRec",
     "TargetAttentionNoiseModel",

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from .ops import reweighted_cross_entropy
+from .ops import Reduction, reweighted_binary_cross_entropy, reweighted_cross_entropy
 
-__all__ = ["ReweightedCrossEntropyLoss", "noise_recognition_loss"]
-
-Reduction = Literal["none", "sum", "mean", "weighted_mean"]
+__all__ = [
+    "ReweightedBinaryCrossEntropyLoss",
+    "ReweightedCrossEntropyLoss",
+    "noise_recognition_loss",
+]
 
 
 class ReweightedCrossEntropyLoss(nn.Module):
@@ -20,8 +19,11 @@ class ReweightedCrossEntropyLoss(nn.Module):
 
     Args:
         ignore_index: targets with this value add nothing and get no gradient.
+        label_smoothing: share of every target that is spread over all classes, in ``[0, 1]``.
         reduction: ``weighted_mean`` (default) is ``sum(w * l) / sum(w)``, the paper's normaliser;
             ``mean`` divides by the number of examples that are not ignored; ``sum``; ``none``.
+        inplace_gradient: lets the backward pass write the gradient over the logits, to hold one
+            tensor of that size instead of two.
 
     Shapes:
         logits ``[N, V]``; targets ``[N]`` int64 in ``0..V-1``; sample_weight ``[N]``, or None for
@@ -30,17 +32,26 @@ class ReweightedCrossEntropyLoss(nn.Module):
     See :func:`atjt_ext.ops.reweighted_cross_entropy` for gradients, dtypes, edge cases and errors.
     """
 
-    def __init__(self, *, ignore_index: int = -100, reduction: Reduction = "weighted_mean") -> None:
+    def __init__(
+        self,
+        *,
+        ignore_index: int = -100,
+        label_smoothing: float = 0.0,
+        reduction: Reduction = "weighted_mean",
+        inplace_gradient: bool = False,
+    ) -> None:
         super().__init__()
-        if reduction not in ("none", "sum", "mean", "weighted_mean"):
-            raise ValueError(
-                f"reduction must be none, sum, mean or weighted_mean, got {reduction!r}"
-            )
+        _check(reduction, label_smoothing)
         self.ignore_index = ignore_index
+        self.label_smoothing = label_smoothing
         self.reduction = reduction
+        self.inplace_gradient = inplace_gradient
 
     def extra_repr(self) -> str:
-        return f"ignore_index={self.ignore_index}, reduction={self.reduction!r}"
+        return (
+            f"ignore_index={self.ignore_index}, label_smoothing={self.label_smoothing}, "
+            f"reduction={self.reduction!r}, inplace_gradient={self.inplace_gradient}"
+        )
 
     def forward(
         self, logits: Tensor, targets: Tensor, sample_weight: Tensor | None = None
@@ -50,8 +61,58 @@ class ReweightedCrossEntropyLoss(nn.Module):
             targets,
             sample_weight,
             ignore_index=self.ignore_index,
+            label_smoothing=self.label_smoothing,
+            reduction=self.reduction,
+            inplace_gradient=self.inplace_gradient,
+        )
+
+
+class ReweightedBinaryCrossEntropyLoss(nn.Module):
+    """Sigmoid cross-entropy with one weight per example; takes the place of
+    ``nn.BCEWithLogitsLoss``.
+
+    Args:
+        label_smoothing: targets move this share of the way to 1/2, in ``[0, 1]``.
+        reduction: ``weighted_mean`` (default) is ``sum(w_i * l_ic) / sum(w_i * C)``; ``mean``
+            divides by the number of logits; ``sum``; ``none``.
+
+    Shapes:
+        logits ``[N]`` or ``[N, C]``, say a positive and a negative item per row; targets of the
+        same shape, bool or floating point; sample_weight ``[N]``, or None for ones. Returns a
+        scalar, or the shape of the logits under ``none``.
+
+    See :func:`atjt_ext.ops.reweighted_binary_cross_entropy` for gradients, dtypes, edge cases and
+    errors.
+    """
+
+    def __init__(
+        self, *, label_smoothing: float = 0.0, reduction: Reduction = "weighted_mean"
+    ) -> None:
+        super().__init__()
+        _check(reduction, label_smoothing)
+        self.label_smoothing = label_smoothing
+        self.reduction = reduction
+
+    def extra_repr(self) -> str:
+        return f"label_smoothing={self.label_smoothing}, reduction={self.reduction!r}"
+
+    def forward(
+        self, logits: Tensor, targets: Tensor, sample_weight: Tensor | None = None
+    ) -> Tensor:
+        return reweighted_binary_cross_entropy(
+            logits,
+            targets,
+            sample_weight,
+            label_smoothing=self.label_smoothing,
             reduction=self.reduction,
         )
+
+
+def _check(reduction: str, label_smoothing: float) -> None:
+    if reduction not in ("none", "sum", "mean", "weighted_mean"):
+        raise ValueError(f"reduction must be none, sum, mean or weighted_mean, got {reduction!r}")
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"label_smoothing must be in [0, 1], got {label_smoothing}")
 
 
 def noise_recognition_loss(noise_logits: Tensor, replaced: Tensor) -> Tensor:
@@ -60,6 +121,4 @@ def noise_recognition_loss(noise_logits: Tensor, replaced: Tensor) -> Tensor:
     The auxiliary task of arXiv:2409.17402. The paper labels the untouched 1; the sign of the logit
     is the only difference. No examples: 0.
     """
-    if noise_logits.numel() == 0:
-        return noise_logits.sum()
-    return F.binary_cross_entropy_with_logits(noise_logits, replaced.to(noise_logits.dtype))
+    return reweighted_binary_cross_entropy(noise_logits, replaced)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from atjt_ext import ReweightedCrossEntropyLoss
+from atjt_ext import ReweightedBinaryCrossEntropyLoss, ReweightedCrossEntropyLoss
 from atjt_ext.losses import noise_recognition_loss
 
 # Two classes: the loss of a row with logits (0, log 3) is log 4 for class 0, log 4/3 for class 1.
@@ -59,14 +59,68 @@ def test_gradients_reach_logits_and_weights() -> None:
     assert logits.grad[2].tolist() == [0.0, 0.0]
 
 
+def test_label_smoothing_is_torchs() -> None:
+    logits = torch.randn(20, 7, generator=torch.Generator().manual_seed(0))
+    targets = torch.randint(0, 7, (20,), generator=torch.Generator().manual_seed(1))
+    ours = ReweightedCrossEntropyLoss(label_smoothing=0.2)(logits, targets)
+    torch.testing.assert_close(ours, nn.CrossEntropyLoss(label_smoothing=0.2)(logits, targets))
+
+
+def test_the_gradient_may_be_written_over_the_logits() -> None:
+    leaf = LOGITS.clone().requires_grad_()
+    logits = leaf * 1
+    ReweightedCrossEntropyLoss(inplace_gradient=True)(logits, TARGETS, WEIGHTS).backward()
+    assert leaf.grad is not None
+    assert torch.equal(leaf.grad, logits)
+    assert leaf.grad[0].tolist() == pytest.approx([-3 / 16, 3 / 16])
+
+
+# The loss of a logit log 3 is log 4/3 for target 1 and log 4 for target 0.
+BINARY_LOGITS = torch.full((2, 2), math.log(3))
+BINARY_TARGETS = torch.tensor([[True, False], [True, True]])
+BINARY_LOSSES = (math.log(4 / 3), math.log(4))
+
+
+@pytest.mark.parametrize(
+    ("reduction", "wanted"),
+    [
+        ("weighted_mean", (7 * BINARY_LOSSES[0] + BINARY_LOSSES[1]) / 8),
+        ("mean", (7 * BINARY_LOSSES[0] + BINARY_LOSSES[1]) / 4),
+        ("sum", 7 * BINARY_LOSSES[0] + BINARY_LOSSES[1]),
+        ("none", [[BINARY_LOSSES[0], BINARY_LOSSES[1]], [3 * BINARY_LOSSES[0]] * 2]),
+    ],
+)
+def test_binary_reductions_by_hand(reduction: str, wanted: float | list[list[float]]) -> None:
+    loss = ReweightedBinaryCrossEntropyLoss(reduction=reduction)  # type: ignore[arg-type]
+    got = loss(BINARY_LOGITS, BINARY_TARGETS, torch.tensor([1.0, 3.0]))
+    torch.testing.assert_close(got, torch.tensor(wanted))
+
+
+def test_without_weights_it_takes_the_place_of_torch_bce() -> None:
+    logits = torch.randn(20, generator=torch.Generator().manual_seed(0))
+    targets = (logits > 0.3).float()
+    ours = ReweightedBinaryCrossEntropyLoss()(logits, targets)
+    torch.testing.assert_close(ours, nn.BCEWithLogitsLoss()(logits, targets))
+
+
 def test_options_show_in_the_repr() -> None:
     loss = ReweightedCrossEntropyLoss(ignore_index=0, reduction="sum")
-    assert repr(loss) == "ReweightedCrossEntropyLoss(ignore_index=0, reduction='sum')"
+    assert repr(loss) == (
+        "ReweightedCrossEntropyLoss(ignore_index=0, label_smoothing=0.0, reduction='sum', "
+        "inplace_gradient=False)"
+    )
+    binary = ReweightedBinaryCrossEntropyLoss(label_smoothing=0.1)
+    assert repr(binary) == (
+        "ReweightedBinaryCrossEntropyLoss(label_smoothing=0.1, reduction='weighted_mean')"
+    )
 
 
-def test_unknown_reduction_is_refused() -> None:
+@pytest.mark.parametrize("module", [ReweightedCrossEntropyLoss, ReweightedBinaryCrossEntropyLoss])
+def test_unknown_options_are_refused(module: type[nn.Module]) -> None:
     with pytest.raises(ValueError, match="reduction must be none, sum, mean or weighted_mean"):
-        ReweightedCrossEntropyLoss(reduction="average")  # type: ignore[arg-type]
+        module(reduction="average")
+    with pytest.raises(ValueError, match=r"label_smoothing must be in \[0, 1\], got 2"):
+        module(label_smoothing=2)
 
 
 def test_noise_loss_by_hand() -> None:
