@@ -64,6 +64,14 @@ def test_the_only_items_left_are_found_however_unlikely(
     assert set(noisy.sequences[noisy.replaced].tolist()) == set(missing)
 
 
+def test_the_last_attempt_counts_like_the_first(device: torch.device) -> None:
+    # 3 of 50 items are left: one position in 113 finds its item at the last attempt of 32.
+    sequences = torch.tensor([item for item in range(1, 51) if item % 13]).repeat(24, 1)
+    options: dict[str, Any] = dict(num_items=50, seed=1, replace_ratio=1.0, avoid_history=True)
+    noisy = random_replacement(sequences.to(device), **options)
+    assert_same(noisy, reference.random_replacement(sequences, **options))
+
+
 @pytest.mark.parametrize("avoid_history", [False, True])
 def test_little_weight_beside_the_original_is_found(
     device: torch.device, avoid_history: bool
