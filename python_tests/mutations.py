@@ -50,6 +50,7 @@ class Mutation:
 
 _REPLACEMENT = "test_random_replacement.py"
 _ITEMS = "test_random_replacement_items.py"
+_VALUES = "test_reweighted_cross_entropy_values.py"
 
 MUTATIONS = (
     Mutation(
@@ -115,6 +116,46 @@ MUTATIONS = (
         new="return p.avoid_history ? contains(in, p.open_length, item)",
         kernels="cpu",
         tests=(f"{_ITEMS}::test_the_history_is_avoided_targets_included",),
+    ),
+    Mutation(
+        "a part of the softmax is not told against the new maximum",
+        file="csrc/online_softmax.h",
+        old="  part.sum *= exp_nonpositive(part.maximum - maximum);\n",
+        new="",
+        kernels="cuda",
+        tests=(f"{_VALUES}::test_rows_of_any_length_are_read_whole",),
+    ),
+    Mutation(
+        "the weight of the row is dropped from its gradient",
+        file="csrc/cpu/reweighted_cross_entropy_rows.cpp",
+        old="const Real scale = p.row_scale[row];",
+        new="const Real scale = p.row_scale[row] > 0;",
+        kernels="cpu",
+        tests=(f"{_VALUES}::test_every_reduction_equals_the_reference",),
+    ),
+    Mutation(
+        "the last elements of an unaligned row are left out",
+        file="csrc/cuda/row_vectors.cuh",
+        old="bool has_edge(int lane) const { return lane < head + tail; }",
+        new="bool has_edge(int lane) const { return lane < head; }",
+        kernels="cuda",
+        tests=(f"{_VALUES}::test_rows_may_begin_anywhere_in_memory",),
+    ),
+    Mutation(
+        "smoothing is left out of the gradient at the target",
+        file="csrc/cuda/reweighted_cross_entropy.cu",
+        old="scale * (1 - smoothing)}",
+        new="scale}",
+        kernels="cuda",
+        tests=(f"{_VALUES}::test_rows_of_the_gradient_sum_to_zero",),
+    ),
+    Mutation(
+        "no barrier between reading and reusing the parts of a reduction",
+        file="csrc/cuda/launch.cuh",
+        old="  __syncthreads();  // all have read before the next call writes\n",
+        new="",
+        kernels="cuda",
+        tests=(f"{_REPLACEMENT}::test_the_number_of_rows_is_exact",),
     ),
 )
 
