@@ -138,7 +138,7 @@ def questions(device: str) -> list[CrossEntropy]:
     return [
         CrossEntropy(rows, classes, dtype, device, gradients)
         for rows, classes in shapes[device]
-        for dtype in ([torch.float32] if device == "cpu" else [torch.float32, torch.bfloat16])
+        for dtype in (torch.float32, torch.bfloat16)
         for gradients in (True, False)
     ]
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import bench_random_replacement_paper_case
 import bench_random_replacement_share
 import bench_random_replacement_unseen
+import bench_reweighted_binary_cross_entropy
 import bench_reweighted_cross_entropy
 from question import Question
 
@@ -17,6 +18,7 @@ _BENCHES = (
     bench_random_replacement_paper_case,
     bench_random_replacement_unseen,
     bench_reweighted_cross_entropy,
+    bench_reweighted_binary_cross_entropy,
 )
 
 

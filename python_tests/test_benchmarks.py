@@ -76,6 +76,8 @@ def test_bytes_are_counted_once_each_way() -> None:
     share = _named("random_replacement", "int32, 20% of every row")
     assert share.bytes_moved == 64 * 50 * (4 + 4 + 1)
     assert _named("reweighted_cross_entropy", "forward + backward").bytes_moved == 2 * 16 * 50 * 4
+    (forward,) = (q for q in SMALL if str(q).endswith("cross_entropy [16, 50] bfloat16, forward"))
+    assert forward.bytes_moved == 16 * 50 * 2
     unseen = _named("random_replacement", "unseen")
     assert unseen.bytes_moved == 64 * 50 * (3 * (8 + 8) + 1)
 
@@ -130,6 +132,17 @@ def test_ours_is_held_to_more_than_peers_in_bfloat16() -> None:
     assert question.check(EAGER, wrong) == pytest.approx(0.02)
     with pytest.raises(WrongResultError, match=r"more than 0\.0039"):
         question.check(OURS, wrong)
+
+
+@pytest.mark.parametrize(
+    ("output", "name"),
+    [(0, "loss"), (1, "the gradient of the logits"), (2, "the gradient of the weights")],
+)
+def test_wrong_binary_losses_are_seen(output: int, name: str) -> None:
+    question = _named("reweighted_binary_cross_entropy", "float32, forward + backward")
+    wrong = _changed(output, lambda tensor: tensor.view(-1)[-1:].add_(1e-3 * tensor.abs().max()))
+    with pytest.raises(WrongResultError, match=f"the relative error of {name}"):
+        question.check(EAGER, wrong(_answer(question)))
 
 
 def test_an_item_that_the_row_holds_is_seen() -> None:
