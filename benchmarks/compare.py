@@ -103,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", nargs="+", choices=DEVICES, default=DEVICES)
     parser.add_argument("--threads", type=int, nargs="+", default=sorted({1, cores}))
     parser.add_argument("--only", default="", help="questions with this in their names")
-    parser.add_argument("--seconds", type=float, default=2.5, help="for each, compiling apart")
+    parser.add_argument("--seconds", type=float, default=2.0, help="for each, compiling apart")
     parser.add_argument("--small", action="store_true", help="try the machinery, not the machine")
     parser.add_argument("--out", type=Path, default=Path("build/bench"))
     options = parser.parse_args(arguments)
