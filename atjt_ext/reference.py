@@ -266,7 +266,8 @@ def reweighted_binary_cross_entropy(
 def _reduced(
     losses: Tensor, weight: Tensor, number: Tensor, sum_of_weights: Tensor, reduction: str
 ) -> Tensor:
-    weighted = weight * losses
+    # A row of weight 0 counts nowhere, even if its loss is infinite.
+    weighted = weight * torch.where((weight == 0) & ~losses.isfinite(), 0, losses)
     if reduction == "none":
         return weighted
     total = weighted.sum()

@@ -58,7 +58,7 @@ add_library(atjt_cuda OBJECT
   csrc/cuda/reweighted_gradient.cu)
 target_link_libraries(atjt_cuda PRIVATE atjt_options)
 target_compile_options(atjt_cuda PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:
-  -lineinfo -Xfatbin=-compress-all -Xcompiler=-Wall,-Wextra
+  -lineinfo -Xfatbin=-compress-all -Xcompiler=-Wall,-Wextra,-ffp-contract=off
   $<$<BOOL:${ATJT_WERROR}>:-Werror=all-warnings>
   $<$<BOOL:${ATJT_WERROR}>:-Xcompiler=-Werror>
   $<$<BOOL:${ATJT_PTXAS_VERBOSE}>:-Xptxas=-v>>)

@@ -112,6 +112,24 @@ def test_a_broken_row_stays_in_its_row(
         assert got[0].isnan().any()
 
 
+@pytest.mark.parametrize("value", [float("nan"), -INF])
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_a_row_of_weight_zero_counts_nowhere_even_if_its_loss_is_infinite(
+    device: torch.device, reduction: Reduction, value: float
+) -> None:
+    logits, targets, weight = example(5, 40, device)
+    targets[2] = 7
+    weight[2] = 0
+    broken = logits.clone()
+    broken[2, 7] = value
+    got = gradients(reweighted_cross_entropy, broken, targets, weight, reduction=reduction)
+    wanted = gradients(reweighted_cross_entropy, logits, targets, weight, reduction=reduction)
+    others = torch.arange(5, device=device) != 2
+    torch.testing.assert_close(got[0], wanted[0], rtol=1e-12, atol=0)
+    assert torch.equal(got[1][others], wanted[1][others])
+    torch.testing.assert_close(got[2][others], wanted[2][others], rtol=1e-12, atol=1e-13)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("classes", [40, 2001])
 def test_impossible_classes_have_no_probability(

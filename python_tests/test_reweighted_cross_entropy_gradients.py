@@ -8,6 +8,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.checkpoint import checkpoint
 
 from atjt_ext import reference
 from atjt_ext.ops import Reduction, reweighted_cross_entropy
@@ -225,6 +227,51 @@ def test_a_second_pass_over_overwritten_logits_fails_loudly(device: torch.device
     torch.autograd.grad(loss, logits, retain_graph=True)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         torch.autograd.grad(loss, logits)
+
+
+class _Operators(TorchDispatchMode):
+    """Notes which operators run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.names.append(func.name())
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("inplace_gradient", [False, True])
+def test_under_activation_checkpointing_gradients_are_right_and_computed_once(
+    device: torch.device, inplace_gradient: bool
+) -> None:
+    inputs, targets, weight = example(6, 5, device)
+
+    def chunk(inputs: Tensor) -> Tensor:
+        logits = inputs.tanh()  # whose backward pass reads what could be overwritten
+        return reweighted_cross_entropy(
+            logits, targets, weight, reduction="sum", inplace_gradient=inplace_gradient
+        )
+
+    wanted = inputs.clone().requires_grad_()
+    reference.reweighted_cross_entropy(wanted.tanh(), targets, weight, reduction="sum").backward()
+    leaf = inputs.clone().requires_grad_()
+    loss = checkpoint(chunk, leaf, use_reentrant=False)
+    with _Operators() as operators:
+        loss.backward()
+    torch.testing.assert_close(leaf.grad, wanted.grad)
+    assert operators.names.count("atjt_ext::_reweighted_cross_entropy_with_gradient") == 1
+
+
+def test_hooked_saves_are_never_overwritten(device: torch.device) -> None:
+    inputs, targets, _ = example(6, 5, device)
+    wanted = inputs.clone().requires_grad_()
+    reweighted_cross_entropy(wanted.tanh(), targets).backward()
+    leaf = inputs.clone().requires_grad_()
+    with torch.autograd.graph.saved_tensors_hooks(lambda saved: saved, lambda saved: saved):
+        loss = reweighted_cross_entropy(leaf.tanh(), targets, inplace_gradient=True)
+    loss.backward()
+    torch.testing.assert_close(leaf.grad, wanted.grad)
 
 
 def test_other_losses_of_the_same_logits_add_up(device: torch.device) -> None:

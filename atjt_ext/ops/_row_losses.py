@@ -93,6 +93,7 @@ class ReducedLoss(torch.autograd.Function):
         losses, ctx.grad_logits = _operator(f"_{name}_with_gradient")(
             logits, targets, row_scale, *options
         )
+        losses = _at_weight(losses, row_scale)
         ctx.save_for_backward(logits, targets, row_scale, losses)
         ctx.name, ctx.options = name, options
         return (row_scale * losses).sum()
@@ -113,6 +114,20 @@ class ReducedLoss(torch.autograd.Function):
         return grad_logits, None, grad_scale, *[None] * (1 + len(ctx.options))
 
 
+# Private to torch, which has no other way to ask; absent from older versions.
+_default_hooks = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)
+
+
+def _saves_are_hooked(if_unknown: bool) -> bool:
+    """Whether saved tensors take another way now: activation checkpointing, ``save_on_cpu``."""
+    return if_unknown if _default_hooks is None else _default_hooks(True) is not None
+
+
+def _at_weight(losses: Tensor, row_scale: Tensor) -> Tensor:
+    """``losses``, but 0 where one that is not finite has weight 0: such a row counts nowhere."""
+    return torch.where((row_scale == 0) & ~torch.isfinite(losses), 0, losses)
+
+
 def divided(weight: Tensor, total: Tensor) -> Tensor:
     """``weight / total``, and 0 where there is nothing to average."""
     is_zero = total == 0
@@ -129,9 +144,12 @@ def weighted_losses(
     in_place: bool = False,
 ) -> Tensor:
     """``row_weight * losses``, ``[N]``."""
-    in_place = in_place and not torch.compiler.is_compiling()
+    # Under hooks autograd does not check whether saved tensors were overwritten since.
+    in_place = (
+        in_place and not torch.compiler.is_compiling() and not _saves_are_hooked(if_unknown=True)
+    )
     losses: Tensor = RowLosses.apply(logits, targets, name, in_place, *options)  # type: ignore[no-untyped-call]
-    return losses * row_weight
+    return _at_weight(losses, row_weight) * row_weight
 
 
 def reduced_loss(
@@ -147,7 +165,7 @@ def reduced_loss(
     # A gradient of float16 has to know its factor from the start: one that is scaled up afterwards,
     # against underflow, has underflowed already.
     writes_ahead = wants_gradient and not in_place and logits.dtype != torch.float16
-    if torch.compiler.is_compiling() or not writes_ahead:
+    if not writes_ahead or torch.compiler.is_compiling() or _saves_are_hooked(if_unknown=False):
         return weighted_losses(name, logits, targets, row_scale, *options, in_place=in_place).sum()
     loss: Tensor = ReducedLoss.apply(logits, targets, row_scale, name, *options)  # type: ignore[no-untyped-call]
     return loss

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from atjt_ext import _C
+from atjt_ext.ops._keys import number_or_tensor
 from atjt_ext.ops._library import register
 
 
@@ -112,31 +113,18 @@ def keyed_draws(
         raise ValueError(f"row_keys must be int64, got {row_keys.dtype}")
     if not 0 <= length <= 2**23:
         raise ValueError(f"length must be in [0, 2**23], got {length}")
-    seed, seed_tensor = _number_or_tensor("seed", seed, 64, row_keys.device)
-    step, step_tensor = _number_or_tensor("step", step, 32, row_keys.device)
+    seed, seed_tensor = number_or_tensor("seed", seed, 64, row_keys.device)
+    step, step_tensor = number_or_tensor("step", step, 32, row_keys.device)
     draws: Tensor = torch.ops.atjt_ext._keyed_draws(
         row_keys,
         length,
         int(Purpose(purpose)),
-        seed if seed < 2**63 else seed - 2**64,  # the schema's int is signed
+        seed,
         step,
         seed_tensor,
         step_tensor,
     )
     return draws
-
-
-def _number_or_tensor(
-    name: str, value: int | Tensor, bits: int, device: torch.device
-) -> tuple[int, Tensor | None]:
-    if isinstance(value, Tensor):
-        got = f"{tuple(value.shape)} {value.dtype} on {value.device}"
-        if value.dim() != 0 or value.dtype != torch.int64 or value.device != device:
-            raise ValueError(f"{name} must be a number or () torch.int64 on {device}, got {got}")
-        return 0, value
-    if not 0 <= value < 2**bits:
-        raise ValueError(f"{name} must be in [0, 2**{bits}), got {value}")
-    return value, None
 
 
 def uniform_integers(draws: Tensor, bound: int | Tensor) -> Tensor:

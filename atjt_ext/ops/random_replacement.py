@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from atjt_ext import _C
+from atjt_ext.ops._keys import number_or_tensor
 from atjt_ext.ops._library import register
 
 _MAX_FEATURES = 64
@@ -221,8 +222,8 @@ def random_replacement(
     replaces = num_replacements or replace_ratio or replace_probability
     if num_items == 1 and replaces and 0 not in (sequence_fraction, sequence_probability):
         raise ValueError("num_items must be at least 2 to replace an item by another one, got 1")
-    seed, seed_tensor = _key("seed", seed, 64, sequences.device)
-    step, step_tensor = _key("step", step, 32, sequences.device)
+    seed, seed_tensor = number_or_tensor("seed", seed, 64, sequences.device)
+    step, step_tensor = number_or_tensor("step", step, 32, sequences.device)
     noisy, replaced, noise_labels, new_features = torch.ops.atjt_ext._random_replacement(
         sequences,
         row_keys,
@@ -238,7 +239,7 @@ def random_replacement(
         replace_ratio,
         replace_probability,
         avoid_history,
-        seed if seed < 2**63 else seed - 2**64,  # the schema's int is signed
+        seed,
         step,
         seed_tensor,
         step_tensor,
@@ -323,14 +324,3 @@ def _check_features(
         _check_tensor(
             f"feature_tables[{i}]", table, (num_items + 1,), column.dtype, sequences.device
         )
-
-
-def _key(
-    name: str, value: int | Tensor, bits: int, device: torch.device
-) -> tuple[int, Tensor | None]:
-    """The number, or the tensor that the kernel reads it from."""
-    if isinstance(value, Tensor):
-        _check_tensor(name, value, (), torch.int64, device)
-        return 0, value
-    _require(0 <= value < 2**bits, name, f"in [0, 2**{bits})", value)
-    return value, None

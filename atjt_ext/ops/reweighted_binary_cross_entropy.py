@@ -84,7 +84,8 @@ def reweighted_binary_cross_entropy(
     all gradients are 0, not NaN. And an infinite logit on the side of its target costs 0, not NaN.
 
     Differentiable in ``logits`` and ``sample_weight``, once. A NaN in a row of logits stays in that
-    row. The result is the same to the bit whenever, and by however many threads, it is computed.
+    row. Losses and gradients are the same to the bit whenever, and by however many threads, they
+    are computed.
     Memory and time: see :func:`atjt_ext.ops.reweighted_cross_entropy`.
 
     Args:

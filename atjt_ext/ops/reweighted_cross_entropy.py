@@ -102,13 +102,14 @@ def reweighted_cross_entropy(
     example.
 
     Differentiable in ``logits`` and ``sample_weight``, once. A NaN or infinity in a row of logits
-    stays in that row, in losses and gradients alike. The result is the same to the bit whenever,
-    and by however many threads, it is computed.
+    stays in that row's loss and gradient; a scalar result it spoils, unless the weight of the row
+    is 0. Losses of rows and gradients are the same
+    to the bit whenever, and by however many threads, they are computed.
 
     Memory: with a scalar result the forward pass already writes the gradient of the logits, while
     they are in cache, so the peak is that of the logits twice over. With ``"none"``, with float16
-    (whose gradient must not be scaled after it was rounded) and under ``torch.compile`` the
-    backward pass computes it instead, from the logits.
+    (whose gradient must not be scaled after it was rounded), under ``torch.compile`` and under
+    activation checkpointing the backward pass computes it instead, from the logits.
 
     Args:
         logits: ``[N, V]``, float32, float64, bfloat16 or float16; the half types are computed in
@@ -121,8 +122,11 @@ def reweighted_cross_entropy(
         reduction: One of the four above.
         inplace_gradient: Permits the backward pass to write the gradient over the logits, so that
             there is no second tensor of their size, ever. They hold it afterwards: an operation
-            that needs them in its own backward pass, and a second pass over a retained graph,
-            fail, if they come later. ``torch.compile`` plans memory itself and makes no use of it.
+            that needs them in its own backward pass, another loss of the same logits and a second
+            pass over a retained graph included, fails if it comes later. Parts of one tensor
+            (``split``, ``unbind``) cannot be overwritten. No use is made of it by
+            ``torch.compile``, which plans memory itself, nor under hooks for saved tensors
+            (activation checkpointing), where nobody would notice that they are gone.
 
     Returns:
         ``[N]`` for ``"none"``, else a scalar; float64 for float64 logits, else float32.

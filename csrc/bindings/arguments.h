@@ -4,6 +4,7 @@
 
 #include <pybind11/stl.h>
 
+#include <cstdint>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -23,6 +24,18 @@ inline void require_rank(const char* name, const TensorArg& tensor, size_t rank)
   if (tensor.shape().size() != rank)
     throw py::value_error(std::string(name) + " must have " + std::to_string(rank) +
                           " dimensions, got shape " + name_of(tensor.shape()));
+}
+
+inline void require_range(const char* name, int64_t value, int64_t first, int64_t last) {
+  if (value < first || value > last)
+    throw py::value_error(std::string(name) + " must be in [" + std::to_string(first) + ", " +
+                          std::to_string(last) + "], got " + std::to_string(value));
+}
+
+// A number that a kernel reads from the device, beside the other data; null if there is none.
+inline const int64_t* scalar(const char* name, const OptionalTensorArg& tensor,
+                             const TensorArg& beside) {
+  return tensor ? tensor->data<const int64_t>(name, kInt64, {}, beside) : nullptr;
 }
 
 // True for CUDA, false for the CPU. Everything else an op gets has to lie beside this tensor.

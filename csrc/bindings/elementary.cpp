@@ -13,10 +13,16 @@
 namespace atjt {
 namespace {
 
+void require_cpu(const TensorArg& from) {
+  require_rank("from", from, 1);
+  if (from.device().device_type != kDLCPU)
+    throw py::value_error("from must be on cpu, got " + name_of(from.device()));
+}
+
 template <class T, class F>
 void map(const TensorArg& from, const TensorArg& to, const F& f) {
   const auto shape = from.shape();
-  require_rank("from", from, 1);
+  require_cpu(from);
   const T* const x = from.data<const T>("from", from.dtype(), shape, from);
   T* const y = to.data<T>("to", from.dtype(), shape, from);
   for (int64_t i = 0; i < shape[0]; ++i) y[i] = f(x[i]);
@@ -36,7 +42,7 @@ void elementary(const std::string& name, const TensorArg& from, const TensorArg&
 // From or to float32.
 void convert(const TensorArg& from, const TensorArg& to) {
   const auto shape = from.shape();
-  require_rank("from", from, 1);
+  require_cpu(from);
   with_floating("from", from, [&](auto from_type, DLDataType from_dtype, DLDataType) {
     with_floating("to", to, [&](auto to_type, DLDataType to_dtype, DLDataType) {
       using From = typename decltype(from_type)::type;

@@ -16,6 +16,8 @@ void draw(const TensorArg& row_keys, const TensorArg& out, int64_t purpose, int6
   if (length > kMaxLength)
     throw py::value_error("length must be at most " + std::to_string(kMaxLength) + ", got " +
                           std::to_string(length));
+  require_range("purpose", purpose, 0, 15);
+  require_range("step", step, 0, UINT32_MAX);
   const KeyedDrawsParams params = {
       row_keys.data<const int64_t>("row_keys", kInt64, {rows}, row_keys),
       out.data<int64_t>("out", kInt64, {rows, length}, row_keys),
@@ -24,8 +26,8 @@ void draw(const TensorArg& row_keys, const TensorArg& out, int64_t purpose, int6
       Purpose(purpose),
       uint64_t(seed),
       uint32_t(step),
-      seed_tensor ? seed_tensor->data<const int64_t>("seed", kInt64, {}, row_keys) : nullptr,
-      step_tensor ? step_tensor->data<const int64_t>("step", kInt64, {}, row_keys) : nullptr};
+      scalar("seed", seed_tensor, row_keys),
+      scalar("step", step_tensor, row_keys)};
 #if ATJT_HAVE_CUDA
   if (on_cuda("row_keys", row_keys)) {
     void* const stream = row_keys.stream();

@@ -2,6 +2,7 @@
 #include "random_replacement.h"
 
 #include <cmath>
+#include <utility>
 
 #include "bindings/arguments.h"
 #include "bindings/ops.h"
@@ -42,14 +43,17 @@ FeatureColumns feature_columns(const Arguments& args) {
   if (count > size_t{kMaxFeatures})
     throw py::value_error("features must hold at most " + std::to_string(kMaxFeatures) +
                           " columns, got " + std::to_string(count));
-  if (args.feature_tables.size() != count || args.features_out.size() != count)
-    throw py::value_error("feature_tables must hold a table for each of the " +
-                          std::to_string(count) + " features, got " +
-                          std::to_string(args.feature_tables.size()));
+  for (const auto& [list, name] : {std::pair{&args.feature_tables, "feature_tables"},
+                                   std::pair{&args.features_out, "features_out"}})
+    if (list->size() != count)
+      throw py::value_error(std::string(name) + " must hold one for each of the " +
+                            std::to_string(count) + " features, got " +
+                            std::to_string(list->size()));
   FeatureColumns columns = {int32_t(count), 0, {}};
   for (size_t i = 0; i < count; ++i) {
     const std::string place = "[" + std::to_string(i) + "]";
-    const std::string name = "features" + place, table_name = "feature_tables" + place;
+    const std::string name = "features" + place, table_name = "feature_tables" + place,
+                      out_name = "features_out" + place;
     const DLDataType dtype = args.features[i].dtype();
     if (!(dtype == kInt32 || dtype == kInt64 || dtype == kFloat32 || dtype == kFloat64))
       throw py::value_error(name + " must be int32, int64, float32 or float64, got " +
@@ -58,15 +62,11 @@ FeatureColumns feature_columns(const Arguments& args) {
     columns.wide |= uint64_t{dtype.bits == 64} << i;
     columns.column[i] = {
         args.features[i].data<const void>(name.c_str(), dtype, shape, args.sequences),
-        args.features_out[i].data<void>("features_out", dtype, shape, args.sequences),
+        args.features_out[i].data<void>(out_name.c_str(), dtype, shape, args.sequences),
         args.feature_tables[i].data<const void>(table_name.c_str(), dtype, {args.num_items + 1},
                                                 args.sequences)};
   }
   return columns;
-}
-
-const int64_t* scalar(const char* name, const OptionalTensorArg& tensor, const TensorArg& beside) {
-  return tensor ? tensor->data<const int64_t>(name, kInt64, {}, beside) : nullptr;
 }
 
 template <class Id>
@@ -80,6 +80,9 @@ void replace(const Arguments& args) {
   if (length > kMaxLength)
     throw py::value_error("sequences must be no longer than " + std::to_string(kMaxLength) +
                           ", got " + std::to_string(length));
+  require_range("num_items", args.num_items, 1, (int64_t{1} << 31) - 1);
+  require_range("num_targets", args.num_targets, 0, INT64_MAX);
+  require_range("step", args.step, 0, UINT32_MAX);
   const DLDataType ids = sequences.dtype();
   const RandomReplacementParams<Id> params = {
       sequences.data<const Id>("sequences", ids, shape, sequences),

@@ -13,7 +13,8 @@ bool supported(Isa isa) {
   // The psABI levels, spelled out: __builtin_cpu_supports("x86-64-v3") needs a newer compiler.
   const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
                   __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") &&
-                  __builtin_cpu_supports("popcnt");
+                  __builtin_cpu_supports("popcnt") && __builtin_cpu_supports("f16c") &&
+                  __builtin_cpu_supports("lzcnt");
   const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                   __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
                   __builtin_cpu_supports("avx512vl");

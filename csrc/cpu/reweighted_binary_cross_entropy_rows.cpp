@@ -1,7 +1,7 @@
 // The rows of reweighted_binary_cross_entropy, compiled once per instruction set (see isa.h).
 //
-// The arithmetic runs over blocks of elements, whatever rows they belong to: rows are often too
-// short to fill a vector.
+// The arithmetic runs over blocks of elements, which hold many rows: most are too short to fill a
+// vector.
 // SPDX-License-Identifier: Apache-2.0
 #include "cpu/reweighted_binary_cross_entropy_rows.h"
 
@@ -47,74 +47,84 @@ void losses_and_gradients_of(const Real* x, const Real* y, int64_t n, Real smoot
   }
 }
 
-// The pieces of rows that a block of elements consists of: where the block begins, and where, in
-// the end, the next one does.
-struct Position {
-  int64_t row, column;
+template <class Real>
+struct Scratch {
+  Real logits[kBlock], targets[kBlock], losses[kBlock], scale[kBlock];
 };
 
-// scale[i] = row_scale of the row of element i.
+// The n <= kBlock elements from `start` on: their losses, and their gradients if those are wanted.
+// `scale` holds the row_scale of each one's row.
+template <class T, class Target, class Real = Arithmetic<T>>
+void run_block(const BinaryCrossEntropyParams<T, Target>& p, int64_t start, int64_t n,
+               const Real* scale, Scratch<Real>& scratch, Real* losses) {
+  const Real* const x = read_block(p.logits + start, n, scratch.logits);
+  const Real* const y = read_targets(p.targets + start, n, scratch.targets);
+  if (p.grad_logits == nullptr) return losses_of(x, y, n, p.label_smoothing, losses);
+  Real* const grad = block_for(p.grad_logits + start, scratch.logits);
+  losses_and_gradients_of(x, y, n, p.label_smoothing, scale, losses, grad);
+  write_block(p.grad_logits + start, n, grad);
+}
+
 template <class Real>
-void spread(const Real* row_scale, int64_t classes, Position at, int64_t n, Real* scale) {
-  for (int64_t i = 0; i < n;) {
-    const int64_t left = classes - at.column, count = left < n - i ? left : n - i;
-    const Real value = row_scale[at.row++];
-    at.column = 0;
-    for (const int64_t end = i + count; i < end; ++i) scale[i] = value;
+void fill(Real* to, int64_t n, Real value) {
+  for (int64_t i = 0; i < n; ++i) to[i] = value;
+}
+
+template <class Real>
+Real sum_of(const Real* x, int64_t n) {
+  Real sum = 0;
+  if (n < kShort) {
+    for (int64_t i = 0; i < n; ++i) sum += x[i];
+  } else {
+#pragma omp simd reduction(+ : sum)
+    for (int64_t i = 0; i < n; ++i) sum += x[i];
+  }
+  return sum;
+}
+
+// Blocks begin and end with rows: where a thread's rows begin must not change how a row is added
+// up.
+template <class T, class Target, class Real = Arithmetic<T>>
+void run_short_rows(const BinaryCrossEntropyParams<T, Target>& p, int64_t begin, int64_t end,
+                    Scratch<Real>& scratch) {
+  const int64_t classes = p.classes, rows_at_once = kBlock / classes;
+  const bool wants_gradient = p.grad_logits != nullptr;
+  for (int64_t row = begin; row < end; row += rows_at_once) {
+    const int64_t rows = end - row < rows_at_once ? end - row : rows_at_once;
+    if (classes == 1) {  // then elements are rows
+      const Real* const scale = wants_gradient ? p.row_scale + row : nullptr;
+      run_block(p, row, rows, scale, scratch, p.losses + row);
+      continue;
+    }
+    for (int64_t i = 0; wants_gradient && i < rows; ++i)
+      fill(scratch.scale + i * classes, classes, p.row_scale[row + i]);
+    run_block(p, row * classes, rows * classes, scratch.scale, scratch, scratch.losses);
+    for (int64_t i = 0; i < rows; ++i)
+      p.losses[row + i] = sum_of(scratch.losses + i * classes, classes);
   }
 }
 
-// Adds the elements to the losses of their rows; row_loss is that of the unfinished row.
-template <class Real>
-Position gather(const Real* elements, int64_t classes, Position at, int64_t n, double& row_loss,
-                Real* losses) {
-  for (int64_t i = 0; i < n;) {
-    const int64_t left = classes - at.column, count = left < n - i ? left : n - i;
-    Real sum = 0;
-    if (count < kShort) {
-      for (int64_t j = 0; j < count; ++j) sum += elements[i + j];
-    } else {
-#pragma omp simd reduction(+ : sum)
-      for (int64_t j = 0; j < count; ++j) sum += elements[i + j];
+template <class T, class Target, class Real = Arithmetic<T>>
+void run_long_rows(const BinaryCrossEntropyParams<T, Target>& p, int64_t begin, int64_t end,
+                   Scratch<Real>& scratch) {
+  for (int64_t row = begin; row < end; ++row) {
+    if (p.grad_logits != nullptr) fill(scratch.scale, kBlock, p.row_scale[row]);
+    double row_loss = 0;
+    for (int64_t column = 0; column < p.classes; column += kBlock) {
+      const int64_t left = p.classes - column, n = left < kBlock ? left : kBlock;
+      run_block(p, row * p.classes + column, n, scratch.scale, scratch, scratch.losses);
+      row_loss += double(sum_of(scratch.losses, n));
     }
-    row_loss += double(sum);
-    i += count;
-    at.column += count;
-    if (at.column < classes) break;
-    losses[at.row++] = Real(row_loss);
-    at.column = 0;
-    row_loss = 0;
+    p.losses[row] = Real(row_loss);
   }
-  return at;
 }
 
 template <class T, class Target>
 void run_rows(const BinaryCrossEntropyParams<T, Target>& p, int64_t begin, int64_t end) {
-  using Real = Arithmetic<T>;
-  const int64_t classes = p.classes, last = end * classes;
-  const bool one_class = classes == 1;  // then elements are rows
-  if (classes == 0)
-    for (int64_t row = begin; row < end; ++row) p.losses[row] = 0;
-
-  Real logits[kBlock], targets[kBlock], block_losses[kBlock], block_scale[kBlock];
-  Position at = {begin, 0};
-  double row_loss = 0;
-  for (int64_t start = begin * classes; start < last; start += kBlock) {
-    const int64_t n = last - start < kBlock ? last - start : kBlock;
-    const Real* const x = read_block(p.logits + start, n, logits);
-    const Real* const y = read_targets(p.targets + start, n, targets);
-    Real* const losses = one_class ? p.losses + start : block_losses;
-    if (p.grad_logits == nullptr) {
-      losses_of(x, y, n, p.label_smoothing, losses);
-    } else {
-      if (!one_class) spread(p.row_scale, classes, at, n, block_scale);
-      const Real* const scale = one_class ? p.row_scale + start : block_scale;
-      Real* const grad = block_for(p.grad_logits + start, logits);
-      losses_and_gradients_of(x, y, n, p.label_smoothing, scale, losses, grad);
-      write_block(p.grad_logits + start, n, grad);
-    }
-    if (!one_class) at = gather(losses, classes, at, n, row_loss, p.losses);
-  }
+  if (p.classes == 0) return fill(p.losses + begin, end - begin, Arithmetic<T>(0));
+  Scratch<Arithmetic<T>> scratch;
+  if (p.classes > kBlock) return run_long_rows(p, begin, end, scratch);
+  run_short_rows(p, begin, end, scratch);
 }
 
 }  // namespace

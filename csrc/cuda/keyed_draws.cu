@@ -18,9 +18,9 @@ __global__ void __launch_bounds__(kThreads)
     const int64_t group = first_group(p) + (i - row * groups_per_row);
     const Philox4<uint64_t> word = paired_draws(p, row, uint64_t(group));
     const int64_t start = 2 * group - first_index(p.length);  // -1 in an odd row's first pair
-    int64_t* const out = p.out + row * p.length + start;
-    if (start >= 0) out[0] = int64_t(word.y << 32 | uint32_t(word.x));
-    out[1] = int64_t(word.w << 32 | uint32_t(word.z));
+    int64_t* const out = p.out + row * p.length;
+    if (start >= 0) out[start] = int64_t(word.y << 32 | uint32_t(word.x));
+    out[start + 1] = int64_t(word.w << 32 | uint32_t(word.z));
   }
 }
 

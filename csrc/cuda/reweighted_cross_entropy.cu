@@ -13,8 +13,8 @@
 namespace atjt::cuda {
 namespace {
 
-// Vectors a thread holds. Seven take 28 registers of the 64 that let four blocks of 256 threads, or
-// one of 1024, live on a multiprocessor. Walking through tiles and label smoothing need some of the
+// Vectors a thread holds. Seven take 28 registers of the 64 that let 1024 of them, in one block
+// or several, live on a multiprocessor. Walking through tiles and label smoothing need some of the
 // others, the exponential of doubles many.
 template <class T, int kThreads, bool kSmooth>
 constexpr int kVectors = sizeof(T) == 8 ? (kThreads < 1024 ? 3
@@ -278,6 +278,7 @@ template <class T, bool kSmooth>
 void launch_smallest(const CrossEntropyParams<T>& p, int device, void* stream) {
   if (launch_rows<T, kWarpSize, kSmooth>(p, device, stream)) return;
   if (launch_rows<T, 256, kSmooth>(p, device, stream)) return;
+  if (launch_rows<T, 512, kSmooth>(p, device, stream)) return;  // two rows at once, still
   launch_rows<T, 1024, kSmooth>(p, device, stream);
 }
 
