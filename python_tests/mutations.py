@@ -51,6 +51,7 @@ class Mutation:
 _REPLACEMENT = "test_random_replacement.py"
 _ITEMS = "test_random_replacement_items.py"
 _VALUES = "test_reweighted_cross_entropy_values.py"
+_LOSS = "test_reweighted_cross_entropy"
 
 MUTATIONS = (
     Mutation(
@@ -156,6 +157,62 @@ MUTATIONS = (
         new="",
         kernels="cuda",
         tests=(f"{_REPLACEMENT}::test_the_number_of_rows_is_exact",),
+    ),
+    Mutation(
+        "ties of bfloat16 go up",
+        file="csrc/half.h",
+        old="bits + 0x7FFFu + (bits >> 16 & 1u)",
+        new="bits + 0x8000u",
+        kernels="cpu",
+        tests=("test_elementary.py::test_floats_are_narrowed_to_the_nearest_half_ties_to_even",),
+    ),
+    Mutation(
+        "threads that see nothing but -inf poison their row",
+        file="csrc/online_softmax.h",
+        old="part.maximum == -Real(INFINITY) ? Real(0) : part.maximum",
+        new="part.maximum",
+        kernels="cuda",
+        tests=(f"{_LOSS}_edges.py::test_impossible_classes_have_no_probability",),
+    ),
+    Mutation(
+        "the first tile of a row gets no gradient",
+        file="csrc/cuda/reweighted_cross_entropy.cu",
+        old="for (int i = tiles - 1; i > 0; --i) {",
+        new="for (int i = tiles - 1; i > 1; --i) {",
+        kernels="cuda",
+        tests=(f"{_LOSS}_values.py::test_rows_of_any_length_are_read_whole",),
+    ),
+    Mutation(
+        "no barrier before the gradient overwrites the target's logit",
+        file="csrc/cuda/reweighted_cross_entropy.cu",
+        old="      __syncwarp();  // the gradient may",
+        new="      // the gradient may",
+        kernels="cuda",
+        tests=(f"{_LOSS}_gradients.py::test_a_gradient_in_place_is_the_gradient",),
+    ),
+    Mutation(
+        "the edges of a gradient are not scaled",
+        file="csrc/cuda/reweighted_gradient.cu",
+        old="if (thread < kThreads && layout.has_edge(int(thread))) {",
+        new="if (thread < 0) {",
+        kernels="cuda",
+        tests=(f"{_LOSS}_gradients.py::test_an_upstream_gradient_scales_the_gradient",),
+    ),
+    Mutation(
+        "a row that two blocks of elements share loses its beginning",
+        file="csrc/cpu/reweighted_binary_cross_entropy_rows.cpp",
+        old="row_loss += double(sum);",
+        new="row_loss = double(sum);",
+        kernels="cpu",
+        tests=("test_reweighted_binary_cross_entropy.py::test_float64_equals_the_reference",),
+    ),
+    Mutation(
+        "nobody is told that the logits were overwritten",
+        file="atjt_ext/ops/_row_losses.py",
+        old="            torch.autograd.graph.increment_version(logits)\n",
+        new="",
+        kernels="cpu",
+        tests=(f"{_LOSS}_gradients.py::test_whoever_needs_overwritten_logits_fails_loudly",),
     ),
 )
 

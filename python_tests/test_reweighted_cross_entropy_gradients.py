@@ -80,8 +80,8 @@ def test_an_upstream_gradient_with_stride_zero_is_read_right(device: torch.devic
 def test_an_upstream_gradient_scales_the_gradient(
     device: torch.device, reduction: Reduction, dtype: torch.dtype, in_place: bool
 ) -> None:
-    # 6 * 37 elements: no multiple of a vector, so that the last ones count.
-    logits, targets, weight = example(6, 37, device, dtype=dtype)
+    # 7 * 37 elements: no multiple of a vector, and the last ones are in a row that counts.
+    logits, targets, weight = example(7, 37, device, dtype=dtype)
     logits = logits.to(dtype).requires_grad_()
     weight.requires_grad_()
     loss = reweighted_cross_entropy(

@@ -101,7 +101,7 @@ struct RowKernel {
     }
     raise_maximum(state.part, maximum);
     const Real origin = origin_of(state.part);
-    Real sum = 0, distance = 0;  // of the tile: short sums stay exact
+    Real sum = 0, distance = 0;  // of the tile: short sums lose little
 #pragma unroll
     for (int j = 0; j < kHeld; ++j) {
       if (!tile.has(j)) continue;
