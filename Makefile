@@ -13,12 +13,13 @@ export TORCHINDUCTOR_CACHE_DIR ?= $(CACHE)/inductor
 SOURCES := pyproject.toml CMakeLists.txt constraints.txt $(shell find atjt_ext cmake csrc -type f \
     -not -name '*.pyc' -not -name '*.so')
 
-.PHONY: help demo test sanitize bench lint clean
+.PHONY: help demo test sanitize mutations bench lint clean
 
 help:
 	@echo "make demo   simulated noisy data: train with and without weights, compare, plot"
 	@echo "make test   the test suite"
 	@echo "make sanitize  its tests of kernels, for CPU and CUDA, under ASan and UBSan"
+	@echo "make mutations  deliberate breaks of the kernels, each of which a test has to notice"
 	@echo "make bench  kernels beside their peers, taking turns; BENCH='--device cpu --only entropy'"
 	@echo "make lint   formatting, lint and types"
 	@echo "make clean  remove what the others made, but for runs/"
@@ -32,6 +33,9 @@ test: $(VENV)/installed
 
 sanitize: $(VENV)/installed
 	.ci/sanitize
+
+mutations: $(VENV)/installed
+	$(BIN)/python python_tests/mutations.py
 
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/compare.py --out build/bench $(BENCH)

@@ -139,9 +139,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for answer in run["answers"].values()
         if "wrong" in answer
     ]
+    missing = [
+        f"{OURS} in {run['question']}: {run['answers'][OURS]['left_out']}"
+        for run in record["runs"]
+        if "left_out" in run["answers"][OURS]
+    ]
     for message in wrong:
         console.print(f"[bold red]wrong:[/] {message}")
-    return 1 if wrong else 0
+    for message in missing:
+        console.print(f"[bold red]missing:[/] {message}")
+    if not record["runs"]:
+        console.print(f"[bold red]nothing was asked[/] on {', '.join(options.device)}")
+    return 1 if wrong or missing or not record["runs"] else 0
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@
     python python_tests/mutations.py "dropped weight"
 
 Each break edits one place of a copy of the checkout, builds what it needs there and runs the tests
-named beside it; one of them has to fail. ``test_mutations.py`` holds the list to the sources as
+named beside it, which pass without it; one of them has to fail. ``test_mutations.py`` holds the list to the sources as
 they are, so that it cannot rot unnoticed.
 """
 
@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -199,10 +200,10 @@ MUTATIONS = (
         tests=(f"{_LOSS}_gradients.py::test_an_upstream_gradient_scales_the_gradient",),
     ),
     Mutation(
-        "a row that two blocks of elements share loses its beginning",
+        "a row of several blocks loses its beginning",
         file="csrc/cpu/reweighted_binary_cross_entropy_rows.cpp",
-        old="row_loss += double(sum);",
-        new="row_loss = double(sum);",
+        old="row_loss += double(sum_of(",
+        new="row_loss = double(sum_of(",
         kernels="cpu",
         tests=("test_reweighted_binary_cross_entropy.py::test_float64_equals_the_reference",),
     ),
@@ -241,32 +242,44 @@ def build_cpu(root: Path) -> None:
     shutil.copy(library, root / "atjt_ext")
 
 
+def run_tests(root: Path, kernels: str, tests: Iterable[str]) -> list[str]:
+    """The first failure among the tests; nothing if they pass."""
+    if kernels == "cpu":
+        build_cpu(root)
+    marker = "emulator" if kernels == "cuda" else "not emulator"
+    files = [f"python_tests/{test}" for test in tests]
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-x", "-q", "-m", marker, *files],
+            cwd=root,
+            capture_output=True,
+            text=True,
+            timeout=TIME_LIMIT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return [f"no end after {TIME_LIMIT} s"]
+    failures = [line for line in done.stdout.splitlines() if line.startswith("FAILED")]
+    if done.returncode not in (0, 1) or (done.returncode == 1 and not failures):
+        raise RuntimeError(f"nothing was tested: {tests}\n{done.stdout}\n{done.stderr}")
+    return failures
+
+
+def require_green(mutations: Iterable[Mutation]) -> None:
+    """Raises RuntimeError if a test fails already where nothing is broken."""
+    for kernels in ("cpu", "cuda"):
+        tests = {test for m in mutations if m.kernels == kernels for test in m.tests}
+        with tempfile.TemporaryDirectory() as folder:
+            copy_checkout(Path(folder))
+            if tests and (failures := run_tests(Path(folder), kernels, sorted(tests))):
+                raise RuntimeError(f"a test fails where nothing is broken: {failures}")
+
+
 def is_noticed(mutation: Mutation) -> bool:
     with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        copy_checkout(root)
-        mutation.apply(root)
-        if mutation.kernels == "cpu":
-            build_cpu(root)
-        marker = "emulator" if mutation.kernels == "cuda" else "not emulator"
-        tests = [f"python_tests/{test}" for test in mutation.tests]
-        try:
-            done = subprocess.run(
-                [sys.executable, "-m", "pytest", "-x", "-q", "-m", marker, *tests],
-                cwd=root,
-                capture_output=True,
-                text=True,
-                timeout=TIME_LIMIT,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            print(f"  no end after {TIME_LIMIT} s")
-            return True
-        if done.returncode not in (0, 1):  # neither passed nor failed: nothing was tested
-            raise RuntimeError(f"{mutation.name}: pytest failed\n{done.stdout}\n{done.stderr}")
-        failures = [line for line in done.stdout.splitlines() if line.startswith("FAILED")]
-        if done.returncode == 1 and not failures:
-            raise RuntimeError(f"{mutation.name}: errors, not failures\n{done.stdout}")
+        copy_checkout(Path(folder))
+        mutation.apply(Path(folder))
+        failures = run_tests(Path(folder), mutation.kernels, mutation.tests)
         for line in failures:
             print(f"  {line}")
         return bool(failures)
@@ -280,13 +293,14 @@ def main() -> None:
     unknown = set(options.names) - {mutation.name for mutation in MUTATIONS}
     if unknown:
         parser.error(f"names must be among those of --list, got {sorted(unknown)}")
+    chosen = [m for m in MUTATIONS if not options.names or m.name in options.names]
+    if options.list:
+        print("\n".join(f"{mutation.name} ({mutation.file})" for mutation in chosen))
+        return
+    require_green(chosen)
     missed = []
-    for mutation in MUTATIONS:
-        if options.names and mutation.name not in options.names:
-            continue
+    for mutation in chosen:
         print(f"{mutation.name} ({mutation.file})", flush=True)
-        if options.list:
-            continue
         start = time.perf_counter()
         if not is_noticed(mutation):
             missed.append(mutation.name)

@@ -6,13 +6,20 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import emulator
-from atjt_ext.ops import random_replacement, reweighted_cross_entropy
+from atjt_ext.ops import (
+    random_replacement,
+    reweighted_binary_cross_entropy,
+    reweighted_cross_entropy,
+)
+from atjt_ext.ops.keyed_draws import Purpose, keyed_draws
 from emulator.build import build_module, build_program, translate
 
 pytestmark = pytest.mark.emulator
@@ -218,19 +225,44 @@ def test_declarations_of_shared_memory_are_translated_in_place() -> None:
     )
 
 
-def test_ops_launch_kernels_there_and_nowhere_else() -> None:
-    logits, targets = torch.randn(3, 5), torch.tensor([0, 1, 4])
+class _Launches(TorchDispatchMode):
+    """Notes how many kernels each operator launches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.by_operator: dict[str, int] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        before = emulator.launches()
+        result = func(*args, **(kwargs or {}))
+        if func.name().startswith("atjt_ext::"):
+            self.by_operator[func.name()] = emulator.launches() - before
+        return result
+
+
+def _call_every_operator() -> dict[str, int]:
     sequences = torch.ones(4, 6, dtype=torch.int64)
-    with emulator.emulated_cuda():
-        assert emulator.launches() == 0
-        leaf = logits.clone().requires_grad_()
-        reweighted_cross_entropy(leaf, targets, reduction="none").sum().backward()
-        assert emulator.launches() == 2  # the backward pass too
+    with _Launches() as launches:
         random_replacement(sequences, num_items=3, seed=0, num_replacements=1)
-        assert emulator.launches() == 3
+        keyed_draws(sequences[0], 3, purpose=Purpose(15), seed=0)
+        for loss, targets in (
+            (reweighted_cross_entropy, torch.tensor([0, 1, 4])),
+            (reweighted_binary_cross_entropy, torch.rand(3, 5)),
+        ):
+            for options in ({}, {"reduction": "none"}, {"inplace_gradient": True}):
+                leaf = torch.randn(3, 5).requires_grad_()
+                loss(leaf * 1, targets, **options).sum().backward()
+    return launches.by_operator
+
+
+def test_every_operator_launches_a_kernel_there_and_nowhere_else() -> None:
+    with emulator.emulated_cuda():
+        launches = _call_every_operator()
         assert emulator.runs_cuda_kernels(torch.device("cpu"))
-    random_replacement(sequences, num_items=3, seed=0, num_replacements=1)
-    assert emulator.launches() == 3
+    names = torch._C._dispatch_get_all_op_names()
+    assert set(launches) == {name for name in names if name.startswith("atjt_ext::")}
+    assert set(launches.values()) == {1}
+    assert set(_call_every_operator().values()) == {0}
     assert not emulator.runs_cuda_kernels(torch.device("cpu"))
 
 
