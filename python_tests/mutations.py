@@ -5,8 +5,8 @@
     python python_tests/mutations.py "dropped weight"
 
 Each break edits one place of a copy of the checkout, builds what it needs there and runs the tests
-named beside it, which pass without it; one of them has to fail. ``test_mutations.py`` holds the list to the sources as
-they are, so that it cannot rot unnoticed.
+named beside it, which pass without it; one of them has to fail. ``test_mutations.py`` holds the
+list to the sources as they are, so that it cannot rot unnoticed.
 """
 
 from __future__ import annotations
