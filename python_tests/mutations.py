@@ -93,7 +93,9 @@ MUTATIONS = (
         old="if (left <= 0 || left > listed || listed > kCandidates) {",
         new="if (left <= 0 || left > listed) {",
         kernels="cuda",
-        tests=(f"{_REPLACEMENT}::test_equal_draws_of_many_rows_do_not_mislead_the_search",),
+        tests=(
+            f"{_REPLACEMENT}::test_more_equal_draws_than_the_search_has_room_for_are_settled_too",
+        ),
     ),
     Mutation(
         "no barrier before the chosen rows are read",

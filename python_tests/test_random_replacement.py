@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from atjt_ext import reference
+from atjt_ext import _C, reference
 from atjt_ext.ops import random_replacement
 from replacement import (
     assert_same,
@@ -203,6 +203,26 @@ def test_equal_draws_of_many_rows_do_not_mislead_the_search(
         sequences.cpu(), seed=seed, row_keys=keys.cpu(), **options
     )
     assert_same(noisy, wanted)
+
+
+def test_more_equal_draws_than_the_search_has_room_for_are_settled_too(
+    device: torch.device,
+) -> None:
+    low, high, _, _ = _C.philox4x32_10((5, 0, 0, 0), (7, 0))
+    fraction = (high * 2**32 + low) / 2**64  # of the range: where the search looks, lie all draws
+    assert 0.1 < fraction < 0.9
+    sequences = torch.ones(3300, 1, dtype=torch.int64, device=device)
+    keys = torch.full((3300,), 5, device=device)
+    noisy = random_replacement(
+        sequences,
+        num_items=5,
+        seed=7,
+        sequence_fraction=fraction,
+        num_replacements=1,
+        row_keys=keys,
+    )
+    chosen = int(fraction * 3300 + 0.5)
+    assert torch.equal(noisy.noise_labels.cpu(), torch.arange(3300) < chosen)
 
 
 def test_equal_row_keys_are_settled_by_the_row_index(device: torch.device) -> None:
