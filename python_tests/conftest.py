@@ -53,6 +53,13 @@ def device(request: pytest.FixtureRequest) -> Iterator[torch.device]:
 
 
 @pytest.fixture
+def cuda_kernels() -> None:
+    """For tests with the mark `cuda` that have no CPU twin."""
+    if not (torch.cuda.is_available() and atjt_ext.build_info()["gpu_usable"]):
+        pytest.skip("no CUDA device that torch and atjt_ext can use")
+
+
+@pytest.fixture
 def num_threads() -> Iterator[None]:
     """Lets a test call torch.set_num_threads and puts the number back."""
     before = torch.get_num_threads()

@@ -1,4 +1,6 @@
-"""50 configurations of random_replacement and the hashes of what they give, once and for all.
+"""Configurations of random_replacement and the hashes of what they give, once and for all.
+
+50 are small; 10 are just large enough for the CPU kernel to start a second thread.
 
 The hashes are those of the reference. To write them again, after a deliberate change of meaning:
 
@@ -10,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +30,30 @@ DTYPES = {
 }
 
 
-def configurations() -> Iterator[dict[str, Any]]:
+FOR_TWO_THREADS = 2 * 16_384
+"""So many elements are worth a second thread (csrc/cpu/parallel.h)."""
+
+
+def small_shape(dice: random.Random) -> tuple[int, int]:
+    rows = dice.choice([1, 2, 7, 31, 33, 64])
+    return rows, dice.choice([1, 2, 5, 8, 20, 50, 63, 129, 200, 253, 254, 300])
+
+
+def large_shape(dice: random.Random) -> tuple[int, int]:
+    length = dice.choice([50, 63, 129, 200, 253, 257])
+    return FOR_TWO_THREADS // length + 1, length
+
+
+def configurations(
+    shape: Callable[[random.Random], tuple[int, int]], seed: int
+) -> Iterator[dict[str, Any]]:
     """Drawn at random from all there are; in numbers that JSON can hold."""
-    dice = random.Random(0)
+    dice = random.Random(seed)
     while True:
+        rows, length = shape(dice)
         options: dict[str, Any] = {
-            "rows": dice.choice([1, 2, 7, 31, 33, 64]),
-            "length": dice.choice([1, 2, 5, 8, 20, 50, 63, 129, 200, 253, 254, 300]),
+            "rows": rows,
+            "length": length,
             "ids": dice.choice(["int32", "int64"]),
             "num_items": dice.choice([2, 3, 20, 60, 1000, 2**31 - 1]),
             "seed": dice.getrandbits(64),
@@ -88,12 +107,13 @@ def hash_of(output: Any) -> str:
 
 def write() -> None:
     golden: dict[str, dict[str, Any]] = {}  # small batches may give the same: one of them is enough
-    for configuration in configurations():
-        sequences, options = arguments(configuration)
-        wanted = hash_of(reference.random_replacement(sequences, **options))
-        golden.setdefault(wanted, configuration)
-        if len(golden) == 50:
-            break
+    for shape, seed, total in ((small_shape, 0, 50), (large_shape, 1, 60)):
+        for configuration in configurations(shape, seed):
+            sequences, options = arguments(configuration)
+            wanted = hash_of(reference.random_replacement(sequences, **options))
+            golden.setdefault(wanted, configuration)
+            if len(golden) == total:
+                break
     lines = ",\n".join(
         json.dumps({"configuration": configuration, "sha256": wanted})
         for wanted, configuration in golden.items()

@@ -20,7 +20,6 @@ from atjt_ext import (
     RandomReplacement,
     SASRec,
     TargetAttentionNoiseModel,
-    build_info,
 )
 from atjt_ext import reference as slow
 from atjt_ext.corruption import Corruption, CorruptionOutput
@@ -297,10 +296,9 @@ def test_seed_and_step_may_lie_on_the_device(device: torch.device, kind: Kind) -
 
 
 @pytest.mark.cuda
+@pytest.mark.usefixtures("cuda_kernels")
 @EVERY_KIND
 def test_nothing_waits_for_the_device(kind: str) -> None:
-    if not (torch.cuda.is_available() and build_info()["gpu_usable"]):
-        pytest.skip("no CUDA device that torch and atjt_ext can use")
     sequences = sequences_of().cuda()
     KINDS[kind](sequences, seed=1)
     torch.cuda.set_sync_debug_mode("error")

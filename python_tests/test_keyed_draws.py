@@ -87,6 +87,20 @@ def test_seed_and_step_may_lie_on_the_device(device: torch.device) -> None:
     assert torch.equal(got, keyed_draws(keys, 30, purpose=POSITION, seed=2**64 - 3, step=6))
 
 
+@pytest.mark.cuda
+@pytest.mark.usefixtures("cuda_kernels")
+def test_nothing_waits_for_the_device() -> None:
+    keys, step = KEYS.cuda(), torch.tensor(1, device="cuda")
+    bounds = torch.tensor([5, 7], device="cuda")
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        draws = keyed_draws(keys, 2, purpose=POSITION, seed=1, step=step)
+        uniform_integers(draws, bounds)
+        uniform_integers(keyed_draws(keys, 2, purpose=POSITION, seed=1), 9)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
 def test_no_two_purposes_share_a_number() -> None:
     draws = torch.cat([keyed_draws(KEYS, 64, purpose=purpose, seed=0) for purpose in Purpose])
     assert len(draws.unique()) == draws.numel()

@@ -133,6 +133,7 @@ def test_meta_tensors_get_shapes_and_dtypes_without_data() -> None:
     assert noisy.noise_labels.shape == (5,)
 
 
+@pytest.mark.cuda
 def test_a_device_without_kernels_is_named() -> None:
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA tensor")

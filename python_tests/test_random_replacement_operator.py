@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
 
 from atjt_ext import _C, build_info, reference
 from atjt_ext.ops import RandomReplacementOutput, random_replacement
-from replacement import assert_same, padded_sequences, skewed_table
+from replacement import (
+    assert_same,
+    complete,
+    every_combination,
+    padded_sequences,
+    side_features,
+    skewed_table,
+    to,
+)
 
 
 @pytest.mark.parametrize("isa", build_info()["cpu_isas"])
@@ -24,17 +34,6 @@ def test_every_instruction_set_gives_the_same_bits(isa: str) -> None:
     finally:
         _C.use_cpu_isa("auto")
     assert_same(got, reference.random_replacement(sequences, **options))
-
-
-@pytest.mark.usefixtures("num_threads")
-def test_the_number_of_threads_changes_nothing() -> None:
-    sequences = padded_sequences(2000, 50, num_items=99)
-    results = []
-    for threads in (1, 2, 3):
-        torch.set_num_threads(threads)
-        results.append(random_replacement(sequences, num_items=99, seed=1, replace_ratio=0.5))
-    assert_same(results[0], results[1])
-    assert_same(results[0], results[2])
 
 
 def test_inputs_are_not_written_and_may_have_any_strides(device: torch.device) -> None:
@@ -78,7 +77,9 @@ def test_of_a_step_in_a_tensor_the_low_half_counts(device: torch.device) -> None
     assert_same(random_replacement(sequences, step=step, **options), wanted)
 
 
-def test_a_replayed_cuda_graph_goes_on(cuda_graphs: None) -> None:
+@pytest.mark.cuda
+@pytest.mark.usefixtures("cuda_kernels")
+def test_a_replayed_cuda_graph_goes_on() -> None:
     sequences = padded_sequences(20, 30, num_items=60).cuda()
     step = torch.zeros((), dtype=torch.int64, device="cuda")
     options = dict(num_items=60, seed=1, replace_ratio=0.5)
@@ -92,10 +93,21 @@ def test_a_replayed_cuda_graph_goes_on(cuda_graphs: None) -> None:
         assert_same(noisy, random_replacement(sequences, step=replay, **options))
 
 
-@pytest.fixture
-def cuda_graphs() -> None:
-    if not (torch.cuda.is_available() and build_info()["gpu_usable"]):
-        pytest.skip("needs a CUDA device and a build with CUDA kernels")
+@pytest.mark.cuda
+@pytest.mark.usefixtures("cuda_kernels")
+@pytest.mark.parametrize("options", list(every_combination()), ids=lambda o: "-".join(o) or "plain")
+def test_nothing_waits_for_the_device(options: dict[str, Any]) -> None:
+    sequences = padded_sequences(20, 30, num_items=60)
+    options = complete(options, num_items=60) | side_features(sequences, 60, (torch.float32,))
+    options = to(torch.device("cuda"), options) | {"step": torch.tensor(1, device="cuda")}
+    sequences = sequences.cuda()
+    random_replacement(sequences, **options)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        random_replacement(sequences, **options)
+        random_replacement(sequences, **options | {"step": 5})
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 def test_the_operator_is_registered_correctly(device: torch.device) -> None:
