@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from atjt_ext import RandomReplacement
+from atjt_ext import ItemInsertion, RandomReplacement
 from atjt_ext.ops import alias_table
 
 NUM_ITEMS = 50
+TABLE = alias_table(torch.arange(50, dtype=torch.float64))
 
 
 def _sequences(rows: int = 200, width: int = 11, *, seed: int = 0) -> Tensor:
@@ -186,10 +188,66 @@ def test_one_amount_must_be_given(both: bool) -> None:
         RandomReplacement(num_items=NUM_ITEMS, **amounts)  # type: ignore[arg-type]
 
 
-def test_values_out_of_range_are_refused() -> None:
-    with pytest.raises(ValueError, match="sequence_fraction must be in"):
-        RandomReplacement(num_items=NUM_ITEMS, sequence_fraction=1.5, num_replacements=1)(
-            _sequences(), seed=0
-        )
-    with pytest.raises(ValueError, match="replace_ratio must be in"):
-        RandomReplacement(num_items=NUM_ITEMS, replace_ratio=-0.5)(_sequences(), seed=0)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_items": 0}, r"num_items must be in \[2, 2\*\*31\), got 0"),
+        ({"num_replacements": -1}, "num_replacements must be >= 0"),
+        ({"sequence_fraction": 1.5}, "sequence_fraction must be in"),
+        ({"num_replacements": None, "replace_ratio": 1.5}, "replace_ratio must be in"),
+        ({"num_replacements": None, "replace_probability": -1}, "replace_probability must be in"),
+        ({"alias_table": TABLE.float()}, r"alias_table must be \[50\] torch.int64, got \[50\]"),
+        ({"alias_table": TABLE[1:]}, r"alias_table must be \[50\] torch.int64, got \[49\]"),
+        ({"feature_tables": [torch.zeros(51).half()]}, r"feature_tables\[0\] must be \[51\] int32"),
+        ({"feature_tables": [torch.zeros(50)]}, r"feature_tables\[0\] must be .* got \[50\]"),
+    ],
+    ids=str,
+)
+def test_values_out_of_range_are_refused_at_once(options: dict[str, Any], message: str) -> None:
+    right: dict[str, Any] = {"num_items": NUM_ITEMS, "num_replacements": 1}
+    with pytest.raises(ValueError, match=message):
+        RandomReplacement(**right | options)
+
+
+@pytest.mark.parametrize("value", [TABLE.tolist(), "uniform"], ids=["list", "word"])
+def test_an_alias_table_is_a_tensor(value: Any) -> None:
+    with pytest.raises(TypeError, match="alias_table must be a tensor, got"):
+        RandomReplacement(num_items=NUM_ITEMS, num_replacements=1, alias_table=value)
+
+
+def test_features_follow_their_items() -> None:
+    sequences, tables = _sequences(), (torch.arange(51) * 3, torch.arange(51) / 2)
+    corruption = RandomReplacement(
+        num_items=NUM_ITEMS, replace_ratio=0.5, feature_tables=list(tables)
+    )
+    noisy = corruption(sequences, seed=1, features=[table[sequences] for table in tables])
+    assert bool(noisy.replaced.any())
+    for column, table in zip(noisy.features, tables, strict=True):
+        assert torch.equal(column, table[noisy.sequences])
+    with pytest.raises(ValueError, match="a table for each of the 0 features, got 2"):
+        corruption(sequences, seed=1)
+
+
+def test_what_is_printed_says_what_will_happen() -> None:
+    shown = repr(RandomReplacement(num_items=NUM_ITEMS, num_replacements=1, alias_table=TABLE))
+    assert "sequence_fraction=0.5, sequence_probability=None" in shown
+    assert "alias_table=<int64 [50]>, avoid_history=False, feature_tables=()" in shown
+    shown = repr(ItemInsertion(num_items=50, insert_ratio=0.1, sequence_probability=0.2))
+    assert "sequence_fraction=None, sequence_probability=0.2" in shown
+    assert "alias_table=None" in shown
+    prices = torch.zeros(51)
+    corruption = RandomReplacement(num_items=NUM_ITEMS, num_replacements=1, feature_tables=[prices])
+    assert "feature_tables=(<float32 [51]>,)" in repr(corruption)
+
+
+@pytest.mark.parametrize("kind", [RandomReplacement, ItemInsertion])
+def test_equal_are_those_with_equal_options_and_the_same_tables(kind: Any) -> None:
+    count = "num_replacements" if kind is RandomReplacement else "num_insertions"
+    options: dict[str, Any] = {"num_items": NUM_ITEMS, count: 1}
+    uniform, weighted = kind(**options), kind(**options, alias_table=TABLE)
+    assert uniform == kind(**options, sequence_fraction=0.5)
+    assert weighted == kind(**options, alias_table=TABLE)
+    different = [uniform, weighted, kind(**options, alias_table=TABLE.clone()), 3]
+    different.append(kind(**options, include_target=True))
+    assert len(set(different)) == 5
+    assert len({weighted, kind(**options, alias_table=TABLE)}) == 1

@@ -206,6 +206,7 @@ def test_equals_the_row_by_row_reference(
 # ---- what every kind promises -------------------------------------------------------------------
 
 KINDS: dict[str, Corruption] = {
+    "replacement": RandomReplacement(num_items=NUM_ITEMS, num_replacements=2),
     "deletion": deletion(2),
     "deletion by share": deletion(0.4, include_target=True),
     "insertion": insertion(2),
@@ -287,12 +288,25 @@ def test_same_arguments_same_result_and_each_part_of_the_key_counts(kind: str) -
         assert not torch.equal(changed.sequences, first.sequences)
 
 
-@pytest.mark.parametrize("kind", [deletion, insertion, swap])
-def test_seed_and_step_may_lie_on_the_device(device: torch.device, kind: Kind) -> None:
+@EVERY_KIND
+def test_seed_and_step_may_lie_on_the_device(device: torch.device, kind: str) -> None:
     sequences = sequences_of().to(device)
     seed, step = torch.tensor(5, device=device), torch.tensor(6, device=device)
-    got = kind()(sequences, seed=seed, step=step)
-    assert torch.equal(got.sequences, kind()(sequences, seed=5, step=6).sequences)
+    got = KINDS[kind](sequences, seed=seed, step=step)
+    assert torch.equal(got.sequences, KINDS[kind](sequences, seed=5, step=6).sequences)
+
+
+# torch.compile imports parts of torch that torch itself has deprecated.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
+@EVERY_KIND
+def test_it_compiles_without_a_graph_break(device: torch.device, kind: str) -> None:
+    torch.compiler.reset()
+    compiled = torch.compile(KINDS[kind], fullgraph=True, backend="aot_eager")
+    sequences = sequences_of(20).to(device)
+    for step in (5, 6, 7):
+        got, wanted = (call(sequences, seed=3, step=step) for call in (compiled, KINDS[kind]))
+        assert torch.equal(got.sequences, wanted.sequences)
+        assert torch.equal(got.replaced, wanted.replaced)
 
 
 @pytest.mark.cuda
@@ -581,6 +595,34 @@ def test_a_mixture_of_one_kind_is_that_kind() -> None:
     )
 
 
+def test_a_mixture_in_a_mixture_gets_its_share_and_no_more() -> None:
+    one, two, three = deletion(1, **ALL_ROWS), insertion(1, **ALL_ROWS), swap(1, **ALL_ROWS)
+    nested = MixedCorruption([one, MixedCorruption((two, three))])
+    assert nested == MixedCorruption((one, one, two, three))
+    assert MixedCorruption((nested, one)).corruptions == (one, one, two, three, *[one] * 4)
+    sequences = torch.arange(12).repeat(4000, 1)  # room for an item: no two kinds do the same
+    mixed = nested(sequences, seed=9).sequences
+    same = torch.stack(
+        [(mixed == kind(sequences, seed=9).sequences).all(1) for kind in (one, two, three)]
+    ).sum(dim=1)
+    assert int(same.sum()) == 4000
+    assert abs(chi_square_z(same, torch.tensor([2000.0, 1000.0, 1000.0]))) < 4
+
+
+def test_a_kind_given_twice_is_twice_as_likely_and_runs_once() -> None:
+    runs = []
+
+    def counted(sequences: Tensor, **options: Any) -> CorruptionOutput:
+        runs.append(options)
+        return swap(1, **ALL_ROWS)(sequences, **options)
+
+    sequences = torch.arange(1, 12).repeat(3000, 1)
+    mixed = MixedCorruption((counted, counted, deletion(1, **ALL_ROWS)))(sequences, seed=2)
+    swapped = (mixed.sequences != 0).all(dim=1).sum()
+    assert len(runs) == 1
+    assert abs(int(swapped) - 2000) < 4 * (3000 * 2 / 9) ** 0.5
+
+
 # ---- refusals and training ----------------------------------------------------------------------
 
 
@@ -590,7 +632,7 @@ def test_a_mixture_of_one_kind_is_that_kind() -> None:
     [
         ({"count": None}, "exactly one of {count} and {ratio} must be given, got {count}=None"),
         ({"ratio": 0.5}, "exactly one of {count} and {ratio} must be given, got {count}=1"),
-        ({"count": -1}, "{count} must be at least 0, got -1"),
+        ({"count": -1}, r"{count} must be >= 0 \({ratio} takes a share\), got -1"),
         ({"count": None, "ratio": 1.5}, r"{ratio} must be in \[0, 1\], got 1.5"),
         ({"count": None, "ratio": float("nan")}, "{ratio} must be in .* got nan"),
         ({"sequence_fraction": -0.1}, r"sequence_fraction must be in \[0, 1\], got -0.1"),
@@ -617,6 +659,34 @@ def test_wrong_options_are_refused(kind: Kind, options: dict[str, Any], message:
         kind(**given)
 
 
+@pytest.mark.parametrize("kind", [ItemDeletion, ItemInsertion, AdjacentSwap, RandomReplacement])
+@pytest.mark.parametrize("value", [0.3, 1.0, "1"])
+def test_a_count_that_is_no_integer_is_refused(kind: Kind, value: Any) -> None:
+    count, ratio = {
+        ItemDeletion: ("num_deletions", "delete_ratio"),
+        ItemInsertion: ("num_insertions", "insert_ratio"),
+        AdjacentSwap: ("num_swaps", "swap_ratio"),
+        RandomReplacement: ("num_replacements", "replace_ratio"),
+    }[kind]  # type: ignore[index]
+    catalogue = {"num_items": 9} if kind in (ItemInsertion, RandomReplacement) else {}
+    message = rf"{count} must be an integer >= 0 \({ratio} takes a share\), got {value!r}"
+    with pytest.raises(TypeError, match=message):
+        kind(**catalogue, **{count: value})
+    with pytest.raises(TypeError, match=rf"{ratio} must be a number in \[0, 1\], got 'x'"):
+        kind(**catalogue, **{ratio: "x"})
+    with pytest.raises(TypeError, match=r"sequence_fraction must be a number .* got 'x'"):
+        kind(**catalogue, **{count: 1}, sequence_fraction="x")
+
+
+@pytest.mark.parametrize("kind", [deletion, insertion, swap])
+def test_padding_on_the_right_of_an_item_is_refused_on_the_cpu(kind: Kind) -> None:
+    right, inside = torch.tensor([[0, 1, 2, 3], [1, 2, 0, 0]]), torch.tensor([[1, 0, 2, 3]])
+    for sequences, place in ((right, [1, 2]), (inside, [0, 1])):
+        message = rf"left-padded with 0, got 0 on the right of an item at \{place!r}"
+        with pytest.raises(ValueError, match=message):
+            kind(1)(sequences, seed=0)
+
+
 def test_a_catalogue_too_small_and_an_empty_mixture_are_refused() -> None:
     with pytest.raises(ValueError, match=r"num_items must be in \[3, 2\*\*31\), got 2"):
         insertion(1, num_items=2)
@@ -624,11 +694,28 @@ def test_a_catalogue_too_small_and_an_empty_mixture_are_refused() -> None:
         MixedCorruption(())
 
 
+@pytest.mark.parametrize(
+    ("corruptions", "message"),
+    [
+        (ItemDeletion(num_deletions=1), "corruptions must be a sequence of .* got ItemDeletion"),
+        ((ItemDeletion(num_deletions=1), 3), r"corruptions\[1\] must be a kind of damage, got 3"),
+        ([ItemDeletion], r"corruptions\[0\] must be a kind of damage, got <class"),
+    ],
+    ids=["one", "a number", "a class"],
+)
+def test_what_is_no_kind_of_damage_is_refused(corruptions: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        MixedCorruption(corruptions)
+
+
 @EVERY_KIND
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"sequences": torch.ones(3, dtype=torch.int64)}, r"sequences must be \[B, W\], got shape"),
+        (
+            {"sequences": torch.ones(3, dtype=torch.int64)},
+            r"sequences must be \[B, [WL]\], got shape",
+        ),
         ({"sequences": torch.ones(2, 3)}, "sequences must be int32 or int64, got torch.float32"),
         ({"row_keys": torch.arange(3)}, r"row_keys must be \[2\], got shape \(3,\)"),
         ({"row_keys": torch.ones(2)}, "row_keys must be int64"),

@@ -136,7 +136,8 @@ def test_each_draw_may_have_a_bound_of_its_own() -> None:
         ({"step": 2**32}, "step must be in"),
         ({"step": torch.ones(1, dtype=torch.int64)}, "step must be a number or 0-d int64"),
         ({"seed": torch.tensor(1.0)}, r"seed must be .* got shape \(\), torch.float32 on cpu"),
-        ({"purpose": 3}, "3 is not a valid Purpose"),
+        ({"purpose": 3}, r"purpose must be one of Purpose, \[4, 5, .* 15\], got 3"),
+        ({"purpose": 12}, "purpose must be one of Purpose, .* got 12"),
         ({"row_keys": torch.zeros(2, 1, dtype=torch.int64)}, r"row_keys must be \[B\], got shape"),
         ({"row_keys": torch.zeros(2)}, "row_keys must be int64, got torch.float32"),
     ],
@@ -145,6 +146,27 @@ def test_wrong_options_are_refused(change: dict[str, Any], message: str) -> None
     right: dict[str, Any] = dict(row_keys=KEYS, length=3, purpose=POSITION, seed=0)
     with pytest.raises(ValueError, match=message):
         keyed_draws(**right | change)
+
+
+@pytest.mark.parametrize("name", ["length", "seed", "step"])
+@pytest.mark.parametrize("value", [1.5, None, "1"])
+def test_what_is_no_integer_is_refused(name: str, value: Any) -> None:
+    right: dict[str, Any] = dict(row_keys=KEYS, length=3, purpose=POSITION, seed=0)
+    with pytest.raises(TypeError, match=rf"{name} must be an integer in \[0, .*, got {value!r}"):
+        keyed_draws(**right | {name: value})
+
+
+@pytest.mark.parametrize("bound", [0, -3, 2**31, 2**40])
+def test_a_bound_out_of_range_is_refused(bound: int) -> None:
+    with pytest.raises(ValueError, match=rf"bound must be in \[1, 2\*\*31\), got {bound}"):
+        uniform_integers(KEYS, bound)
+
+
+def test_integers_need_whole_bounds_and_whole_draws() -> None:
+    with pytest.raises(TypeError, match=r"bound must be an integer .* got 2\.0"):
+        uniform_integers(KEYS, 2.0)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"draws must be int64, got torch\.int32"):
+        uniform_integers(KEYS.int(), 2)
 
 
 def test_keys_may_have_any_stride_and_no_rows_are_fine(device: torch.device) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from atjt_ext import _C
 from atjt_ext.ops import random_replacement
-from replacement import padded_sequences
+from replacement import assert_same, padded_sequences
 
 FEATURES = {"features": [torch.zeros(2, 3)], "feature_tables": [torch.zeros(6)]}
 
@@ -42,7 +43,7 @@ def test_an_id_outside_the_catalogue_is_refused_on_the_cpu(bad: int, where: int)
         ({"sequence_probability": float("nan")}, "sequence_probability must be in"),
         (
             {"sequence_fraction": 0.5, "sequence_probability": 0.5},
-            "at most one of sequence_fraction and sequence_probability, got sequence_fraction=0.5",
+            "at most one of sequence_fraction and .* may be given, got sequence_fraction=0.5",
         ),
         ({"replace_ratio": None, "replace_probability": 1.1}, "replace_probability must be in"),
         (
@@ -53,7 +54,7 @@ def test_an_id_outside_the_catalogue_is_refused_on_the_cpu(bad: int, where: int)
         ({"replace_probability": 1.0}, "exactly one of .*replace_probability=1.0"),
         ({"num_targets": -1}, "num_targets must be >= 0"),
         ({"replace_ratio": None, "num_replacements": -1}, "num_replacements must be >= 0"),
-        ({"padding_idx": 3}, "padding_idx must be an id"),
+        ({"padding_idx": 3}, r"padding_idx must be in .* and outside 1\.\.5, got 3"),
         ({"row_keys": torch.zeros(3, dtype=torch.int64)}, r"row_keys must be \[2\]"),
         ({"row_keys": torch.zeros(2)}, "row_keys must be int64"),
         ({"row_keys": torch.zeros(2).long().to("meta")}, "row_keys must be on cpu, got meta"),
@@ -82,6 +83,53 @@ def test_wrong_options_are_refused(options: dict[str, Any], message: str) -> Non
     right: dict[str, Any] = dict(num_items=5, seed=0, replace_ratio=0.5)
     with pytest.raises(ValueError, match=message):
         random_replacement(sequences, **right | options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"seed": 1.5}, r"seed must be an integer in \[0, 2\*\*64\), got 1.5"),
+        ({"seed": None}, "seed must be an integer .* got None"),
+        ({"step": "3"}, "step must be an integer .* got '3'"),
+        ({"num_items": 50.0}, r"num_items must be an integer in \[1, 2\*\*31\), got 50.0"),
+        ({"num_targets": 0.5}, "num_targets must be an integer >= 0, got 0.5"),
+        ({"padding_idx": 0.0}, "padding_idx must be an integer in the range of .* got 0.0"),
+        (
+            {"replace_ratio": None, "num_replacements": 0.3},
+            r"num_replacements must be an integer >= 0 \(replace_ratio takes a share\), got 0.3",
+        ),
+        ({"sequence_fraction": "x"}, r"sequence_fraction must be a number in \[0, 1\], got 'x'"),
+        ({"sequence_probability": [1]}, r"sequence_probability must be a number .* got \[1\]"),
+        ({"replace_ratio": "0.5"}, "replace_ratio must be a number in .* got '0.5'"),
+        ({"replace_ratio": None, "replace_probability": 1j}, "replace_probability must be .* 1j"),
+    ],
+    ids=str,
+)
+def test_what_is_no_number_is_refused(options: dict[str, Any], message: str) -> None:
+    right: dict[str, Any] = dict(num_items=5, seed=0, replace_ratio=0.5)
+    with pytest.raises(TypeError, match=message):
+        random_replacement(torch.ones(2, 3, dtype=torch.int64), **right | options)
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    sequences = padded_sequences(9, 8, num_items=50)
+    got = random_replacement(
+        sequences,
+        num_items=np.int32(50),
+        seed=np.uint64(2**64 - 1),
+        step=np.int64(3),
+        sequence_fraction=np.float32(0.5),
+        num_replacements=np.int64(2),
+    )
+    wanted = random_replacement(
+        sequences,
+        num_items=50,
+        seed=2**64 - 1,
+        step=3,
+        sequence_fraction=0.5,
+        num_replacements=2,
+    )
+    assert_same(got, wanted)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..ops._checks import require_count, require_rows, require_share
 from ..ops.keyed_draws import Purpose, keyed_draws
 
 NEVER = torch.iinfo(torch.int64).max
@@ -58,43 +59,62 @@ class Draws:
         return (draws >> 1).masked_fill(~eligible, NEVER)  # one bit less, and none is so large
 
 
-def require_share(name: str, value: float) -> None:
-    """Raises ValueError unless ``value`` lies in [0, 1]."""
-    if not 0 <= value <= 1:
-        raise ValueError(f"{name} must be in [0, 1], got {value}")
+def rows_or_half(
+    sequence_fraction: float | None, sequence_probability: float | None
+) -> float | None:
+    """The ``sequence_fraction`` that will hold: half of the rows where neither is given.
 
-
-def require_rows(sequence_fraction: float | None, sequence_probability: float | None) -> None:
-    """Raises ValueError where both are given, or one that is no share."""
-    if sequence_fraction is not None and sequence_probability is not None:
-        raise ValueError(
-            "at most one of sequence_fraction and sequence_probability may be given, got "
-            f"sequence_fraction={sequence_fraction}, sequence_probability={sequence_probability}"
-        )
-    if sequence_fraction is not None:
-        require_share("sequence_fraction", sequence_fraction)
-    if sequence_probability is not None:
-        require_share("sequence_probability", sequence_probability)
+    Raises:
+        ValueError: both are given, or one is out of range.
+        TypeError: one is no number.
+    """
+    require_rows(sequence_fraction, sequence_probability)
+    return 0.5 if sequence_fraction is None and sequence_probability is None else sequence_fraction
 
 
 def require_amount(
     count_name: str, count: int | None, ratio_name: str, ratio: float | None
 ) -> None:
-    """Raises ValueError unless exactly one is given, and in range."""
+    """Raises ValueError or TypeError unless exactly one is given, and in range."""
     if (count is None) == (ratio is None):
         raise ValueError(
             f"exactly one of {count_name} and {ratio_name} must be given, got "
             f"{count_name}={count}, {ratio_name}={ratio}"
         )
-    if count is not None and count < 0:
-        raise ValueError(f"{count_name} must be at least 0, got {count}")
-    if ratio is not None:
+    if count is not None:
+        require_count(count_name, count, ratio_name)
+    else:
         require_share(ratio_name, ratio)
 
 
+def require_alias_table(table: Tensor | None, num_items: int) -> None:
+    """Raises ValueError or TypeError for a table of another catalogue, or none at all."""
+    if table is None:
+        return
+    if not isinstance(table, Tensor):
+        raise TypeError(f"alias_table must be a tensor, got {table!r}")
+    if (table.shape, table.dtype) != ((num_items,), torch.int64):
+        raise ValueError(
+            f"alias_table must be [{num_items}] torch.int64, got {list(table.shape)} {table.dtype}"
+        )
+
+
 def open_to_change(sequences: Tensor, include_target: bool) -> Tensor:
-    """``[B, W]`` bool: the items of the history, and the target if it is included."""
+    """``[B, W]`` bool: the items of the history, and the target if it is included.
+
+    Raises:
+        ValueError: padding on the right of an item. On CUDA, looking would wait for the device, and
+            such padding is taken for padding on the left.
+    """
     is_item = sequences != 0
+    if sequences.device.type == "cpu" and not torch.compiler.is_compiling():
+        behind = is_item[:, :-1] > is_item[:, 1:]
+        if bool(behind.any()):
+            row, column = behind.nonzero()[0].tolist()
+            raise ValueError(
+                "sequences must be left-padded with 0, "
+                f"got 0 on the right of an item at [{row}, {column + 1}]"
+            )
     if not include_target:
         is_item[:, -1:] = False
     return is_item
@@ -104,12 +124,12 @@ def choose_rows(
     draws: Tensor, sequence_fraction: float | None, sequence_probability: float | None
 ) -> Tensor:
     """``[B]`` bool: the ``round(sequence_fraction * B)`` rows with the smallest (draw, row), or
-    each row with a probability; half of the rows where neither is given."""
+    each row with ``sequence_probability`` (one of the two)."""
     if sequence_probability is not None:
         # 53 of the bits are a float64 without rounding.
         return (draws >> 11 & 2**53 - 1).double() < sequence_probability * 2.0**53
-    fraction = 0.5 if sequence_fraction is None else sequence_fraction
-    count = math.floor(fraction * len(draws) + 0.5)
+    assert sequence_fraction is not None
+    count = math.floor(sequence_fraction * len(draws) + 0.5)
     chosen = torch.zeros_like(draws, dtype=torch.bool)
     return chosen.index_fill_(0, draws.argsort(stable=True)[:count], True)
 

@@ -16,7 +16,7 @@ from ._choices import (
     choose_rows,
     open_to_change,
     require_amount,
-    require_rows,
+    rows_or_half,
 )
 from .protocol import DamagedSequences
 
@@ -36,14 +36,15 @@ class AdjacentSwap:
 
     Args:
         sequence_fraction: share of the rows of a batch that are damaged, by exact count, or
-        sequence_probability: chance of each row (at most one of the two; neither: half of the
-            rows).
+        sequence_probability: chance of each row (at most one of the two; neither:
+            ``sequence_fraction`` becomes 0.5).
         num_swaps: pairs to swap in each damaged row, or
         swap_ratio: share of its items to be moved, two by a swap (one of the two).
         include_target: let the last column (the target) be swapped as well.
 
     Raises:
         ValueError: a value out of range, or not exactly one amount.
+        TypeError: a value that is no number, or no integer where one is wanted.
     """
 
     sequence_fraction: float | None = None
@@ -53,7 +54,8 @@ class AdjacentSwap:
     include_target: bool = False
 
     def __post_init__(self) -> None:
-        require_rows(self.sequence_fraction, self.sequence_probability)
+        share = rows_or_half(self.sequence_fraction, self.sequence_probability)
+        object.__setattr__(self, "sequence_fraction", share)
         require_amount("num_swaps", self.num_swaps, "swap_ratio", self.swap_ratio)
 
     def __call__(
@@ -64,7 +66,13 @@ class AdjacentSwap:
         step: int | Tensor = 0,
         row_keys: Tensor | None = None,
     ) -> DamagedSequences:
-        """``sequences [B, W]`` int32 or int64, left-padded with 0 -> a damaged copy."""
+        """``sequences [B, W]`` int32 or int64, left-padded with 0 -> a damaged copy.
+
+        Raises:
+            ValueError: a wrong shape, dtype or device; on the CPU padding on the right of an
+                item. On CUDA, where looking would wait for the device, it is taken for padding on
+                the left.
+        """
         draws = Draws.of(sequences, row_keys, seed, step)
         rows = choose_rows(
             draws.rows(Purpose.SWAPPED_ROW), self.sequence_fraction, self.sequence_probability

@@ -14,7 +14,7 @@ from ._choices import (
     choose_rows,
     open_to_change,
     require_amount,
-    require_rows,
+    rows_or_half,
     to_the_right,
 )
 from .protocol import DamagedSequences
@@ -38,8 +38,8 @@ class ItemDeletion:
 
     Args:
         sequence_fraction: share of the rows of a batch that are damaged, by exact count, or
-        sequence_probability: chance of each row (at most one of the two; neither: half of the
-            rows).
+        sequence_probability: chance of each row (at most one of the two; neither:
+            ``sequence_fraction`` becomes 0.5).
         num_deletions: items to remove from each damaged row, or
         delete_ratio: share of its items (one of the two).
         include_target: let the last column (the target) be removed as well; the item before it then
@@ -47,6 +47,7 @@ class ItemDeletion:
 
     Raises:
         ValueError: a value out of range, or not exactly one amount.
+        TypeError: a value that is no number, or no integer where one is wanted.
     """
 
     sequence_fraction: float | None = None
@@ -56,7 +57,8 @@ class ItemDeletion:
     include_target: bool = False
 
     def __post_init__(self) -> None:
-        require_rows(self.sequence_fraction, self.sequence_probability)
+        share = rows_or_half(self.sequence_fraction, self.sequence_probability)
+        object.__setattr__(self, "sequence_fraction", share)
         require_amount("num_deletions", self.num_deletions, "delete_ratio", self.delete_ratio)
 
     def __call__(
@@ -67,7 +69,13 @@ class ItemDeletion:
         step: int | Tensor = 0,
         row_keys: Tensor | None = None,
     ) -> DamagedSequences:
-        """``sequences [B, W]`` int32 or int64, left-padded with 0 -> a damaged copy."""
+        """``sequences [B, W]`` int32 or int64, left-padded with 0 -> a damaged copy.
+
+        Raises:
+            ValueError: a wrong shape, dtype or device; on the CPU padding on the right of an
+                item. On CUDA, where looking would wait for the device, it is taken for padding on
+                the left.
+        """
         draws = Draws.of(sequences, row_keys, seed, step)
         rows = choose_rows(
             draws.rows(Purpose.DELETED_ROW), self.sequence_fraction, self.sequence_probability

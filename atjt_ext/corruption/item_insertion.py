@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from ..ops._checks import require_integer
 from ..ops.keyed_draws import Purpose
 from ._choices import (
     Draws,
@@ -14,18 +15,20 @@ from ._choices import (
     choose_positions,
     choose_rows,
     open_to_change,
+    require_alias_table,
     require_amount,
-    require_rows,
+    rows_or_half,
     to_the_right,
 )
 from ._items import uniform_items, weighted_items
+from ._tensor_fields import HoldsTensors
 from .protocol import DamagedSequences
 
 __all__ = ["ItemInsertion"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ItemInsertion:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class ItemInsertion(HoldsTensors):
     """Puts items drawn from the catalogue behind randomly chosen ones.
 
     Misclicks: STEAM (Lin et al., WWW 2023, arXiv:2303.02297) trains a corrector on them. CoSeRec's
@@ -39,8 +42,8 @@ class ItemInsertion:
     Args:
         num_items: catalogue size, at least 3; items are ``1..num_items``.
         sequence_fraction: share of the rows of a batch that are damaged, by exact count, or
-        sequence_probability: chance of each row (at most one of the two; neither: half of the
-            rows).
+        sequence_probability: chance of each row (at most one of the two; neither:
+            ``sequence_fraction`` becomes 0.5).
         num_insertions: items to put into each damaged row, at most as many as it has, or
         insert_ratio: that number as a share of its items (one of the two).
         alias_table: ``[num_items]`` int64 on the device of the sequences, made by
@@ -51,6 +54,7 @@ class ItemInsertion:
 
     Raises:
         ValueError: a value out of range, or not exactly one amount.
+        TypeError: a value that is no number, or no integer where one is wanted.
     """
 
     num_items: int
@@ -58,19 +62,14 @@ class ItemInsertion:
     sequence_probability: float | None = None
     num_insertions: int | None = None
     insert_ratio: float | None = None
-    alias_table: Tensor | None = field(default=None, repr=False, compare=False)
+    alias_table: Tensor | None = None
     include_target: bool = False
 
     def __post_init__(self) -> None:
-        if not 3 <= self.num_items < 2**31:
-            raise ValueError(f"num_items must be in [3, 2**31), got {self.num_items}")
-        table = self.alias_table
-        if table is not None and (table.shape, table.dtype) != ((self.num_items,), torch.int64):
-            raise ValueError(
-                f"alias_table must be [{self.num_items}] torch.int64, "
-                f"got {list(table.shape)} {table.dtype}"
-            )
-        require_rows(self.sequence_fraction, self.sequence_probability)
+        require_integer("num_items", self.num_items, 3, 2**31, "in [3, 2**31)")
+        require_alias_table(self.alias_table, self.num_items)
+        share = rows_or_half(self.sequence_fraction, self.sequence_probability)
+        object.__setattr__(self, "sequence_fraction", share)
         require_amount("num_insertions", self.num_insertions, "insert_ratio", self.insert_ratio)
 
     def __call__(
@@ -81,7 +80,13 @@ class ItemInsertion:
         step: int | Tensor = 0,
         row_keys: Tensor | None = None,
     ) -> DamagedSequences:
-        """``sequences [B, W]`` int32 or int64, left-padded with 0 -> a damaged copy."""
+        """``sequences [B, W]`` int32 or int64, left-padded with 0 -> a damaged copy.
+
+        Raises:
+            ValueError: a wrong shape, dtype or device; on the CPU an id outside of the catalogue,
+                or padding on the right of an item. On CUDA, where looking would wait for the
+                device, such padding is taken for padding on the left.
+        """
         draws = Draws.of(sequences, row_keys, seed, step)
         self._check(sequences)
         rows = choose_rows(

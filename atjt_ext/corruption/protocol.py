@@ -44,7 +44,12 @@ class Corruption(Protocol):
     """Damages left-padded sequences ``[B, W]`` and says where; depends on its arguments only."""
 
     def __call__(
-        self, sequences: Tensor, *, seed: int, step: int = 0, row_keys: Tensor | None = None
+        self,
+        sequences: Tensor,
+        *,
+        seed: int | Tensor,
+        step: int | Tensor = 0,
+        row_keys: Tensor | None = None,
     ) -> CorruptionOutput:
         """``row_keys [B]`` int64 tie a row's draws to the row, whatever batch it sits in."""
         ...

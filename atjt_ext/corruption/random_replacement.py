@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from torch import Tensor
 
 from ..ops import RandomReplacementOutput, random_replacement
-from ._choices import require_rows
+from ..ops._checks import require_integer, require_replacements
+from ..ops.random_replacement import FEATURE_DTYPES
+from ._choices import require_alias_table, rows_or_half
+from ._tensor_fields import HoldsTensors
 
 __all__ = ["RandomReplacement"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RandomReplacement:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class RandomReplacement(HoldsTensors):
     """Replaces items by others of the catalogue (arXiv:2409.17402, section 3).
 
     The paper's code: half of the rows, one history position in each, the target untouched, items
@@ -21,10 +25,10 @@ class RandomReplacement:
     ``alias_table(counts.double() ** 0.75)`` they are drawn by popularity instead.
 
     Args:
-        num_items: catalogue size; items are ``1..num_items``.
+        num_items: catalogue size, at least 2; items are ``1..num_items``.
         sequence_fraction: share of the rows of a batch that are damaged, by exact count, or
-        sequence_probability: chance of each row (at most one of the two; neither: half of the
-            rows).
+        sequence_probability: chance of each row (at most one of the two; neither:
+            ``sequence_fraction`` becomes 0.5).
         num_replacements: positions to replace in each damaged row, or
         replace_ratio: share of its positions, or
         replace_probability: chance of each of its positions (one of the three).
@@ -32,6 +36,14 @@ class RandomReplacement:
         alias_table: ``[num_items]`` int64 on the device of the sequences, made by
             :func:`atjt_ext.ops.alias_table`: new items are drawn by weight.
         avoid_history: draw no item that the row holds, the target included.
+        feature_tables: for each column of side features its table ``[num_items + 1]``, int32,
+            int64, float32 or float64, on the device of the sequences: entry ``i`` is the feature of
+            item ``i``. The columns come with each call.
+
+    Raises:
+        ValueError: a value out of range, a table of a wrong shape or dtype, or not exactly one
+            amount.
+        TypeError: a value that is no number, or no integer where one is wanted.
     """
 
     num_items: int
@@ -41,19 +53,23 @@ class RandomReplacement:
     replace_ratio: float | None = None
     replace_probability: float | None = None
     include_target: bool = False
-    alias_table: Tensor | None = field(default=None, repr=False, compare=False)
+    alias_table: Tensor | None = None
     avoid_history: bool = False
+    feature_tables: Sequence[Tensor] = ()
 
     def __post_init__(self) -> None:
-        require_rows(self.sequence_fraction, self.sequence_probability)
-        amounts = [self.num_replacements, self.replace_ratio, self.replace_probability]
-        if amounts.count(None) != 2:
-            raise ValueError(
-                "exactly one of num_replacements, replace_ratio and replace_probability must be "
-                f"given, got num_replacements={self.num_replacements}, "
-                f"replace_ratio={self.replace_ratio}, "
-                f"replace_probability={self.replace_probability}"
-            )
+        require_integer("num_items", self.num_items, 2, 2**31, "in [2, 2**31)")
+        share = rows_or_half(self.sequence_fraction, self.sequence_probability)
+        object.__setattr__(self, "sequence_fraction", share)
+        require_replacements(self.num_replacements, self.replace_ratio, self.replace_probability)
+        require_alias_table(self.alias_table, self.num_items)
+        object.__setattr__(self, "feature_tables", tuple(self.feature_tables))
+        for i, table in enumerate(self.feature_tables):
+            if table.shape != (self.num_items + 1,) or table.dtype not in FEATURE_DTYPES:
+                raise ValueError(
+                    f"feature_tables[{i}] must be [{self.num_items + 1}] int32, int64, float32 or "
+                    f"float64, got {list(table.shape)} {table.dtype}"
+                )
 
     def __call__(
         self,
@@ -62,14 +78,21 @@ class RandomReplacement:
         seed: int | Tensor,
         step: int | Tensor = 0,
         row_keys: Tensor | None = None,
+        features: Sequence[Tensor] = (),
     ) -> RandomReplacementOutput:
         """``sequences [B, W]`` int32 or int64 -> damaged copy, ``replaced [B, W]``, ``noise_labels
-        [B]``."""
-        half = self.sequence_fraction is None and self.sequence_probability is None
+        [B]``.
+
+        ``features``, a column ``[B, W]`` for each of ``feature_tables`` and of its dtype, come back
+        with the features of the new items.
+
+        Raises:
+            ValueError: as :func:`atjt_ext.ops.random_replacement`.
+        """
         return random_replacement(
             sequences,
             num_items=self.num_items,
-            sequence_fraction=0.5 if half else self.sequence_fraction,
+            sequence_fraction=self.sequence_fraction,
             sequence_probability=self.sequence_probability,
             num_replacements=self.num_replacements,
             replace_ratio=self.replace_ratio,
@@ -77,6 +100,8 @@ class RandomReplacement:
             num_targets=0 if self.include_target else 1,
             alias_table=self.alias_table,
             avoid_history=self.avoid_history,
+            features=features,
+            feature_tables=self.feature_tables,
             seed=seed,
             step=step,
             row_keys=row_keys,

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from atjt_ext import _C
+from atjt_ext.ops._checks import require_integer
 from atjt_ext.ops._keys import number_or_tensor
 from atjt_ext.ops._library import register
 
@@ -28,8 +29,13 @@ class Purpose(IntEnum):
     SWAPPED_ROW = 9
     SWAPPED_POSITION = 10
     MIXED_KIND = 11
-    CUSTOM = 15
-    """Kept free for choices outside of the package."""
+    CUSTOM_ROW = 13
+    CUSTOM_POSITION = 14
+    CUSTOM_ITEM = 15
+    """These three are kept free for choices outside of the package."""
+
+
+_PURPOSES = tuple(int(purpose) for purpose in Purpose)
 
 
 def _output(row_keys: Tensor, length: int) -> Tensor:
@@ -96,6 +102,7 @@ def keyed_draws(
 
     Raises:
         ValueError: A value out of range, a wrong shape or dtype.
+        TypeError: No integer where one is wanted.
         RuntimeError: A CUDA tensor, and no CUDA kernels in this build.
 
     Example:
@@ -111,14 +118,15 @@ def keyed_draws(
         raise ValueError(f"row_keys must be [B], got shape {tuple(row_keys.shape)}")
     if row_keys.dtype != torch.int64:
         raise ValueError(f"row_keys must be int64, got {row_keys.dtype}")
-    if not 0 <= length <= 2**23:
-        raise ValueError(f"length must be in [0, 2**23], got {length}")
+    require_integer("length", length, 0, 2**23 + 1, "in [0, 2**23]")
+    if purpose not in _PURPOSES:
+        raise ValueError(f"purpose must be one of Purpose, {list(_PURPOSES)}, got {purpose!r}")
     seed, seed_tensor = number_or_tensor("seed", seed, 64, row_keys.device)
     step, step_tensor = number_or_tensor("step", step, 32, row_keys.device)
     draws: Tensor = torch.ops.atjt_ext._keyed_draws(
         row_keys,
         length,
-        int(Purpose(purpose)),
+        int(purpose),
         seed,
         step,
         seed_tensor,
@@ -134,7 +142,18 @@ def uniform_integers(draws: Tensor, bound: int | Tensor) -> Tensor:
 
     Args:
         draws: int64 of any shape.
-        bound: In ``[1, 2**31)``; a tensor (int64) is broadcast.
+        bound: In ``[1, 2**31)``; a tensor (int64) is broadcast, and its values are not looked at.
+
+    Returns:
+        int64, of the shape that ``draws`` and ``bound`` broadcast to.
+
+    Raises:
+        ValueError: ``draws`` not int64; a number out of range.
+        TypeError: ``bound`` neither an integer nor a tensor.
     """
+    if draws.dtype != torch.int64:
+        raise ValueError(f"draws must be int64, got {draws.dtype}")
+    if not isinstance(bound, Tensor):
+        require_integer("bound", bound, 1, 2**31, "in [1, 2**31)")
     low, high = draws & 0xFFFFFFFF, draws >> 32 & 0xFFFFFFFF
     return (high * bound + (low * bound >> 32)) >> 32

@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from atjt_ext import _C
+from atjt_ext.ops._checks import require_integer, require_replacements, require_rows
 from atjt_ext.ops._keys import number_or_tensor
 from atjt_ext.ops._library import register
 
 _MAX_FEATURES = 64
-_FEATURE_DTYPES = (torch.int32, torch.int64, torch.float32, torch.float64)
+FEATURE_DTYPES = (torch.int32, torch.int64, torch.float32, torch.float64)
 
 
 class RandomReplacementOutput(NamedTuple):
@@ -195,6 +196,7 @@ def random_replacement(
         ValueError: A wrong shape, dtype, device or option; ``num_items == 1`` where a replacement
             is asked for, since there is no other item; on the CPU an id that is neither padding nor
             an item. On CUDA, where looking would stall the device, such an id counts as an item.
+        TypeError: An option that is no number, or no integer where one is wanted.
         RuntimeError: A CUDA tensor, and no CUDA kernels in this build.
 
     Example:
@@ -206,14 +208,9 @@ def random_replacement(
         tensor([1, 1])
     """
     _check_sequences(sequences, num_items, padding_idx)
-    _check_amounts(
-        sequence_fraction,
-        sequence_probability,
-        num_replacements,
-        replace_ratio,
-        replace_probability,
-    )
-    _require(num_targets >= 0, "num_targets", ">= 0", num_targets)
+    require_rows(sequence_fraction, sequence_probability)
+    require_replacements(num_replacements, replace_ratio, replace_probability)
+    require_integer("num_targets", num_targets, 0, 2**63, ">= 0")
     if row_keys is not None:
         _check_tensor("row_keys", row_keys, sequences.shape[:1], torch.int64, sequences.device)
     if alias_table is not None:
@@ -257,44 +254,11 @@ def _check_sequences(sequences: Tensor, num_items: int, padding_idx: int) -> Non
         raise ValueError(f"sequences must be [B, L], got shape {tuple(sequences.shape)}")
     if sequences.dtype not in (torch.int32, torch.int64):
         raise ValueError(f"sequences must be int32 or int64, got {sequences.dtype}")
-    _require(1 <= num_items < 2**31, "num_items", "in [1, 2**31)", num_items)
+    require_integer("num_items", num_items, 1, 2**31, "in [1, 2**31)")
     limits = torch.iinfo(sequences.dtype)
-    _require(
-        limits.min <= padding_idx <= limits.max and not 1 <= padding_idx <= num_items,
-        "padding_idx",
-        f"an id of dtype {sequences.dtype} outside 1..{num_items}",
-        padding_idx,
-    )
-
-
-def _check_amounts(
-    sequence_fraction: float | None,
-    sequence_probability: float | None,
-    num_replacements: int | None,
-    replace_ratio: float | None,
-    replace_probability: float | None,
-) -> None:
-    if sequence_fraction is not None and sequence_probability is not None:
-        raise ValueError(
-            "give at most one of sequence_fraction and sequence_probability, got "
-            f"sequence_fraction={sequence_fraction}, sequence_probability={sequence_probability}"
-        )
-    if [num_replacements, replace_ratio, replace_probability].count(None) != 2:
-        raise ValueError(
-            "give exactly one of num_replacements, replace_ratio and replace_probability, got "
-            f"num_replacements={num_replacements}, replace_ratio={replace_ratio}, "
-            f"replace_probability={replace_probability}"
-        )
-    if num_replacements is not None:
-        _require(0 <= num_replacements < 2**63, "num_replacements", ">= 0", num_replacements)
-    for name, share in (
-        ("sequence_fraction", sequence_fraction),
-        ("sequence_probability", sequence_probability),
-        ("replace_ratio", replace_ratio),
-        ("replace_probability", replace_probability),
-    ):
-        if share is not None:
-            _require(0 <= share <= 1, name, "in [0, 1]", share)
+    wanted = f"in the range of {sequences.dtype} and outside 1..{num_items}"
+    require_integer("padding_idx", padding_idx, limits.min, limits.max + 1, wanted)
+    _require(not 1 <= padding_idx <= num_items, "padding_idx", wanted, padding_idx)
 
 
 def _check_tensor(
@@ -316,7 +280,7 @@ def _check_features(
             f"got {len(tables)}"
         )
     for i, (column, table) in enumerate(zip(features, tables, strict=True)):
-        if column.dtype not in _FEATURE_DTYPES:
+        if column.dtype not in FEATURE_DTYPES:
             raise ValueError(
                 f"features[{i}] must be int32, int64, float32 or float64, got {column.dtype}"
             )
