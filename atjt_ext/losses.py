@@ -75,6 +75,7 @@ class ReweightedBinaryCrossEntropyLoss(nn.Module):
         label_smoothing: targets move this share of the way to 1/2, in ``[0, 1]``.
         reduction: ``weighted_mean`` (default) is ``sum(w_i * l_ic) / sum(w_i * C)``; ``mean``
             divides by the number of logits; ``sum``; ``none``.
+        inplace_gradient: lets the backward pass write the gradient over the logits.
 
     Shapes:
         logits ``[N]`` or ``[N, C]``, say a positive and a negative item per row; targets of the
@@ -86,15 +87,23 @@ class ReweightedBinaryCrossEntropyLoss(nn.Module):
     """
 
     def __init__(
-        self, *, label_smoothing: float = 0.0, reduction: Reduction = "weighted_mean"
+        self,
+        *,
+        label_smoothing: float = 0.0,
+        reduction: Reduction = "weighted_mean",
+        inplace_gradient: bool = False,
     ) -> None:
         super().__init__()
         _check(reduction, label_smoothing)
         self.label_smoothing = label_smoothing
         self.reduction = reduction
+        self.inplace_gradient = inplace_gradient
 
     def extra_repr(self) -> str:
-        return f"label_smoothing={self.label_smoothing}, reduction={self.reduction!r}"
+        return (
+            f"label_smoothing={self.label_smoothing}, reduction={self.reduction!r}, "
+            f"inplace_gradient={self.inplace_gradient}"
+        )
 
     def forward(
         self, logits: Tensor, targets: Tensor, sample_weight: Tensor | None = None
@@ -105,6 +114,7 @@ class ReweightedBinaryCrossEntropyLoss(nn.Module):
             sample_weight,
             label_smoothing=self.label_smoothing,
             reduction=self.reduction,
+            inplace_gradient=self.inplace_gradient,
         )
 
 

@@ -23,7 +23,7 @@ struct BinaryCrossEntropyParams {
   const Target* targets;           // [rows, classes]: uint8_t (a bool as stored) or Arithmetic<T>
   const Arithmetic<T>* row_scale;  // [rows]; read only where a gradient is written
   Arithmetic<T>* losses;           // [rows]
-  T* grad_logits;                  // [rows, classes]; null: no gradient
+  T* grad_logits;                  // [rows, classes], may be the logits; null: no gradient
   int64_t rows, classes;
   Arithmetic<T> label_smoothing;  // e
 };

@@ -96,6 +96,19 @@ def test_binary_reductions_by_hand(reduction: str, wanted: float | list[list[flo
     torch.testing.assert_close(got, torch.tensor(wanted))
 
 
+def test_the_gradient_may_be_written_over_binary_logits() -> None:
+    leaf = BINARY_LOGITS.clone().requires_grad_()
+    logits = leaf * 1
+    weight = torch.tensor([1.0, 3.0])
+    ReweightedBinaryCrossEntropyLoss(inplace_gradient=True)(
+        logits, BINARY_TARGETS, weight
+    ).backward()
+    assert leaf.grad is not None
+    assert torch.equal(leaf.grad, logits)
+    # d L / d logits = w_i / sum(w C) * (3/4 - target).
+    torch.testing.assert_close(leaf.grad, torch.tensor([[-1.0, 3.0], [-3.0, -3.0]]) / 32)
+
+
 def test_without_weights_it_takes_the_place_of_torch_bce() -> None:
     logits = torch.randn(20, generator=torch.Generator().manual_seed(0))
     targets = (logits > 0.3).float()
@@ -111,7 +124,8 @@ def test_options_show_in_the_repr() -> None:
     )
     binary = ReweightedBinaryCrossEntropyLoss(label_smoothing=0.1)
     assert repr(binary) == (
-        "ReweightedBinaryCrossEntropyLoss(label_smoothing=0.1, reduction='weighted_mean')"
+        "ReweightedBinaryCrossEntropyLoss(label_smoothing=0.1, reduction='weighted_mean', "
+        "inplace_gradient=False)"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -57,13 +58,17 @@ def test_ignore_index_may_be_a_class(device: torch.device) -> None:
     torch.testing.assert_close(got, F.cross_entropy(logits, targets, ignore_index=0))
 
 
-@pytest.mark.parametrize("reduction", REDUCTIONS)
-@pytest.mark.parametrize("case", ["no rows", "all ignored", "zero weights", "weights cancel"])
+# Weights that cancel leave nothing to average where their sum divides, and only there.
+@pytest.mark.parametrize(
+    ("case", "reduction"),
+    [
+        *itertools.product(["no rows", "all ignored", "zero weights"], REDUCTIONS),
+        ("weights cancel", "weighted_mean"),
+    ],
+)
 def test_nothing_to_average_gives_zero_loss_and_zero_gradients(
     device: torch.device, reduction: Reduction, case: str
 ) -> None:
-    if case == "weights cancel" and reduction != "weighted_mean":
-        return  # sum(w) divides weighted_mean only
     logits, targets, weight = example(0 if case == "no rows" else 4, 6, device)
     targets = targets.abs() % 6
     if case == "all ignored":

@@ -74,6 +74,21 @@ def test_an_upstream_gradient_with_stride_zero_is_read_right(device: torch.devic
     torch.testing.assert_close(grad, wanted)
 
 
+def test_operators_read_a_row_scale_with_stride_zero_right(device: torch.device) -> None:
+    logits, targets, _ = example(6, 5, device)
+    scale = torch.tensor([2.5], dtype=torch.float64, device=device)
+    ops = torch.ops.atjt_ext
+    wanted = ops._reweighted_cross_entropy_with_gradient(
+        logits, targets, scale.repeat(6), -100, 0.0
+    )[1]
+    assert wanted[-1].any()
+    expanded = (targets, scale.expand(6), -100, 0.0)
+    got = ops._reweighted_cross_entropy_with_gradient(logits, *expanded)[1]
+    assert torch.equal(got, wanted)
+    ops._reweighted_cross_entropy_gradient_(logits, *expanded)
+    assert torch.equal(logits, wanted)
+
+
 @pytest.mark.parametrize("in_place", [False, True])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("reduction", ["sum", "mean", "weighted_mean"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import time
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,9 @@ from weighted_rows import (
     HALVES,
     REDUCTIONS,
     example,
+    example_with_marks,
     gradients,
+    need_memory,
     relative_error,
     rounded_once,
 )
@@ -85,7 +87,8 @@ def assert_within_the_error_budget(
         if got.dtype in HALVES:  # the same rounding errors, by chance a little larger or smaller
             unit += 0.02 * torch.finfo(dtype).eps
         tolerance = unit * max(float(wanted.norm()), float(size))
-        torchs_error = (peer.double() - wanted).norm().nan_to_num(nan=torch.inf)
+        # Where torch overflows, as with its sums in float16, that excuses nothing.
+        torchs_error = (peer.double() - wanted).norm().nan_to_num(nan=0.0, posinf=0.0)
         assert float((got.double() - wanted).norm()) <= float(torchs_error) + tolerance
     assert rounded_once(ours[1], truth[1], slack=1e-6 * float(weight.max()))
 
@@ -124,19 +127,35 @@ def test_it_errs_no_more_than_torch_on_special_rows(
     assert_within_the_error_budget(logits, targets, weight, dtype)
 
 
+def assert_every_element_counts(
+    logits: Tensor,
+    given: Tensor,
+    targets: Tensor,
+    weight: Tensor,
+    label_smoothings: tuple[float, ...] = (0.0, 0.9),
+) -> None:
+    """Of `given`, in the dtype and place to test: each entry of the gradient to its own digits."""
+    weight = weight.to(single(given.dtype))
+    unit = 1e-12 if given.dtype == torch.float64 else 3e-6
+    for label_smoothing in label_smoothings:
+        options: Any = {"reduction": "none", "label_smoothing": label_smoothing}
+        exact = gradients(
+            reference.reweighted_cross_entropy, logits, targets, weight.double(), **options
+        )
+        loss, grad, _ = gradients(reweighted_cross_entropy, given, targets, weight, **options)
+        torch.testing.assert_close(loss.double(), exact[0], rtol=unit / 3, atol=0)
+        # An entry is the difference of its probability and of this.
+        spread = (weight.double() * (label_smoothing / logits.shape[1]))[:, None]
+        assert rounded_once(grad, exact[1], slack=unit * (exact[1].abs() + spread))
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("size", range(5))
 def test_rows_of_any_length_are_read_whole(
     device: torch.device, dtype: torch.dtype, size: int
 ) -> None:
-    logits, targets, weight = example(3, LONG[dtype][size], device, dtype=dtype)
-    for label_smoothing in (0.0, 0.1):
-        options = {"reduction": "sum", "label_smoothing": label_smoothing}
-        exact = gradients(reference.reweighted_cross_entropy, logits, targets, weight, **options)
-        rounded = (logits.to(dtype), targets, weight.to(single(dtype)))
-        loss, grad, _ = gradients(reweighted_cross_entropy, *rounded, **options)
-        assert relative_error(loss, exact[0]) < 5e-7
-        assert rounded_once(grad, exact[1], slack=1e-6)
+    logits, targets, weight = example_with_marks(3, LONG[dtype][size], device, dtype=dtype)
+    assert_every_element_counts(logits, logits.to(dtype), targets, weight)
 
 
 @pytest.mark.parametrize("dtype", HALVES)
@@ -159,61 +178,71 @@ def test_rows_may_begin_anywhere_in_memory(
     device: torch.device, dtype: torch.dtype, offset: int
 ) -> None:
     # 2 * 1601 + 7 elements: rows that begin at all distances from a multiple of 16 bytes.
-    logits, targets, weight = example(2, 1601, device, dtype=dtype)
-    weight = weight.to(single(dtype))
+    logits, targets, weight = example_with_marks(3, 1601, device, dtype=dtype)
     base = torch.full((logits.numel() + 8,), float("nan"), dtype=dtype, device=device)
     view = base[offset : offset + logits.numel()].view(logits.shape)
     view.copy_(logits)
     assert view.data_ptr() % 16 == offset * view.element_size() % 16
-    got = gradients(reweighted_cross_entropy, view, targets, weight, reduction="sum")
-    exact = gradients(reference.reweighted_cross_entropy, logits, targets, weight, reduction="sum")
-    assert relative_error(got[0], exact[0]) < 1e-6
-    assert rounded_once(got[1], exact[1], slack=1e-6)
+    assert_every_element_counts(logits, view, targets, weight, label_smoothings=(0.0,))
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_three_million_classes_cost_no_digits(dtype: torch.dtype) -> None:
-    logits, targets, weight = example(1, 3_000_017, torch.device("cpu"), dtype=dtype, scale=1.0)
-    assert_within_the_error_budget(logits, targets, weight, dtype, label_smoothing=0.1)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_three_million_classes_cost_no_digits(device: torch.device, dtype: torch.dtype) -> None:
+    logits, targets, weight = example_with_marks(1, 3_000_017, device, dtype=dtype)
+    assert_every_element_counts(logits, logits.to(dtype), targets, weight)
     # One high logit among equal ones: the rounding of a plain sum would have a direction.
     logits = torch.full_like(logits, -1.3).to(dtype).double()
     logits[0, 7] = 0.0
-    assert_within_the_error_budget(logits, targets, weight, dtype)
+    assert_every_element_counts(logits, logits.to(dtype), targets, weight, (0.0,))
 
 
-def more_than_two_to_the_31_logits() -> tuple[Tensor, Tensor, Tensor]:
+def more_than_two_to_the_31_logits(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """float16 logits, targets that count in the first and the last row alone, and that row."""
-    rows, classes = 22_000, 100_003
+    rows, classes = 1_100, 2_000_003
     assert rows * classes > 2**31
-    # Pages of zeros that nobody writes to take no memory.
-    logits = torch.from_numpy(np.zeros((rows, classes), dtype=np.uint16)).view(torch.float16)
-    targets = torch.full((rows,), -100)
+    if device.type == "cpu":  # pages of zeros that nobody writes to take no memory
+        zeros = torch.from_numpy(np.zeros((rows, classes), dtype=np.uint16))
+    else:
+        zeros = torch.zeros(rows, classes, dtype=torch.uint16, device=device)
+    logits = zeros.view(torch.float16)
+    targets = torch.full((rows,), -100, device=device)
     for row in (0, rows - 1):
-        logits[row, :2] = torch.tensor([1.0, 2.0])
+        logits[row, :2] = torch.tensor([14.0, 15.0])
         targets[row] = 1
     return logits, targets, logits[-1].double()
 
 
-def test_more_than_two_to_the_31_logits() -> None:
-    logits, targets, row = more_than_two_to_the_31_logits()
+def test_more_than_two_to_the_31_logits(device: torch.device) -> None:
+    if device.type == "cuda":
+        need_memory(device, 6, "4.4 GB of logits")
+    logits, targets, row = more_than_two_to_the_31_logits(device)
     losses = reweighted_cross_entropy(logits, targets, reduction="none")
     assert losses[1:-1].eq(0).all()
     for loss in (losses[0], losses[-1]):
-        torch.testing.assert_close(loss.double(), F.cross_entropy(row, targets[0]))
+        torch.testing.assert_close(
+            loss.double(), F.cross_entropy(row, targets[0]), rtol=3e-6, atol=0
+        )
 
 
-def test_the_gradient_of_more_than_two_to_the_31_logits() -> None:
-    needed, free = 32, os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 30
-    if free < needed:  # 4.4 GB; where that is much, mapping them takes long, too
-        pytest.skip(f"asks for {needed} GiB of free memory, there are {free}")
-    logits, targets, row = more_than_two_to_the_31_logits()
+def test_the_gradient_of_more_than_two_to_the_31_logits(device: torch.device) -> None:
+    if emulator.runs_cuda_kernels(device) and device.type == "cpu":
+        pytest.skip("the emulator would take minutes to write 4.4 GB")
+    need_memory(device, 11, "4.4 GB of logits and their gradient")
+    if device.type == "cpu":
+        start = time.perf_counter()
+        torch.ones(2**25, dtype=torch.float16)
+        seconds = 64 * (time.perf_counter() - start)
+        if seconds > 10:
+            pytest.skip(f"4.4 GB of new memory within 10 s: this machine needs {seconds:.0f} s")
+    logits, targets, row = more_than_two_to_the_31_logits(device)
     loss = reweighted_cross_entropy(logits.requires_grad_(), targets, reduction="sum")
     (grad,) = torch.autograd.grad(loss, logits)
     wanted = F.softmax(row, dim=0)
     wanted[1] -= 1
-    assert rounded_once(grad[0], wanted, slack=1e-7)
-    assert rounded_once(grad[-1], wanted, slack=1e-7)
+    for got in (grad[0], grad[-1]):
+        assert rounded_once(got, wanted, slack=3e-6 * wanted.abs())
     assert not grad[len(grad) // 2].any()
+    assert not grad[-2].any()
 
 
 @pytest.mark.parametrize("isa", build_info()["cpu_isas"])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, get_args
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -32,6 +34,26 @@ def example(
     return logits.to(device), targets.to(device), weight.to(device)
 
 
+def example_with_marks(
+    rows: int, classes: int, device: torch.device, *, dtype: torch.dtype
+) -> tuple[Tensor, Tensor, Tensor]:
+    """As `example`, but losses and gradients feel each element that a kernel could leave out.
+
+    That is what lies around the ends of a row and of 1, 3 or 7 times a power of two elements from
+    either: vectors, blocks and the tiles of all kernels. Up there logits are higher, and differ
+    from those beside them. The targets are in the plain, for label smoothing to feel it as well.
+    """
+    logits, targets, weight = example(rows, classes, device, dtype=dtype, scale=1.0)
+    sizes = [0, *(times << power for times in (1, 3, 7) for power in range(3, 24))]
+    edges = torch.tensor([edge for size in sizes for edge in (size, classes - size)])
+    marks = (edges[:, None] + torch.arange(-8, 8)).flatten().unique()
+    marks = marks[(marks >= 0) & (marks < classes)]
+    logits[:, marks.to(device)] = (6 + marks % 41 / 16).double().to(device)  # exact in 8 bits
+    targets = torch.where(targets == -100, -100, classes // 3)
+    logits[:, classes // 3] = 0
+    return logits, targets, weight
+
+
 def gradients(
     function: Any, logits: Tensor, targets: Tensor, weight: Tensor, **options: Any
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -46,8 +68,24 @@ def relative_error(got: Tensor, wanted: Tensor) -> float:
     return float((got.double() - wanted).norm() / wanted.norm().clamp(min=1e-30))
 
 
-def rounded_once(got: Tensor, exact: Tensor, *, slack: float) -> bool:
+def rounded_once(got: Tensor, exact: Tensor, *, slack: float | Tensor) -> bool:
     """Is each number the exact one, up to half a unit in the last place and `slack`?"""
     limits = torch.finfo(got.dtype)
     ulp = limits.eps * exact.abs().clamp(min=limits.smallest_normal)
     return bool(((got.double() - exact).abs() <= 0.5 * ulp + slack).all())
+
+
+def free_gibibytes(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0] >> 30
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) >> 20
+    return 0
+
+
+def need_memory(device: torch.device, gibibytes: int, what: str) -> None:
+    free = free_gibibytes(device)
+    if free < gibibytes:
+        where = "the GPU" if device.type == "cuda" else "this machine"
+        pytest.skip(f"{what} ask for {gibibytes} GiB, {where} has {free} GiB free")

@@ -201,3 +201,19 @@ def check_sample_weight(sample_weight: Tensor | None, rows: int, device: torch.d
         raise ValueError(f"sample_weight must be floating point, got {sample_weight.dtype}")
     if sample_weight.device != device:
         raise ValueError(f"sample_weight must be on {device}, got {sample_weight.device}")
+
+
+def check_may_be_overwritten(logits: Tensor) -> None:
+    if not logits.is_contiguous():
+        raise ValueError(
+            "inplace_gradient needs contiguous logits, "
+            f"got strides {logits.stride()} for shape {tuple(logits.shape)}"
+        )
+    if torch.compiler.is_compiling() or not (torch.is_grad_enabled() and logits.requires_grad):
+        return
+    owner = logits if logits._base is None else logits._base
+    if owner.is_leaf and owner.requires_grad:
+        raise ValueError(
+            "inplace_gradient would overwrite the values of a leaf that requires a gradient; "
+            "give it the output of a model"
+        )

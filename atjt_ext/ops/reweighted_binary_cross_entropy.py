@@ -48,6 +48,12 @@ def _with_gradient(
     return _native(logits, targets, row_scale, grad_logits, label_smoothing), grad_logits
 
 
+def _gradient_in_place(
+    logits: Tensor, targets: Tensor, row_scale: Tensor, label_smoothing: float
+) -> None:
+    _native(logits, targets, row_scale, logits, label_smoothing)
+
+
 register(
     f"_{_NAME}(Tensor logits, Tensor targets, float label_smoothing) -> Tensor",
     _losses,
@@ -59,6 +65,12 @@ register(
     _with_gradient,
     lambda logits, *_: (rows_like(logits), logits_like(logits)),
 )
+register(
+    f"_{_NAME}_gradient_(Tensor(a!) logits, Tensor targets, Tensor row_scale, "
+    "float label_smoothing) -> ()",
+    _gradient_in_place,
+    lambda *_: None,
+)
 
 
 def reweighted_binary_cross_entropy(
@@ -68,6 +80,7 @@ def reweighted_binary_cross_entropy(
     *,
     label_smoothing: float = 0.0,
     reduction: Reduction = "mean",
+    inplace_gradient: bool = False,
 ) -> Tensor:
     """Sigmoid cross-entropy of ``logits`` against ``targets``, each row scaled by its weight.
 
@@ -90,13 +103,15 @@ def reweighted_binary_cross_entropy(
 
     Args:
         logits: ``[N]`` or ``[N, C]``, float32, float64, bfloat16 or float16; the half types are
-            computed in float32. Never written to.
+            computed in float32. Never written to, but for ``inplace_gradient``.
         targets: Bool or floating point, in the shape of the logits. Bool, and the dtype of the
             result, are read as they are; others are converted first. Values outside ``[0, 1]`` are
             not looked for, as in torch: the formula takes any.
         sample_weight: ``[N]``, floating point.
         label_smoothing: ``e`` in ``[0, 1]``: ``y`` becomes ``(1 - e) * y + e / 2``.
         reduction: One of the four above.
+        inplace_gradient: Permits the backward pass to write the gradient over the logits, as
+            in :func:`atjt_ext.ops.reweighted_cross_entropy`, which says what follows from it.
 
     Returns:
         The shape of the logits for ``"none"``, else a scalar; float64 for float64 logits, else
@@ -104,7 +119,8 @@ def reweighted_binary_cross_entropy(
 
     Raises:
         ValueError: A wrong shape, dtype, device or option; targets that require a gradient, as
-            there is none in them.
+            there is none in them; ``inplace_gradient`` for logits that are not contiguous, or that
+            are (a view of) a leaf that wants a gradient.
         RuntimeError: A CUDA tensor, and no CUDA kernels in this build.
 
     Example:
@@ -119,6 +135,8 @@ def reweighted_binary_cross_entropy(
     """
     _check(logits, targets, sample_weight)
     row_losses.check_choice(reduction, label_smoothing)
+    if inplace_gradient:
+        row_losses.check_may_be_overwritten(logits)
     dtype = row_losses.arithmetic(logits.dtype)
     if targets.dtype != torch.bool:
         targets = targets.to(dtype)
@@ -130,7 +148,12 @@ def reweighted_binary_cross_entropy(
     if reduction == "none":
         per_element = weight if logits.dim() == 1 else weight[:, None].expand(logits.shape)
         return row_losses.weighted_losses(
-            _NAME, logits.reshape(-1, 1), targets.reshape(-1, 1), per_element.reshape(-1), *options
+            _NAME,
+            logits.reshape(-1, 1),
+            targets.reshape(-1, 1),
+            per_element.reshape(-1),
+            *options,
+            in_place=inplace_gradient,
         ).view(logits.shape)
     row_scale = weight
     if reduction != "sum":
@@ -139,7 +162,12 @@ def reweighted_binary_cross_entropy(
         row_scale = row_losses.divided(weight, total * classes)
     matrix = (rows, 1) if logits.dim() == 1 else logits.shape
     return row_losses.reduced_loss(
-        _NAME, logits.reshape(matrix), targets.reshape(matrix), row_scale, *options
+        _NAME,
+        logits.reshape(matrix),
+        targets.reshape(matrix),
+        row_scale,
+        *options,
+        in_place=inplace_gradient,
     )
 
 

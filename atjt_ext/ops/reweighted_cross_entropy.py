@@ -151,7 +151,7 @@ def reweighted_cross_entropy(
     _check(logits, targets, sample_weight)
     row_losses.check_choice(reduction, label_smoothing)
     if inplace_gradient:
-        _check_may_be_overwritten(logits)
+        row_losses.check_may_be_overwritten(logits)
     dtype = row_losses.arithmetic(logits.dtype)
     kept = targets != ignore_index
     weight = kept.to(dtype)
@@ -180,19 +180,3 @@ def _check(logits: Tensor, targets: Tensor, sample_weight: Tensor | None) -> Non
     if targets.dtype != torch.int64:
         raise ValueError(f"targets must be int64, got {targets.dtype}")
     row_losses.check_sample_weight(sample_weight, logits.shape[0], logits.device)
-
-
-def _check_may_be_overwritten(logits: Tensor) -> None:
-    if not logits.is_contiguous():
-        raise ValueError(
-            "inplace_gradient needs contiguous logits, "
-            f"got strides {logits.stride()} for shape {tuple(logits.shape)}"
-        )
-    if torch.compiler.is_compiling() or not (torch.is_grad_enabled() and logits.requires_grad):
-        return
-    owner = logits if logits._base is None else logits._base
-    if owner.is_leaf and owner.requires_grad:
-        raise ValueError(
-            "inplace_gradient would overwrite the values of a leaf that requires a gradient; "
-            "give it the output of a model"
-        )

@@ -1,7 +1,8 @@
 // The rows of reweighted_binary_cross_entropy, compiled once per instruction set (see isa.h).
 //
 // The arithmetic runs over blocks of elements, which hold many rows: most are too short to fill a
-// vector.
+// vector. The gradient may be written over the logits, so no pointer is __restrict; element by
+// element, each is read before it is written, and omp simd may say so.
 // SPDX-License-Identifier: Apache-2.0
 #include "cpu/reweighted_binary_cross_entropy_rows.h"
 

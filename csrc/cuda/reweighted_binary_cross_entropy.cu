@@ -1,5 +1,6 @@
 // reweighted_binary_cross_entropy on the GPU: a power-of-two group of lanes per row, so that a warp
-// reads neighbouring elements whatever the rows' length.
+// reads neighbouring elements whatever the rows' length. The gradient may be written over the
+// logits: a lane writes what it alone has read, and before.
 // SPDX-License-Identifier: Apache-2.0
 #include "cuda/half.cuh"
 #include "cuda/launch.cuh"
