@@ -81,7 +81,7 @@ def test_operators_read_a_row_scale_with_stride_zero_right(device: torch.device)
     wanted = ops._reweighted_cross_entropy_with_gradient(
         logits, targets, scale.repeat(6), -100, 0.0
     )[1]
-    assert wanted[-1].any()
+    assert wanted[4].any()
     expanded = (targets, scale.expand(6), -100, 0.0)
     got = ops._reweighted_cross_entropy_with_gradient(logits, *expanded)[1]
     assert torch.equal(got, wanted)
