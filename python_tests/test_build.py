@@ -48,13 +48,15 @@ def test_import_is_silent_and_loads_no_plotting_and_no_cuda_context() -> None:
     assert not cuda_is_initialized
 
 
-def test_import_costs_less_than_a_third_of_a_second_beyond_torch() -> None:
-    # CPU time of the process: a busy machine does not count. The best of three: nor do cold files.
+def test_import_costs_much_less_than_that_of_torch() -> None:
+    # A ratio of CPU times: a slow or busy machine does not count. The best of three: nor do cold
+    # files.
     code = (
-        "import time, torch; start = time.process_time(); import atjt_ext\n"
-        "print(time.process_time() - start)"
+        "from time import process_time as now\n"
+        "start = now(); import torch; middle = now(); import atjt_ext\n"
+        "print((now() - middle) / (middle - start))"
     )
-    assert min(float(run_python(code)) for _ in range(3)) < 0.3
+    assert min(float(run_python(code)) for _ in range(3)) < 0.4
 
 
 def test_every_compiled_level_has_a_name_and_unknown_ones_are_refused() -> None:

@@ -204,7 +204,8 @@ Device& device() {
   static Device device;
   return device;
 }
-std::mutex mutex;  // one launch at a time
+std::mutex mutex;                     // one launch at a time
+thread_local bool launching = false;  // in this thread of the host
 
 void Device::run(const Launch& launch) {
   launch_ = &launch;
@@ -416,6 +417,7 @@ uint64_t warp_collective(Collective kind, unsigned mask, uint64_t value, int sou
 }
 
 void record(const void* address, size_t bytes, Races::Kind kind, const void* code) {
+  if (!launching) return;  // host code beside a launch of another thread
   const int thread = device().thread();
   if (thread < 0 || device().current().fiber.holds(address)) return;
   const std::string race = device().races.access(thread, address, bytes, kind, code);
@@ -424,7 +426,7 @@ void record(const void* address, size_t bytes, Races::Kind kind, const void* cod
 
 void before_atomic(const void* address, size_t bytes) {
   record(address, bytes, Races::kAtomic, __builtin_return_address(0));
-  if (device().interrupts()) device().wait(Thread::kReady);
+  if (launching && device().interrupts()) device().wait(Thread::kReady);
 }
 
 void thread_fence() { device().races.fence(); }
@@ -472,6 +474,9 @@ const char* refusal(const Launch& launch) {
 void run(const Launch& launch) {
   const std::lock_guard<std::mutex> lock(mutex);
   ++launches;
+  launching = true;
+  const auto end = [](void*) { launching = false; };
+  const std::unique_ptr<void, decltype(end)> guard(&launching, end);
   device().run(launch);
 }
 
