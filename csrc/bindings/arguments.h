@@ -53,4 +53,19 @@ inline bool on_cuda(const char* name, const TensorArg& tensor) {
                         name_of(tensor.device()));
 }
 
+// Runs an op where the tensor is, without the GIL: cuda(device, stream) or cpu(). `cuda` takes its
+// device as `auto`: what it calls need not exist in a build without CUDA.
+template <class Cuda, class Cpu>
+void run_beside(const char* name, const TensorArg& tensor, const Cuda& cuda, const Cpu& cpu) {
+  if (!on_cuda(name, tensor)) {
+    const py::gil_scoped_release release;
+    return cpu();
+  }
+  if constexpr (ATJT_HAVE_CUDA) {
+    void* const stream = tensor.stream();
+    const py::gil_scoped_release release;
+    cuda(tensor.device().device_id, stream);
+  }
+}
+
 }  // namespace atjt

@@ -28,17 +28,10 @@ void draw(const TensorArg& row_keys, const TensorArg& out, int64_t purpose, int6
       uint32_t(step),
       scalar("seed", seed_tensor, row_keys),
       scalar("step", step_tensor, row_keys)};
-#if ATJT_HAVE_CUDA
-  if (on_cuda("row_keys", row_keys)) {
-    void* const stream = row_keys.stream();
-    const py::gil_scoped_release release;
-    return cuda::keyed_draws(params, row_keys.device().device_id, stream);
-  }
-#else
-  on_cuda("row_keys", row_keys);
-#endif
-  const py::gil_scoped_release release;
-  cpu::keyed_draws(params, num_threads);
+  run_beside(
+      "row_keys", row_keys,
+      [&](auto device, void* stream) { cuda::keyed_draws(params, device, stream); },
+      [&] { cpu::keyed_draws(params, num_threads); });
 }
 
 }  // namespace

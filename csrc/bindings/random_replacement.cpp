@@ -107,20 +107,16 @@ void replace(const Arguments& args) {
       scalar("seed", args.seed_tensor, sequences),
       scalar("step", args.step_tensor, sequences)};
   const FeatureColumns features = feature_columns(args);
-#if ATJT_HAVE_CUDA
-  if (on_cuda("sequences", sequences)) {
-    void* const stream = sequences.stream();
-    const py::gil_scoped_release release;
-    return cuda::random_replacement(params, features, sequences.device().device_id, stream);
-  }
-#endif
-  const py::gil_scoped_release release;
-  cpu::random_replacement(params, features, args.num_threads);
+  run_beside(
+      "sequences", sequences,
+      [&](auto device, void* stream) {
+        cuda::random_replacement(params, features, device, stream);
+      },
+      [&] { cpu::random_replacement(params, features, args.num_threads); });
 }
 
 void random_replacement(const Arguments& args) {
   require_rank("sequences", args.sequences, 2);
-  on_cuda("sequences", args.sequences);
   if (args.sequences.dtype() == kInt32) return replace<int32_t>(args);
   if (args.sequences.dtype() == kInt64) return replace<int64_t>(args);
   throw py::value_error("sequences must be int32 or int64, got " + name_of(args.sequences.dtype()));

@@ -15,7 +15,6 @@ void reweighted_binary_cross_entropy(const TensorArg& logits, const TensorArg& t
   require_rank("logits", logits, 2);
   if (row_scale.has_value() != grad_logits.has_value())
     throw py::value_error("row_scale and grad_logits go together");
-  const bool cuda = on_cuda("logits", logits);
   with_floating("logits", logits, [&](auto type, DLDataType dtype, DLDataType arithmetic) {
     using T = typename decltype(type)::type;
     using Real = Arithmetic<T>;
@@ -32,20 +31,16 @@ void reweighted_binary_cross_entropy(const TensorArg& logits, const TensorArg& t
           shape[0],
           shape[1],
           Real(label_smoothing)};
-#if ATJT_HAVE_CUDA
-      if (cuda) {
-        void* const stream = logits.stream();
-        const py::gil_scoped_release release;
-        return cuda::reweighted_binary_cross_entropy(params, logits.device().device_id, stream);
-      }
-#endif
-      const py::gil_scoped_release release;
-      cpu::reweighted_binary_cross_entropy(params, num_threads);
+      run_beside(
+          "logits", logits,
+          [&](auto device, void* stream) {
+            cuda::reweighted_binary_cross_entropy(params, device, stream);
+          },
+          [&] { cpu::reweighted_binary_cross_entropy(params, num_threads); });
     };
     if (targets.dtype() == kBool) return run(TypeOf<uint8_t>{}, kBool);
     run(TypeOf<Real>{}, arithmetic);
   });
-  static_cast<void>(cuda);
 }
 
 }  // namespace

@@ -9,7 +9,6 @@ namespace atjt {
 namespace {
 
 void scale_gradient(const TensorArg& gradient, const TensorArg& factor, int num_threads) {
-  const bool cuda = on_cuda("gradient", gradient);
   with_floating("gradient", gradient, [&](auto type, DLDataType dtype, DLDataType arithmetic) {
     using T = typename decltype(type)::type;
     const auto shape = gradient.shape();
@@ -18,17 +17,11 @@ void scale_gradient(const TensorArg& gradient, const TensorArg& factor, int num_
     const ScaleGradientParams<T> params = {
         gradient.data<T>("gradient", dtype, shape, gradient),
         factor.data<const Arithmetic<T>>("factor", arithmetic, {}, gradient), size};
-#if ATJT_HAVE_CUDA
-    if (cuda) {
-      void* const stream = gradient.stream();
-      const py::gil_scoped_release release;
-      return cuda::scale_gradient(params, gradient.device().device_id, stream);
-    }
-#endif
-    const py::gil_scoped_release release;
-    cpu::scale_gradient(params, num_threads);
+    run_beside(
+        "gradient", gradient,
+        [&](auto device, void* stream) { cuda::scale_gradient(params, device, stream); },
+        [&] { cpu::scale_gradient(params, num_threads); });
   });
-  static_cast<void>(cuda);
 }
 
 }  // namespace
