@@ -82,4 +82,60 @@ def reweighted_binary_cross_entropy(
     label_smoothing: float,
     num_threads: int,
 ) -> None: ...
+def linear_cross_entropy_workspace(hidden: Tensor, classes: int) -> tuple[int, int]: ...
+def linear_cross_entropy(
+    hidden: Tensor,
+    table: Tensor,
+    targets: Tensor,
+    *,
+    bias: Tensor | None,
+    rows_counted: Tensor | None,
+    scale: float,
+    allow_tf32: bool,
+    losses: Tensor,
+    origins: Tensor,
+    sums: Tensor,
+    mean_embedding: Tensor | None,
+    workspace: Tensor | None,
+    num_threads: int,
+) -> None: ...
+def linear_cross_entropy_table_gradient(
+    hidden: Tensor,
+    table: Tensor,
+    targets: Tensor,
+    *,
+    bias: Tensor | None,
+    rows_counted: Tensor | None,
+    scale: float,
+    allow_tf32: bool,
+    origins: Tensor,
+    factors: Tensor,
+    target_factors: Tensor,
+    unscale: Tensor | None,
+    shift: Tensor | None,
+    grad_table: Tensor,
+    grad_bias: Tensor | None,
+    accumulate: bool,
+    workspace: Tensor | None,
+    num_threads: int,
+) -> None: ...
+def pair_scores(
+    hidden: Tensor,
+    table: Tensor,
+    pair_rows: Tensor,
+    pair_classes: Tensor,
+    *,
+    bias: Tensor | None,
+    scores: Tensor,
+    num_threads: int,
+) -> None: ...
+def count_at_least(
+    hidden: Tensor,
+    table: Tensor,
+    thresholds: Tensor,
+    *,
+    bias: Tensor | None,
+    counts: Tensor,
+    num_threads: int,
+) -> None: ...
 def scale_gradient(gradient: Tensor, factor: Tensor, *, num_threads: int) -> None: ...

@@ -50,8 +50,10 @@ endif()
 find_package(CUDAToolkit REQUIRED)
 
 add_library(atjt_cuda OBJECT
+  csrc/cuda/catalogue_scores.cu
   csrc/cuda/devices.cu
   csrc/cuda/keyed_draws.cu
+  csrc/cuda/linear_cross_entropy.cu
   csrc/cuda/random_replacement.cu
   csrc/cuda/reweighted_binary_cross_entropy.cu
   csrc/cuda/reweighted_cross_entropy.cu

@@ -84,8 +84,10 @@ PYBIND11_MODULE(_C, m) {
   m.def("find_cutoff", &cutoff, "keys"_a, "k"_a,
         "(key, ties): the k smallest keys are those below key and the first `ties` equal to it.");
 
+  bind_catalogue_scores(m);
   bind_elementary(m);
   bind_keyed_draws(m);
+  bind_linear_cross_entropy(m);
   bind_random_replacement(m);
   bind_reweighted_binary_cross_entropy(m);
   bind_reweighted_cross_entropy(m);

@@ -6,8 +6,10 @@
 
 namespace atjt {
 
+void bind_catalogue_scores(pybind11::module_& module);
 void bind_elementary(pybind11::module_& module);
 void bind_keyed_draws(pybind11::module_& module);
+void bind_linear_cross_entropy(pybind11::module_& module);
 void bind_random_replacement(pybind11::module_& module);
 void bind_reweighted_binary_cross_entropy(pybind11::module_& module);
 void bind_reweighted_cross_entropy(pybind11::module_& module);
