@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from catalogue_figure import plot_catalogues
 from machine import facts, why_not
 from question import OURS, Contender, Question, Result, WrongResultError
 from report import markdown, plot, table
@@ -89,6 +90,9 @@ def summarise(
             "device_ms": device * 1e3,
             "wall_ratio": wall / median(times[OURS].wall),
             "device_ratio": device / median(times[OURS].device),
+            "ps_per_element": (wall if question.device == "cpu" else device)
+            / question.elements
+            * 1e12,
             "gb_per_s": speed / 1e9,
             "share_of_copy": speed / copy,
         }
@@ -130,7 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "bench.json").write_text(json.dumps(record, indent=1) + "\n")
     (options.out / "bench.md").write_text(markdown(record))
-    figures = plot(options.out, record["runs"])
+    figures = [*plot(options.out, record["runs"]), *plot_catalogues(options.out, record["runs"])]
     written = [options.out / "bench.json", options.out / "bench.md", *figures]
     console.print(f"written: {', '.join(map(str, written))}")
     wrong = [

@@ -58,6 +58,10 @@ class WeightedLoss:
         """The logits read; their gradient written, if wanted."""
         return self.rows * self.classes * self.dtype.itemsize * (2 if self.gradients else 1)
 
+    @property
+    def elements(self) -> int:
+        return self.rows * self.classes
+
     def answer(self, loss: Loss, logits: Tensor | None = None) -> Result:
         logits = self.logits if logits is None else logits
         if not self.gradients:

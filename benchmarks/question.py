@@ -14,6 +14,10 @@ OURS = "atjt_ext"  # the contender that the others are compared with
 EAGER = "torch eager"
 COMPILED = "torch.compile"
 LIGER = "Liger"
+LIGER_TUNED = "Liger, chunks tuned"
+TORCH_CHUNKED = "torch, in chunks"
+CCE = "cut-cross-entropy"
+CCE_UNFILTERED = "the same, unfiltered"
 LOOP = "python loop"
 
 
@@ -45,6 +49,10 @@ class Question(Protocol):
     @property
     def bytes_moved(self) -> int:
         """Inputs read and outputs written, each once: what no contender can do without."""
+
+    @property
+    def elements(self) -> int:
+        """Numbers that the plain way computes: positions, logits, pairs of a row and an item."""
 
     def contenders(self) -> Mapping[str, Contender | str]:
         """By name, ours first. Instead of one that cannot take part: the reason."""

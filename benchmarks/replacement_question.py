@@ -51,6 +51,10 @@ class Replacement:
         """Ids read and written, the mask written."""
         return self.rows * self.length * (2 * self.dtype.itemsize + 1)
 
+    @property
+    def elements(self) -> int:
+        return self.rows * self.length
+
     def fresh(self) -> Replacement:
         return replace(self)
 

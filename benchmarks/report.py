@@ -11,15 +11,27 @@ from rich import box
 from rich.table import Table
 
 from atjt_ext.plots import require_matplotlib
-from question import COMPILED, EAGER, LIGER, LOOP, OURS
+from question import (
+    CCE,
+    CCE_UNFILTERED,
+    COMPILED,
+    EAGER,
+    LIGER,
+    LIGER_TUNED,
+    LOOP,
+    OURS,
+    TORCH_CHUNKED,
+)
 
 Run = dict[str, Any]
 
 # Heading, key of an answer, how it is written.
 _COMMON = [
+    ("ps/element", "ps_per_element", "number"),
     ("GB/s", "gb_per_s", "number"),
     ("of a copy", "share_of_copy", "per cent"),
     ("error", "error", "power"),
+    ("peak MB", "peak_bytes", "megabytes"),
 ]
 _COLUMNS = {
     "cpu": [
@@ -34,16 +46,19 @@ _COLUMNS = {
         ("GPU ms", "device_ms", "number"),
         ("x", "device_ratio", "number"),
         *_COMMON,
-        ("peak MB", "peak_bytes", "megabytes"),
     ],
 }
 
 # Told apart without colour too.
-_STYLES: dict[str, dict[str, str]] = {
+STYLES: dict[str, dict[str, str]] = {
     OURS: {"facecolor": "#1b6ca8", "hatch": ""},
     EAGER: {"facecolor": "#e9c46a", "hatch": "///"},
     COMPILED: {"facecolor": "#d1495b", "hatch": "..."},
     LIGER: {"facecolor": "#8ab17d", "hatch": "xxx"},
+    LIGER_TUNED: {"facecolor": "#cfe3c8", "hatch": "xx"},
+    TORCH_CHUNKED: {"facecolor": "#f4e4bc", "hatch": "\\\\\\"},
+    CCE: {"facecolor": "#b8a9c9", "hatch": "++"},
+    CCE_UNFILTERED: {"facecolor": "#e0d8ea", "hatch": "+"},
     LOOP: {"facecolor": "#cccccc", "hatch": "---"},
 }
 
@@ -150,7 +165,7 @@ def markdown(record: dict[str, Any]) -> str:
 
 def plot(folder: Path, runs: list[Run]) -> list[Path]:
     """A figure per device and number of threads: times beside ours, and speed beside a copy."""
-    runs = [run for run in runs if any(_numbers(run, name) for name in _STYLES)]
+    runs = [run for run in runs if any(answers(run, name) for name in STYLES)]
     written = []
     for where in dict.fromkeys(place(run) for run in runs):
         path = folder / f"bench-{where.replace(', ', '-').replace(' ', '-')}.png"
@@ -160,7 +175,7 @@ def plot(folder: Path, runs: list[Run]) -> list[Path]:
 
 
 def _figure(runs: list[Run], where: str) -> Any:
-    answered = [[name for name in _STYLES if _numbers(run, name)] for run in runs]
+    answered = [[name for name in STYLES if answers(run, name)] for run in runs]
     most = max(map(len, answered))
     figure = require_matplotlib()(
         figsize=(12, 1.5 + 0.16 * (most + 1) * len(runs)), layout="constrained"
@@ -168,9 +183,9 @@ def _figure(runs: list[Run], where: str) -> Any:
     ratios, shares = figure.subplots(1, 2, sharey=True)
     ratio_of = "wall_ratio" if runs[0]["device"] == "cpu" else "device_ratio"
     height = 1 / (most + 1)
-    for name, colours in _STYLES.items():
+    for name, colours in STYLES.items():
         there = [
-            (y + (names.index(name) - (len(names) - 1) / 2) * height, _numbers(run, name))
+            (y + (names.index(name) - (len(names) - 1) / 2) * height, answers(run, name))
             for y, (run, names) in enumerate(zip(runs, answered, strict=True))
             if name in names
         ]
@@ -195,7 +210,7 @@ def _figure(runs: list[Run], where: str) -> Any:
         axis.spines[["top", "right"]].set_visible(False)
         axis.grid(axis="x", alpha=0.25)
         axis.set_axisbelow(True)
-    figure.legend(loc="outside upper right", ncols=len(_STYLES), frameon=False, title=where)
+    figure.legend(loc="outside upper right", ncols=len(STYLES), frameon=False, title=where)
     return figure
 
 
@@ -204,7 +219,7 @@ def _two_lines(run: Run) -> str:
     return f"{op}\n{what}"
 
 
-def _numbers(run: Run, name: str) -> dict[str, Any]:
+def answers(run: Run, name: str) -> dict[str, Any]:
     """A contender's answer; nothing if it gave none, or a wrong one."""
     answer: dict[str, Any] = run["answers"].get(name, {})
     return answer if answer and remark(answer) is None else {}

@@ -1,273 +1,27 @@
-"""The benchmarks' own logic: taking turns, figures, and checks that see a wrong result."""
+"""How the benchmarks run: taking turns, tables and figures, the record, the script for a GPU."""
 
 from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 pytest.importorskip("matplotlib")
 
+import catalogue_figure
 import compare
 import report
 import suite
 import timing
-from bench_reweighted_cross_entropy import CrossEntropy, on_copied_logits
-from loss_question import largest_error
-from question import EAGER, LOOP, OURS, Contender, Question, Result, WrongResultError
-from timing import Times, copy_bandwidth, take_turns
+from question import EAGER, LOOP, OURS, Contender, Question, Result
+from timing import Times, clock_of, copy_bandwidth, take_turns
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-SMALL = suite.questions("cpu", small=True)
-EVERY_QUESTION = pytest.mark.parametrize("question", SMALL, ids=str)
-
-
-def _named(op: str, what: str) -> Question:
-    return next(q for q in SMALL if str(q).startswith(op) and what in str(q))
-
-
-def _answer(question: Question, name: str = EAGER) -> Result:
-    contender = question.contenders()[name]
-    assert isinstance(contender, Contender)
-    return contender.run()
-
-
-# ---- questions ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("device", suite.DEVICES)
-def test_every_question_is_ours_to_answer_and_has_another_contender(device: str) -> None:
-    questions = suite.questions(device)
-    assert len({str(question) for question in questions}) == len(questions)
-    for question in questions:
-        contenders = question.contenders()
-        assert next(iter(contenders)) == OURS
-        assert isinstance(contenders[OURS], Contender)
-        assert isinstance(contenders[EAGER], Contender)
-        assert question.device == device
-        assert question.bytes_moved > 0
-        assert "logits" not in vars(question)  # nothing large until it is asked
-        assert "sequences" not in vars(question)
-
-
-@EVERY_QUESTION
-def test_right_results_pass(question: Question) -> None:
-    for name in (OURS, EAGER):
-        error = question.check(name, _answer(question, name))
-        assert (error is None) == str(question).startswith("random_replacement")
-
-
-@pytest.mark.parametrize("what", ["forward + backward", "forward"])
-def test_liger_says_why_it_stays_out(what: str) -> None:
-    question = _named("reweighted_cross_entropy", what)
-    reason = question.contenders()["Liger"]
-    assert isinstance(reason, str)
-    assert reason.startswith("liger-kernel ")
-
-
-def test_bytes_are_counted_once_each_way() -> None:
-    share = _named("random_replacement", "int32, 20% of every row")
-    assert share.bytes_moved == 64 * 50 * (4 + 4 + 1)
-    assert _named("reweighted_cross_entropy", "forward + backward").bytes_moved == 2 * 16 * 50 * 4
-    (forward,) = (q for q in SMALL if str(q).endswith("cross_entropy [16, 50] bfloat16, forward"))
-    assert forward.bytes_moved == 16 * 50 * 2
-    unseen = _named("random_replacement", "unseen")
-    assert unseen.bytes_moved == 64 * 50 * (3 * (8 + 8) + 1)
-
-
-# ---- checks see wrong results -------------------------------------------------------------------
-
-
-def _changed(output: int, change: Callable[[Tensor], object]) -> Callable[[Result], Result]:
-    def apply(result: Result) -> Result:
-        outputs = [tensor.detach().clone() for tensor in result]
-        change(outputs[output])
-        return tuple(outputs)
-
-    return apply
-
-
-def _smallest(tensor: Tensor) -> Tensor:
-    flat = tensor.view(-1)
-    return flat[flat.abs().argmin() :][:1]
-
-
-@pytest.mark.parametrize(
-    ("change", "output"),
-    [
-        (_changed(0, lambda loss: loss.mul_(1.001)), "loss"),
-        (_changed(0, lambda loss: loss.fill_(torch.nan)), "loss"),
-        (_changed(1, lambda grad: _smallest(grad).mul_(1.001)), "the gradient of the logits"),
-        (_changed(1, lambda grad: _smallest(grad).zero_()), "the gradient of the logits"),
-        (_changed(1, lambda grad: grad[3, 7].fill_(torch.nan)), "the gradient of the logits"),
-        (_changed(1, lambda grad: grad.copy_(grad.roll(1, 0))), "the gradient of the logits"),
-        (_changed(2, lambda grad: grad.neg_()), "the gradient of the weights"),
-        (_changed(2, lambda grad: grad[5].add_(grad.abs().max() / 100)), "of the weights"),
-    ],
-)
-def test_a_wrong_loss_or_gradient_is_seen(change: Callable[[Result], Result], output: str) -> None:
-    question = _named("reweighted_cross_entropy", "float32, forward + backward")
-    with pytest.raises(WrongResultError, match=f"torch eager: the relative error of .*{output}"):
-        question.check(EAGER, change(_answer(question)))
-
-
-def test_losses_without_weights_are_seen() -> None:
-    question: Any = CrossEntropy(16, 50, torch.float32, gradients=False)
-    (losses,) = _answer(question)
-    with pytest.raises(WrongResultError, match="the relative error of losses"):
-        question.check(EAGER, (losses / question.weight,))
-
-
-def test_ours_is_held_to_more_than_peers_in_bfloat16() -> None:
-    question: Any = CrossEntropy(16, 50, torch.bfloat16, gradients=False)
-    losses, _ = question.exact
-    wrong = (1.02 * question.weight * losses,)
-    assert question.check(EAGER, wrong) == pytest.approx(0.02)
-    with pytest.raises(WrongResultError, match=r"more than 0\.0039"):
-        question.check(OURS, wrong)
-
-
-@pytest.mark.parametrize(
-    ("output", "name"),
-    [(0, "loss"), (1, "the gradient of the logits"), (2, "the gradient of the weights")],
-)
-def test_wrong_binary_losses_are_seen(output: int, name: str) -> None:
-    question = _named("reweighted_binary_cross_entropy", "float32, forward + backward")
-    wrong = _changed(output, lambda tensor: tensor.view(-1)[-1:].add_(1e-3 * tensor.abs().max()))
-    with pytest.raises(WrongResultError, match=f"the relative error of {name}"):
-        question.check(EAGER, wrong(_answer(question)))
-
-
-def test_an_item_that_the_row_holds_is_seen() -> None:
-    question: Any = _named("random_replacement", "unseen")
-    noisy, replaced, *rest = (tensor.clone() for tensor in _answer(question, OURS))
-    row, position = replaced.nonzero()[0]
-    others = question.sequences[row][question.sequences[row] != question.sequences[row, position]]
-    noisy[row, position] = others[0]
-    with pytest.raises(WrongResultError, match="nothing that the row holds"):
-        question.check(OURS, (noisy, replaced, *rest))
-
-
-def test_a_feature_of_another_item_is_seen() -> None:
-    question: Any = _named("random_replacement", "unseen")
-    *rest, city = (tensor.clone() for tensor in _answer(question, OURS))
-    city[2, 3] += 1
-    with pytest.raises(WrongResultError, match="features of the new items"):
-        question.check(OURS, (*rest, city))
-
-
-def test_uniform_items_are_told_from_popular_ones() -> None:
-    question: Any = _named("random_replacement", "unseen")
-    noisy, replaced, labels, *_ = (tensor.clone() for tensor in _answer(question, OURS))
-    originals = question.sequences[replaced]
-    drawn = torch.randint_like(originals, 1, question.num_items)
-    noisy[replaced] = drawn + (drawn >= originals)
-    with pytest.raises(WrongResultError, match="every item as often"):
-        question.check(OURS, (noisy, replaced, labels))
-
-
-def test_a_peer_that_overwrites_its_logits_gets_its_own() -> None:
-    question = CrossEntropy(16, 50, torch.float32)
-
-    class Overwriting(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx: Any, logits: Tensor, targets: Tensor) -> Tensor:
-            losses = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
-            gradient = logits.softmax(1).scatter_add_(
-                1, targets[:, None], torch.full((16, 1), -1.0)
-            )
-            ctx.save_for_backward(logits.data.copy_(gradient))
-            return losses
-
-        @staticmethod
-        def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-            return ctx.saved_tensors[0] * grad[:, None], None
-
-    peer = on_copied_logits(question, question.weighted(Overwriting.apply))
-    before = question.logits.detach().clone()
-    for _ in range(2):
-        _, _, result = timing.CpuClock().measure(peer)
-        question.check("Liger", result)
-    assert torch.equal(question.logits, before)
-
-
-def _unmark(noisy: Tensor, replaced: Tensor, labels: Tensor) -> None:
-    row, position = replaced.nonzero()[0]
-    replaced[row, position] = False
-
-
-def _keep_one(noisy: Tensor, replaced: Tensor, labels: Tensor) -> None:
-    row, position = replaced.nonzero()[0]
-    noisy[row, position] = QUESTION.sequences[row, position]
-    replaced[row, position] = False
-
-
-def _mislabel(noisy: Tensor, replaced: Tensor, labels: Tensor) -> None:
-    labels[0] = not labels[0]
-
-
-def _restore_row(noisy: Tensor, replaced: Tensor, labels: Tensor) -> None:
-    row = int(labels.nonzero()[0])
-    noisy[row], replaced[row], labels[row] = QUESTION.sequences[row], False, False
-
-
-def _outside(noisy: Tensor, replaced: Tensor, labels: Tensor) -> None:
-    noisy[tuple(replaced.nonzero()[0])] = QUESTION.num_items + 1
-
-
-def _first_positions(noisy: Tensor, replaced: Tensor, labels: Tensor) -> None:
-    """The same number of positions, but always the first ones."""
-    count = int(replaced.sum(dim=1).max())
-    noisy.copy_(QUESTION.sequences)
-    replaced.zero_()[:, :count] = True
-    noisy[replaced] = noisy[replaced] % QUESTION.num_items + 1
-
-
-def _upper_half(noisy: Tensor, replaced: Tensor, labels: Tensor) -> None:
-    """Items of the upper half of the catalogue only."""
-    half = QUESTION.num_items // 2
-    items = half + 1 + noisy[replaced] % half
-    items += items == QUESTION.sequences[replaced]
-    noisy[replaced] = items.clamp(max=QUESTION.num_items)
-
-
-QUESTION: Any = _named("random_replacement", "int64, 20% of every row")
-
-
-@pytest.mark.parametrize(
-    ("break_it", "promise"),
-    [
-        (_unmark, "marks what changed"),
-        (_keep_one, "the right number of items"),
-        (_mislabel, "labels the rows"),
-        (_restore_row, "the right number of rows"),
-        (_outside, "items of the catalogue"),
-        (_first_positions, "all positions alike"),
-        (_upper_half, "every item as often"),
-    ],
-)
-def test_a_broken_promise_of_the_sampler_is_seen(
-    break_it: Callable[[Tensor, Tensor, Tensor], None], promise: str
-) -> None:
-    noisy, replaced, labels = (tensor.clone() for tensor in _answer(QUESTION, OURS)[:3])
-    break_it(noisy, replaced, labels)
-    with pytest.raises(WrongResultError, match=promise):
-        QUESTION.check(OURS, (noisy, replaced, labels))
-
-
-def test_errors_are_relative_to_each_number_or_to_the_largest() -> None:
-    wanted = torch.tensor([1.0, 100.0])
-    assert largest_error(torch.tensor([1.5, 100.0]), wanted) == 0.5
-    assert largest_error(torch.tensor([1.5, 100.0]), wanted, of_largest=True) == pytest.approx(
-        0.005
-    )
 
 
 # ---- turns and clocks ---------------------------------------------------------------------------
@@ -339,6 +93,21 @@ def test_a_copy_counts_bytes_read_and_written(monkeypatch: pytest.MonkeyPatch) -
     assert copy_bandwidth("cpu", mebibytes=1) == 2 * 2**20 / 0.5
 
 
+def test_peak_memory_of_a_call_counts_what_it_gives_back_too() -> None:
+    mebibytes = 64
+
+    def call() -> Result:
+        return (torch.ones(mebibytes * 2**18).sum(),)
+
+    peak = clock_of("cpu").peak_bytes(Contender(call))
+    if peak is None:
+        pytest.skip("this system does not tell the peak memory of a process")
+    assert 0.9 * mebibytes < peak / 2**20 < 1.5 * mebibytes
+    nothing = clock_of("cpu").peak_bytes(Contender(lambda: ()))
+    assert nothing is not None
+    assert nothing < 2**23
+
+
 # ---- figures ------------------------------------------------------------------------------------
 
 
@@ -346,6 +115,7 @@ def test_a_copy_counts_bytes_read_and_written(monkeypatch: pytest.MonkeyPatch) -
 class _Asked:
     device: str
     bytes_moved: int = 8_000_000
+    elements: int = 4_000_000
 
 
 def test_ratios_are_to_ours_and_speed_is_beside_a_copy() -> None:
@@ -362,6 +132,7 @@ def test_ratios_are_to_ours_and_speed_is_beside_a_copy() -> None:
             "device_ms": 4,
             "wall_ratio": 1,
             "device_ratio": 1,
+            "ps_per_element": 500,
             "gb_per_s": 4,
             "share_of_copy": 0.25,
         }
@@ -388,6 +159,7 @@ def _numbers(ratio: float) -> dict[str, Any]:
         "wall_ratio": ratio,
         "device_ms": ratio,
         "device_ratio": ratio,
+        "ps_per_element": 500 * ratio,
         "gb_per_s": 4 / ratio,
         "share_of_copy": 0.8 / ratio,
         "error": None,
@@ -413,11 +185,9 @@ def _run(device: str = "cpu", threads: int | None = 2) -> dict[str, Any]:
 def test_tables_show_who_is_left_out_and_who_is_wrong() -> None:
     rows = list(report.rows(_run()))
     assert rows == [
-        [OURS, "2.00", "1.00", "1.00", "4.00", "80%", ""],
-        [EAGER, "80.0", "40.0", "40.0", "0.100", "2%", ""],
+        [OURS, "2.00", "1.00", "1.00", "500", "4.00", "80%", "", "3.00"],
+        [EAGER, "80.0", "40.0", "40.0", "20000", "0.100", "2%", "", "3.00"],
     ]
-    ours, *_ = report.rows(_run("cuda", None))
-    assert ours[-1] == "3.00"  # peak MB
     assert report.remarks(_run()) == [
         "a copy: 5.00 GB/s",
         "python loop: WRONG RESULT, python loop breaks a promise: it stops",
@@ -442,6 +212,26 @@ def test_the_figure_starts_at_one_and_needs_no_colour(tmp_path: Path) -> None:
     assert [bar.get_width() for bar in shares.containers[0]] == pytest.approx([80, 80])
 
 
+def test_catalogues_are_drawn_where_there_are_three(tmp_path: Path) -> None:
+    def run(classes: int) -> dict[str, Any]:
+        question = f"linear_op [64, 8] x [{classes}, 8] float32"
+        return {**_run(), "question": question}
+
+    assert catalogue_figure.plot_catalogues(tmp_path, [run(10), run(100), _run()]) == []
+    runs = [run(1000), run(10), run(100), {**run(5), "question": "linear_op [64, 8] x [5, 8] half"}]
+    (path,) = catalogue_figure.plot_catalogues(tmp_path, runs)
+    assert path.name == "catalogues-64x8-float32-cpu-2-threads.png"
+    assert path.read_bytes().startswith(b"\x89PNG")
+    figure = catalogue_figure._figure({10: run(10), 100: run(100), 1000: run(1000)}, "heading")
+    time, memory = figure.axes
+    assert [line.get_label() for line in time.lines] == [OURS, EAGER]  # neither wrong nor left out
+    assert list(time.lines[1].get_xdata()) == [10, 100, 1000]
+    assert list(time.lines[1].get_ydata()) == [80.0] * 3
+    assert list(memory.lines[0].get_ydata()) == [3.0] * 3
+    markers = [line.get_marker() for line in time.lines]
+    assert len(set(markers)) == len(markers)
+
+
 # ---- the whole of it ----------------------------------------------------------------------------
 
 
@@ -456,6 +246,11 @@ def _quick_copy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         compare, "copy_bandwidth", lambda device: copy_bandwidth(device, mebibytes=1)
     )
+
+
+def _paper_case() -> Question:
+    small = suite.questions("cpu", small=True)
+    return next(question for question in small if "one position" in str(question))
 
 
 @pytest.mark.usefixtures("_quick_copy", "num_threads")
@@ -482,7 +277,7 @@ def test_a_run_is_recorded(tmp_path: Path) -> None:
 def test_a_wrong_result_ends_in_an_error_and_is_no_number(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    paper_case: Any = type(_named("random_replacement", "one position"))
+    paper_case: Any = type(_paper_case())
     original = paper_case._loop
 
     def off_by_one(self: Any) -> Result:
@@ -515,7 +310,7 @@ def test_without_ours_there_is_nothing_to_compare(
     def full(self: Any) -> Result:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    question: Any = _named("random_replacement", "one position")
+    question: Any = _paper_case()
     monkeypatch.setattr(type(question), "_ours", full)
     run = compare.ask(question, timing.CpuClock(), seconds=0)
     assert run["answers"][OURS] == {"left_out": "out of device memory"}
