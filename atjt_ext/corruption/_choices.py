@@ -49,6 +49,23 @@ class Draws:
         """``[B]`` int64, uniform over all values."""
         return self.positions(1, purpose)[:, 0]
 
+    def chosen_rows(
+        self,
+        purpose: Purpose,
+        sequence_fraction: float | None,
+        sequence_probability: float | None,
+    ) -> Tensor:
+        """``[B]`` bool: the ``round(sequence_fraction * B)`` rows with the smallest (draw, row), or
+        each row with ``sequence_probability`` (one of the two)."""
+        draws = self.rows(purpose)
+        if sequence_probability is not None:
+            # 53 of the bits are a float64 without rounding.
+            return (draws >> 11 & 2**53 - 1).double() < sequence_probability * 2.0**53
+        assert sequence_fraction is not None
+        count = math.floor(sequence_fraction * len(draws) + 0.5)
+        chosen = torch.zeros_like(draws, dtype=torch.bool)
+        return chosen.index_fill_(0, draws.argsort(stable=True)[:count], True)
+
     def positions(self, length: int, purpose: Purpose) -> Tensor:
         """``[B, length]`` int64, uniform over all values."""
         return keyed_draws(self.row_keys, length, purpose=purpose, seed=self.seed, step=self.step)
@@ -118,20 +135,6 @@ def open_to_change(sequences: Tensor, include_target: bool) -> Tensor:
     if not include_target:
         is_item[:, -1:] = False
     return is_item
-
-
-def choose_rows(
-    draws: Tensor, sequence_fraction: float | None, sequence_probability: float | None
-) -> Tensor:
-    """``[B]`` bool: the ``round(sequence_fraction * B)`` rows with the smallest (draw, row), or
-    each row with ``sequence_probability`` (one of the two)."""
-    if sequence_probability is not None:
-        # 53 of the bits are a float64 without rounding.
-        return (draws >> 11 & 2**53 - 1).double() < sequence_probability * 2.0**53
-    assert sequence_fraction is not None
-    count = math.floor(sequence_fraction * len(draws) + 0.5)
-    chosen = torch.zeros_like(draws, dtype=torch.bool)
-    return chosen.index_fill_(0, draws.argsort(stable=True)[:count], True)
 
 
 def amounts(items: Tensor, count: int | None, ratio: float | None, *, most: Tensor) -> Tensor:

@@ -13,7 +13,6 @@ from ._choices import (
     Draws,
     amounts,
     choose_positions,
-    choose_rows,
     open_to_change,
     require_amount,
     rows_or_half,
@@ -74,8 +73,8 @@ class AdjacentSwap:
                 the left.
         """
         draws = Draws.of(sequences, row_keys, seed, step)
-        rows = choose_rows(
-            draws.rows(Purpose.SWAPPED_ROW), self.sequence_fraction, self.sequence_probability
+        rows = draws.chosen_rows(
+            Purpose.SWAPPED_ROW, self.sequence_fraction, self.sequence_probability
         )
         is_open = open_to_change(sequences, self.include_target)
         # Pair i is made of the columns i and i + 1.

@@ -11,7 +11,6 @@ from ._choices import (
     Draws,
     amounts,
     choose_positions,
-    choose_rows,
     open_to_change,
     require_amount,
     rows_or_half,
@@ -77,8 +76,8 @@ class ItemDeletion:
                 the left.
         """
         draws = Draws.of(sequences, row_keys, seed, step)
-        rows = choose_rows(
-            draws.rows(Purpose.DELETED_ROW), self.sequence_fraction, self.sequence_probability
+        rows = draws.chosen_rows(
+            Purpose.DELETED_ROW, self.sequence_fraction, self.sequence_probability
         )
         eligible = open_to_change(sequences, self.include_target)
         items = eligible.sum(dim=1)

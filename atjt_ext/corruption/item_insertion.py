@@ -13,7 +13,6 @@ from ._choices import (
     Draws,
     amounts,
     choose_positions,
-    choose_rows,
     open_to_change,
     require_alias_table,
     require_amount,
@@ -89,8 +88,8 @@ class ItemInsertion(HoldsTensors):
         """
         draws = Draws.of(sequences, row_keys, seed, step)
         self._check(sequences)
-        rows = choose_rows(
-            draws.rows(Purpose.INSERTED_ROW), self.sequence_fraction, self.sequence_probability
+        rows = draws.chosen_rows(
+            Purpose.INSERTED_ROW, self.sequence_fraction, self.sequence_probability
         )
         eligible = open_to_change(sequences, self.include_target)
         items = eligible.sum(dim=1)
