@@ -11,7 +11,11 @@ from .corruption import (
     RandomReplacement,
 )
 from .evaluation import evaluate
-from .losses import ReweightedBinaryCrossEntropyLoss, ReweightedCrossEntropyLoss
+from .losses import (
+    LinearReweightedCrossEntropyLoss,
+    ReweightedBinaryCrossEntropyLoss,
+    ReweightedCrossEntropyLoss,
+)
 from .models import SASRec
 from .noise import TargetAttentionNoiseModel
 from .trainer import JointTrainer
@@ -22,6 +26,7 @@ __all__ = [
     "ItemInsertion",
     "JointTrainer",
     "JointTrainerConfig",
+    "LinearReweightedCrossEntropyLoss",
     "MixedCorruption",
     "RandomReplacement",
     "ReweightedBinaryCrossEntropyLoss",

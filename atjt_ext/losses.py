@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor, nn
 
-from .ops import Reduction, reweighted_binary_cross_entropy, reweighted_cross_entropy
+from .ops import (
+    Reduction,
+    linear_reweighted_cross_entropy,
+    reweighted_binary_cross_entropy,
+    reweighted_cross_entropy,
+)
 
 __all__ = [
+    "LinearReweightedCrossEntropyLoss",
     "ReweightedBinaryCrossEntropyLoss",
     "ReweightedCrossEntropyLoss",
     "noise_recognition_loss",
@@ -64,6 +72,75 @@ class ReweightedCrossEntropyLoss(nn.Module):
             label_smoothing=self.label_smoothing,
             reduction=self.reduction,
             inplace_gradient=self.inplace_gradient,
+        )
+
+
+class LinearReweightedCrossEntropyLoss(nn.Module):
+    """Softmax cross-entropy over a whole catalogue, with one weight per example and without its
+    logits; takes the place of a product with the item table and ``nn.CrossEntropyLoss``.
+
+    Args:
+        temperature: logits are divided by it.
+        label_smoothing: share of every target that is spread over all items, in ``[0, 1]``.
+        z_loss: factor of the squared log-sum-exp that is added to each loss.
+        ignore_index: targets with this value add nothing, get no gradient and cost nothing.
+        reduction: as in :class:`ReweightedCrossEntropyLoss`.
+
+    Shapes:
+        hidden ``[..., D]``; item_embeddings ``[V, D]``; targets ``[...]`` int64 in ``0..V-1``;
+        sample_weight ``[...]``, or None for ones; bias ``[V]`` or None. Returns a scalar, or
+        ``[...]`` under ``none``.
+
+    See :func:`atjt_ext.ops.linear_reweighted_cross_entropy` for gradients, dtypes, memory, edge
+    cases and errors.
+    """
+
+    def __init__(
+        self,
+        *,
+        temperature: float = 1.0,
+        label_smoothing: float = 0.0,
+        z_loss: float = 0.0,
+        ignore_index: int = -100,
+        reduction: Reduction = "weighted_mean",
+    ) -> None:
+        super().__init__()
+        _check(reduction, label_smoothing)
+        if not 0 < temperature < math.inf:
+            raise ValueError(f"temperature must be finite and above 0, got {temperature}")
+        if not 0 <= z_loss < math.inf:
+            raise ValueError(f"z_loss must be finite and at least 0, got {z_loss}")
+        self.temperature = temperature
+        self.label_smoothing = label_smoothing
+        self.z_loss = z_loss
+        self.ignore_index = ignore_index
+        self.reduction = reduction
+
+    def extra_repr(self) -> str:
+        return (
+            f"temperature={self.temperature}, label_smoothing={self.label_smoothing}, "
+            f"z_loss={self.z_loss}, ignore_index={self.ignore_index}, reduction={self.reduction!r}"
+        )
+
+    def forward(
+        self,
+        hidden: Tensor,
+        item_embeddings: Tensor,
+        targets: Tensor,
+        sample_weight: Tensor | None = None,
+        bias: Tensor | None = None,
+    ) -> Tensor:
+        return linear_reweighted_cross_entropy(
+            hidden,
+            item_embeddings,
+            targets,
+            sample_weight,
+            bias=bias,
+            temperature=self.temperature,
+            label_smoothing=self.label_smoothing,
+            z_loss=self.z_loss,
+            ignore_index=self.ignore_index,
+            reduction=self.reduction,
         )
 
 

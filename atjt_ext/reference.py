@@ -245,6 +245,36 @@ def reweighted_cross_entropy(
     return _reduced(torch.where(kept, losses, 0), weight, kept.sum(), weight.sum(), reduction)
 
 
+def linear_reweighted_cross_entropy(
+    hidden: Tensor,
+    item_embeddings: Tensor,
+    targets: Tensor,
+    sample_weight: Tensor | None = None,
+    *,
+    bias: Tensor | None = None,
+    temperature: float = 1.0,
+    label_smoothing: float = 0.0,
+    z_loss: float = 0.0,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    return_lse: bool = False,
+) -> Tensor | tuple[Tensor, Tensor]:
+    """The meaning of :func:`atjt_ext.ops.linear_reweighted_cross_entropy`."""
+    kept = targets != ignore_index
+    logits = hidden @ item_embeddings.T
+    if bias is not None:
+        logits = logits + bias
+    logits = logits / temperature
+    lse = torch.where(kept, logits.logsumexp(-1), 0)
+    at_target = logits.gather(-1, torch.where(kept, targets, 0)[..., None])[..., 0]
+    losses = lse - (1 - label_smoothing) * at_target - label_smoothing * logits.mean(-1)
+    losses = torch.where(kept, losses + z_loss * lse**2, 0)
+    weight = torch.ones_like(losses) if sample_weight is None else sample_weight
+    weight = torch.where(kept, weight, 0)
+    loss = _reduced(losses, weight, kept.sum(), weight.sum(), reduction)
+    return (loss, lse) if return_lse else loss
+
+
 def reweighted_binary_cross_entropy(
     logits: Tensor,
     targets: Tensor,

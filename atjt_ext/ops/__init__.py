@@ -3,6 +3,7 @@
 from atjt_ext.ops._row_losses import Reduction
 from atjt_ext.ops.alias_table import alias_table
 from atjt_ext.ops.keyed_draws import Purpose, keyed_draws, uniform_integers
+from atjt_ext.ops.linear_reweighted_cross_entropy import linear_reweighted_cross_entropy
 from atjt_ext.ops.random_replacement import RandomReplacementOutput, random_replacement
 from atjt_ext.ops.reweighted_binary_cross_entropy import reweighted_binary_cross_entropy
 from atjt_ext.ops.reweighted_cross_entropy import reweighted_cross_entropy
@@ -13,6 +14,7 @@ __all__ = [
     "Reduction",
     "alias_table",
     "keyed_draws",
+    "linear_reweighted_cross_entropy",
     "random_replacement",
     "reweighted_binary_cross_entropy",
     "reweighted_cross_entropy",

@@ -44,12 +44,12 @@ register(
 )
 
 
-def _operator(name: str) -> Callable[..., Any]:
+def operator(name: str) -> Callable[..., Any]:
     operator: Callable[..., Any] = getattr(torch.ops.atjt_ext, name)
     return operator
 
 
-def _refuse_second_derivative(name: str) -> None:
+def refuse_second_derivative(name: str) -> None:
     # Not once_differentiable: its gradient would just count as a constant in a larger loss.
     if torch.is_grad_enabled() and not torch.compiler.is_compiling():
         raise RuntimeError(f"{name} is differentiable once, and create_graph=True asks for more")
@@ -62,23 +62,23 @@ class RowLosses(torch.autograd.Function):
     def forward(
         ctx: Any, logits: Tensor, targets: Tensor, name: str, in_place: bool, *options: Any
     ) -> Tensor:
-        losses: Tensor = _operator(f"_{name}")(logits, targets, *options)
+        losses: Tensor = operator(f"_{name}")(logits, targets, *options)
         ctx.save_for_backward(logits, targets)
         ctx.name, ctx.in_place, ctx.options = name, in_place, options
         return losses
 
     @staticmethod
     def backward(ctx: Any, grad_losses: Tensor) -> tuple[Tensor | None, ...]:
-        _refuse_second_derivative(ctx.name)
+        refuse_second_derivative(ctx.name)
         logits, targets = ctx.saved_tensors
         arguments = (logits, targets, grad_losses, *ctx.options)
         if ctx.in_place:
-            _operator(f"_{ctx.name}_gradient_")(*arguments)
+            operator(f"_{ctx.name}_gradient_")(*arguments)
             # Whoever else saved the logits, this function in a second pass included, now fails.
             torch.autograd.graph.increment_version(logits)
             grad_logits = logits.detach()
         else:
-            grad_logits = _operator(f"_{ctx.name}_with_gradient")(*arguments)[1]
+            grad_logits = operator(f"_{ctx.name}_with_gradient")(*arguments)[1]
         return grad_logits, *[None] * (3 + len(ctx.options))
 
 
@@ -90,26 +90,26 @@ class ReducedLoss(torch.autograd.Function):
         ctx: Any, logits: Tensor, targets: Tensor, row_scale: Tensor, name: str, *options: Any
     ) -> Tensor:
         losses: Tensor
-        losses, ctx.grad_logits = _operator(f"_{name}_with_gradient")(
+        losses, ctx.grad_logits = operator(f"_{name}_with_gradient")(
             logits, targets, row_scale, *options
         )
-        losses = _at_weight(losses, row_scale)
+        losses = at_weight(losses, row_scale)
         ctx.save_for_backward(logits, targets, row_scale, losses)
         ctx.name, ctx.options = name, options
         return (row_scale * losses).sum()
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        _refuse_second_derivative(ctx.name)
+        refuse_second_derivative(ctx.name)
         logits, targets, row_scale, losses = ctx.saved_tensors
         # The buffer is handed out once, as autograd may add other gradients into it. A second
         # backward pass over a retained graph computes it again, to the same bits.
         grad_logits, ctx.grad_logits = ctx.grad_logits, None
         if grad_logits is None:
-            grad_logits = _operator(f"_{ctx.name}_with_gradient")(
+            grad_logits = operator(f"_{ctx.name}_with_gradient")(
                 logits, targets, row_scale, *ctx.options
             )[1]
-        _operator("_scale_gradient")(grad_logits, grad)
+        operator("_scale_gradient")(grad_logits, grad)
         grad_scale = losses * grad if ctx.needs_input_grad[2] else None
         return grad_logits, None, grad_scale, *[None] * (1 + len(ctx.options))
 
@@ -123,9 +123,25 @@ def _saves_are_hooked(if_unknown: bool) -> bool:
     return if_unknown if _default_hooks is None else _default_hooks(True) is not None
 
 
-def _at_weight(losses: Tensor, row_scale: Tensor) -> Tensor:
+def at_weight(losses: Tensor, row_scale: Tensor) -> Tensor:
     """``losses``, but 0 where one that is not finite has weight 0: such a row counts nowhere."""
     return torch.where((row_scale == 0) & ~torch.isfinite(losses), 0, losses)
+
+
+def weights_where(kept: Tensor, sample_weight: Tensor | None, dtype: torch.dtype) -> Tensor:
+    """``sample_weight`` (without: 1) where ``kept``, else 0."""
+    weight = kept.to(dtype)
+    if sample_weight is not None:
+        # where, not a product: an ignored row may carry any weight, NaN included.
+        weight = torch.where(kept, sample_weight.to(dtype), 0)
+    return weight
+
+
+def scales(weight: Tensor, kept: Tensor, reduction: str) -> Tensor:
+    """By what each loss is multiplied, to be summed up (or, for ``"none"``, not)."""
+    if reduction in ("none", "sum"):
+        return weight
+    return divided(weight, weight.sum() if reduction == "weighted_mean" else kept.sum().to(weight))
 
 
 def divided(weight: Tensor, total: Tensor) -> Tensor:
@@ -149,7 +165,7 @@ def weighted_losses(
         in_place and not torch.compiler.is_compiling() and not _saves_are_hooked(if_unknown=True)
     )
     losses: Tensor = RowLosses.apply(logits, targets, name, in_place, *options)  # type: ignore[no-untyped-call]
-    return _at_weight(losses, row_weight) * row_weight
+    return at_weight(losses, row_weight) * row_weight
 
 
 def reduced_loss(
@@ -179,10 +195,10 @@ def check_choice(reduction: str, label_smoothing: float) -> None:
         raise ValueError(f"label_smoothing must be in [0, 1], got {label_smoothing}")
 
 
-def check_logits(logits: Tensor) -> None:
-    if logits.dtype not in DTYPES:
+def check_dtype(name: str, tensor: Tensor) -> None:
+    if tensor.dtype not in DTYPES:
         names = ", ".join(str(dtype) for dtype in DTYPES)
-        raise ValueError(f"logits must be one of {names}, got {logits.dtype}")
+        raise ValueError(f"{name} must be one of {names}, got {tensor.dtype}")
 
 
 def check_targets(targets: Tensor, shape: torch.Size, device: torch.device) -> None:
@@ -192,11 +208,14 @@ def check_targets(targets: Tensor, shape: torch.Size, device: torch.device) -> N
         raise ValueError(f"targets must be on {device}, got {targets.device}")
 
 
-def check_sample_weight(sample_weight: Tensor | None, rows: int, device: torch.device) -> None:
+def check_sample_weight(
+    sample_weight: Tensor | None, shape: torch.Size, device: torch.device
+) -> None:
     if sample_weight is None:
         return
-    if sample_weight.shape != (rows,):
-        raise ValueError(f"sample_weight must be [{rows}], got shape {tuple(sample_weight.shape)}")
+    if sample_weight.shape != shape:
+        got = tuple(sample_weight.shape)
+        raise ValueError(f"sample_weight must be {list(shape)}, got shape {got}")
     if not sample_weight.is_floating_point():
         raise ValueError(f"sample_weight must be floating point, got {sample_weight.dtype}")
     if sample_weight.device != device:

@@ -174,10 +174,10 @@ def reweighted_binary_cross_entropy(
 def _check(logits: Tensor, targets: Tensor, sample_weight: Tensor | None) -> None:
     if logits.dim() not in (1, 2):
         raise ValueError(f"logits must be [N] or [N, C], got shape {tuple(logits.shape)}")
-    row_losses.check_logits(logits)
+    row_losses.check_dtype("logits", logits)
     row_losses.check_targets(targets, logits.shape, logits.device)
     if targets.dtype != torch.bool and not targets.is_floating_point():
         raise ValueError(f"targets must be bool or floating point, got {targets.dtype}")
     if targets.requires_grad:
         raise ValueError("targets must not require a gradient, there is none in them; detach them")
-    row_losses.check_sample_weight(sample_weight, logits.shape[0], logits.device)
+    row_losses.check_sample_weight(sample_weight, logits.shape[:1], logits.device)

@@ -152,21 +152,14 @@ def reweighted_cross_entropy(
     row_losses.check_choice(reduction, label_smoothing)
     if inplace_gradient:
         row_losses.check_may_be_overwritten(logits)
-    dtype = row_losses.arithmetic(logits.dtype)
     kept = targets != ignore_index
-    weight = kept.to(dtype)
-    if sample_weight is not None:
-        # where, not a product: an ignored row may carry any weight, NaN included.
-        weight = torch.where(kept, sample_weight.to(dtype), 0)
+    weight = row_losses.weights_where(kept, sample_weight, row_losses.arithmetic(logits.dtype))
     options = (ignore_index, float(label_smoothing))
     if reduction == "none":
         return row_losses.weighted_losses(
             _NAME, logits, targets, weight, *options, in_place=inplace_gradient
         )
-    row_scale = weight
-    if reduction != "sum":
-        total = weight.sum() if reduction == "weighted_mean" else kept.sum().to(dtype)
-        row_scale = row_losses.divided(weight, total)
+    row_scale = row_losses.scales(weight, kept, reduction)
     return row_losses.reduced_loss(
         _NAME, logits, targets, row_scale, *options, in_place=inplace_gradient
     )
@@ -175,8 +168,8 @@ def reweighted_cross_entropy(
 def _check(logits: Tensor, targets: Tensor, sample_weight: Tensor | None) -> None:
     if logits.dim() != 2:
         raise ValueError(f"logits must be [N, V], got shape {tuple(logits.shape)}")
-    row_losses.check_logits(logits)
+    row_losses.check_dtype("logits", logits)
     row_losses.check_targets(targets, logits.shape[:1], logits.device)
     if targets.dtype != torch.int64:
         raise ValueError(f"targets must be int64, got {targets.dtype}")
-    row_losses.check_sample_weight(sample_weight, logits.shape[0], logits.device)
+    row_losses.check_sample_weight(sample_weight, logits.shape[:1], logits.device)

@@ -1,0 +1,274 @@
+"""Losses of logits that are never stored: two operators, and the autograd function over them.
+
+The forward operator keeps, for each row, what all gradients are made of: the log-sum-exp and the
+mean embedding ``sum_v p_v W_v``. The gradient of the hidden states then reads no catalogue, and
+the second operator walks it for the gradient of the table alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from atjt_ext import _C
+from atjt_ext.ops._library import register
+from atjt_ext.ops._row_losses import arithmetic, operator, refuse_second_derivative
+
+_NAME = "linear_reweighted_cross_entropy"
+_LAST = torch.iinfo(torch.int64).max
+_LARGEST_FACTOR = 13  # as a power of two; float16 ends at 2^16
+
+
+def _allow_tf32() -> bool:
+    matmul = torch.backends.cuda.matmul
+    # allow_tf32 raises where somebody has used the setting that came after it.
+    precision = getattr(matmul, "fp32_precision", None)
+    return bool(matmul.allow_tf32) if precision is None else precision == "tf32"
+
+
+def _counted_first(counts: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """An order of the rows, their targets in it, and how many count, known to the device alone.
+
+    Those that count come first, ascending by target; of those with one target, the earlier first.
+    """
+    sorted_targets, order = torch.sort(torch.where(counts, targets, _LAST), stable=True)
+    return order, sorted_targets, counts.sum()
+
+
+def _workspace(hidden: Tensor, table: Tensor, which: int) -> Tensor | None:
+    size = _C.linear_cross_entropy_workspace(hidden, table.shape[0])[which]
+    return hidden.new_empty(size, dtype=torch.uint8) if size else None
+
+
+def _forward(
+    hidden: Tensor,
+    table: Tensor,
+    bias: Tensor | None,
+    targets: Tensor,
+    ignore_index: int,
+    scale: float,
+    mean_embedding: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    counts = targets != ignore_index
+    order, sorted_targets, rows_counted = _counted_first(counts, targets)
+    hidden, table = hidden[order], table.contiguous()
+    found = _fake_forward(hidden, table, bias, targets, ignore_index, scale, mean_embedding)
+    losses, origins, sums, mean = found
+    _C.linear_cross_entropy(
+        hidden,
+        table,
+        sorted_targets,
+        bias=None if bias is None else bias.contiguous(),
+        rows_counted=rows_counted,
+        scale=scale,
+        allow_tf32=_allow_tf32(),
+        losses=losses,
+        origins=origins,
+        sums=sums,
+        mean_embedding=mean if mean_embedding else None,
+        workspace=_workspace(hidden, table, 0),
+        num_threads=torch.get_num_threads(),
+    )
+    place = torch.empty_like(order)
+    place[order] = torch.arange(len(order), device=order.device)
+    return losses[place], origins[place], sums[place], mean[place] if mean_embedding else mean
+
+
+def _fake_forward(
+    hidden: Tensor,
+    table: Tensor,
+    bias: Tensor | None,
+    targets: Tensor,
+    ignore_index: int,
+    scale: float,
+    mean_embedding: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    rows, width = hidden.shape
+    dtype = arithmetic(hidden.dtype)
+    losses, origins, sums = (hidden.new_empty(rows, dtype=dtype) for _ in range(3))
+    shape = (rows, width) if mean_embedding else (0, width)
+    return losses, origins, sums, hidden.new_empty(shape, dtype=dtype)
+
+
+def _table_gradient(
+    hidden: Tensor,
+    table: Tensor,
+    bias: Tensor | None,
+    targets: Tensor,
+    origins: Tensor,
+    sums: Tensor,
+    softmax_factors: Tensor,
+    target_factors: Tensor,
+    shift: Tensor | None,
+    scale: float,
+    in_arithmetic: bool,
+    bias_gradient: bool,
+) -> tuple[Tensor, Tensor]:
+    counts = (softmax_factors != 0) | (target_factors != 0)  # NaN too
+    order, sorted_targets, rows_counted = _counted_first(counts, targets)
+    softmax_factors, unscale = softmax_factors[order], None
+    if hidden.dtype == torch.float16:
+        # Products of factor and probability are rounded to float16: the largest to near its end.
+        _, exponent = torch.frexp(torch.cat([softmax_factors.abs(), sums.new_zeros(1)]).amax())
+        exponent = (_LARGEST_FACTOR - exponent).clamp(-100, 100)
+        softmax_factors = torch.ldexp(softmax_factors, exponent)
+        unscale = torch.ldexp(sums.new_ones(()), -exponent)
+    hidden, table = hidden[order], table.contiguous()
+    grad_table, grad_bias = _fake_table_gradient(
+        *(hidden, table, bias, targets, origins, sums, softmax_factors, target_factors, shift),
+        *(scale, in_arithmetic, bias_gradient),
+    )
+    _C.linear_cross_entropy_table_gradient(
+        hidden,
+        table,
+        sorted_targets,
+        bias=None if bias is None else bias.contiguous(),
+        rows_counted=rows_counted,
+        scale=scale,
+        allow_tf32=_allow_tf32(),
+        origins=origins[order],
+        factors=softmax_factors / sums[order],
+        target_factors=target_factors[order],
+        unscale=unscale,
+        shift=None if shift is None else shift.contiguous(),
+        grad_table=grad_table,
+        grad_bias=grad_bias if bias_gradient else None,
+        accumulate=False,
+        workspace=_workspace(hidden, table, 1),
+        num_threads=torch.get_num_threads(),
+    )
+    return grad_table, grad_bias
+
+
+def _fake_table_gradient(
+    hidden: Tensor,
+    table: Tensor,
+    bias: Tensor | None,
+    targets: Tensor,
+    origins: Tensor,
+    sums: Tensor,
+    softmax_factors: Tensor,
+    target_factors: Tensor,
+    shift: Tensor | None,
+    scale: float,
+    in_arithmetic: bool,
+    bias_gradient: bool,
+) -> tuple[Tensor, Tensor]:
+    dtype = arithmetic(hidden.dtype)
+    grad_table = hidden.new_empty(table.shape, dtype=dtype if in_arithmetic else hidden.dtype)
+    return grad_table, hidden.new_empty(table.shape[0] if bias_gradient else 0, dtype=dtype)
+
+
+_LOGITS = "Tensor hidden, Tensor table, Tensor? bias, Tensor targets"
+# Losses, origins and sums [N], and the mean embedding [N, D], [0, D] where not wanted. Of ignored
+# rows: 0, 0, 1, 0. The sum of exponentials is relative to the origin, a number near the largest
+# logit.
+register(
+    f"_linear_cross_entropy({_LOGITS}, int ignore_index, float scale, bool mean_embedding) "
+    "-> (Tensor, Tensor, Tensor, Tensor)",
+    _forward,
+    _fake_forward,
+)
+# The gradients in table and bias (empty where not wanted) of
+#   sum_n softmax_factors_n * logsumexp_n / scale, but at targets, where the factor is
+#   target_factors_n instead of softmax_factors_n * p_n,target;
+# `shift` [D] is added to each row of the table's. A row whose factors are 0 counts nowhere.
+register(
+    f"_linear_cross_entropy_table_gradient({_LOGITS}, Tensor origins, Tensor sums, "
+    "Tensor softmax_factors, Tensor target_factors, Tensor? shift, float scale, "
+    "bool in_arithmetic, bool bias_gradient) -> (Tensor, Tensor)",
+    _table_gradient,
+    _fake_table_gradient,
+)
+
+
+class LinearLosses(torch.autograd.Function):
+    """Losses and log-sum-exp of each row ``[N]``, 0 in ignored rows; both differentiable.
+
+    ``item_embeddings`` may be in float32 beside hidden states of half precision: they are rounded
+    once for both passes, and get their gradient in float32.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: Tensor,
+        item_embeddings: Tensor,
+        bias: Tensor | None,
+        targets: Tensor,
+        ignore_index: int,
+        scale: float,
+        label_smoothing: float,
+        z_loss: float,
+        keep_mean_embedding: bool,
+    ) -> tuple[Tensor, Tensor]:
+        table = item_embeddings.to(hidden.dtype)
+        at_target, origins, sums, mean_embedding = operator("_linear_cross_entropy")(
+            hidden, table, bias, targets, ignore_index, scale, keep_mean_embedding
+        )
+        lse = origins + sums.log()
+        losses, mean_item = at_target, None
+        if label_smoothing:
+            # The mean of the losses that each class would have is lse less the mean logit.
+            mean_item = table.mean(0, dtype=origins.dtype)
+            mean_logit = (hidden.to(mean_item.dtype) * mean_item).sum(1)
+            if bias is not None:
+                mean_logit = mean_logit + bias.mean()
+            spread = (origins - scale * mean_logit) + sums.log()
+            losses = (1 - label_smoothing) * at_target + label_smoothing * spread
+            losses = torch.where(targets == ignore_index, 0, losses)
+        if z_loss:
+            losses = losses + z_loss * lse.square()
+        ctx.save_for_backward(
+            *(hidden, table, bias, targets, at_target, origins, sums, mean_embedding, mean_item)
+        )
+        ctx.ignore_index, ctx.scale = ignore_index, scale
+        ctx.label_smoothing, ctx.z_loss = label_smoothing, z_loss
+        ctx.in_arithmetic = item_embeddings.dtype == origins.dtype
+        return losses, lse
+
+    @staticmethod
+    def backward(ctx: Any, grad_losses: Tensor, grad_lse: Tensor) -> tuple[Tensor | None, ...]:
+        refuse_second_derivative(_NAME)
+        hidden, table, bias, targets, at_target, origins, sums, mean_embedding, mean_item = (
+            ctx.saved_tensors
+        )
+        scale, smoothing = ctx.scale, ctx.label_smoothing
+        lse = origins + sums.log()
+        # Rows that send nothing back count nowhere, whatever they hold: 0 * NaN must not come up.
+        silent = (targets == ctx.ignore_index) | ((grad_losses == 0) & (grad_lse == 0))
+        grad = scale * grad_losses
+        # d/ds_v = softmax_factors * p_v - grad * ((1 - smoothing) at the target + smoothing / V)
+        beside = scale * grad_lse + 2 * ctx.z_loss * lse * grad
+        softmax_factors = torch.where(at_target.isnan(), at_target, grad + beside)
+        # p - 1 without cancellation: of a confident row, all that is left of the gradient.
+        target_factors = grad * (torch.expm1(-at_target) + smoothing)
+        target_factors = target_factors + beside * torch.exp(-at_target)
+        grad, softmax_factors, target_factors = (
+            torch.where(silent, 0, factors) for factors in (grad, softmax_factors, target_factors)
+        )
+
+        grad_hidden = grad_table = grad_bias = None
+        if ctx.needs_input_grad[0]:
+            # On CUDA a target may be out of range: its row is NaN, wherever it reads.
+            target_items = table[targets.clamp(0, table.shape[0] - 1)]
+            grad_hidden = softmax_factors[:, None] * mean_embedding
+            grad_hidden -= ((1 - smoothing) * grad)[:, None] * target_items
+            if mean_item is not None:
+                grad_hidden -= (smoothing * grad)[:, None] * mean_item
+            grad_hidden = grad_hidden.masked_fill_(silent[:, None], 0).to(hidden.dtype)
+        wants_bias = bias is not None and ctx.needs_input_grad[2]
+        if ctx.needs_input_grad[1] or wants_bias:
+            shift = None
+            each = grad * (-smoothing / table.shape[0])
+            if smoothing:
+                shift = (each[:, None] * hidden).masked_fill_(silent[:, None], 0).sum(0)
+            grad_table, grad_bias = operator("_linear_cross_entropy_table_gradient")(
+                *(hidden, table, bias, targets, origins, sums, softmax_factors, target_factors),
+                *(shift, scale, ctx.in_arithmetic, wants_bias),
+            )
+            grad_table = grad_table if ctx.needs_input_grad[1] else None
+            grad_bias = grad_bias + each.sum() if wants_bias else None
+        return grad_hidden, grad_table, grad_bias, *[None] * 6
