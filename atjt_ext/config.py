@@ -39,6 +39,10 @@ class JointTrainerConfig:
         loss: ``cross_entropy`` over the whole catalogue at every position, or
             ``binary_cross_entropy`` of each positive against ``num_negatives`` uniform ones (the
             paper's, with one).
+        softmax: how ``cross_entropy`` is computed: from ``logits [N, num_items]``; ``linear``:
+            without them, from hidden states and item table, in memory that does not grow with
+            their product; ``auto``: whichever suits the catalogue
+            (:func:`atjt_ext.objectives.softmax_route`). The same up to rounding.
         num_negatives: negatives per positive of ``binary_cross_entropy``.
         max_length: longest history that a model reads; longer ones are cut into windows.
         batch_size: sequences per step.
@@ -67,6 +71,7 @@ class JointTrainerConfig:
     replace_ratio: float | None = 0.3
     corrupt_target: bool = True
     loss: Literal["cross_entropy", "binary_cross_entropy"] = "cross_entropy"
+    softmax: Literal["auto", "logits", "linear"] = "auto"
     num_negatives: int = 1
     max_length: int = 50
     batch_size: int = 128

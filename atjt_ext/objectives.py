@@ -9,10 +9,57 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .data import Batch
-from .ops import reweighted_cross_entropy
+from .ops import linear_reweighted_cross_entropy, reweighted_cross_entropy
 from .protocols import Recommender, SequenceRecommender
 
-__all__ = ["recommender_loss"]
+__all__ = ["LINEAR_SOFTMAX_FROM", "recommender_loss", "softmax_route"]
+
+# Items from which on the softmax is computed without logits, by kind of device. On the CPU, where
+# it becomes faster; on a GPU, where [N, V] logits and their gradient begin to take gigabytes. It
+# was not measured there.
+LINEAR_SOFTMAX_FROM = {"cpu": 10_000, "cuda": 50_000}
+_WIDEST_ON_CUDA = 256
+
+
+def softmax_route(
+    recommender: Recommender,
+    *,
+    loss: Literal["cross_entropy", "binary_cross_entropy"],
+    softmax: Literal["auto", "logits", "linear"],
+) -> Literal["logits", "linear"] | None:
+    """How the softmax over the catalogue is computed; None if there is none to compute.
+
+    ``linear`` goes from hidden states and item table to the loss without logits. ``auto`` chooses
+    it for sequence recommenders with at least ``LINEAR_SOFTMAX_FROM`` items that it has kernels
+    for.
+
+    Raises:
+        ValueError: ``linear`` for a pointwise recommender, which has no item table.
+    """
+    if loss != "cross_entropy":
+        return None
+    if not isinstance(recommender, SequenceRecommender):
+        if softmax == "linear":
+            raise ValueError(
+                "softmax='linear' needs a recommender with encode and item_table, "
+                f"got {type(recommender).__name__} with score"
+            )
+        return "logits"
+    with torch.no_grad():
+        return _route_for(recommender.item_table(), softmax)
+
+
+def _route_for(
+    table: Tensor, softmax: Literal["auto", "logits", "linear"]
+) -> Literal["logits", "linear"]:
+    if softmax != "auto":
+        return softmax
+    kind, (rows, width) = table.device.type, table.shape
+    if kind not in LINEAR_SOFTMAX_FROM or rows - 1 < LINEAR_SOFTMAX_FROM[kind]:
+        return "logits"
+    if kind == "cuda" and (width > _WIDEST_ON_CUDA or table.dtype == torch.float64):
+        return "logits"
+    return "linear"
 
 
 def recommender_loss(
@@ -22,6 +69,7 @@ def recommender_loss(
     *,
     loss: Literal["cross_entropy", "binary_cross_entropy"],
     num_negatives: int,
+    softmax: Literal["auto", "logits", "linear"] = "auto",
 ) -> Tensor:
     """``sum_i w_i * loss_i / sum_i w_i`` over the batch's targets (arXiv:2409.17402, the joint
     loss).
@@ -34,14 +82,16 @@ def recommender_loss(
             ``batch.sequences``; a target takes its own position's).
         loss: softmax over the catalogue, or each positive against ``num_negatives`` uniform
             negatives.
+        softmax: how the former is computed, see :func:`softmax_route`.
 
     Returns:
         Scalar; 0 where all weights are 0.
     """
     if not isinstance(recommender, SequenceRecommender):
+        route = softmax_route(recommender, loss=loss, softmax=softmax)
         targets = batch.targets[:, -1]
         weights = sample_weight if sample_weight.dim() == 1 else sample_weight[:, -1]
-        if loss == "cross_entropy":
+        if route is not None:
             everything = torch.arange(1, recommender.num_items + 1, device=targets.device)
             logits = recommender.score(batch, everything.expand(len(batch), -1))
             return _softmax_loss(logits, targets, weights)
@@ -58,6 +108,10 @@ def recommender_loss(
         else sample_weight[:, 1:][valid]
     )
     table = recommender.item_table()
+    if loss == "cross_entropy" and _route_for(table, softmax) == "linear":
+        return linear_reweighted_cross_entropy(
+            hidden, table[1:], targets - 1, weights, reduction="weighted_mean"
+        )
     if loss == "cross_entropy":
         return _softmax_loss(hidden @ table[1:].T, targets, weights)
     candidates = _with_negatives(targets, recommender.num_items, num_negatives)

@@ -140,6 +140,7 @@ def train_run(
     run.write_weights(split.train.user_ids, weights)
     metrics = {
         "recipe": config.recipe,
+        "softmax": trainer.softmax,
         **evaluate_run(trainer, split),
         "noise": {
             "held_out_AUC": None

@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +27,7 @@ from .evaluation import evaluate, top_k
 from .history import EpochRecord
 from .inference import inference
 from .noise_scores import detection_auc, per_interaction, per_user
-from .objectives import recommender_loss
+from .objectives import recommender_loss, softmax_route
 from .progress import FitProgress
 from .scoring import require_recommender
 from .training_state import TrainingState
@@ -106,6 +106,11 @@ class JointTrainer:
             raise RuntimeError("nothing is trained yet: call fit or load first")
         return self._state
 
+    @property
+    def softmax(self) -> Literal["logits", "linear"] | None:
+        """How the softmax over the catalogue is computed here; None under other losses."""
+        return softmax_route(self.recommender, loss=self.config.loss, softmax=self.config.softmax)
+
     # ---- one step: the method -------------------------------------------------------------------
 
     def step(
@@ -134,7 +139,12 @@ class JointTrainer:
         # The recommender's dropout must not depend on what else drew random numbers before it.
         torch.manual_seed(config.seed * 1_000_003 + state.steps)
         recommended = recommender_loss(
-            self.recommender, batch, weights, loss=config.loss, num_negatives=config.num_negatives
+            self.recommender,
+            batch,
+            weights,
+            loss=config.loss,
+            num_negatives=config.num_negatives,
+            softmax=config.softmax,
         )
         loss = recommended
         if noise_loss is not None:
@@ -185,8 +195,9 @@ class JointTrainer:
             on_epoch: called with the history so far after every epoch.
 
         Raises:
-            ValueError: recommender and data disagree about the catalogue, or ``resume`` has no
-            file. CheckpointError: ``checkpoint`` is damaged or belongs to another run.
+            ValueError: recommender and data disagree about the catalogue, ``softmax`` asks for an
+                item table that the recommender lacks, or ``resume`` has no file.
+            CheckpointError: ``checkpoint`` is damaged or belongs to another run.
             TrainingDivergedError: the loss became NaN or infinite.
         """
         if resume and checkpoint is None:
@@ -196,6 +207,7 @@ class JointTrainer:
                 f"the recommender knows {self.recommender.num_items} items, "
                 f"train has {train.num_items}"
             )
+        softmax = self.softmax
         self._checkpoint = None if checkpoint is None else Path(checkpoint)
         rows = TrainingRows(train.to(self.device), max_length=self.config.max_length)
         watched = None if valid is None else valid.to(self.device)
@@ -213,6 +225,11 @@ class JointTrainer:
                 enabled=progress,
             ) as shown,
         ):
+            if softmax == "linear":
+                shown.message(
+                    f"{title}: softmax over {train.num_items:,} items without logits "
+                    f"(softmax: {self.config.softmax})"
+                )
             while len(state.history) < self.config.total_epochs and not state.out_of_patience():
                 state.record(self._epoch(len(state.history), rows, watched, shown))
                 shown.end_epoch(state.history[-1])
