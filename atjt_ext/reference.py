@@ -267,7 +267,9 @@ def linear_reweighted_cross_entropy(
     logits = logits / temperature
     lse = torch.where(kept, logits.logsumexp(-1), 0)
     at_target = logits.gather(-1, torch.where(kept, targets, 0)[..., None])[..., 0]
-    losses = lse - (1 - label_smoothing) * at_target - label_smoothing * logits.mean(-1)
+    losses = lse - at_target
+    if label_smoothing:
+        losses = (1 - label_smoothing) * losses + label_smoothing * (lse - logits.mean(-1))
     losses = torch.where(kept, losses + z_loss * lse**2, 0)
     weight = torch.ones_like(losses) if sample_weight is None else sample_weight
     weight = torch.where(kept, weight, 0)

@@ -76,9 +76,7 @@ def example(
 def results(function: Callable[..., Any], rows: Rows, **options: Any) -> Results:
     leaves = [tensor.detach().clone().requires_grad_() for tensor in rows[:2] + rows[3:]]
     hidden, table, weight, bias = leaves
-    loss, lse = function(
-        hidden, table, rows.targets, weight, bias=bias, return_lse=True, **options
-    )
+    loss, lse = function(hidden, table, rows.targets, weight, bias=bias, return_lse=True, **options)
     gradients = torch.autograd.grad(loss.sum(), leaves)
     return Results(loss.detach(), lse.detach(), *gradients)
 
@@ -123,5 +121,3 @@ def assert_close(got: Results, wanted: Results, dtype: torch.dtype, *, slack: fl
         error = float((ours.double() - theirs).norm())
         assert error <= limit * size + slack, f"{name}: {error / size:.2g}"
         assert ours.shape == theirs.shape
-
-

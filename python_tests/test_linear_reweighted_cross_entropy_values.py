@@ -104,9 +104,7 @@ def test_no_weights_are_weights_of_one_to_the_bit(
 def test_leading_dimensions_are_rows(device: torch.device) -> None:
     rows = example(12, 9, 4, device).to(finest(device))
     hidden, table, targets, weight, bias = rows
-    grid = Rows(
-        hidden.view(2, 3, 2, 4), table, targets.view(2, 3, 2), weight.view(2, 3, 2), bias
-    )
+    grid = Rows(hidden.view(2, 3, 2, 4), table, targets.view(2, 3, 2), weight.view(2, 3, 2), bias)
     for reduction in REDUCTIONS:
         flat, shaped = ours(rows, reduction=reduction), ours(grid, reduction=reduction)
         assert shaped.loss.shape == ((2, 3, 2) if reduction == "none" else ())
@@ -236,9 +234,7 @@ def test_weighted_mean_knows_only_relative_weights(device: torch.device) -> None
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
-def test_an_integer_weight_is_a_repeated_row(
-    device: torch.device, options: dict[str, Any]
-) -> None:
+def test_an_integer_weight_is_a_repeated_row(device: torch.device, options: dict[str, Any]) -> None:
     rows = example(12, 9, 4, device).to(finest(device))
     times = torch.arange(12, device=device) % 4  # 0: the row is dropped
     got = ours(rows._replace(weight=times.to(rows.weight)), reduction="weighted_mean", **options)
