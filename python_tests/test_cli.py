@@ -76,6 +76,7 @@ def test_a_run_folder_holds_config_metrics_history_weights_and_checkpoint(traine
     assert set(metrics["test"]) == set(metrics["valid"]) == names
     assert set(metrics["sampled_test"]) == {"AUC", "HR@5", "NDCG@5"}
     assert metrics["seen_items_excluded"] is True
+    assert metrics["softmax"] == "logits"
     assert 0 < metrics["noise"]["held_out_AUC"] < 1
     history = [json.loads(line) for line in (trained / "history.jsonl").read_text().splitlines()]
     assert [record["epoch"] for record in history] == [1, 2, 3, 4]
@@ -192,6 +193,16 @@ def test_a_run_killed_in_mid_epoch_resumes_to_the_same_metrics(
 
     assert main([*arguments, f"--out={broken}", "--resume"]) == 0
     assert (broken / "metrics.json").read_bytes() == (whole / "metrics.json").read_bytes()
+
+
+def test_softmax_without_logits_is_an_option_that_metrics_remember(
+    ratings: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "linear"
+    arguments = [str(ratings), "--no_baseline", *SMALL, "--epochs=1", "--softmax=linear"]
+    assert main(["train", *arguments, f"--out={out}"]) == 0
+    assert Run(out).metrics()["softmax"] == "linear"
+    assert Run(out).config().trainer.softmax == "linear"
 
 
 def test_resuming_a_finished_run_changes_nothing(trained: Path, ratings: Path) -> None:

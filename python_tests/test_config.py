@@ -26,6 +26,7 @@ OUT_OF_RANGE: dict[type, list[tuple[str, Any]]] = {
         ("replace_ratio", 0.0),
         ("replace_ratio", 1.1),
         ("loss", "hinge"),
+        ("softmax", "sampled"),
         ("num_negatives", 0),
         ("max_length", 0),
         ("batch_size", 0),

@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import emulator
 from atjt_ext.ops import (
+    linear_reweighted_cross_entropy,
     random_replacement,
     reweighted_binary_cross_entropy,
     reweighted_cross_entropy,
@@ -252,6 +253,8 @@ def _call_every_operator() -> dict[str, int]:
             for options in ({}, {"reduction": "none"}, {"inplace_gradient": True}):
                 leaf = torch.randn(3, 5).requires_grad_()
                 loss(leaf * 1, targets, **options).sum().backward()
+        hidden, table = torch.randn(3, 4).requires_grad_(), torch.randn(5, 4).requires_grad_()
+        linear_reweighted_cross_entropy(hidden, table, torch.tensor([0, 1, 4])).backward()
     return launches.by_operator
 
 
@@ -261,7 +264,9 @@ def test_every_operator_launches_a_kernel_there_and_nowhere_else() -> None:
         assert emulator.runs_cuda_kernels(torch.device("cpu"))
     names = torch._C._dispatch_get_all_op_names()
     assert set(launches) == {name for name in names if name.startswith("atjt_ext::")}
-    assert set(launches.values()) == {1}
+    whole_catalogue = {name for name in launches if "linear" in name}  # may take several
+    assert {launches[name] for name in set(launches) - whole_catalogue} == {1}
+    assert min(launches[name] for name in whole_catalogue) >= 1
     assert set(_call_every_operator().values()) == {0}
     assert not emulator.runs_cuda_kernels(torch.device("cpu"))
 

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from atjt_ext import ReweightedBinaryCrossEntropyLoss, ReweightedCrossEntropyLoss
+from atjt_ext import (
+    LinearReweightedCrossEntropyLoss,
+    ReweightedBinaryCrossEntropyLoss,
+    ReweightedCrossEntropyLoss,
+    reference,
+)
 from atjt_ext.losses import noise_recognition_loss
 
 # Two classes: the loss of a row with logits (0, log 3) is log 4 for class 0, log 4/3 for class 1.
@@ -75,6 +81,40 @@ def test_the_gradient_may_be_written_over_the_logits() -> None:
     assert leaf.grad[0].tolist() == pytest.approx([-3 / 16, 3 / 16])
 
 
+# Hidden states and items whose logits are those above.
+HIDDEN, ITEMS = LOGITS[:, 1:], torch.tensor([[0.0], [1.0]])
+
+
+@pytest.mark.parametrize("reduction", ["weighted_mean", "mean", "sum", "none"])
+def test_without_logits_it_is_the_loss_of_the_logits(reduction: Any) -> None:
+    linear = LinearReweightedCrossEntropyLoss(reduction=reduction, label_smoothing=0.1)
+    given = ReweightedCrossEntropyLoss(reduction=reduction, label_smoothing=0.1)
+    got = linear(HIDDEN, ITEMS, TARGETS, WEIGHTS)
+    torch.testing.assert_close(got, given(LOGITS, TARGETS, WEIGHTS))
+
+
+def test_without_logits_the_default_is_the_weighted_mean() -> None:
+    loss = LinearReweightedCrossEntropyLoss()(HIDDEN, ITEMS, TARGETS, WEIGHTS)
+    assert float(loss) == pytest.approx((LOSSES[0] + 3 * LOSSES[1]) / 4)
+
+
+def test_all_options_of_the_linear_loss_take_effect() -> None:
+    bias = torch.tensor([0.5, -0.5])
+    options: Any = {
+        "temperature": 2.0,
+        "label_smoothing": 0.1,
+        "z_loss": 0.3,
+        "ignore_index": 1,
+        "reduction": "none",
+    }
+    targets = torch.tensor([0, 1, 0])
+    got = LinearReweightedCrossEntropyLoss(**options)(HIDDEN, ITEMS, targets, WEIGHTS, bias)
+    wanted = reference.linear_reweighted_cross_entropy(
+        HIDDEN, ITEMS, targets, WEIGHTS, bias=bias, **options
+    )
+    torch.testing.assert_close(got, wanted)
+
+
 # The loss of a logit log 3 is log 4/3 for target 1 and log 4 for target 0.
 BINARY_LOGITS = torch.full((2, 2), math.log(3))
 BINARY_TARGETS = torch.tensor([[True, False], [True, True]])
@@ -122,6 +162,11 @@ def test_options_show_in_the_repr() -> None:
         "ReweightedCrossEntropyLoss(ignore_index=0, label_smoothing=0.0, reduction='sum', "
         "inplace_gradient=False)"
     )
+    linear = LinearReweightedCrossEntropyLoss(temperature=0.5)
+    assert repr(linear) == (
+        "LinearReweightedCrossEntropyLoss(temperature=0.5, label_smoothing=0.0, z_loss=0.0, "
+        "ignore_index=-100, reduction='weighted_mean')"
+    )
     binary = ReweightedBinaryCrossEntropyLoss(label_smoothing=0.1)
     assert repr(binary) == (
         "ReweightedBinaryCrossEntropyLoss(label_smoothing=0.1, reduction='weighted_mean', "
@@ -129,12 +174,26 @@ def test_options_show_in_the_repr() -> None:
     )
 
 
-@pytest.mark.parametrize("module", [ReweightedCrossEntropyLoss, ReweightedBinaryCrossEntropyLoss])
+@pytest.mark.parametrize(
+    "module",
+    [
+        ReweightedCrossEntropyLoss,
+        ReweightedBinaryCrossEntropyLoss,
+        LinearReweightedCrossEntropyLoss,
+    ],
+)
 def test_unknown_options_are_refused(module: type[nn.Module]) -> None:
     with pytest.raises(ValueError, match="reduction must be none, sum, mean or weighted_mean"):
         module(reduction="average")
     with pytest.raises(ValueError, match=r"label_smoothing must be in \[0, 1\], got 2"):
         module(label_smoothing=2)
+
+
+@pytest.mark.parametrize("wrong", [{"temperature": 0.0}, {"z_loss": -1.0}], ids=str)
+def test_unknown_options_of_the_linear_loss_are_refused(wrong: dict[str, float]) -> None:
+    ((name, value),) = wrong.items()
+    with pytest.raises(ValueError, match=rf"{name} must be finite and .*, got {value}"):
+        LinearReweightedCrossEntropyLoss(**wrong)  # type: ignore[arg-type]
 
 
 def test_noise_loss_by_hand() -> None:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from atjt_ext import objectives
 from atjt_ext.data import Batch
-from atjt_ext.objectives import recommender_loss
+from atjt_ext.objectives import recommender_loss, softmax_route
 from tiny import LastItemModel, ScoreTable, tiny_batch
 
 BATCH = tiny_batch([1, 2, 3, 4], [5, 6], [7, 8, 9])
@@ -204,6 +204,64 @@ def test_only_valid_positions_reach_the_softmax(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(objectives, "reweighted_cross_entropy", spy)
     _loss(LastItemModel(), BATCH, torch.ones(3))
     assert shapes == [((sum(TARGETS_PER_ROW), 9), [1, 2, 3, 5, 7, 8])]
+
+
+# --- softmax without logits -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", ["rows", "positions"])
+def test_softmax_without_logits_is_the_same_loss_with_the_same_gradients(shape: str) -> None:
+    found = []
+    for softmax in ("logits", "linear"):
+        model = LastItemModel()
+        weights = torch.rand(
+            BATCH.sequences.shape if shape == "positions" else (3,),
+            generator=torch.Generator().manual_seed(0),
+        ).requires_grad_()
+        options: Any = {"loss": "cross_entropy", "num_negatives": 1, "softmax": softmax}
+        loss = recommender_loss(model, BATCH, weights, **options)  # type: ignore[arg-type]
+        leaves = (model.states, model.table, weights)
+        found.append((loss, *torch.autograd.grad(loss, leaves)))
+    for linear, logits in zip(*found, strict=True):
+        torch.testing.assert_close(linear, logits)
+    assert not found[1][2][0].any()  # padding is no item
+
+
+def test_a_large_catalogue_takes_no_logits(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    for name in ("reweighted_cross_entropy", "linear_reweighted_cross_entropy"):
+        original = getattr(objectives, name)
+
+        def spy(*args: Any, called: str = name, original: Any = original, **options: Any) -> Tensor:
+            calls.append(called)
+            return original(*args, **options)  # type: ignore[no-any-return]
+
+        monkeypatch.setattr(objectives, name, spy)
+    monkeypatch.setattr(objectives, "LINEAR_SOFTMAX_FROM", {"cpu": 9})
+    for num_items in (8, 9):
+        batch = tiny_batch([1, 2, 3])
+        _loss(LastItemModel(num_items=num_items), batch, torch.ones(1))
+    assert calls == ["reweighted_cross_entropy", "linear_reweighted_cross_entropy"]
+
+
+def test_the_route_of_the_softmax_depends_on_model_catalogue_and_device() -> None:
+    options: Any = {"loss": "cross_entropy", "softmax": "auto"}
+    least = objectives.LINEAR_SOFTMAX_FROM["cpu"]
+    large, small = LastItemModel(num_items=least), LastItemModel(num_items=least - 1)
+    assert softmax_route(large, **options) == "linear"
+    assert softmax_route(small, **options) == "logits"
+    assert softmax_route(_model("pointwise"), **options) == "logits"
+    assert softmax_route(large, **options | {"softmax": "logits"}) == "logits"
+    assert softmax_route(small, **options | {"softmax": "linear"}) == "linear"
+    assert softmax_route(large, **options | {"loss": "binary_cross_entropy"}) is None
+    # There are no kernels elsewhere.
+    assert softmax_route(large.to("meta"), **options) == "logits"
+
+
+def test_a_pointwise_recommender_has_no_table_to_take_the_softmax_from() -> None:
+    options: Any = {"loss": "cross_entropy", "num_negatives": 1, "softmax": "linear"}
+    with pytest.raises(ValueError, match="encode and item_table, got ScoreTable with score"):
+        recommender_loss(_model("pointwise"), BATCH, torch.ones(3), **options)
 
 
 @BOTH_LOSSES
