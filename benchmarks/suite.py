@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import bench_linear_reweighted_cross_entropy
 import bench_random_replacement_paper_case
 import bench_random_replacement_share
 import bench_random_replacement_unseen
@@ -19,6 +20,7 @@ _BENCHES = (
     bench_random_replacement_unseen,
     bench_reweighted_cross_entropy,
     bench_reweighted_binary_cross_entropy,
+    bench_linear_reweighted_cross_entropy,
 )
 
 

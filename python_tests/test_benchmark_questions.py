@@ -12,6 +12,7 @@ from torch import Tensor
 
 pytest.importorskip("matplotlib")
 
+import linear_peers
 import suite
 import timing
 from bench_reweighted_cross_entropy import CrossEntropy, on_copied_logits
@@ -137,6 +138,50 @@ def test_wrong_binary_losses_are_seen(output: int, name: str) -> None:
     wrong = _changed(output, lambda tensor: tensor.view(-1)[-1:].add_(1e-3 * tensor.abs().max()))
     with pytest.raises(WrongResultError, match=f"the relative error of {name}"):
         question.check(EAGER, wrong(_answer(question)))
+
+
+@pytest.mark.parametrize(
+    ("output", "name"),
+    [
+        (0, "the loss"),
+        (1, "the gradient of the hidden states"),
+        (2, "the gradient of the table"),
+        (3, "the gradient of the weights"),
+    ],
+)
+@pytest.mark.parametrize("what", ["float32", "80% ignored"])
+def test_wrong_results_without_logits_are_seen(output: int, name: str, what: str) -> None:
+    question = _named("linear_reweighted_cross_entropy", what)
+    wrong = _changed(output, lambda tensor: tensor.view(-1)[-1:].add_(1e-4 * tensor.norm()))
+    with pytest.raises(WrongResultError, match=f"the relative error of {name} is"):
+        question.check(EAGER, wrong(_answer(question)))
+
+
+def test_without_logits_ours_is_held_to_more_than_peers_in_bfloat16() -> None:
+    question = _named("linear_reweighted_cross_entropy", "bfloat16")
+    wrong = _changed(2, lambda gradient: gradient.mul_(1.02))(_answer(question, OURS))
+    assert question.check(EAGER, wrong) == pytest.approx(0.02, rel=0.1)
+    with pytest.raises(WrongResultError, match=r"more than 0\.004"):
+        question.check(OURS, wrong)
+
+
+def test_the_tuned_peer_is_the_fastest_of_those_that_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = {"none": float("inf"), "slow": 2.0, "fast": 1.0}
+    asked = []
+
+    def choice(name: str) -> linear_peers.Losses:
+        def losses(*_: Tensor) -> Tensor:
+            asked.append(name)
+            return torch.zeros(())
+
+        losses.__name__ = name
+        return losses
+
+    monkeypatch.setattr(linear_peers, "_seconds", lambda losses, *_: seconds[losses.__name__])
+    fastest = linear_peers._Fastest([choice(name) for name in seconds])
+    for _ in range(2):
+        fastest(*torch.zeros(3))
+    assert asked == ["fast", "fast"]
 
 
 def test_an_item_that_the_row_holds_is_seen() -> None:

@@ -396,7 +396,7 @@ def assert_right_among_zeros(
     assert float(total.norm()) < (1e-4 if dtype == torch.float32 else 2e-2) * size
 
 
-def test_ten_million_items_of_up_to_the_31_numbers(device: torch.device) -> None:
+def test_ten_million_items(device: torch.device) -> None:
     if emulator.runs_cuda_kernels(device) and device.type == "cpu":
         pytest.skip("the emulator would take hours")
     need_memory(device, 2, "a table of ten million items and its gradient")
