@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
 
-from atjt_ext.ops import Reduction, linear_reweighted_cross_entropy
+from atjt_ext.ops import Reduction, _linear_losses, linear_reweighted_cross_entropy
 from linear_rows import assert_close, exact, example, finest, ours
 from weighted_rows import HALVES, REDUCTIONS, relative_error
 
@@ -99,10 +100,13 @@ def test_a_frozen_table_costs_no_pass_for_it(device: torch.device) -> None:
     assert noted.shapes[""][3] == (9, 4)
 
 
-def test_frozen_hidden_states_need_no_mean_embedding(device: torch.device) -> None:
-    hidden, table, targets, _, _ = example(9, 20, 4, device).to(torch.float32)
+def test_frozen_hidden_states_need_no_mean_embedding_a_frozen_bias_no_gradient(
+    device: torch.device,
+) -> None:
+    hidden, table, targets, _, bias = example(9, 20, 4, device).to(torch.float32)
+    table.requires_grad_()
     with calls() as noted:
-        linear_reweighted_cross_entropy(hidden, table.requires_grad_(), targets).backward()
+        linear_reweighted_cross_entropy(hidden, table, targets, bias=bias).backward()
     assert noted.names == ["", "_table_gradient"]
     assert noted.shapes[""][3] == (0, 4)
     assert noted.shapes["_table_gradient"] == [(20, 4), (0,)]
@@ -143,6 +147,53 @@ def test_nothing_of_the_size_of_the_logits_is_allocated() -> None:
         torch.autograd.grad(loss, (hidden, table))
     largest = max(event.cpu_memory_usage for event in profile.events())
     assert largest < 256 * 2000 * 4 / 8
+
+
+# --- what the kernel is given -----------------------------------------------------------------
+
+
+def given_to_the_table_gradient(monkeypatch: pytest.MonkeyPatch, *inputs: Tensor) -> dict[str, Any]:
+    """The named arguments of the native call in a backward pass, and the loss."""
+    given: dict[str, Any] = {}
+    native = _linear_losses._C.linear_cross_entropy_table_gradient
+
+    def spy(*arguments: Tensor, **named: Any) -> None:
+        given.update(named)
+        native(*arguments, **named)
+
+    monkeypatch.setattr(_linear_losses._C, "linear_cross_entropy_table_gradient", spy)
+    loss = linear_reweighted_cross_entropy(*inputs)
+    loss.backward()
+    return {**given, "loss": loss.detach()}
+
+
+def test_p_minus_one_has_all_digits_that_the_loss_has(
+    device: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = torch.zeros(10, 1, device=device)
+    table[4] = 12.0  # p = 1 - 5.5e-5: of that, p - 1 in float32 has three digits
+    target = torch.tensor([4], device=device)
+    hidden = torch.ones(1, 1, device=device)
+    given = given_to_the_table_gradient(monkeypatch, hidden, table.requires_grad_(), target)
+    wanted = torch.expm1(-given["loss"].double()).reshape(1)
+    torch.testing.assert_close(given["target_factors"].double(), wanted, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("rows", [1, 50])
+@pytest.mark.parametrize("dtype", HALVES)
+def test_float16_factors_end_near_its_largest_number(
+    device: torch.device, monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, rows: int
+) -> None:
+    hidden, table, targets, weight, _ = example(rows, 20, 4, device, dtype=dtype).to(dtype)
+    inputs = (hidden, table.requires_grad_(), targets, weight * 1e-9)
+    given = given_to_the_table_gradient(monkeypatch, *inputs)
+    if dtype != torch.float16:
+        assert given["unscale"] is None
+        return
+    counts = targets != -100
+    largest = (weight[counts] * 1e-9).max() / counts.sum()  # gradient of a row's log-sum-exp
+    assert 2**12 <= float(largest / given["unscale"]) < 2**13
+    assert math.log2(float(given["unscale"])).is_integer()
 
 
 # --- autograd ---------------------------------------------------------------------------------

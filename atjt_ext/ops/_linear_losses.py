@@ -185,7 +185,10 @@ register(
 
 
 class LinearLosses(torch.autograd.Function):
-    """Losses and log-sum-exp of each row ``[N]``, 0 in ignored rows; both differentiable.
+    """Losses and log-sum-exp of each row ``[N]``, both differentiable.
+
+    Of ignored rows the log-sum-exp is 0, and nothing comes back from either; the losses are not 0
+    under label smoothing, which their weights have to be anyway.
 
     ``item_embeddings`` may be in float32 beside hidden states of half precision: they are rounded
     once for both passes, and get their gradient in float32.
@@ -218,7 +221,6 @@ class LinearLosses(torch.autograd.Function):
                 mean_logit = mean_logit + bias.mean()
             spread = (origins - scale * mean_logit) + sums.log()
             losses = (1 - label_smoothing) * at_target + label_smoothing * spread
-            losses = torch.where(targets == ignore_index, 0, losses)
         if z_loss:
             losses = losses + z_loss * lse.square()
         ctx.save_for_backward(
