@@ -360,6 +360,7 @@ def test_under_autocast_it_computes_as_with_operands_that_were_cast(
         assert [grad.dtype for grad in grads] == [torch.float32] * 2
         assert torch.equal(grads[0], wanted.hidden.float())
         assert torch.equal(grads[1].to(dtype), wanted.table)
+        assert not torch.equal(grads[1].to(dtype).float(), grads[1])  # it was never rounded
 
 
 def test_under_autocast_mixed_operands_are_accepted(device: torch.device) -> None:
