@@ -81,9 +81,9 @@ def linear_reweighted_cross_entropy(
     Ignored rows cost nothing: they are left out before the catalogue is looked at, without the
     host waiting for the device, so that all of it can be captured in a CUDA graph.
 
-    Memory, beside the inputs and their gradients: ``N * D * (4 + itemsize)`` bytes and some
-    ``[N, D]`` in the backward pass. Of the table, a copy only where it is not contiguous, or is
-    float32 beside half-precision hidden states.
+    Memory, beside the inputs and their gradients: one ``[N, D]`` in float32 from pass to pass, a
+    few while one runs, and what the kernels ask for. Of the table, a copy only where it is not
+    contiguous, or is float32 beside half-precision hidden states.
 
     On CUDA, products of float32 numbers may be rounded to TF32 where
     ``torch.backends.cuda.matmul`` allows it, which is read when a pass runs. Half types are
