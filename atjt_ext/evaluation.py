@@ -8,12 +8,17 @@ from torch import Tensor
 from .data import Batch, EvaluationBatch, EvaluationSet
 from .inference import inference
 from .metrics import hit_rate, ndcg, ranking_metrics
-from .protocols import Recommender
+from .ops import target_ranks
+from .ops import top_k as top_k_of_catalogue
+from .ops.target_ranks import has_kernels
+from .ops.top_k import largest
+from .protocols import Recommender, SequenceRecommender
 from .scoring import require_recommender, score_candidates, score_catalogue
 
 __all__ = ["evaluate", "full_ranks", "sampled_evaluate", "top_k"]
 
-# Scores held at once: 2**24 floats are 64 MiB, whatever the size of the catalogue.
+# Of sequence recommenders scores are never held; of others 2**24 at once, 64 MiB of floats.
+_MAX_USERS = 2**10
 _MAX_SCORES = 2**24
 
 
@@ -28,8 +33,24 @@ def _check(recommender: Recommender, data: EvaluationSet) -> None:
         )
 
 
-def _users_at_once(num_items: int) -> int:
-    return max(1, min(1024, _MAX_SCORES // num_items))
+def _users_with_scores(num_items: int) -> int:
+    return max(1, min(_MAX_USERS, _MAX_SCORES // num_items))
+
+
+def _states_and_items(
+    recommender: SequenceRecommender, batch: EvaluationBatch, items: Tensor
+) -> tuple[Tensor, Tensor]:
+    """``[B, D]`` states after each history, and ``items`` in the same dtype."""
+    hidden = recommender.encode(batch.inputs)[:, -1]
+    # Under autocast they may differ.
+    dtype = torch.promote_types(hidden.dtype, items.dtype)
+    return hidden.to(dtype), items.to(dtype)
+
+
+def _seen_columns(batch: EvaluationBatch, exclude_seen: bool) -> dict[str, Tensor]:
+    if not exclude_seen:
+        return {}
+    return {"exclude_rows": batch.seen_rows, "exclude_items": batch.seen_items - 1}
 
 
 def _as_batch(batch: EvaluationBatch) -> Batch:
@@ -52,23 +73,45 @@ def full_ranks(
     Ties, and scores that are NaN, count against the target. Seen items (the whole history, not only
     the part that the model reads) are no competitors when ``exclude_seen``.
 
+    Of a sequence recommender no scores are held (:func:`atjt_ext.ops.target_ranks`), unless there
+    is no kernel for its device, dtype or width. Otherwise all scores of some users are.
+
     Raises:
         ValueError: no users, or recommender and data disagree about the catalogue.
     """
     _check(recommender, data)
-    ranks = []
     with inference(recommender):
-        for batch in data.batches(_users_at_once(recommender.num_items), max_length):
-            scores = score_catalogue(recommender, _as_batch(batch))
-            target_columns = batch.targets[:, None] - 1
-            target_scores = scores.gather(1, target_columns)
-            if exclude_seen:
-                scores[batch.seen_rows, batch.seen_items - 1] = -torch.inf
-                # A user may come back to a seen item; then it competes as target.
-                scores.scatter_(1, target_columns, target_scores)
-            # Not "better than": ties and NaN must not flatter. The target counts itself once.
-            ranks.append((~(scores < target_scores)).sum(dim=1).cpu())
+        if isinstance(recommender, SequenceRecommender):
+            items = recommender.item_table()[1:]
+            if has_kernels(items):
+                ranks = [
+                    target_ranks(
+                        *_states_and_items(recommender, batch, items),
+                        batch.targets - 1,
+                        **_seen_columns(batch, exclude_seen),
+                    ).cpu()
+                    for batch in data.batches(_MAX_USERS, max_length)
+                ]
+                return torch.cat(ranks)
+        ranks = [
+            _ranks_from_scores(recommender, batch, exclude_seen).cpu()
+            for batch in data.batches(_users_with_scores(recommender.num_items), max_length)
+        ]
     return torch.cat(ranks)
+
+
+def _ranks_from_scores(
+    recommender: Recommender, batch: EvaluationBatch, exclude_seen: bool
+) -> Tensor:
+    scores = score_catalogue(recommender, _as_batch(batch))
+    target_columns = batch.targets[:, None] - 1
+    target_scores = scores.gather(1, target_columns)
+    if exclude_seen:
+        scores[batch.seen_rows, batch.seen_items - 1] = -torch.inf
+        # A user may come back to a seen item; then it competes as target.
+        scores.scatter_(1, target_columns, target_scores)
+    # Not "better than": ties and NaN must not flatter. The target counts itself once.
+    return (~(scores < target_scores)).sum(dim=1)
 
 
 def evaluate(
@@ -153,8 +196,9 @@ def top_k(
     """The k best items after each history: item codes ``[U, k]`` int64 and scores ``[U, k]``, best
     first.
 
-    ``data.targets`` are not looked at. Where fewer than k items are unseen, seen ones fill the list
-    with a score of ``-inf``.
+    ``data.targets`` are not looked at. Items that tie stand in the order of their codes. Where
+    fewer than k items are unseen, seen ones fill the list with a score of ``-inf``. Of a sequence
+    recommender never all scores are held (:func:`atjt_ext.ops.top_k`).
 
     Raises:
         ValueError: ``k`` is not in ``1..num_items``.
@@ -162,13 +206,30 @@ def top_k(
     _check(recommender, data)
     if not 1 <= k <= recommender.num_items:
         raise ValueError(f"k must be in 1..{recommender.num_items} (the items), got {k}")
-    items, best = [], []
     with inference(recommender):
-        for batch in data.batches(_users_at_once(recommender.num_items), max_length):
-            scores = score_catalogue(recommender, _as_batch(batch))
-            if exclude_seen:
-                scores[batch.seen_rows, batch.seen_items - 1] = -torch.inf
-            values, columns = scores.topk(k, dim=1)
-            items.append(columns.cpu() + 1)
-            best.append(values.cpu())
-    return torch.cat(items), torch.cat(best)
+        if isinstance(recommender, SequenceRecommender):
+            items = recommender.item_table()[1:]
+            best = [
+                top_k_of_catalogue(
+                    *_states_and_items(recommender, batch, items),
+                    k,
+                    **_seen_columns(batch, exclude_seen),
+                )
+                for batch in data.batches(_MAX_USERS, max_length)
+            ]
+        else:
+            best = [
+                _top_k_from_scores(recommender, batch, k, exclude_seen)
+                for batch in data.batches(_users_with_scores(recommender.num_items), max_length)
+            ]
+    scores, columns = zip(*best, strict=True)
+    return torch.cat(columns).cpu() + 1, torch.cat(scores).cpu()
+
+
+def _top_k_from_scores(
+    recommender: Recommender, batch: EvaluationBatch, k: int, exclude_seen: bool
+) -> tuple[Tensor, Tensor]:
+    scores = score_catalogue(recommender, _as_batch(batch))
+    if exclude_seen:
+        scores[batch.seen_rows, batch.seen_items - 1] = -torch.inf
+    return largest(scores, k)

@@ -108,7 +108,7 @@ def test_users_need_not_be_all_users_or_in_order() -> None:
 def test_batching_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     data, model = _random_set(), _model()
     ranks, (items, _) = full_ranks(model, data, max_length=8), top_k(model, data, max_length=8)
-    monkeypatch.setattr(evaluation, "_MAX_SCORES", 3 * 30)  # three users at once
+    monkeypatch.setattr(evaluation, "_MAX_USERS", 3)
     sizes = []
     encode = model.encode
     monkeypatch.setattr(model, "encode", lambda s: sizes.append(len(s)) or encode(s))
@@ -117,11 +117,77 @@ def test_batching_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert torch.equal(top_k(model, data, max_length=8)[0], items)
 
 
-def test_a_huge_catalogue_still_leaves_one_user_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_a_pointwise_model_so_many_users_that_their_scores_fit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = _random_set()
+    model = ScoreTable(torch.randn(25, 30, generator=torch.Generator().manual_seed(0)))
+    ranks, (items, best) = full_ranks(model, data), top_k(model, data)
+    for scores_at_once, users in ((3 * 30 + 1, [3] * 8 + [1]), (1, [1] * 25)):
+        monkeypatch.setattr(evaluation, "_MAX_SCORES", scores_at_once)
+        model.asked.clear()
+        assert torch.equal(full_ranks(model, data), ranks)
+        assert [len(candidates) for candidates in model.asked] == users
+        assert torch.equal(top_k(model, data)[0], items)
+        assert torch.equal(top_k(model, data)[1], best)
+
+
+@pytest.mark.parametrize("exclude_seen", [True, False])
+def test_where_there_is_no_kernel_ranks_are_the_same(
+    exclude_seen: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data, model = _random_set(), _model()
-    ranks = full_ranks(model, data, max_length=8)
-    monkeypatch.setattr(evaluation, "_MAX_SCORES", 1)
-    assert torch.equal(full_ranks(model, data, max_length=8), ranks)
+    with_kernels = full_ranks(model, data, max_length=8, exclude_seen=exclude_seen)
+    monkeypatch.setattr(evaluation, "has_kernels", lambda items: False)
+    monkeypatch.setattr(evaluation, "target_ranks", None)
+    monkeypatch.setattr(evaluation, "_MAX_SCORES", 3 * 30)
+    without = full_ranks(model, data, max_length=8, exclude_seen=exclude_seen)
+    assert torch.equal(with_kernels, without)
+
+
+def test_scores_of_a_sequence_model_are_never_all_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluation, "score_catalogue", None)
+    data, model = _random_set(), _model()
+    full_ranks(model, data, max_length=8)
+    top_k(model, data, max_length=8)
+
+
+@pytest.mark.parametrize("exclude_seen", [True, False])
+def test_the_best_items_are_those_of_brute_force(exclude_seen: bool) -> None:
+    data, model = _random_set(), _model()
+    items, scores = top_k(model, data, k=30, max_length=8, exclude_seen=exclude_seen)
+    for user in range(len(data)):
+        seen = set(data.histories.items_of(user).tolist()) if exclude_seen else set()
+        wanted = torch.tensor(_brute_force_scores(model, data, user, 8))
+        wanted[[v - 1 for v in seen]] = -torch.inf
+        order = wanted.argsort(descending=True, stable=True)
+        assert items[user].tolist() == (order + 1).tolist()
+        torch.testing.assert_close(scores[user], wanted[order])
+
+
+def test_the_best_items_that_tie_stand_in_their_order() -> None:
+    scores = torch.tensor([[2.0, 1.0, 3.0, 2.0, 2.0, 3.0, 0.0, 2.0]])
+    data = tiny_evaluation_set([[1]], [2], num_items=8)
+    assert top_k(ScoreTable(scores), data, k=4)[0].tolist() == [[3, 6, 4, 5]]
+    model = LastItemModel(8, embedding_dim=2)
+    with torch.no_grad():
+        model.states.copy_(torch.tensor([1.0, 0.0]))
+        model.table[1:, 0] = scores[0]
+    assert top_k(model, data, k=4)[0].tolist() == [[3, 6, 4, 5]]
+    assert full_ranks(model, data).tolist() == [6]
+
+
+def test_states_and_items_may_differ_in_precision() -> None:
+    class Half(LastItemModel):
+        def encode(self, sequences: Tensor) -> Tensor:
+            return super().encode(sequences).bfloat16()
+
+    data = tiny_evaluation_set([[1], [2, 3]], [2, 4])
+    rounded = LastItemModel()
+    with torch.no_grad():
+        rounded.states.copy_(rounded.states.bfloat16())
+    assert torch.equal(full_ranks(Half(), data), full_ranks(rounded, data))
+    assert torch.equal(top_k(Half(), data, k=3)[1], top_k(rounded, data, k=3)[1])
 
 
 def test_pointwise_models_are_asked_in_tiles(monkeypatch: pytest.MonkeyPatch) -> None:

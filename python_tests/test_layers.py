@@ -45,7 +45,7 @@ MAY_IMPORT = {
     "protocols": {"data"},
     "scoring": {"data", "protocols"},
     "metrics": set(),
-    "evaluation": {"data", "inference", "metrics", "protocols", "scoring"},
+    "evaluation": {"data", "inference", "metrics", "ops", "protocols", "scoring"},
     "inference": set(),
     # The trainer names no concrete model: it takes them as arguments.
     "config": set(),

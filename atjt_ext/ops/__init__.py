@@ -7,6 +7,8 @@ from atjt_ext.ops.linear_reweighted_cross_entropy import linear_reweighted_cross
 from atjt_ext.ops.random_replacement import RandomReplacementOutput, random_replacement
 from atjt_ext.ops.reweighted_binary_cross_entropy import reweighted_binary_cross_entropy
 from atjt_ext.ops.reweighted_cross_entropy import reweighted_cross_entropy
+from atjt_ext.ops.target_ranks import target_ranks
+from atjt_ext.ops.top_k import top_k
 
 __all__ = [
     "Purpose",
@@ -18,5 +20,7 @@ __all__ = [
     "random_replacement",
     "reweighted_binary_cross_entropy",
     "reweighted_cross_entropy",
+    "target_ranks",
+    "top_k",
     "uniform_integers",
 ]
