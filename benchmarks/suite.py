@@ -10,6 +10,7 @@ import bench_random_replacement_share
 import bench_random_replacement_unseen
 import bench_reweighted_binary_cross_entropy
 import bench_reweighted_cross_entropy
+import bench_target_ranks
 from question import Question
 
 DEVICES = ("cpu", "cuda")
@@ -21,6 +22,7 @@ _BENCHES = (
     bench_reweighted_cross_entropy,
     bench_reweighted_binary_cross_entropy,
     bench_linear_reweighted_cross_entropy,
+    bench_target_ranks,
 )
 
 

@@ -15,6 +15,7 @@ pytest.importorskip("matplotlib")
 import linear_peers
 import suite
 import timing
+from atjt_ext.ops import target_ranks
 from bench_reweighted_cross_entropy import CrossEntropy, on_copied_logits
 from loss_question import largest_error
 from question import EAGER, OURS, Contender, Question, Result, WrongResultError
@@ -56,7 +57,8 @@ def test_every_question_is_ours_to_answer_and_has_another_contender(device: str)
 def test_right_results_pass(question: Question) -> None:
     for name in (OURS, EAGER):
         error = question.check(name, _answer(question, name))
-        assert (error is None) == str(question).startswith("random_replacement")
+        integers = str(question).startswith(("random_replacement", "target_ranks"))
+        assert (error is None) == integers
 
 
 @pytest.mark.parametrize("what", ["forward + backward", "forward"])
@@ -235,6 +237,22 @@ def test_a_peer_that_overwrites_its_logits_gets_its_own() -> None:
         _, _, result = timing.CpuClock().measure(peer)
         question.check("Liger", result)
     assert torch.equal(question.logits, before)
+
+
+@pytest.mark.parametrize("by", [-1, 1])
+@pytest.mark.parametrize("name", [OURS, EAGER])
+def test_a_wrong_rank_is_seen(name: str, by: int) -> None:
+    question = _named("target_ranks", "float32")
+    wrong = _changed(0, lambda ranks: ranks[3:4].add_(by))
+    with pytest.raises(WrongResultError, match=f"{name}: the rank of row 3 is"):
+        question.check(name, wrong(_answer(question)))
+
+
+def test_ranks_among_seen_items_are_seen() -> None:
+    question: Any = _named("target_ranks", "float32")
+    ranks = target_ranks(question.hidden, question.table, question.targets)
+    with pytest.raises(WrongResultError, match="the rank of row"):
+        question.check(OURS, (ranks,))
 
 
 def _unmark(noisy: Tensor, replaced: Tensor, labels: Tensor) -> None:

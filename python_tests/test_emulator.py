@@ -19,6 +19,8 @@ from atjt_ext.ops import (
     random_replacement,
     reweighted_binary_cross_entropy,
     reweighted_cross_entropy,
+    target_ranks,
+    top_k,
 )
 from atjt_ext.ops.keyed_draws import Purpose, keyed_draws
 from emulator.build import build_module, build_program, translate
@@ -246,6 +248,8 @@ def _call_every_operator() -> dict[str, int]:
     with _Launches() as launches:
         random_replacement(sequences, num_items=3, seed=0, num_replacements=1)
         keyed_draws(sequences[0], 3, purpose=Purpose(15), seed=0)
+        target_ranks(torch.randn(3, 5), torch.randn(7, 5), torch.tensor([0, 1, 6]))
+        top_k(torch.randn(3, 5), torch.randn(7, 5), 2)
         for loss, targets in (
             (reweighted_cross_entropy, torch.tensor([0, 1, 4])),
             (reweighted_binary_cross_entropy, torch.rand(3, 5)),
@@ -264,6 +268,7 @@ def test_every_operator_launches_a_kernel_there_and_nowhere_else() -> None:
         assert emulator.runs_cuda_kernels(torch.device("cpu"))
     names = torch._C._dispatch_get_all_op_names()
     assert set(launches) == {name for name in names if name.startswith("atjt_ext::")}
+    assert launches.pop("atjt_ext::_top_k") == 0  # made of torch's operators
     whole_catalogue = {name for name in launches if "linear" in name}  # may take several
     assert {launches[name] for name in set(launches) - whole_catalogue} == {1}
     assert min(launches[name] for name in whole_catalogue) >= 1

@@ -1,0 +1,100 @@
+"""Examples for the operations that rank a table of items, with scores that every dtype holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import emulator
+
+DTYPES = [torch.float32, torch.float64, torch.bfloat16, torch.float16]
+
+
+def exact_example(
+    rows: int,
+    items: int,
+    width: int,
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
+    *,
+    seed: int = 0,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Hidden states, embeddings and bias of small integers: sums are exact in any order, and tie
+    often. A third of the items are twice in the table."""
+    generator = torch.Generator().manual_seed(seed)
+    hidden = torch.randint(-2, 3, (rows, width), generator=generator)
+    table = torch.randint(-2, 3, (items, width), generator=generator)
+    copied = torch.randperm(items, generator=generator)[: items // 3]
+    table[copied] = table[copied.flip(0)].clone()
+    bias = torch.randint(-3, 4, (items,), generator=generator).double()
+    return hidden.to(device, dtype), table.to(device, dtype), bias.to(device)
+
+
+def random_pairs(
+    rows: int, items: int, device: torch.device, *, count: int, seed: int = 0
+) -> dict[str, Tensor]:
+    """Excluded pairs in no order, each of them twice, some of them oftener."""
+    generator = torch.Generator().manual_seed(seed)
+    pairs = torch.randint(0, max(1, rows * items), (count if rows else 0,), generator=generator)
+    pairs = torch.cat([pairs, pairs])[torch.randperm(2 * len(pairs), generator=generator)]
+    return {
+        "exclude_rows": (pairs // items).to(device),
+        "exclude_items": (pairs % items).to(device),
+    }
+
+
+def skip_without_kernel(device: torch.device, dtype: torch.dtype) -> None:
+    if dtype == torch.float64 and emulator.runs_cuda_kernels(device):
+        pytest.skip("no float64 on CUDA")
+
+
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"hidden": torch.zeros(3)}, r"hidden must be \[N, D\], got shape \(3,\)"),
+    ({"hidden": torch.zeros(4, 3).int()}, "hidden must be one of .*, got torch.int32"),
+    (
+        {"item_embeddings": torch.zeros(5, 2)},
+        r"item_embeddings must be \[V, 3\] as hidden is \[N, 3\].*got shape \(5, 2\)",
+    ),
+    ({"item_embeddings": torch.zeros(5)}, r"item_embeddings must be \[V, 3\]"),
+    ({"item_embeddings": torch.zeros(0, 3)}, r"V >= 1, got shape \(0, 3\)"),
+    (
+        {"item_embeddings": torch.zeros(5, 3).bfloat16()},
+        "item_embeddings must be torch.float32 as hidden, got torch.bfloat16",
+    ),
+    (
+        {"item_embeddings": torch.zeros(5, 3, device="meta")},
+        "item_embeddings must be on cpu as hidden, got meta",
+    ),
+    ({"bias": torch.zeros(4)}, r"bias must be \[5\], got shape \(4,\)"),
+    ({"bias": torch.zeros(5).long()}, "bias must be floating point, got torch.int64"),
+    ({"bias": torch.zeros(5, device="meta")}, "bias must be on cpu"),
+    ({"exclude_rows": torch.zeros(2).long()}, "go together, got no exclude_items"),
+    ({"exclude_items": torch.zeros(2).long()}, "go together, got no exclude_rows"),
+    (
+        {"exclude_rows": torch.zeros(2, 1).long(), "exclude_items": torch.zeros(2).long()},
+        r"exclude_rows must be \[P\], got shape \(2, 1\)",
+    ),
+    (
+        {"exclude_rows": torch.zeros(2).long(), "exclude_items": torch.zeros(3).long()},
+        r"exclude_items must be \[2\], got shape \(3,\)",
+    ),
+    (
+        {"exclude_rows": torch.zeros(2).int(), "exclude_items": torch.zeros(2).long()},
+        "exclude_rows must be int64, got torch.int32",
+    ),
+]
+"""What both refuse, for states [4, 3] and embeddings [5, 3] in float32."""
+
+OUT_OF_RANGE = [
+    ({"exclude_rows": 4, "exclude_items": 0}, r"exclude_rows must be in \[0, 4\), got 4 at 1"),
+    ({"exclude_rows": -1, "exclude_items": 0}, r"exclude_rows must be in \[0, 4\), got -1 at 1"),
+    ({"exclude_rows": 0, "exclude_items": 5}, r"exclude_items must be in \[0, 5\), got 5 at 1"),
+    ({"exclude_rows": 0, "exclude_items": -7}, r"exclude_items must be in \[0, 5\), got -7 at 1"),
+]
+
+
+def second_of_two(pair: dict[str, int], device: torch.device) -> dict[str, Tensor]:
+    return {name: torch.tensor([0, value], device=device) for name, value in pair.items()}
