@@ -97,4 +97,5 @@ OUT_OF_RANGE = [
 
 
 def second_of_two(pair: dict[str, int], device: torch.device) -> dict[str, Tensor]:
-    return {name: torch.tensor([0, value], device=device) for name, value in pair.items()}
+    """After row 1 and item 1."""
+    return {name: torch.tensor([1, value], device=device) for name, value in pair.items()}

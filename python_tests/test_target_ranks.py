@@ -223,14 +223,23 @@ def test_a_pair_out_of_range(
     device: torch.device, pair: dict[str, int], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arguments = right_arguments(device)
-    wanted = target_ranks(**arguments)
+    scores = arguments["hidden"] @ arguments["item_embeddings"].T
+    arguments["targets"] = scores.argmin(dim=1)  # behind all: each exclusion is felt
     pairs = second_of_two(pair, device)
     if device.type == "cpu":
         with pytest.raises(IndexError, match=message):
             target_ranks(**arguments, **pairs)
         unlooked(monkeypatch)
-    ranks = target_ranks(**arguments, **pairs)  # the first of the pairs is a target
-    assert torch.equal(ranks, wanted)
+    # Nor may it pass for a pair that is there, before or after it.
+    for first in (1, 0):
+        there = {name: torch.full_like(values, first) for name, values in pairs.items()}
+        wanted = target_ranks(**arguments, **there)
+        for order in ([0, 1], [1, 0]):
+            both = {
+                name: torch.where(torch.tensor(order, device=device) == 0, first, values[1])
+                for name, values in pairs.items()
+            }
+            assert torch.equal(target_ranks(**arguments, **both), wanted)
 
 
 def unlooked(monkeypatch: pytest.MonkeyPatch) -> None:
