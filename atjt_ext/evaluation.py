@@ -8,10 +8,9 @@ from torch import Tensor
 from .data import Batch, EvaluationBatch, EvaluationSet
 from .inference import inference
 from .metrics import hit_rate, ndcg, ranking_metrics
-from .ops import target_ranks
-from .ops import top_k as top_k_of_catalogue
-from .ops.target_ranks import has_kernels
+from .ops.target_ranks import has_kernels, target_ranks
 from .ops.top_k import largest
+from .ops.top_k import top_k as top_k_of_catalogue
 from .protocols import Recommender, SequenceRecommender
 from .scoring import require_recommender, score_candidates, score_catalogue
 
