@@ -1,24 +1,41 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "catalogue_scores.h"
 
+#include <vector>
+
+#include "cpu/catalogue_scores_rows.h"
 #include "cpu/parallel.h"
-#include "linear_cross_entropy_naive.h"
+#include "cpu/tile_units.h"
 
 namespace atjt::cpu {
 
 template <class T>
 void pair_scores(const PairScoresParams<T>& p, int num_threads) {
-  parallel_rows(p.pairs, p.in.width, num_threads, [&](int, int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) naive::score_pair(p, i);
+  with_current_isa([&](auto isa) {
+    parallel_rows(p.pairs, p.in.width, num_threads, [&](int, int64_t begin, int64_t end) {
+      CatalogueScoresRows<decltype(isa)::value>::pairs(p, begin, end);
+    });
   });
 }
 
 template <class T>
 void count_at_least(const CountAtLeastParams<T>& p, int num_threads) {
-  parallel_rows(p.in.rows, p.in.classes * p.in.width, num_threads,
-                [&](int, int64_t begin, int64_t end) {
-                  for (int64_t n = begin; n < end; ++n) naive::count_row(p, n);
-                });
+  using Real = Arithmetic<T>;
+  const int64_t rows = p.in.rows;
+  with_current_isa([&](auto isa) {
+    constexpr Isa kIsa = decltype(isa)::value;
+    const TileUnits units(rows, p.in.classes, TileShape<kIsa>::template lanes<Real>());
+    std::vector<int64_t> counts(size_t(units.parts() * rows));
+    units.run<Real>(
+        p.in.width, num_threads, [&](int64_t part, Range tile, Range stream, void* scratch) {
+          CatalogueScoresRows<kIsa>::count(p, counts.data() + part * rows, tile, stream, scratch);
+        });
+    for (int64_t row = 0; row < rows; ++row) {
+      p.counts[row] = 0;
+      for (int64_t part = 0; part < units.parts(); ++part)
+        p.counts[row] += counts[size_t(part * rows + row)];
+    }
+  });
 }
 
 #define ATJT_INSTANTIATE(T)                                   \
