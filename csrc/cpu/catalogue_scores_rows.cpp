@@ -50,6 +50,10 @@ void score_pairs(const PairScoresParams<T>& p, int64_t begin, int64_t count) {
   }
 }
 
+// What comparing two vectors gives: integers, -1 where it holds.
+template <class Real>
+using Count = decltype(Vector<Real>{} < Vector<Real>{});
+
 template <int kVectors, class T>
 void count_tile(const CountAtLeastParams<T>& p, int64_t* counts, Range rows, Range classes,
                 const TileScratch<Arithmetic<T>>& scratch) {
@@ -57,24 +61,27 @@ void count_tile(const CountAtLeastParams<T>& p, int64_t* counts, Range rows, Ran
   constexpr int kLanes = kVectors * kVectorWidth<Real>;
   const auto& in = p.in;
   const int64_t width = in.width;
-  alignas(64) Real thresholds[kLanes] = {};
+  Vector<Real> thresholds[kVectors] = {};
   int64_t totals[kLanes] = {};
-  for (int64_t i = 0; i < rows.size(); ++i) thresholds[i] = p.thresholds[rows.begin + i];
+  for (int64_t i = 0; i < rows.size(); ++i)
+    thresholds[i / kVectorWidth<Real>][i % kVectorWidth<Real>] = p.thresholds[rows.begin + i];
   pack_lanes<kLanes>(in.hidden + rows.begin * width, rows.size(), width, scratch.stay);
   for (int64_t start = classes.begin; start < classes.end; start += kStreamTile) {
     const int64_t left = classes.end - start, items = left < kStreamTile ? left : kStreamTile;
     const Real* const stream = read_stream(in.table + start * width, items * width, scratch.stream);
     products<kVectors>(stream, items, scratch.stay, width, scratch.products);
-    // As many bits as a score has, so that comparing and counting take the same lanes.
-    using Count = std::conditional_t<sizeof(Real) == 8, int64_t, int32_t>;
-    alignas(64) Count reached[kLanes] = {};
+    // Vectors by hand: GCC 12 unrolls the loop over v instead and leaves the inner one scalar.
+    Count<Real> below[kVectors] = {};  // minus how many
     for (int64_t v = 0; v < items; ++v) {
-      const Real bias = in.bias != nullptr ? in.bias[start + v] : Real(0);
-      const Real* const scores = scratch.products + v * kLanes;
-#pragma omp simd
-      for (int i = 0; i < kLanes; ++i) reached[i] += scores[i] + bias < thresholds[i] ? 0 : 1;
+      const Vector<Real> bias = broadcast(in.bias != nullptr ? in.bias[start + v] : Real(0));
+      ATJT_UNROLL
+      for (int i = 0; i < kVectors; ++i) {
+        const int64_t at = v * kLanes + i * kVectorWidth<Real>;
+        below[i] += load_vector(scratch.products + at) + bias < thresholds[i];
+      }
     }
-    for (int i = 0; i < kLanes; ++i) totals[i] += reached[i];
+    for (int i = 0; i < kLanes; ++i)
+      totals[i] += items + below[i / kVectorWidth<Real>][i % kVectorWidth<Real>];
   }
   for (int64_t i = 0; i < rows.size(); ++i) counts[rows.begin + i] = totals[i];
 }
