@@ -35,12 +35,15 @@ void make_weights(Real* tile, const LinearCrossEntropyTableGradient<T>& p, Range
 
 template <int kLanes, class Real>
 void add_rows(const Real* tile, int64_t rows, double* totals) {
-  alignas(64) Real sums[kLanes] = {};
-  for (int64_t row = 0; row < rows; ++row) {
+  for (int64_t start = 0; start < rows; start += kSumBlock) {
+    const int64_t end = start + kSumBlock < rows ? start + kSumBlock : rows;
+    alignas(64) Real sums[kLanes] = {};
+    for (int64_t row = start; row < end; ++row) {
 #pragma omp simd
-    for (int i = 0; i < kLanes; ++i) sums[i] += tile[row * kLanes + i];
+      for (int i = 0; i < kLanes; ++i) sums[i] += tile[row * kLanes + i];
+    }
+    for (int i = 0; i < kLanes; ++i) totals[i] += double(sums[i]);
   }
-  for (int i = 0; i < kLanes; ++i) totals[i] += double(sums[i]);
 }
 
 template <int kVectors, class T>

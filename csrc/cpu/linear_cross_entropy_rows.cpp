@@ -64,18 +64,21 @@ void make_exponentials(Real* tile, int64_t items, Rows<Real, kLanes>& rows) {
     // Nothing but -inf so far: exp(-inf - 0) = 0 is right.
     const bool none = rows.origins[i] == -Real(__builtin_inf());
     origins[i] = none ? Real(0) : rows.origins[i];
-    sums[i] = 0;
   }
-  for (int64_t v = 0; v < items; ++v) {
-    Real* const s = tile + v * kLanes;
+  for (int64_t start = 0; start < items; start += kSumBlock) {
+    const int64_t end = start + kSumBlock < items ? start + kSumBlock : items;
+    for (int i = 0; i < kLanes; ++i) sums[i] = 0;
+    for (int64_t v = start; v < end; ++v) {
+      Real* const s = tile + v * kLanes;
 #pragma omp simd
-    for (int i = 0; i < kLanes; ++i) {
-      const Real value = exp_nonpositive(s[i] - origins[i]);
-      s[i] = value;
-      sums[i] += value;
+      for (int i = 0; i < kLanes; ++i) {
+        const Real value = exp_nonpositive(s[i] - origins[i]);
+        s[i] = value;
+        sums[i] += value;
+      }
     }
+    for (int i = 0; i < kLanes; ++i) rows.sums[i] += double(sums[i]);
   }
-  for (int i = 0; i < kLanes; ++i) rows.sums[i] += double(sums[i]);
 }
 
 template <int kVectors, class T>

@@ -20,6 +20,9 @@ namespace atjt::cpu {
 // digits.
 constexpr int kStreamTile = 256;
 
+// The same for sums without a product, which cost nothing beside those and can be shorter.
+constexpr int kSumBlock = 32;
+
 // Three vectors of lanes by eight broadcast numbers are 24 sums in registers (of 32 with AVX-512),
 // three by four are 12 (of 16 elsewhere): each broadcast serves three multiply-adds, each load of
 // lanes eight or four, and no sum waits for its last addition.
