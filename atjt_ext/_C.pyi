@@ -119,6 +119,35 @@ def linear_cross_entropy_table_gradient(
     workspace: Tensor | None,
     num_threads: int,
 ) -> None: ...
+def candidate_scores(
+    hidden: Tensor,
+    table: Tensor,
+    candidates: Tensor,
+    *,
+    scores: Tensor,
+    ignore_index: int,
+    num_threads: int,
+) -> None: ...
+def candidate_hidden_gradient(
+    table: Tensor,
+    candidates: Tensor,
+    grad_scores: Tensor,
+    *,
+    grad_hidden: Tensor,
+    ignore_index: int,
+    num_threads: int,
+) -> None: ...
+def candidate_parts(pairs: int) -> int: ...
+def candidate_table_gradient(
+    hidden: Tensor,
+    grad_scores: Tensor,
+    order: Tensor,
+    slots: Tensor,
+    *,
+    grad_table: Tensor,
+    parts: Tensor,
+    num_threads: int,
+) -> None: ...
 def pair_scores(
     hidden: Tensor,
     table: Tensor,

@@ -50,6 +50,7 @@ endif()
 find_package(CUDAToolkit REQUIRED)
 
 add_library(atjt_cuda OBJECT
+  csrc/cuda/candidate_scores.cu
   csrc/cuda/catalogue_scores.cu
   csrc/cuda/devices.cu
   csrc/cuda/keyed_draws.cu

@@ -2,6 +2,7 @@
 
 from atjt_ext.ops._row_losses import Reduction
 from atjt_ext.ops.alias_table import alias_table
+from atjt_ext.ops.candidate_scores import candidate_scores
 from atjt_ext.ops.keyed_draws import Purpose, keyed_draws, uniform_integers
 from atjt_ext.ops.linear_reweighted_cross_entropy import linear_reweighted_cross_entropy
 from atjt_ext.ops.random_replacement import RandomReplacementOutput, random_replacement
@@ -15,6 +16,7 @@ __all__ = [
     "RandomReplacementOutput",
     "Reduction",
     "alias_table",
+    "candidate_scores",
     "keyed_draws",
     "linear_reweighted_cross_entropy",
     "random_replacement",

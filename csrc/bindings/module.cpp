@@ -84,6 +84,7 @@ PYBIND11_MODULE(_C, m) {
   m.def("find_cutoff", &cutoff, "keys"_a, "k"_a,
         "(key, ties): the k smallest keys are those below key and the first `ties` equal to it.");
 
+  bind_candidate_scores(m);
   bind_catalogue_scores(m);
   bind_elementary(m);
   bind_keyed_draws(m);

@@ -6,6 +6,7 @@
 
 namespace atjt {
 
+void bind_candidate_scores(pybind11::module_& module);
 void bind_catalogue_scores(pybind11::module_& module);
 void bind_elementary(pybind11::module_& module);
 void bind_keyed_draws(pybind11::module_& module);

@@ -1,0 +1,241 @@
+"""Inner products of hidden states with candidates of their own, for losses over sampled items.
+
+``torch.einsum("nd,ncd->nc", hidden, item_embeddings[candidates])`` gathers ``[N, C, D]`` numbers,
+keeps them for the backward pass and makes as many gradients. Here embeddings are read where they
+lie, and pairs sorted by item become the gradient of the table.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from atjt_ext import _C
+from atjt_ext.ops import _row_losses as row_losses
+from atjt_ext.ops._library import register
+
+
+def _scores_like(hidden: Tensor, candidates: Tensor) -> Tensor:
+    return hidden.new_empty(candidates.shape, dtype=row_losses.arithmetic(hidden.dtype))
+
+
+def _scores(hidden: Tensor, table: Tensor, candidates: Tensor, ignore_index: int) -> Tensor:
+    scores = _scores_like(hidden, candidates)
+    _C.candidate_scores(
+        hidden.contiguous(),
+        table.contiguous(),
+        candidates.contiguous(),
+        scores=scores,
+        ignore_index=ignore_index,
+        num_threads=torch.get_num_threads(),
+    )
+    return scores
+
+
+def _hidden_gradient(
+    table: Tensor, candidates: Tensor, grad_scores: Tensor, ignore_index: int
+) -> Tensor:
+    grad_hidden = table.new_empty(candidates.shape[0], table.shape[1])
+    _C.candidate_hidden_gradient(
+        table.contiguous(),
+        candidates.contiguous(),
+        grad_scores.contiguous(),
+        grad_hidden=grad_hidden,
+        ignore_index=ignore_index,
+        num_threads=torch.get_num_threads(),
+    )
+    return grad_hidden
+
+
+def _table_gradient(
+    hidden: Tensor, grad_scores: Tensor, order: Tensor, slots: Tensor, num_slots: int
+) -> Tensor:
+    width = hidden.shape[1]
+    grad_table = hidden.new_zeros(num_slots, width)
+    _C.candidate_table_gradient(
+        hidden.contiguous(),
+        grad_scores.contiguous(),
+        order.contiguous(),
+        slots.contiguous(),
+        grad_table=grad_table,
+        parts=grad_scores.new_empty(_C.candidate_parts(len(order)), width),
+        num_threads=torch.get_num_threads(),
+    )
+    return grad_table
+
+
+register(
+    "_candidate_scores(Tensor hidden, Tensor table, Tensor candidates, int ignore_index) -> Tensor",
+    _scores,
+    lambda hidden, table, candidates, ignore_index: _scores_like(hidden, candidates),
+)
+register(
+    "_candidate_hidden_gradient(Tensor table, Tensor candidates, Tensor grad_scores, "
+    "int ignore_index) -> Tensor",
+    _hidden_gradient,
+    lambda table, candidates, *_: table.new_empty(candidates.shape[0], table.shape[1]),
+)
+register(
+    "_candidate_table_gradient(Tensor hidden, Tensor grad_scores, Tensor order, Tensor slots, "
+    "SymInt num_slots) -> Tensor",
+    _table_gradient,
+    lambda hidden, grad_scores, order, slots, num_slots: hidden.new_empty(
+        num_slots, hidden.shape[1]
+    ),
+)
+
+
+class _CandidateScores(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: Tensor,
+        table: Tensor,
+        candidates: Tensor,
+        ignore_index: int,
+        sparse_gradient: bool,
+    ) -> Tensor:
+        scores: Tensor = torch.ops.atjt_ext._candidate_scores(
+            hidden, table, candidates, ignore_index
+        )
+        ctx.save_for_backward(hidden, table, candidates)
+        ctx.ignore_index, ctx.sparse_gradient = ignore_index, sparse_gradient
+        return scores
+
+    @staticmethod
+    def backward(ctx: Any, grad_scores: Tensor) -> tuple[Tensor | None, ...]:
+        row_losses._refuse_second_derivative("candidate_scores")
+        hidden, table, candidates = ctx.saved_tensors
+        grad_hidden = grad_table = None
+        if ctx.needs_input_grad[0]:
+            grad_hidden = torch.ops.atjt_ext._candidate_hidden_gradient(
+                table, candidates, grad_scores, ctx.ignore_index
+            )
+        if ctx.needs_input_grad[1]:
+            items, order = _by_item(candidates, ctx.ignore_index, len(table))
+            gradient_of = _sparse_gradient if ctx.sparse_gradient else _dense_gradient
+            grad_table = gradient_of(hidden, table, grad_scores, items, order)
+        return grad_hidden, grad_table, None, None, None
+
+
+def _by_item(candidates: Tensor, ignore_index: int, num_items: int) -> tuple[Tensor, Tensor]:
+    """The pairs by item, each item's in their order; those that are not scored last, as
+    ``num_items``."""
+    scored = (candidates != ignore_index) & (candidates >= 0) & (candidates < num_items)
+    items = torch.where(scored, candidates, num_items).flatten()
+    if num_items < 2**31:
+        items = items.int()  # sorted in half the time
+    items, order = torch.sort(items, stable=True)
+    return items.long(), order
+
+
+def _dense_gradient(
+    hidden: Tensor, table: Tensor, grad_scores: Tensor, items: Tensor, order: Tensor
+) -> Tensor:
+    gradient: Tensor = torch.ops.atjt_ext._candidate_table_gradient(
+        hidden, grad_scores, order, items, len(table)
+    )
+    return gradient
+
+
+def _sparse_gradient(
+    hidden: Tensor, table: Tensor, grad_scores: Tensor, items: Tensor, order: Tensor
+) -> Tensor:
+    scored = items < len(table)
+    items, slots = torch.unique_consecutive(items[scored], return_inverse=True)
+    values = torch.ops.atjt_ext._candidate_table_gradient(
+        hidden, grad_scores, order[scored], slots, len(items)
+    )
+    return torch.sparse_coo_tensor(
+        items[None], values, table.shape, is_coalesced=True, check_invariants=False
+    )
+
+
+def candidate_scores(
+    hidden: Tensor,
+    item_embeddings: Tensor,
+    candidates: Tensor,
+    *,
+    ignore_index: int = -100,
+    sparse_gradient: bool = False,
+) -> Tensor:
+    """``scores[n, c] = hidden[n] . item_embeddings[candidates[n, c]]``.
+
+    The meaning of ``torch.einsum("nd,ncd->nc", hidden, item_embeddings[candidates])``, but nothing
+    of size ``[N, C, D]`` is made, in neither pass. The half types are computed and summed in
+    float32, and rounded once where a gradient is stored.
+
+    Differentiable in ``hidden`` and ``item_embeddings``, once. Scores and gradients are the same to
+    the bit in every run and with any number of threads: the gradient of the table is summed over
+    pairs sorted by item, without atomics. A pair whose upstream gradient is 0 adds nothing, even to
+    a row that holds NaN.
+
+    Args:
+        hidden: ``[N, D]``, float32, float64, bfloat16 or float16.
+        item_embeddings: ``[V, D]`` of the same dtype.
+        candidates: ``[N, C]`` int64 in ``[0, V)``, or ``ignore_index``. An item may stand in a row
+            more than once.
+        ignore_index: A candidate with this value scores 0 and has no gradient.
+        sparse_gradient: The gradient of ``item_embeddings`` becomes a coalesced sparse tensor of
+            the items that are candidates, as with ``torch.nn.Embedding(sparse=True)``, for
+            catalogues that are large beside ``N * C``. Its size is known on the host only, so on
+            CUDA the backward pass waits for the device; not for ``torch.compile``.
+
+    Returns:
+        ``[N, C]``; float64 for float64 inputs, else float32.
+
+    Raises:
+        ValueError: A wrong shape, dtype or device.
+        IndexError: On the CPU, a candidate out of range. On CUDA, where looking would stall the
+            device, its score becomes NaN and it has no gradient.
+        RuntimeError: A CUDA tensor, and no CUDA kernels in this build.
+
+    Example:
+        >>> import torch
+        >>> from atjt_ext.ops import candidate_scores
+        >>> items = torch.tensor([[0.0, 0.0], [1.0, 2.0], [3.0, 4.0]])
+        >>> candidate_scores(torch.tensor([[1.0, 10.0]]), items, torch.tensor([[2, 1, 2]]))
+        tensor([[43., 21., 43.]])
+    """
+    check_embeddings(hidden, item_embeddings)
+    check_items("candidates", candidates, hidden)
+    if candidates.dim() != 2 or len(candidates) != len(hidden):
+        raise ValueError(
+            f"candidates must be [{len(hidden)}, C], got shape {tuple(candidates.shape)}"
+        )
+    scores: Tensor = _CandidateScores.apply(  # type: ignore[no-untyped-call]
+        hidden, item_embeddings, candidates, ignore_index, sparse_gradient
+    )
+    return scores
+
+
+def check_embeddings(hidden: Tensor, item_embeddings: Tensor) -> None:
+    for name, tensor in (("hidden", hidden), ("item_embeddings", item_embeddings)):
+        if tensor.dim() != 2:
+            shape = "[N, D]" if name == "hidden" else "[V, D]"
+            raise ValueError(f"{name} must be {shape}, got shape {tuple(tensor.shape)}")
+    if hidden.dtype not in row_losses.DTYPES:
+        names = ", ".join(str(dtype) for dtype in row_losses.DTYPES)
+        raise ValueError(f"hidden must be one of {names}, got {hidden.dtype}")
+    if item_embeddings.shape[1] != hidden.shape[1]:
+        raise ValueError(
+            f"item_embeddings must be [V, {hidden.shape[1]}], as wide as hidden, "
+            f"got shape {tuple(item_embeddings.shape)}"
+        )
+    if item_embeddings.dtype != hidden.dtype:
+        raise ValueError(
+            f"item_embeddings must be {hidden.dtype} as hidden, got {item_embeddings.dtype}"
+        )
+    if item_embeddings.device != hidden.device:
+        raise ValueError(
+            f"item_embeddings must be on {hidden.device} as hidden, got {item_embeddings.device}"
+        )
+
+
+def check_items(name: str, items: Tensor, hidden: Tensor) -> None:
+    if items.dtype != torch.int64:
+        raise ValueError(f"{name} must be int64, got {items.dtype}")
+    if items.device != hidden.device:
+        raise ValueError(f"{name} must be on {hidden.device} as hidden, got {items.device}")
