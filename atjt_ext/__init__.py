@@ -18,6 +18,7 @@ from .losses import (
 )
 from .models import SASRec
 from .noise import TargetAttentionNoiseModel
+from .sampled_losses import SampledBinaryCrossEntropyLoss, SampledCrossEntropyLoss
 from .trainer import JointTrainer
 
 __all__ = [
@@ -32,6 +33,8 @@ __all__ = [
     "ReweightedBinaryCrossEntropyLoss",
     "ReweightedCrossEntropyLoss",
     "SASRec",
+    "SampledBinaryCrossEntropyLoss",
+    "SampledCrossEntropyLoss",
     "TargetAttentionNoiseModel",
     "__version__",
     "build_info",

@@ -9,7 +9,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .data import Batch
-from .ops import linear_reweighted_cross_entropy, reweighted_cross_entropy
+from .ops import (
+    linear_reweighted_cross_entropy,
+    reweighted_cross_entropy,
+    sampled_binary_cross_entropy,
+)
 from .protocols import Recommender, SequenceRecommender
 
 __all__ = ["LINEAR_SOFTMAX_FROM", "recommender_loss", "softmax_route"]
@@ -115,7 +119,9 @@ def recommender_loss(
     if loss == "cross_entropy":
         return _softmax_loss(hidden @ table[1:].T, targets, weights)
     candidates = _with_negatives(targets, recommender.num_items, num_negatives)
-    return _binary_loss(torch.einsum("nd,ncd->nc", hidden, table[candidates]), weights)
+    return sampled_binary_cross_entropy(
+        hidden, table, targets, candidates[:, 1:], weights, reduction="weighted_mean"
+    )
 
 
 def _softmax_loss(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:

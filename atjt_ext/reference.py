@@ -295,6 +295,93 @@ def reweighted_binary_cross_entropy(
     return _reduced(losses, weight, elements, weight.sum(), reduction)
 
 
+def candidate_scores(
+    hidden: Tensor, item_embeddings: Tensor, candidates: Tensor, *, ignore_index: int = -100
+) -> Tensor:
+    """The meaning of :func:`atjt_ext.ops.candidate_scores`."""
+    ignored = candidates == ignore_index
+    gathered = item_embeddings[candidates.masked_fill(ignored, 0)]
+    return torch.einsum("nd,ncd->nc", hidden, gathered).masked_fill(ignored, 0)
+
+
+def _sampled_scores(
+    hidden: Tensor,
+    item_embeddings: Tensor,
+    targets: Tensor,
+    negatives: Tensor,
+    mask_accidental_hits: bool,
+    temperature: float,
+    ignore_index: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Scores of the targets and the negatives; which of the latter count."""
+    if negatives.dim() == 1:
+        negatives = negatives.expand(len(hidden), -1)
+    options = {"ignore_index": ignore_index}
+    positive = candidate_scores(hidden, item_embeddings, targets[:, None], **options)[:, 0]
+    negative = candidate_scores(hidden, item_embeddings, negatives, **options)
+    counts = negatives != ignore_index
+    if mask_accidental_hits:
+        counts = counts & (negatives != targets[:, None])
+    return positive / temperature, negative / temperature, counts
+
+
+def sampled_cross_entropy(
+    hidden: Tensor,
+    item_embeddings: Tensor,
+    targets: Tensor,
+    negatives: Tensor,
+    sample_weight: Tensor | None = None,
+    *,
+    negative_log_probs: Tensor | float | None = None,
+    mask_accidental_hits: bool = True,
+    temperature: float = 1.0,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+) -> Tensor:
+    """The meaning of :func:`atjt_ext.ops.sampled_cross_entropy`."""
+    options = (mask_accidental_hits, temperature, ignore_index)
+    positive, negative, counts = _sampled_scores(
+        hidden, item_embeddings, targets, negatives, *options
+    )
+    if negative_log_probs is not None:
+        negative = negative - negative_log_probs - math.log(negatives.shape[-1])
+    negative = torch.where(counts, negative, -torch.inf)
+    losses = torch.logsumexp(torch.cat([positive[:, None], negative], dim=1), dim=1) - positive
+    return _reduced_kept(losses, targets != ignore_index, sample_weight, reduction)
+
+
+def sampled_binary_cross_entropy(
+    hidden: Tensor,
+    item_embeddings: Tensor,
+    targets: Tensor,
+    negatives: Tensor,
+    sample_weight: Tensor | None = None,
+    *,
+    beta: float = 1.0,
+    mask_accidental_hits: bool = True,
+    temperature: float = 1.0,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+) -> Tensor:
+    """The meaning of :func:`atjt_ext.ops.sampled_binary_cross_entropy`."""
+    options = (mask_accidental_hits, temperature, ignore_index)
+    positive, negative, counts = _sampled_scores(
+        hidden, item_embeddings, targets, negatives, *options
+    )
+    logsigmoid = torch.nn.functional.logsigmoid
+    losses = -beta * logsigmoid(positive) - torch.where(counts, logsigmoid(-negative), 0).sum(dim=1)
+    losses = losses / (1 + negatives.shape[-1])
+    return _reduced_kept(losses, targets != ignore_index, sample_weight, reduction)
+
+
+def _reduced_kept(
+    losses: Tensor, kept: Tensor, sample_weight: Tensor | None, reduction: str
+) -> Tensor:
+    weight = torch.ones_like(losses) if sample_weight is None else sample_weight
+    weight = torch.where(kept, weight, 0)
+    return _reduced(torch.where(kept, losses, 0), weight, kept.sum(), weight.sum(), reduction)
+
+
 def _reduced(
     losses: Tensor, weight: Tensor, number: Tensor, sum_of_weights: Tensor, reduction: str
 ) -> Tensor:

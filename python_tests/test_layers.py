@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "noise": {"data"},
     "weighting": set(),
     "losses": {"ops"},
+    "sampled_losses": {"ops"},
     "objectives": {"data", "ops", "protocols"},
     "cross_fitting": {
         "config",
@@ -102,6 +103,7 @@ MAY_IMPORT = {
         "losses",
         "models",
         "noise",
+        "sampled_losses",
         "trainer",
     },
 }

@@ -8,6 +8,11 @@ from atjt_ext.ops.linear_reweighted_cross_entropy import linear_reweighted_cross
 from atjt_ext.ops.random_replacement import RandomReplacementOutput, random_replacement
 from atjt_ext.ops.reweighted_binary_cross_entropy import reweighted_binary_cross_entropy
 from atjt_ext.ops.reweighted_cross_entropy import reweighted_cross_entropy
+from atjt_ext.ops.sampled_binary_cross_entropy import (
+    gbce_beta,
+    sampled_binary_cross_entropy,
+)
+from atjt_ext.ops.sampled_cross_entropy import sampled_cross_entropy
 from atjt_ext.ops.target_ranks import target_ranks
 from atjt_ext.ops.top_k import top_k
 
@@ -17,11 +22,14 @@ __all__ = [
     "Reduction",
     "alias_table",
     "candidate_scores",
+    "gbce_beta",
     "keyed_draws",
     "linear_reweighted_cross_entropy",
     "random_replacement",
     "reweighted_binary_cross_entropy",
     "reweighted_cross_entropy",
+    "sampled_binary_cross_entropy",
+    "sampled_cross_entropy",
     "target_ranks",
     "top_k",
     "uniform_integers",

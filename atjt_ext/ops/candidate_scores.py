@@ -106,7 +106,7 @@ class _CandidateScores(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad_scores: Tensor) -> tuple[Tensor | None, ...]:
-        row_losses._refuse_second_derivative("candidate_scores")
+        row_losses.refuse_second_derivative("candidate_scores")
         hidden, table, candidates = ctx.saved_tensors
         grad_hidden = grad_table = None
         if ctx.needs_input_grad[0]:

@@ -1,0 +1,80 @@
+"""What losses over sampled items share: scores of targets and negatives, and what counts."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from atjt_ext.ops import _row_losses as row_losses
+from atjt_ext.ops.candidate_scores import candidate_scores, check_embeddings, check_items
+
+
+def check_arguments(
+    hidden: Tensor,
+    item_embeddings: Tensor,
+    targets: Tensor,
+    negatives: Tensor,
+    sample_weight: Tensor | None,
+    temperature: float,
+    reduction: str,
+) -> None:
+    check_embeddings(hidden, item_embeddings)
+    row_losses.check_targets(targets, hidden.shape[:1], hidden.device)
+    check_items("targets", targets, hidden)
+    check_items("negatives", negatives, hidden)
+    rows = len(hidden)
+    if negatives.dim() != 1 and (negatives.dim() != 2 or len(negatives) != rows):
+        raise ValueError(
+            f"negatives must be [{rows}, k], or [k] for all rows, got shape "
+            f"{tuple(negatives.shape)}"
+        )
+    row_losses.check_sample_weight(sample_weight, rows, hidden.device)
+    if not 0 < temperature < float("inf"):
+        raise ValueError(f"temperature must be positive and finite, got {temperature}")
+    row_losses.check_choice(reduction, label_smoothing=0.0)
+
+
+def scores_of_sampled(
+    hidden: Tensor,
+    item_embeddings: Tensor,
+    targets: Tensor,
+    negatives: Tensor,
+    *,
+    temperature: float,
+    mask_accidental_hits: bool,
+    ignore_index: int,
+    sparse_gradient: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Scores of the targets ``[N]`` and the negatives ``[N, k]``, and which of these count for
+    nothing: accidental hits, absent ones, all of an ignored row."""
+    absent = (negatives == ignore_index) | (targets == ignore_index)[:, None]
+    if mask_accidental_hits:
+        absent = absent | (negatives == targets[:, None])
+
+    if negatives.dim() == 2:
+        candidates = torch.cat([targets[:, None], negatives.masked_fill(absent, ignore_index)], 1)
+        scores = candidate_scores(
+            hidden,
+            item_embeddings,
+            candidates,
+            ignore_index=ignore_index,
+            sparse_gradient=sparse_gradient,
+        )
+        positive, negative = scores.split([1, negatives.shape[1]], dim=1)
+    else:
+        positive = candidate_scores(
+            hidden,
+            item_embeddings,
+            targets[:, None],
+            ignore_index=ignore_index,
+            sparse_gradient=sparse_gradient,
+        )
+        items = negatives.masked_fill(negatives == ignore_index, 0)
+        embeddings = F.embedding(items, item_embeddings, sparse=sparse_gradient)
+        # An ignored row may hold anything, NaN included: it must not reach the product.
+        counted = torch.where((targets == ignore_index)[:, None], 0, hidden)
+        negative = (counted @ embeddings.T).to(positive.dtype)
+    if temperature != 1.0:
+        positive, negative = positive / temperature, negative / temperature
+    return positive[:, 0], negative, absent

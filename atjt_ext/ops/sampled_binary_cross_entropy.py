@@ -1,0 +1,149 @@
+"""Binary cross-entropy of a target and sampled negatives, with one weight per example; gBCE."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from atjt_ext.ops import _row_losses as row_losses
+from atjt_ext.ops import _sampled_losses as sampled_losses
+from atjt_ext.ops._row_losses import Reduction
+
+_NAME = "reweighted_binary_cross_entropy"  # the operator that does the arithmetic
+
+
+def sampled_binary_cross_entropy(
+    hidden: Tensor,
+    item_embeddings: Tensor,
+    targets: Tensor,
+    negatives: Tensor,
+    sample_weight: Tensor | None = None,
+    *,
+    beta: float = 1.0,
+    mask_accidental_hits: bool = True,
+    temperature: float = 1.0,
+    ignore_index: int = -100,
+    reduction: Reduction = "mean",
+    sparse_gradient: bool = False,
+) -> Tensor:
+    """Sigmoid cross-entropy of each target against ``k`` negatives, scaled by the row's weight.
+
+    With scores ``s_v = hidden[i] . item_embeddings[v] / temperature`` and negatives ``v_j``:
+
+        ``l_i = (beta * softplus(-s_target) + sum_j softplus(s_j)) / (1 + k)``
+
+    ``beta = 1`` is the usual one (SASRec with ``k`` negatives). A smaller one is gBCE (Petrov and
+    Macdonald, RecSys 2023, arXiv:2308.07192), which undoes the overconfidence that
+    sampling negatives brings; :func:`gbce_beta` gives it. There the positive probability
+    ``sigmoid(s)**beta`` is turned into a logit again, in float64; but its loss is
+    ``-log(sigmoid(s)**beta) = beta * softplus(-s)``, which needs neither.
+
+    Nothing of size ``[N, k, D]`` is made; see :func:`atjt_ext.ops.candidate_scores`, also for
+    repeatability. Shared negatives are scored by one matrix product in the dtype of ``hidden``.
+
+    Differentiable in ``hidden``, ``item_embeddings`` and ``sample_weight``, once. With sums over
+    rows whose target is not ``ignore_index``, ``reduction`` means
+
+    * ``"none"``: ``w_i * l_i`` per row, 0 in ignored rows
+    * ``"sum"``: ``sum(w * l)``
+    * ``"mean"``: ``sum(w * l) / number of rows``
+    * ``"weighted_mean"``: ``sum(w * l) / sum(w)``
+
+    and the last two are 0 where there is nothing to average.
+
+    Args:
+        hidden: ``[N, D]``, float32, float64, bfloat16 or float16.
+        item_embeddings: ``[V, D]`` of the same dtype.
+        targets: ``[N]`` int64 in ``[0, V)``, or ``ignore_index``.
+        negatives: ``[N, k]`` int64, or ``[k]`` shared by all rows. Of the rows of
+            ``item_embeddings``; where ``ignore_index`` stands there is none.
+        sample_weight: ``[N]``, floating point; None for ones.
+        beta: Above 0.
+        mask_accidental_hits: Leaves out negatives that are the row's target (default); ``k`` counts
+            them nevertheless. gSASRec and RecTools leave them in.
+        temperature: Scores are divided by it.
+        ignore_index: Rows with this target count nowhere.
+        reduction: One of the four above.
+        sparse_gradient: A sparse gradient of ``item_embeddings``.
+
+    Returns:
+        ``[N]`` for ``"none"``, else a scalar; float64 for float64 inputs, else float32.
+
+    Raises:
+        ValueError: A wrong shape, dtype, device or option.
+        IndexError: On the CPU, a target or negative out of range. On CUDA the loss of the row
+            becomes NaN; with shared negatives, torch's own device assertion.
+        RuntimeError: A CUDA tensor, and no CUDA kernels in this build.
+
+    Example:
+        >>> import torch
+        >>> from atjt_ext.ops import sampled_binary_cross_entropy
+        >>> hidden, items = torch.zeros(2, 4), torch.zeros(100, 4)
+        >>> targets, negatives = torch.tensor([1, 2]), torch.tensor([[3, 4, 5], [6, 7, 8]])
+        >>> sampled_binary_cross_entropy(hidden, items, targets, negatives).exp()
+        tensor(2.0000)
+    """
+    sampled_losses.check_arguments(
+        hidden, item_embeddings, targets, negatives, sample_weight, temperature, reduction
+    )
+    if not 0 < beta < float("inf"):
+        raise ValueError(f"beta must be positive and finite, got {beta}")
+    positive, negative, absent = sampled_losses.scores_of_sampled(
+        hidden,
+        item_embeddings,
+        targets,
+        negatives,
+        temperature=temperature,
+        mask_accidental_hits=mask_accidental_hits,
+        ignore_index=ignore_index,
+        sparse_gradient=sparse_gradient,
+    )
+    positive = positive[:, None]
+    negative = negative.masked_fill(absent, -torch.inf)  # costs 0 as a negative
+
+    kept = targets != ignore_index
+    weight = kept.to(positive.dtype)
+    if sample_weight is not None:
+        # where, not a product: an ignored row may carry any weight, NaN included.
+        weight = torch.where(kept, sample_weight.to(positive.dtype), 0)
+    row_scale = weight
+    if reduction in ("mean", "weighted_mean"):
+        total = weight.sum() if reduction == "weighted_mean" else kept.sum().to(weight.dtype)
+        row_scale = row_losses.divided(weight, total)
+    row_scale = row_scale / (1 + negatives.shape[-1])
+
+    loss_of = row_losses.weighted_losses if reduction == "none" else row_losses.reduced_loss
+    are_positive = torch.ones_like(positive, dtype=torch.bool)
+    are_negative = torch.zeros_like(negative, dtype=torch.bool)
+    return loss_of(_NAME, positive, are_positive, row_scale * beta, 0.0) + loss_of(
+        _NAME, negative, are_negative, row_scale, 0.0
+    )
+
+
+def gbce_beta(t: float, num_negatives: int, num_items: int) -> float:
+    """``beta`` of gBCE: ``a * (t * (1 - 1 / a) + 1 / a)``, ``a = num_negatives / (num_items - 1)``.
+
+    As in arXiv:2308.07192. ``t = 0`` is plain binary cross-entropy (``beta = 1``), ``t = 1``
+    calibrates scores fully (``beta = a``); the paper recommends 0.75 with 256 negatives.
+
+    Args:
+        t: In ``[0, 1]``.
+        num_negatives: Per target, at least 1.
+        num_items: Of the catalogue, without padding; above ``num_negatives``.
+
+    Raises:
+        ValueError: A value out of range.
+
+    Example:
+        >>> from atjt_ext.ops import gbce_beta
+        >>> round(gbce_beta(0.75, 256, 3417), 4)
+        0.3062
+    """
+    if not 0 <= t <= 1:
+        raise ValueError(f"t must be in [0, 1], got {t}")
+    if num_negatives < 1:
+        raise ValueError(f"num_negatives must be at least 1, got {num_negatives}")
+    if num_items <= num_negatives:
+        raise ValueError(f"num_items must be above num_negatives, {num_negatives}, got {num_items}")
+    rate = num_negatives / (num_items - 1)
+    return rate * (t * (1 - 1 / rate) + 1 / rate)
