@@ -10,6 +10,7 @@ import bench_random_replacement_share
 import bench_random_replacement_unseen
 import bench_reweighted_binary_cross_entropy
 import bench_reweighted_cross_entropy
+import bench_sampled_losses
 import bench_target_ranks
 from question import Question
 
@@ -23,6 +24,7 @@ _BENCHES = (
     bench_reweighted_binary_cross_entropy,
     bench_linear_reweighted_cross_entropy,
     bench_target_ranks,
+    bench_sampled_losses,
 )
 
 

@@ -186,6 +186,16 @@ def test_the_tuned_peer_is_the_fastest_of_those_that_fit(monkeypatch: pytest.Mon
     assert asked == ["fast", "fast"]
 
 
+@pytest.mark.parametrize("output", range(4))
+@pytest.mark.parametrize("op", ["sampled_binary_cross_entropy", "sampled_cross_entropy"])
+def test_wrong_sampled_losses_are_seen(op: str, output: int) -> None:
+    question = _named(op, "float32")
+    wrong = _changed(output, lambda tensor: tensor.view(-1)[-1:].add_(1e-3 * tensor.abs().max()))
+    names = ("loss", "the gradient of hidden", "the gradient of the table", "of weights")
+    with pytest.raises(WrongResultError, match=f"the relative error of .*{names[output]}"):
+        question.check(EAGER, wrong(_answer(question)))
+
+
 def test_an_item_that_the_row_holds_is_seen() -> None:
     question: Any = _named("random_replacement", "unseen")
     noisy, replaced, *rest = (tensor.clone() for tensor in _answer(question, OURS))

@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import emulator
 from atjt_ext.ops import (
+    candidate_scores,
     linear_reweighted_cross_entropy,
     random_replacement,
     reweighted_binary_cross_entropy,
@@ -250,6 +251,8 @@ def _call_every_operator() -> dict[str, int]:
         keyed_draws(sequences[0], 3, purpose=Purpose(15), seed=0)
         target_ranks(torch.randn(3, 5), torch.randn(7, 5), torch.tensor([0, 1, 6]))
         top_k(torch.randn(3, 5), torch.randn(7, 5), 2)
+        leaves = [torch.randn(3, 5, requires_grad=True) for _ in range(2)]
+        candidate_scores(*leaves, torch.tensor([[0, 2], [1, 1], [2, 0]])).sum().backward()
         for loss, targets in (
             (reweighted_cross_entropy, torch.tensor([0, 1, 4])),
             (reweighted_binary_cross_entropy, torch.rand(3, 5)),

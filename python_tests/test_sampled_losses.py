@@ -1,0 +1,494 @@
+"""Losses over sampled negatives: sampled softmax with logQ, BCE and gBCE."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+import emulator
+from atjt_ext import SampledBinaryCrossEntropyLoss, SampledCrossEntropyLoss, reference
+from atjt_ext.ops import gbce_beta, sampled_binary_cross_entropy, sampled_cross_entropy
+from sampled_rows import LargestOutput, embeddings, items_of
+from weighted_rows import HALVES, REDUCTIONS, relative_error
+
+ITEMS = 12
+LOSSES: dict[str, tuple[Any, Any]] = {
+    "softmax": (sampled_cross_entropy, reference.sampled_cross_entropy),
+    "binary": (sampled_binary_cross_entropy, reference.sampled_binary_cross_entropy),
+}
+BOTH = pytest.mark.parametrize("name", LOSSES)
+SHARED = pytest.mark.parametrize("shared", [False, True], ids=["per_row", "shared"])
+
+
+def example(
+    device: torch.device, *, shared: bool = False, rows: int = 20, k: int = 7, seed: int = 0
+) -> tuple[Tensor, ...]:
+    """Rows with accidental hits, repeated negatives, absent ones, and ignored targets."""
+    hidden, table = embeddings(rows, ITEMS, 6, device, seed=seed)
+    targets = items_of((rows,), ITEMS, device, seed=seed)
+    negatives = items_of((k,) if shared else (rows, k), ITEMS, device, seed=seed + 1)
+    negatives[..., 1] = targets[0] if shared else targets  # a hit; in its own row, or in all
+    negatives[..., 3] = negatives[..., 2]
+    negatives[..., 5] = -100
+    targets[1::4] = -100
+    weight = torch.rand(rows, generator=torch.Generator().manual_seed(seed)).double() + 0.1
+    return hidden, table, targets, negatives, weight.to(device)
+
+
+def gradients(function: Any, arguments: tuple[Tensor, ...], **options: Any) -> tuple[Tensor, ...]:
+    """Loss, and the gradients of its sum in hidden, table and weight."""
+    hidden, table, targets, negatives, weight = arguments
+    leaves = [tensor.detach().requires_grad_() for tensor in (hidden, table, weight)]
+    loss = function(*leaves[:2], targets, negatives, leaves[2], **options)
+    factor = torch.linspace(0.5, 2, loss.numel(), dtype=loss.dtype, device=loss.device)
+    grads = torch.autograd.grad((loss.flatten() * factor).sum(), leaves)
+    return (loss.detach(), *grads)
+
+
+def assert_same(got: tuple[Tensor, ...], wanted: tuple[Tensor, ...], **options: Any) -> None:
+    for a, b in zip(got, wanted, strict=True):
+        torch.testing.assert_close(a, b, **options)
+
+
+OPTIONS: dict[str, list[dict[str, Any]]] = {
+    "softmax": [{}, {"negative_log_probs": -1.5}, {"temperature": 0.5}],
+    "binary": [{}, {"beta": 0.3}, {"temperature": 0.5}],
+}
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("mask_accidental_hits", [True, False])
+@SHARED
+@pytest.mark.parametrize(
+    ("name", "options"), [(name, options) for name, each in OPTIONS.items() for options in each]
+)
+def test_float64_equals_the_reference(
+    device: torch.device,
+    name: str,
+    options: dict[str, Any],
+    shared: bool,
+    mask_accidental_hits: bool,
+    reduction: str,
+) -> None:
+    ours, wanted = LOSSES[name]
+    arguments = example(device, shared=shared)
+    options = options | {"mask_accidental_hits": mask_accidental_hits, "reduction": reduction}
+    assert_same(gradients(ours, arguments, **options), gradients(wanted, arguments, **options))
+
+
+@pytest.mark.parametrize("per_row", [False, True])
+@SHARED
+def test_log_probabilities_of_each_negative(
+    device: torch.device, shared: bool, per_row: bool
+) -> None:
+    arguments = example(device, shared=shared)
+    shape = arguments[3].shape if per_row else arguments[3].shape[-1:]
+    log_probs = -5 * torch.rand(shape, generator=torch.Generator().manual_seed(3)).double()
+    options = {"negative_log_probs": log_probs.to(device)}
+    got, wanted = (gradients(loss, arguments, **options) for loss in LOSSES["softmax"])
+    assert_same(got, wanted)
+    without = sampled_cross_entropy(*arguments)
+    assert not torch.allclose(got[0], without)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, *HALVES])
+@SHARED
+@BOTH
+def test_other_dtypes(device: torch.device, name: str, shared: bool, dtype: torch.dtype) -> None:
+    ours, wanted = LOSSES[name]
+    hidden, table, *rest = example(device, shared=shared)
+    hidden, table = hidden.to(dtype), table.to(dtype)
+    got = gradients(ours, (hidden, table, *rest), reduction="weighted_mean")
+    exact = gradients(wanted, (hidden.double(), table.double(), *rest), reduction="weighted_mean")
+    assert got[0].dtype == torch.float32
+    assert got[1].dtype == got[2].dtype == dtype
+    eps = torch.finfo(dtype).eps
+    # A product of matrices rounds shared scores to their dtype; candidates are scored in float32.
+    assert relative_error(got[0], exact[0]) < (2 * eps if shared else 1e-6)
+    assert relative_error(got[1], exact[1]) < 3 * eps + 1e-6
+    assert relative_error(got[2], exact[2]) < 3 * eps + 1e-6
+    assert relative_error(got[3], exact[3]) < (20 * eps if shared else 1e-5)
+
+
+@SHARED
+@BOTH
+def test_gradcheck(device: torch.device, name: str, shared: bool) -> None:
+    hidden, table, targets, negatives, weight = example(device, shared=shared, rows=6)
+    ours = LOSSES[name][0]
+    for reduction in ("weighted_mean", "none"):
+        assert torch.autograd.gradcheck(
+            lambda x, w, s: ours(x, w, targets, negatives, s, reduction=reduction),  # noqa: B023
+            [leaf.requires_grad_() for leaf in (hidden, table, weight)],
+        )
+
+
+@BOTH
+def test_shared_negatives_are_the_same_in_every_row(device: torch.device, name: str) -> None:
+    hidden, table, targets, negatives, weight = example(device, shared=True)
+    ours = LOSSES[name][0]
+    each = negatives.expand(len(hidden), -1)
+    assert_same(
+        gradients(ours, (hidden, table, targets, negatives, weight)),
+        gradients(ours, (hidden, table, targets, each, weight)),
+    )
+
+
+# ---- what they are ------------------------------------------------------------------------------
+
+
+def every_other_item(targets: Tensor) -> Tensor:
+    drawn = torch.arange(ITEMS - 1, device=targets.device).expand(len(targets), -1)
+    return drawn + (drawn >= targets[:, None]).long()
+
+
+@SHARED
+@pytest.mark.parametrize("reduction", ["none", "mean"])
+def test_with_every_item_it_is_the_softmax_over_the_catalogue(
+    device: torch.device, reduction: str, shared: bool
+) -> None:
+    hidden, table, targets, _, weight = example(device)
+    targets = targets.clamp(min=0)
+    if shared:  # all items; one of them is the target, and a draw gives each with 1 / ITEMS
+        negatives, log_prob = torch.arange(ITEMS, device=device), -math.log(ITEMS)
+    else:
+        negatives, log_prob = every_other_item(targets), -math.log(ITEMS - 1)
+    got = gradients(
+        sampled_cross_entropy, (hidden, table, targets, negatives, weight),
+        negative_log_probs=log_prob, reduction=reduction,
+    )  # fmt: skip
+
+    def full(x: Tensor, w: Tensor, y: Tensor, _: Tensor, s: Tensor, reduction: str) -> Tensor:
+        losses = s * F.cross_entropy(x @ w.T, y, reduction="none")
+        return losses.mean() if reduction == "mean" else losses
+
+    arguments = (hidden, table, targets, negatives, weight)
+    assert_same(got, gradients(full, arguments, reduction=reduction))
+
+
+def test_the_corrected_sum_is_unbiased(device: torch.device) -> None:
+    """Over all pairs of draws from q: the mean of the estimated sum is that of all other items."""
+    hidden, table = embeddings(1, ITEMS, 6, device)
+    target = torch.tensor([4], device=device)
+    q = torch.softmax(torch.randn(ITEMS, generator=torch.Generator().manual_seed(0)).double(), 0)
+    q = q.to(device)
+    pairs = torch.cartesian_prod(*[torch.arange(ITEMS, device=device)] * 2)
+    losses = sampled_cross_entropy(
+        hidden.expand(len(pairs), -1), table, target.expand(len(pairs)), pairs,
+        negative_log_probs=q[pairs].log(), reduction="none",
+    )  # fmt: skip
+    scores = (table @ hidden[0]).exp()
+    estimates = (losses.exp() - 1) * scores[4]
+    mean = (q[pairs].prod(dim=1) * estimates).sum()
+    torch.testing.assert_close(mean, scores.sum() - scores[4])
+
+
+def published_gbce(scores: Tensor, beta: float) -> Tensor:
+    """By way of the transformed positive logit, in float64: ``-log(sigmoid(s)**-beta - 1)``."""
+    positive = scores[:, :1]
+    probability = torch.sigmoid(positive).clamp(1e-10, 1 - 1e-10)
+    logit = -torch.log(probability.pow(-beta).clamp(1 + 1e-10) - 1)
+    logits = torch.cat([logit, scores[:, 1:]], dim=1)
+    labels = torch.zeros_like(logits)
+    labels[:, 0] = 1
+    return F.binary_cross_entropy_with_logits(logits, labels, reduction="none").mean(dim=1)
+
+
+@pytest.mark.parametrize("t", [0.0, 0.5, 0.75, 1.0])
+def test_gbce_is_the_published_one(device: torch.device, t: float) -> None:
+    hidden, table, targets, _, weight = example(device)
+    targets = targets.clamp(min=0)
+    negatives = items_of((len(hidden), 3), ITEMS, device, seed=9)
+
+    def published(x: Tensor, w: Tensor, y: Tensor, n: Tensor, s: Tensor) -> Tensor:
+        scores = torch.einsum("nd,ncd->nc", x, w[torch.cat([y[:, None], n], dim=1)])
+        return s * published_gbce(scores, gbce_beta(t, 3, ITEMS))
+
+    module = SampledBinaryCrossEntropyLoss(
+        t=t, num_items=ITEMS, mask_accidental_hits=False, reduction="none"
+    )
+    arguments = (hidden, table, targets, negatives, weight)
+    assert_same(gradients(module, arguments), gradients(published, arguments), rtol=1e-7, atol=1e-9)
+
+
+def test_beta_of_gbce() -> None:
+    assert gbce_beta(0.0, 5, 100) == pytest.approx(1)
+    assert gbce_beta(1.0, 5, 100) == pytest.approx(5 / 99)
+    assert gbce_beta(0.75, 256, 3417) == pytest.approx(0.25 + 0.75 * 256 / 3416)
+    for wrong, message in (
+        ((1.5, 5, 100), r"t must be in \[0, 1\], got 1.5"),
+        ((0.5, 0, 100), "num_negatives must be at least 1, got 0"),
+        ((0.5, 5, 5), "num_items must be above num_negatives, 5, got 5"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            gbce_beta(*wrong)
+
+
+def test_large_scores_stay_exact_in_float32(device: torch.device) -> None:
+    hidden = torch.tensor([[200.0], [-200.0]], device=device)
+    table = torch.tensor([[1.0], [-1.0]], device=device)
+    targets, negatives = (torch.tensor(t, device=device) for t in ([0, 0], [[1], [1]]))
+    losses = sampled_binary_cross_entropy(
+        hidden, table, targets, negatives, beta=0.25, reduction="none"
+    )
+    assert losses.tolist() == [0.0, (0.25 * 200 + 200) / 2]
+    losses = sampled_cross_entropy(hidden, table, targets, negatives, reduction="none")
+    assert losses.tolist() == [0.0, 400.0]
+
+
+# ---- what counts --------------------------------------------------------------------------------
+
+
+@SHARED
+@BOTH
+def test_accidental_hits(device: torch.device, name: str, shared: bool) -> None:
+    hidden, table = embeddings(1, ITEMS, 6, device)
+    target = torch.tensor([4], device=device)
+    negatives = torch.tensor([2, 4, 4, 9], device=device)
+    absent = torch.tensor([2, -100, -100, 9], device=device)
+    ours = LOSSES[name][0]
+    if not shared:
+        negatives, absent = negatives[None], absent[None]
+    masked = ours(hidden, table, target, negatives)
+    torch.testing.assert_close(masked, ours(hidden, table, target, absent))
+    kept = ours(hidden, table, target, negatives, mask_accidental_hits=False)
+    assert kept > masked + 0.1
+
+
+@SHARED
+@BOTH
+def test_ignored_rows_count_nowhere(device: torch.device, name: str, shared: bool) -> None:
+    arguments = example(device, shared=shared)
+    hidden, table, targets, negatives, weight = arguments
+    kept = targets != -100
+    ours = LOSSES[name][0]
+    fewer = negatives if shared else negatives[kept]
+    for reduction in ("sum", "mean", "weighted_mean"):
+        wanted = ours(hidden[kept], table, targets[kept], fewer, weight[kept], reduction=reduction)
+        torch.testing.assert_close(ours(*arguments, reduction=reduction), wanted)
+    clean = gradients(ours, arguments, reduction="none")
+    hidden, weight = hidden.clone(), weight.clone()
+    hidden[~kept] = torch.nan
+    weight[~kept] = torch.nan
+    spoilt = gradients(ours, (hidden, table, targets, negatives, weight), reduction="none")
+    assert_same(spoilt, clean)
+    assert not clean[0][~kept].any()
+    assert not clean[1][~kept].any()
+    assert not clean[3][~kept].any()
+
+
+@BOTH
+def test_the_padding_item_may_be_what_is_ignored(device: torch.device, name: str) -> None:
+    hidden, table, targets, negatives, weight = example(device)
+    ours = LOSSES[name][0]
+    wanted = gradients(ours, (hidden, table, targets, negatives, weight))
+    padded = torch.cat([table[:1], table])  # items 1..V
+    targets, negatives = ((t + 1).clamp(min=0) for t in (targets, negatives))
+    got = gradients(ours, (hidden, padded, targets, negatives, weight), ignore_index=0)
+    assert_same((*got[:2], got[2][1:], got[3]), wanted)
+    assert not got[2][0].any()
+
+
+@SHARED
+@BOTH
+def test_identities_of_the_weights(device: torch.device, name: str, shared: bool) -> None:
+    arguments = example(device, shared=shared)
+    *rest, weight = arguments
+    ours = LOSSES[name][0]
+    _, _, _, grad = gradients(ours, arguments, reduction="weighted_mean")
+    assert grad.abs().max() > 1e-3
+    assert float((weight * grad).sum()) == pytest.approx(0, abs=1e-12)
+    scaled = ours(*rest, 3 * weight, reduction="weighted_mean")
+    torch.testing.assert_close(scaled, ours(*arguments, reduction="weighted_mean"))
+    # Weight 2 counts like two rows, weight 0 like none.
+    whole = torch.ones_like(weight)
+    whole[0], whole[2] = 2, 0
+    index = torch.tensor([0, 0, *(i for i in range(1, len(weight)) if i != 2)], device=device)
+    hidden, table, targets, negatives = rest
+    repeated = ours(
+        hidden[index], table, targets[index], negatives if shared else negatives[index],
+        reduction="weighted_mean",
+    )  # fmt: skip
+    torch.testing.assert_close(ours(*rest, whole, reduction="weighted_mean"), repeated)
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("case", ["no_rows", "all_ignored", "no_weight"])
+@SHARED
+@BOTH
+def test_nothing_to_average_gives_zero(
+    device: torch.device, name: str, shared: bool, case: str, reduction: str
+) -> None:
+    arguments = list(example(device, shared=shared))
+    if case == "no_rows":
+        arguments = [t[:0] for t in arguments]
+        arguments[1] = example(device)[1]
+    if case == "all_ignored":
+        arguments[2] = torch.full_like(arguments[2], -100)
+    if case == "no_weight":
+        arguments[4] = torch.zeros_like(arguments[4])
+    for result in gradients(LOSSES[name][0], tuple(arguments), reduction=reduction)[:3]:
+        assert torch.equal(result, torch.zeros_like(result))
+
+
+@SHARED
+@BOTH
+def test_no_negatives(device: torch.device, name: str, shared: bool) -> None:
+    hidden, table, targets, negatives, weight = example(device, shared=shared)
+    ours, wanted = LOSSES[name]
+    arguments = (hidden, table, targets, negatives[..., :0], weight)
+    options = {"negative_log_probs": -1.0} if name == "softmax" else {}
+    assert_same(gradients(ours, arguments, **options), gradients(wanted, arguments))
+
+
+# ---- memory, sparse gradients, compile ----------------------------------------------------------
+
+
+@BOTH
+def test_nothing_of_the_size_of_the_embeddings_is_made(device: torch.device, name: str) -> None:
+    rows, items, width, k = 50, 60, 64, 40
+    hidden, table = (t.float() for t in embeddings(rows, items, width, device))
+    arguments = (
+        hidden, table, items_of((rows,), items, device), items_of((rows, k), items, device),
+        torch.ones(rows, device=device),
+    )  # fmt: skip
+    sizes = []
+    for function in LOSSES[name]:
+        with LargestOutput() as largest:
+            gradients(function, arguments)
+        sizes.append(largest.elements)
+    assert sizes[0] <= max(rows, items, k + 1) * width
+    assert sizes[1] == rows * k * width
+
+
+@SHARED
+@BOTH
+def test_the_sparse_gradient_is_the_dense_one(
+    device: torch.device, name: str, shared: bool
+) -> None:
+    arguments = example(device, shared=shared)
+    ours = LOSSES[name][0]
+    dense = gradients(ours, arguments)
+    sparse = gradients(ours, arguments, sparse_gradient=True)
+    assert sparse[2].is_sparse
+    assert_same((*sparse[:2], sparse[2].to_dense(), sparse[3]), dense)
+
+
+# torch.compile imports parts of torch that torch itself has deprecated.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
+@SHARED
+@BOTH
+def test_they_compile_without_a_graph_break(device: torch.device, name: str, shared: bool) -> None:
+    arguments = example(device, shared=shared)
+    ours = LOSSES[name][0]
+    torch._dynamo.reset()
+    compiled = torch.compile(ours, fullgraph=True, backend="aot_eager")
+    assert_same(gradients(compiled, arguments), gradients(ours, arguments))
+
+
+@BOTH
+def test_the_same_bits_every_time(device: torch.device, name: str) -> None:
+    arguments = example(device, rows=60)
+    arguments = (arguments[0].float(), arguments[1].float(), *arguments[2:])
+    ours = LOSSES[name][0]
+    wanted = gradients(ours, arguments)
+    for _ in range(3):
+        for a, b in zip(gradients(ours, arguments), wanted, strict=True):
+            assert torch.equal(a, b)
+
+
+# ---- modules, refusals --------------------------------------------------------------------------
+
+
+def test_modules_hand_their_options_on(device: torch.device) -> None:
+    arguments = example(device)
+    options: dict[str, Any] = {
+        "mask_accidental_hits": False, "temperature": 0.7, "ignore_index": 3, "reduction": "sum",
+        "sparse_gradient": True,
+    }  # fmt: skip
+    arguments = (*arguments[:2], *(t.clamp(min=0) for t in arguments[2:4]), arguments[4])
+    softmax = SampledCrossEntropyLoss(**options)(*arguments, negative_log_probs=-1.5)
+    wanted = sampled_cross_entropy(*arguments, negative_log_probs=-1.5, **options)
+    assert torch.equal(softmax, wanted)
+    binary = SampledBinaryCrossEntropyLoss(beta=0.4, **options)(*arguments)
+    assert torch.equal(binary, sampled_binary_cross_entropy(*arguments, beta=0.4, **options))
+    default = SampledCrossEntropyLoss()(*arguments)
+    assert torch.equal(default, sampled_cross_entropy(*arguments, reduction="weighted_mean"))
+    assert "beta=0.4, mask_accidental_hits=False, temperature=0.7" in repr(
+        SampledBinaryCrossEntropyLoss(beta=0.4, **options)
+    )
+    assert "t=0.75, num_items=50" in repr(SampledBinaryCrossEntropyLoss(t=0.75, num_items=50))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"reduction": "avg"}, "reduction must be none, sum, mean or weighted_mean, got 'avg'"),
+        ({"temperature": 0.0}, "temperature must be positive and finite, got 0.0"),
+        ({"beta": -1.0}, "beta must be positive and finite, got -1.0"),
+        ({"t": 0.5}, "t and num_items go together, got t=0.5, num_items=None"),
+        ({"t": 1.5, "num_items": 9}, r"t must be in \[0, 1\], got 1.5"),
+        ({"t": 0.5, "num_items": 9, "beta": 0.5}, "at most one of beta and t may be given"),
+    ],
+)
+def test_wrong_options_of_a_module_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        SampledBinaryCrossEntropyLoss(**options)
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"hidden": torch.zeros(4)}, r"hidden must be \[N, D\]"),
+        ({"item_embeddings": torch.zeros(5, 2)}, r"item_embeddings must be \[V, 3\]"),
+        ({"targets": torch.zeros(3).long()}, r"targets must be \[4\], got shape \(3,\)"),
+        ({"targets": torch.zeros(4).int()}, "targets must be int64, got torch.int32"),
+        ({"negatives": torch.zeros(3, 2).long()}, r"negatives must be \[4, k\], or \[k\] for all"),
+        ({"negatives": torch.zeros(4, 2).int()}, "negatives must be int64, got torch.int32"),
+        ({"negatives": torch.zeros(2, device="meta").long()}, "negatives must be on cpu"),
+        ({"sample_weight": torch.zeros(4, 1)}, r"sample_weight must be \[4\]"),
+        ({"temperature": float("nan")}, "temperature must be positive and finite, got nan"),
+        ({"reduction": "avg"}, "reduction must be one of"),
+    ],
+)
+def test_wrong_arguments_are_refused(name: str, change: dict[str, Any], message: str) -> None:
+    right: dict[str, Any] = {
+        "hidden": torch.zeros(4, 3),
+        "item_embeddings": torch.zeros(5, 3),
+        "targets": torch.zeros(4).long(),
+        "negatives": torch.ones(4, 2).long(),
+    }
+    with pytest.raises(ValueError, match=message):
+        LOSSES[name][0](**right | change)
+
+
+@pytest.mark.parametrize(
+    ("log_probs", "message"),
+    [
+        (torch.zeros(3), r"negative_log_probs must be \[20, 7\] as negatives, or \[7\], got"),
+        (torch.zeros(7).long(), "negative_log_probs must be floating point, got torch.int64"),
+        (torch.zeros(7, device="meta"), "negative_log_probs must be on cpu, got meta"),
+    ],
+)
+def test_wrong_log_probabilities_are_refused(log_probs: Tensor, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        sampled_cross_entropy(*example(torch.device("cpu")), negative_log_probs=log_probs)
+
+
+@pytest.mark.parametrize("which", ["targets", "negatives"])
+@BOTH
+def test_an_item_out_of_range(device: torch.device, name: str, which: str) -> None:
+    hidden, table, targets, negatives, _ = example(device)
+    (targets if which == "targets" else negatives)[2, ...] = ITEMS
+    ours = LOSSES[name][0]
+    if emulator.runs_cuda_kernels(device):
+        losses = ours(hidden, table, targets, negatives, reduction="none")
+        assert losses.isnan().nonzero().tolist() == [[2]]
+    else:
+        with pytest.raises(IndexError, match=rf"must be in \[0, {ITEMS}\) .* in row 2"):
+            ours(hidden, table, targets, negatives)
