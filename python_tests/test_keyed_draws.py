@@ -137,7 +137,7 @@ def test_each_draw_may_have_a_bound_of_its_own() -> None:
         ({"step": torch.ones(1, dtype=torch.int64)}, "step must be a number or 0-d int64"),
         ({"seed": torch.tensor(1.0)}, r"seed must be .* got shape \(\), torch.float32 on cpu"),
         ({"purpose": 3}, r"purpose must be one of Purpose, \[4, 5, .* 15\], got 3"),
-        ({"purpose": 12}, "purpose must be one of Purpose, .* got 12"),
+        ({"purpose": 16}, "purpose must be one of Purpose, .* got 16"),
         ({"row_keys": torch.zeros(2, 1, dtype=torch.int64)}, r"row_keys must be \[B\], got shape"),
         ({"row_keys": torch.zeros(2)}, "row_keys must be int64, got torch.float32"),
     ],

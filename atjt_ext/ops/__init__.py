@@ -13,6 +13,7 @@ from atjt_ext.ops.sampled_binary_cross_entropy import (
     sampled_binary_cross_entropy,
 )
 from atjt_ext.ops.sampled_cross_entropy import sampled_cross_entropy
+from atjt_ext.ops.sampled_negatives import SampledNegatives, uniform_negatives
 from atjt_ext.ops.target_ranks import target_ranks
 from atjt_ext.ops.top_k import top_k
 
@@ -20,6 +21,7 @@ __all__ = [
     "Purpose",
     "RandomReplacementOutput",
     "Reduction",
+    "SampledNegatives",
     "alias_table",
     "candidate_scores",
     "gbce_beta",
@@ -33,4 +35,5 @@ __all__ = [
     "target_ranks",
     "top_k",
     "uniform_integers",
+    "uniform_negatives",
 ]

@@ -29,6 +29,7 @@ class Purpose(IntEnum):
     SWAPPED_ROW = 9
     SWAPPED_POSITION = 10
     MIXED_KIND = 11
+    NEGATIVE_ITEM = 12
     CUSTOM_ROW = 13
     CUSTOM_POSITION = 14
     CUSTOM_ITEM = 15
