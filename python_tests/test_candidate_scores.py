@@ -336,6 +336,27 @@ def test_it_compiles_without_a_graph_break(device: torch.device, backend: str) -
         torch.testing.assert_close(a, b)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
+def test_compiled_once_it_takes_any_sizes(device: torch.device) -> None:
+    torch._dynamo.reset()
+    compiles = 0
+
+    def backend(graph: Any, inputs: Any) -> Any:
+        nonlocal compiles
+        compiles += 1
+        return graph
+
+    compiled = torch.compile(candidate_scores, fullgraph=True, dynamic=True, backend=backend)
+    for rows, items, per_row in ((6, 8, 4), (9, 5, 7), (3, 20, 2)):
+        hidden, table = embeddings(rows, items, 10, device)
+        candidates = items_of((rows, per_row), items, device)
+        arguments = (hidden, table, candidates, grad_of(candidates))
+        got = scores_and_gradients(compiled, *arguments)
+        for a, b in zip(got, scores_and_gradients(candidate_scores, *arguments), strict=True):
+            torch.testing.assert_close(a, b)
+    assert compiles == 1
+
+
 def test_fake_tensors_go_through_both_passes() -> None:
     with FakeTensorMode():
         hidden, table = (

@@ -114,7 +114,7 @@ class _CandidateScores(torch.autograd.Function):
                 table, candidates, grad_scores, ctx.ignore_index
             )
         if ctx.needs_input_grad[1]:
-            items, order = _by_item(candidates, ctx.ignore_index, len(table))
+            items, order = _by_item(candidates, ctx.ignore_index, table.shape[0])
             gradient_of = _sparse_gradient if ctx.sparse_gradient else _dense_gradient
             grad_table = gradient_of(hidden, table, grad_scores, items, order)
         return grad_hidden, grad_table, None, None, None
@@ -135,7 +135,7 @@ def _dense_gradient(
     hidden: Tensor, table: Tensor, grad_scores: Tensor, items: Tensor, order: Tensor
 ) -> Tensor:
     gradient: Tensor = torch.ops.atjt_ext._candidate_table_gradient(
-        hidden, grad_scores, order, items, len(table)
+        hidden, grad_scores, order, items, table.shape[0]
     )
     return gradient
 
@@ -143,7 +143,7 @@ def _dense_gradient(
 def _sparse_gradient(
     hidden: Tensor, table: Tensor, grad_scores: Tensor, items: Tensor, order: Tensor
 ) -> Tensor:
-    scored = items < len(table)
+    scored = items < table.shape[0]
     items, slots = torch.unique_consecutive(items[scored], return_inverse=True)
     values = torch.ops.atjt_ext._candidate_table_gradient(
         hidden, grad_scores, order[scored], slots, len(items)
