@@ -5,16 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-_DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+from atjt_ext.ops._row_losses import check_dtype
 
 
 def check_catalogue(hidden: Tensor, item_embeddings: Tensor, bias: Tensor | None) -> None:
     """Raises ValueError unless these are ``[N, D]``, ``[V, D]`` and ``[V]``, alike, V >= 1."""
     if hidden.dim() != 2:
         raise ValueError(f"hidden must be [N, D], got shape {tuple(hidden.shape)}")
-    if hidden.dtype not in _DTYPES:
-        names = ", ".join(str(dtype) for dtype in _DTYPES)
-        raise ValueError(f"hidden must be one of {names}, got {hidden.dtype}")
+    check_dtype("hidden", hidden)
     width = hidden.shape[1]
     if (
         item_embeddings.dim() != 2

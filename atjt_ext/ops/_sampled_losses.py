@@ -29,7 +29,7 @@ def check_arguments(
             f"negatives must be [{rows}, k], or [k] for all rows, got shape "
             f"{tuple(negatives.shape)}"
         )
-    row_losses.check_sample_weight(sample_weight, rows, hidden.device)
+    row_losses.check_sample_weight(sample_weight, hidden.shape[:1], hidden.device)
     if not 0 < temperature < float("inf"):
         raise ValueError(f"temperature must be positive and finite, got {temperature}")
     row_losses.check_choice(reduction, label_smoothing=0.0)

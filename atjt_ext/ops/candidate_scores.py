@@ -216,9 +216,7 @@ def check_embeddings(hidden: Tensor, item_embeddings: Tensor) -> None:
         if tensor.dim() != 2:
             shape = "[N, D]" if name == "hidden" else "[V, D]"
             raise ValueError(f"{name} must be {shape}, got shape {tuple(tensor.shape)}")
-    if hidden.dtype not in row_losses.DTYPES:
-        names = ", ".join(str(dtype) for dtype in row_losses.DTYPES)
-        raise ValueError(f"hidden must be one of {names}, got {hidden.dtype}")
+    row_losses.check_dtype("hidden", hidden)
     if item_embeddings.shape[1] != hidden.shape[1]:
         raise ValueError(
             f"item_embeddings must be [V, {hidden.shape[1]}], as wide as hidden, "

@@ -102,15 +102,8 @@ def sampled_binary_cross_entropy(
     negative = negative.masked_fill(absent, -torch.inf)  # costs 0 as a negative
 
     kept = targets != ignore_index
-    weight = kept.to(positive.dtype)
-    if sample_weight is not None:
-        # where, not a product: an ignored row may carry any weight, NaN included.
-        weight = torch.where(kept, sample_weight.to(positive.dtype), 0)
-    row_scale = weight
-    if reduction in ("mean", "weighted_mean"):
-        total = weight.sum() if reduction == "weighted_mean" else kept.sum().to(weight.dtype)
-        row_scale = row_losses.divided(weight, total)
-    row_scale = row_scale / (1 + negatives.shape[-1])
+    weight = row_losses.weights_where(kept, sample_weight, positive.dtype)
+    row_scale = row_losses.scales(weight, kept, reduction) / (1 + negatives.shape[-1])
 
     loss_of = row_losses.weighted_losses if reduction == "none" else row_losses.reduced_loss
     are_positive = torch.ones_like(positive, dtype=torch.bool)
