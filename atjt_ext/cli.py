@@ -100,7 +100,11 @@ def build_parser(arguments: Sequence[str] = ()) -> ArgumentParser:
 
 def _train_parser(recipe: str) -> ArgumentParser:
     parser = ArgumentParser(allow_abbrev=False, description="Train on a file of interactions.")
-    parser.add_argument("file", type=str, help="interactions: .inter, MovieLens, CSV/TSV, ...")
+    parser.add_argument(
+        "file",
+        type=str,
+        help="interactions or their folder: MovieLens, Amazon, Yelp, RecBole, CSV, ...",
+    )
     parser.add_argument("--out", type=str, default="runs/latest", help="run folder to write")
     parser.add_argument("--recipe", choices=list(RECIPES), default="default")
     parser.add_argument(

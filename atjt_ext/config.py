@@ -172,7 +172,9 @@ class DataConfig:
         k_core: drop users and items with fewer interactions, until none is left; 0 keeps all.
     """
 
-    format: Literal["auto", "recbole", "movielens", "csv", "parquet", "sequences"] = "auto"
+    format: Literal[
+        "auto", "recbole", "movielens", "amazon", "yelp", "csv", "parquet", "sequences"
+    ] = "auto"
     user_column: str | None = None
     item_column: str | None = None
     time_column: str | None = None

@@ -2,15 +2,18 @@
 
 from .batches import Batch, TrainingRows
 from .errors import DataError
+from .features import ItemFeature, item_feature_table
 from .interactions import Interactions, k_core, to_sequences
 from .readers import (
     interactions_from_frame,
+    read_amazon,
     read_csv,
     read_interactions,
     read_movielens,
     read_parquet,
     read_recbole,
     read_sequences,
+    read_yelp,
 )
 from .sequences import Sequences
 from .simulate import PlantedNoise, simulate_interactions
@@ -22,19 +25,23 @@ __all__ = [
     "EvaluationBatch",
     "EvaluationSet",
     "Interactions",
+    "ItemFeature",
     "LeaveOneOut",
     "PlantedNoise",
     "Sequences",
     "TrainingRows",
     "interactions_from_frame",
+    "item_feature_table",
     "k_core",
     "leave_one_out",
+    "read_amazon",
     "read_csv",
     "read_interactions",
     "read_movielens",
     "read_parquet",
     "read_recbole",
     "read_sequences",
+    "read_yelp",
     "simulate_interactions",
     "to_sequences",
     "user_folds",

@@ -10,6 +10,7 @@ import polars as pl
 import torch
 
 from .errors import DataError, listed
+from .features import item_features
 from .sequences import Sequences
 
 
@@ -24,13 +25,19 @@ class Interactions:
     Args:
         frame: The events; none of the columns named above may hold a null.
         source: Where they came from, for messages.
+        items: Features of items: a row per item, its id in ``item`` (String), every other column
+            a feature. It may lack items and know others.
+        users: Features of users likewise, by ``user``.
 
     Raises:
-        DataError: if there are no events, a column is missing or has another type, or holds nulls.
+        DataError: if there are no events, a column is missing or has another type, or holds nulls,
+            or an id occurs twice in ``items`` or ``users``.
     """
 
     frame: pl.DataFrame
     source: str | None = None
+    items: pl.DataFrame | None = None
+    users: pl.DataFrame | None = None
 
     def __post_init__(self) -> None:
         place = f"{self.source}: " if self.source else ""
@@ -50,6 +57,14 @@ class Interactions:
                 raise DataError(f"{place}column {name!r} must be filled, {nulls} rows are empty")
         if self.frame.is_empty():
             raise DataError(f"{place}no interactions")
+        for key, table in (("item", self.items), ("user", self.users)):
+            if table is None:
+                continue
+            if table.schema.get(key) != pl.String:
+                found = listed(table.columns)
+                raise DataError(f"{place}{key}s need a String column {key!r}, found {found}")
+            if table[key].null_count() or not table[key].is_unique().all():
+                raise DataError(f"{place}{key}s must have a row per id, some are empty or repeated")
 
     def __len__(self) -> int:
         return self.frame.height
@@ -107,7 +122,8 @@ def to_sequences(interactions: Interactions) -> Sequences:
     """Interactions as one sequence per user, in the order of time; equal times keep file order.
 
     Codes are given by first appearance: users from 0, items from 1. Without a ``time`` column a
-    user's order is that of the file.
+    user's order is that of the file. Columns of ``interactions.items`` that hold text or lists of
+    text become ``item_features``.
     """
     frame = interactions.frame
     users, user_ids = _codes(frame["user"])
@@ -129,6 +145,9 @@ def to_sequences(interactions: Interactions) -> Sequences:
         item_ids=item_ids,
         is_noise=is_noise,
         source=interactions.source,
+        item_features=(
+            {} if interactions.items is None else item_features(interactions.items, item_ids)
+        ),
     )
 
 

@@ -6,14 +6,15 @@ padding. Batches are gathered from here (``batches.py``).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from .errors import DataError, listed, shown
+from .features import ItemFeature
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +31,7 @@ class Sequences:
         item_ids: The id of each item; item code ``c`` is ``item_ids[c - 1]``.
         is_noise: ``[N]`` bool, true where noise was planted; ``None`` where the truth is unknown.
         source: Where the data came from, for messages.
+        item_features: Categorical features of the catalogue by name, a row per item code.
 
     Raises:
         ValueError: where the parts do not fit together.
@@ -42,6 +44,7 @@ class Sequences:
     item_ids: list[str]
     is_noise: Tensor | None = None
     source: str | None = None
+    item_features: Mapping[str, ItemFeature] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check_dtype("offsets", self.offsets, torch.int64)
@@ -67,6 +70,12 @@ class Sequences:
             if self.is_noise.shape != self.items.shape:
                 raise ValueError(
                     f"is_noise must be {list(self.items.shape)}, got {list(self.is_noise.shape)}"
+                )
+        for name, feature in self.item_features.items():
+            if feature.num_items != self.num_items:
+                raise ValueError(
+                    f"item_features[{name!r}] must know {self.num_items} items, "
+                    f"got {feature.num_items}"
                 )
 
     @property
@@ -153,6 +162,7 @@ class Sequences:
             offsets=self.offsets.to(device),
             items=self.items.to(device),
             is_noise=None if self.is_noise is None else self.is_noise.to(device),
+            item_features={name: f.to(device) for name, f in self.item_features.items()},
         )
 
     @cached_property

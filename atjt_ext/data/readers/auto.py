@@ -1,22 +1,20 @@
-"""One reader for every format: which one a file has, by its name and by its first lines."""
+"""One reader for every format."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
-from ..errors import DataError, shown
+from ..errors import DataError
 from ..interactions import Interactions
+from .amazon import read_amazon
 from .columns import Roles
 from .movielens import read_movielens
-from .recbole import FIELD_TYPES, read_recbole
+from .recbole import read_recbole
+from .recognise import Format, find_source, recognise
 from .sequence_files import read_sequences
-from .tables import SEPARATORS, read_csv, read_parquet
-from .text import read_bytes
-
-Format = Literal["auto", "recbole", "movielens", "csv", "parquet", "sequences"]
+from .tables import read_csv, read_parquet
+from .yelp import read_yelp
 
 _NAMED_COLUMNS: dict[str, Callable[..., Interactions]] = {
     "recbole": read_recbole,
@@ -25,15 +23,9 @@ _NAMED_COLUMNS: dict[str, Callable[..., Interactions]] = {
 }
 _FIXED_COLUMNS: dict[str, Callable[..., Interactions]] = {
     "movielens": read_movielens,
+    "amazon": read_amazon,
+    "yelp": read_yelp,
     "sequences": read_sequences,
-}
-_BY_NAME: dict[str, Format] = {"u.data": "movielens", "ratings.dat": "movielens"}
-_BY_SUFFIX: dict[str, Format] = {
-    ".inter": "recbole",
-    ".csv": "csv",
-    ".tsv": "csv",
-    ".parquet": "parquet",
-    ".pq": "parquet",
 }
 
 
@@ -46,27 +38,34 @@ def read_interactions(
     time_column: str | None = None,
     rating_column: str | None = None,
 ) -> Interactions:
-    """Interactions from a file in any format this package reads, plain or gzip.
+    """Interactions from a file or a folder in any format this package reads, plain or gzip.
 
     ``"recbole"`` (``.inter``), ``"movielens"`` (``u.data``, ``ratings.dat``, ``ratings.csv``),
-    ``"csv"`` (CSV and TSV with a header), ``"parquet"``, ``"sequences"`` (``user item item ...``
-    lines). ``"auto"`` goes by the name, then by the first lines.
+    ``"amazon"`` (reviews of 2014, 2018, 2023), ``"yelp"`` (reviews), ``"csv"`` (CSV and TSV with a
+    header), ``"parquet"``, ``"sequences"`` (``user item item ...`` lines). ``"auto"`` goes by the
+    name, then by the first lines. In a folder with one such file, tables of items and users of
+    the same source are read as well (``Interactions.items``, ``.users``).
 
     Args:
-        path: The file.
+        path: The file, or the folder.
         format: One of the above.
         user_column: Name of the column of user ids, where columns have names; guessed if ``None``.
             The same for the others.
 
     Raises:
-        DataError: if the format cannot be told (says what was tried), or naming file, line and
-            column of the first thing that does not fit.
+        DataError: if the format cannot be told (says what was tried or recognised), or naming
+            file, line and column of the first thing that does not fit.
         ValueError: on an unknown ``format``, or a column name for a format without names.
     """
-    if format == "auto":
-        format = detect_format(path)
+    if format not in ("auto", *_NAMED_COLUMNS, *_FIXED_COLUMNS):
+        known = ", ".join(["auto", *_NAMED_COLUMNS, *_FIXED_COLUMNS])
+        raise ValueError(f"format must be one of {known}, got {format!r}")
     roles = Roles(user_column, item_column, time_column, rating_column)
+    if format == "auto":
+        format = _format_of(path, roles)
     if format in _NAMED_COLUMNS:
+        if Path(path).is_dir() and format != "recbole":
+            path = find_source(path, format).interactions
         return _NAMED_COLUMNS[format](
             path,
             user_column=user_column,
@@ -74,47 +73,18 @@ def read_interactions(
             time_column=time_column,
             rating_column=rating_column,
         )
-    if format not in _FIXED_COLUMNS:
-        known = ", ".join(["auto", *_NAMED_COLUMNS, *_FIXED_COLUMNS])
-        raise ValueError(f"format must be one of {known}, got {format!r}")
     if roles.any_named():
         raise ValueError(f"{path}: {format} files have no named columns, but a column was named")
     return _FIXED_COLUMNS[format](path)
 
 
-def detect_format(path: str | Path) -> Format:
-    """The format of a file, by its name (``.gz`` aside), then by its first line.
-
-    Raises:
-        DataError: if neither tells; names what was tried and shows the line.
-    """
-    name = Path(path).name.lower().removesuffix(".gz")
-    by_name = _BY_NAME.get(name) or _BY_SUFFIX.get(Path(name).suffix)
-    head = read_bytes(path, limit=1 << 16)
-    if by_name is not None:
-        return by_name
-    if head.startswith(b"PAR1"):
-        return "parquet"
-    # The line may be cut by the limit, in the middle of a character too; enough is left to tell.
-    line = head.lstrip(b"\r\n").split(b"\n", 1)[0].decode("utf-8", "replace").strip()
-    tabbed = line.split("\t")
-    if all(":" in field and field.rpartition(":")[2] in FIELD_TYPES for field in tabbed):
-        return "recbole"
-    if "::" in line or (len(tabbed) == 4 and all(map(_NUMBER.fullmatch, tabbed))):
-        return "movielens"
-    words = line.split()
-    separator = max(SEPARATORS, key=line.count)
-    if separator in line and not any(_NUMBER.fullmatch(f) for f in line.split(separator)):
-        return "csv"
-    if len(words) > 1 and all(map(_SEQUENCE_ID.fullmatch, words)):
-        return "sequences"
-    raise DataError(
-        f"{path}: cannot tell the format; tried the name ({', '.join([*_BY_NAME, *_BY_SUFFIX])}) "
-        f"and the first line, {shown(line)}, as a RecBole header, MovieLens ratings, a CSV header "
-        "and 'user item item ...'; name it with format"
-    )
-
-
-_NUMBER = re.compile(r"\s*[-+]?\d+(\.\d*)?([eE][-+]?\d+)?\s*")
-# Ids with a digit in them: prose would otherwise pass for sequences.
-_SEQUENCE_ID = re.compile(r"[^\s,;]*\d[^\s,;]*")
+def _format_of(path: str | Path, roles: Roles) -> Format:
+    if Path(path).is_dir():
+        return find_source(path).format
+    content = recognise(path)
+    if content.role != "interactions":
+        raise DataError(
+            f"{path}: holds {content.format}'s table of {content.role}, no interactions; "
+            "name the file of interactions, or the folder of both"
+        )
+    return "csv" if content.named and roles.any_named() else content.format

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import polars as pl
 
@@ -20,6 +21,8 @@ GUESSES: dict[str, tuple[str, ...]] = {
     "is_noise": ("is_noise",),
 }  # fmt: skip
 _REQUIRED = ("user", "item")
+
+PlaceOf = Callable[[int], str]  # "file:line" of a row
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +76,7 @@ class Roles:
         return found
 
 
-def to_interactions(
-    frame: pl.DataFrame,
-    roles: dict[str, str],
-    source: str,
-    place_of: Callable[[int], str],
-) -> Interactions:
+def convert(frame: pl.DataFrame, roles: dict[str, str], place_of: PlaceOf) -> pl.DataFrame:
     """Gives the columns of ``frame`` their names and types; all others come along as features.
 
     A feature whose name is one of ours (``user``, ``time``, ...) gets ``_as_read`` appended.
@@ -86,7 +84,6 @@ def to_interactions(
     Args:
         frame: As read; columns may be strings or typed.
         roles: From ``Roles.find``.
-        source: For messages.
         place_of: ``"file:line"`` of a row number, called only to report an error.
 
     Raises:
@@ -99,22 +96,54 @@ def to_interactions(
         if column not in roles.values():
             feature = f"{column}_as_read" if column in GUESSES else column
             columns.append(frame[column].alias(feature))
-    return Interactions(pl.DataFrame(columns), source=source)
+    return pl.DataFrame(columns)
 
 
-def _ids(values: pl.Series, place_of: Callable[[int], str]) -> pl.Series:
+def interactions_of_parts(frames: Iterable[pl.DataFrame], source: str | Path) -> Interactions:
+    """One ``Interactions`` from converted parts of a file, in order.
+
+    Raises:
+        DataError: if there is no row in any of them.
+    """
+    parts = [frame for frame in frames if not frame.is_empty()]
+    if not parts:
+        raise DataError(f"{source}: a header and no interactions")
+    # Relaxed: times may be whole in one part and not in another. Not rechunked: it would hold
+    # everything twice.
+    frame = pl.concat(parts, how="vertical_relaxed", rechunk=False)
+    return Interactions(frame, source=str(source))
+
+
+def ids(values: pl.Series, place_of: PlaceOf) -> pl.Series:
+    """Ids as strings, as they are written.
+
+    Raises:
+        DataError: on the first that is empty, or if they are neither strings nor integers.
+    """
     if not (values.dtype.is_integer() or values.dtype in (pl.String, pl.Categorical, pl.Enum)):
         raise DataError(
             f"{place_of(0)}: column {shown(values.name)} holds {values.dtype}, "
             "ids must be strings or integers"
         )
-    ids: pl.Series = values.cast(pl.String)
-    empty = ids.is_null() | (ids.str.strip_chars() == "")
-    _refuse(values, empty, "an id that is not empty", place_of)
-    return ids
+    text: pl.Series = values.cast(pl.String)
+    empty = text.is_null() | (text.str.strip_chars() == "")
+    refuse(values, empty, "an id that is not empty", place_of)
+    return text
 
 
-def _times(values: pl.Series, place_of: Callable[[int], str]) -> pl.Series:
+def optional_numbers(values: pl.Series, place_of: PlaceOf) -> pl.Series:
+    """Text as Float64, empty text as null.
+
+    Raises:
+        DataError: on the first text that is no number.
+    """
+    text: pl.Series = values.str.strip_chars().replace("", None)
+    numbers: pl.Series = text.cast(pl.Float64, strict=False)
+    refuse(values, numbers.is_null() & text.is_not_null(), "a number, or empty", place_of)
+    return numbers
+
+
+def _times(values: pl.Series, place_of: PlaceOf) -> pl.Series:
     if values.dtype.is_temporal():
         # Seconds, as Unix times are; 53 bits hold microseconds for 285 years around 1970.
         values = values.cast(pl.Datetime("us")).to_physical() / 1e6
@@ -124,28 +153,28 @@ def _times(values: pl.Series, place_of: Callable[[int], str]) -> pl.Series:
         if not whole.null_count():
             return whole
     numbers: pl.Series = text.cast(pl.Float64, strict=False)
-    _refuse(values, _not_finite(numbers), "a number (a Unix time)", place_of)
+    refuse(values, _not_finite(numbers), "a number (a Unix time)", place_of)
     return numbers
 
 
-def _ratings(values: pl.Series, place_of: Callable[[int], str]) -> pl.Series:
+def _ratings(values: pl.Series, place_of: PlaceOf) -> pl.Series:
     text = values.str.strip_chars() if values.dtype == pl.String else values
     numbers: pl.Series = text.cast(pl.Float64, strict=False)
-    _refuse(values, _not_finite(numbers), "a number", place_of)
+    refuse(values, _not_finite(numbers), "a number", place_of)
     return numbers
 
 
-def _truths(values: pl.Series, place_of: Callable[[int], str]) -> pl.Series:
+def _truths(values: pl.Series, place_of: PlaceOf) -> pl.Series:
     text = values.cast(pl.String).str.strip_chars().str.to_lowercase()
     is_true: pl.Series = text.is_in(["true", "1", "1.0"]).fill_null(False)
     is_false = text.is_in(["false", "0", "0.0"]).fill_null(False)
-    _refuse(values, ~(is_true | is_false), "true or false (or 1 or 0)", place_of)
+    refuse(values, ~(is_true | is_false), "true or false (or 1 or 0)", place_of)
     return is_true
 
 
-_CONVERTERS: dict[str, Callable[[pl.Series, Callable[[int], str]], pl.Series]] = {
-    "user": _ids,
-    "item": _ids,
+_CONVERTERS: dict[str, Callable[[pl.Series, PlaceOf], pl.Series]] = {
+    "user": ids,
+    "item": ids,
     "time": _times,
     "rating": _ratings,
     "is_noise": _truths,
@@ -157,7 +186,8 @@ def _not_finite(numbers: pl.Series) -> pl.Series:
     return bad
 
 
-def _refuse(values: pl.Series, bad: pl.Series, wanted: str, place_of: Callable[[int], str]) -> None:
+def refuse(values: pl.Series, bad: pl.Series, wanted: str, place_of: PlaceOf) -> None:
+    """Raises DataError for the first row that is ``bad``; else returns."""
     row = bad.arg_max()
     if row is None or not bad[row]:
         return

@@ -1,16 +1,23 @@
-"""MovieLens ratings in the three layouts GroupLens has published."""
+"""MovieLens in the layouts GroupLens has published."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+
+import polars as pl
 
 from ..errors import DataError, shown
 from ..interactions import Interactions
-from .columns import to_interactions
-from .tables import read_csv
-from .text import DelimitedText, first_line, read_bytes
+from .feature_tables import table_of_parts
+from .recognise import find_source, header_of
+from .streams import HEAD_BYTES, first_line, read_bytes
+from .tables import read_csv, read_delimited
+from .text import DelimitedText
 
-_FIELDS = ["user", "item", "rating", "time"]
+_RATINGS = ["user", "item", "rating", "time"]
+_MOVIES = ["movieId", "title", "genres"]
+_NO_GENRES = "(no genres listed)"
 
 
 def read_movielens(path: str | Path) -> Interactions:
@@ -20,12 +27,25 @@ def read_movielens(path: str | Path) -> Interactions:
     * ``ratings.dat`` (1M, 10M): ``user::item::rating::time``, no header;
     * ``ratings.csv`` (20M and later): header ``userId,movieId,rating,timestamp``.
 
+    In a folder ``movies.csv`` or ``movies.dat`` beside them is read as ``items``: ``title``
+    (String) and ``genres`` (List(String), empty where none are listed).
+
+    Args:
+        path: The file of ratings, or its folder.
+
     Raises:
         DataError: naming file, line and column of the first thing that does not fit.
     """
-    data = read_bytes(path)
-    line = first_line(data, path)
-    if line.replace('"', "").split(",")[:2] == ["userId", "movieId"]:
+    source = find_source(path, "movielens")
+    interactions = _read_ratings(source.interactions)
+    if source.items is None:
+        return interactions
+    return replace(interactions, items=_read_movies(source.items))
+
+
+def _read_ratings(path: Path) -> Interactions:
+    line = first_line(read_bytes(path, HEAD_BYTES), path)
+    if header_of(line)[:2] == ["userId", "movieId"]:
         return read_csv(path)
     separator = "::" if "::" in line else "\t"
     if separator not in line:
@@ -33,8 +53,26 @@ def read_movielens(path: str | Path) -> Interactions:
             f"{path}:1: not a MovieLens layout: wanted four fields between tabs or '::', or the "
             f"header userId,movieId,rating,timestamp, got {shown(line)}"
         )
-    text = DelimitedText(path, data, separator, _FIELDS, has_header=False, quoted=False)
-    roles = {name: name for name in _FIELDS}
-    return to_interactions(
-        text.parse(), roles, str(path), lambda row: f"{path}:{text.line_of(row)}"
+    text = DelimitedText(path, separator, _RATINGS, has_header=False, quoted=False)
+    return read_delimited(text, {name: name for name in _RATINGS})
+
+
+def _read_movies(path: Path) -> pl.DataFrame:
+    if "::" in first_line(read_bytes(path, HEAD_BYTES), path, "latin-1"):
+        data = read_bytes(path)  # some 10,000 films
+        try:
+            data.decode()
+        except UnicodeDecodeError:
+            data = data.decode("latin-1").encode()  # the 1M set
+        whole = DelimitedText(path, "::", _MOVIES, has_header=False, quoted=False, data=data)
+        parts = iter([whole])
+    else:
+        parts = DelimitedText(path, ",", _MOVIES, has_header=True, quoted=True).parts()
+    genres = pl.col("genres").fill_null("").replace(_NO_GENRES, "").str.split("|")
+    named = genres.list.eval(pl.element().filter(pl.element() != ""))
+    return table_of_parts(
+        ((part.parse().with_columns(named), part.place_of) for part in parts),
+        "item",
+        "movieId",
+        path,
     )

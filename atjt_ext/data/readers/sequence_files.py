@@ -8,7 +8,7 @@ import polars as pl
 
 from ..errors import DataError, shown
 from ..interactions import Interactions
-from .text import encoding_error, read_bytes
+from .streams import encoding_error, read_bytes
 
 
 def read_sequences(path: str | Path) -> Interactions:

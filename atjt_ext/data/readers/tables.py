@@ -10,11 +10,10 @@ import polars as pl
 
 from ..errors import DataError
 from ..interactions import Interactions
-from .columns import Roles, to_interactions
-from .text import DelimitedText, first_line, read_bytes
-
-# In the order in which a tie between them is decided.
-SEPARATORS = ("\t", ",", ";")
+from .columns import Roles, convert, interactions_of_parts
+from .recognise import SEPARATORS
+from .streams import HEAD_BYTES, first_line, read_bytes
+from .text import DelimitedText
 
 
 def read_csv(
@@ -44,8 +43,7 @@ def read_csv(
     """
     if separator is not None and len(separator) != 1:
         raise ValueError(f"separator must be one character, got {separator!r}")
-    data = read_bytes(path)
-    header = first_line(data, path)
+    header = first_line(read_bytes(path, HEAD_BYTES), path)
     separator = separator or max(SEPARATORS, key=header.count)
     try:
         names = next(csv.reader([header], delimiter=separator, strict=True))
@@ -53,9 +51,15 @@ def read_csv(
         raise DataError(f"{path}:1: broken quoting ({error}), wanted a CSV header") from error
     names = [name.strip() for name in names]
     roles = Roles(user_column, item_column, time_column, rating_column).find(names, f"{path}:1")
-    text = DelimitedText(path, data, separator, names, has_header=True, quoted=True)
-    return to_interactions(
-        text.parse(), roles, str(path), lambda row: f"{path}:{text.line_of(row)}"
+    return read_delimited(
+        DelimitedText(path, separator, names, has_header=True, quoted=True), roles
+    )
+
+
+def read_delimited(text: DelimitedText, roles: dict[str, str]) -> Interactions:
+    """The interactions of a delimited file, part by part; ``roles`` as from ``Roles.find``."""
+    return interactions_of_parts(
+        (convert(part.parse(), roles, part.place_of) for part in text.parts()), text.path
     )
 
 
@@ -114,4 +118,6 @@ def _from_polars(frame: pl.DataFrame, roles: Roles, source: str) -> Interactions
     found = roles.find(frame.columns, source)
     if frame.is_empty():
         raise DataError(f"{source}: no interactions")
-    return to_interactions(frame, found, source, lambda row: f"{source}: row {row + 1}")
+    return Interactions(
+        convert(frame, found, lambda row: f"{source}: row {row + 1}"), source=source
+    )

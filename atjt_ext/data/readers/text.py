@@ -1,123 +1,85 @@
 """Delimited text to columns of strings: fast when the file is sound, exact about where it is not.
 
-polars parses the whole file at once but cannot say on which line it failed (and fills short rows
-with nulls). So a file is parsed first, and only when something is wrong its lines are walked one
-by one to name the first bad one.
+polars parses a chunk at once but cannot say on which line it failed (and fills short rows with
+nulls). So a chunk is parsed first, and only when something is wrong its lines are walked one by one
+to name the first bad one.
 """
 
 from __future__ import annotations
 
 import csv
-import gzip
 import io
-import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
 
 from ..errors import DataError, listed, shown
-
-
-def read_bytes(path: str | Path, limit: int = -1) -> bytes:
-    """The content of a file, unpacked if it is gzip (told by its first bytes or by ``.gz``).
-
-    A UTF-8 byte order mark is dropped.
-
-    Args:
-        path: The file.
-        limit: Read no more than this many (unpacked) bytes; -1 means all.
-
-    Raises:
-        DataError: if the file is missing, a directory, unreadable, empty, or a broken gzip.
-    """
-    path = Path(path)
-    if path.is_dir():
-        raise DataError(f"{path}: is a directory, wanted a file")
-    try:
-        with path.open("rb") as raw:
-            packed = path.suffix == ".gz" or raw.peek(2)[:2] == b"\x1f\x8b"
-            data = gzip.GzipFile(fileobj=raw).read(limit) if packed else raw.read(limit)
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file") from error
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: truncated or corrupt gzip ({error})") from error
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror or error}") from error
-    data = data.removeprefix(b"\xef\xbb\xbf")
-    if not data.strip():
-        raise DataError(f"{path}: the file is empty")
-    return data
-
-
-def first_line(data: bytes, path: str | Path) -> str:
-    """The first line that is not blank, without its end."""
-    line = data.lstrip(b"\r\n").split(b"\n", 1)[0].removesuffix(b"\r")
-    try:
-        return line.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise encoding_error(data, path) from error
-
-
-def encoding_error(data: bytes, path: str | Path) -> DataError:
-    """What to raise for bytes that are not UTF-8, naming the line of the first."""
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        return DataError(
-            f"{path}:{line}: not UTF-8 text (byte 0x{data[error.start]:02x}), wanted UTF-8"
-        )
-    return DataError(f"{path}: not UTF-8 text, wanted UTF-8")
+from .streams import chunks, encoding_error, quoted_record_end
 
 
 @dataclass(frozen=True, slots=True)
 class DelimitedText:
-    """A file's content and how its lines are cut into fields.
+    """Text and how its lines are cut into fields.
 
     Args:
-        path: For messages.
-        data: The content.
+        path: The file.
         separator: Between fields; ``"::"`` is MovieLens' own.
         names: One name per field.
         has_header: Whether the first line is no data.
         quoted: Whether ``"`` quotes a field (CSV) or is an ordinary character.
+        data: The part of the file at hand; see ``parts``.
+        line: The line (from 1) on which ``data`` starts.
     """
 
     path: str | Path
-    data: bytes
     separator: str
     names: list[str]
     has_header: bool
     quoted: bool
+    data: bytes = b""
+    line: int = 1
 
     def __post_init__(self) -> None:
         twice = sorted({name for name in self.names if self.names.count(name) > 1})
         if twice:
             raise DataError(f"{self.path}:1: the header names {listed(twice)} more than once")
 
+    def parts(self) -> Iterator[DelimitedText]:
+        """The file in parts of whole rows, of bounded size, in order.
+
+        Raises:
+            DataError: if the file is missing, unreadable, empty, or a broken gzip.
+        """
+        part = self
+        for chunk in chunks(self.path, quoted_record_end(self.separator) if self.quoted else None):
+            part = replace(part, data=chunk.data, line=chunk.line)
+            yield part
+            part = replace(part, has_header=False)
+
     def parse(self) -> pl.DataFrame:
-        """All fields as strings, one column per name; blank lines are skipped.
+        """The part's fields as strings, one column per name; blank lines are skipped.
 
         Raises:
             DataError: naming the line, if a line has another number of fields, a quote is never
-                closed, or the text is not UTF-8; or if there is a header and nothing else.
+                closed, or the text is not UTF-8.
         """
         # "::" is two separators with an empty field between: the wanted fields are every other
         # one. Parsing on two characters would need a far slower engine.
         stride = len(self.separator)
         width = (len(self.names) - 1) * stride + 1
+        start = self._first_row()
+        if start >= len(self.data):
+            return pl.DataFrame(schema=dict.fromkeys(self.names, pl.String))
         try:
             raw = pl.read_csv(
-                self.data[self._first_row() :],
+                self.data[start:],
                 has_header=False,
                 separator=self.separator[0],
                 quote_char='"' if self.quoted else None,
                 infer_schema=False,
             )
-        except pl.exceptions.NoDataError as error:
-            raise self._nothing() from error
         except pl.exceptions.PolarsError as error:
             self._find_bad_line()
             reason = str(error).strip().splitlines()[0]
@@ -135,9 +97,11 @@ class DelimitedText:
         ):
             self._find_bad_line()
             frame = frame.filter(~pl.all_horizontal(pl.all().is_null()))
-        if frame.is_empty():
-            raise self._nothing()
         return frame
+
+    def place_of(self, row: int) -> str:
+        """``file:line`` of row ``row`` of ``parse()``."""
+        return f"{self.path}:{self.line_of(row)}"
 
     def line_of(self, row: int) -> int:
         """The line (from 1) on which row ``row`` of ``parse()`` starts."""
@@ -161,9 +125,6 @@ class DelimitedText:
             start = end
         return start
 
-    def _nothing(self) -> DataError:
-        return DataError(f"{self.path}: a header and no interactions")
-
     def _find_bad_line(self) -> None:
         """Raises for the first line that cannot be cut into the named fields; else returns."""
         wanted = len(self.names)
@@ -184,7 +145,7 @@ class DelimitedText:
         try:
             text = self.data.decode("utf-8")
         except UnicodeDecodeError as error:
-            raise encoding_error(self.data, self.path) from error
+            raise encoding_error(self.data, self.path, self.line) from error
         records = self._quoted(text) if self.quoted else self._plain(text)
         header = self.has_header
         for line, fields in records:
@@ -196,14 +157,14 @@ class DelimitedText:
             yield line, fields
 
     def _plain(self, text: str) -> Iterator[tuple[int, list[str]]]:
-        for number, line in enumerate(text.split("\n"), start=1):
+        for number, line in enumerate(text.split("\n"), start=self.line):
             yield number, line.removesuffix("\r").split(self.separator)
 
     def _quoted(self, text: str) -> Iterator[tuple[int, list[str]]]:
         # Lines end at "\n" alone, as for polars: a quoted field may hold a "\r".
         stream = io.StringIO(text, newline="\n")
         reader = csv.reader(stream, delimiter=self.separator, strict=True)
-        start = 1
+        start = self.line
         while True:
             try:
                 fields = next(reader)
@@ -214,4 +175,4 @@ class DelimitedText:
                     f"{self.path}:{start}: broken quoting ({error}), wanted CSV"
                 ) from error
             yield start, fields
-            start = reader.line_num + 1
+            start = self.line + reader.line_num

@@ -1,0 +1,124 @@
+"""Amazon reviews as McAuley's group has published them: 2014, 2018 and 2023."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+
+from ..errors import DataError, listed
+from ..interactions import Interactions
+from .columns import PlaceOf, convert, interactions_of_parts
+from .feature_tables import table_of_parts
+from .json_lines import Kind, json_parts
+from .recognise import find_source, header_of, keys_of
+from .streams import HEAD_BYTES, first_line, read_bytes
+from .tables import read_csv
+
+# Keys of a review by role.
+_2014 = {"user": "reviewerID", "item": "asin", "time": "unixReviewTime", "rating": "overall"}
+_2023 = {"user": "user_id", "item": "parent_asin", "time": "timestamp", "rating": "rating"}
+
+# Keys of an item's metadata, what their values are, and the feature's name.
+_METADATA: dict[str, dict[str, tuple[str, Kind]]] = {
+    "2014": {
+        "asin": ("asin", "text"),
+        "title": ("title", "text"),
+        "brand": ("brand", "text"),
+        "categories": ("categories", "paths"),
+    },
+    "2018": {
+        "asin": ("asin", "text"),
+        "title": ("title", "text"),
+        "brand": ("brand", "text"),
+        "main_cat": ("main_category", "text"),
+        "category": ("categories", "list"),
+    },
+    "2023": {
+        "parent_asin": ("parent_asin", "text"),
+        "title": ("title", "text"),
+        "store": ("brand", "text"),
+        "main_category": ("main_category", "text"),
+        "categories": ("categories", "list"),
+    },
+}
+
+
+def read_amazon(path: str | Path, *, metadata: str | Path | None = None) -> Interactions:
+    """Amazon reviews, plain or gzip, the layout told by the first line.
+
+    * 2014 and 2018: JSON lines with ``reviewerID``, ``asin``, ``overall``, ``unixReviewTime``
+      (seconds), also as Python literals with single quotes;
+    * 2023: JSON lines with ``user_id``, ``parent_asin``, ``rating``, ``timestamp`` (milliseconds),
+      or CSV with the same names.
+
+    Texts and all that is not named above are left out. Metadata becomes ``items``: ``title``,
+    ``brand`` (2023: the store), ``main_category`` (2018, 2023) as String and ``categories`` as
+    List(String), from general to special, each once. Of an item that is listed twice (there are
+    some) the first line counts.
+
+    Args:
+        path: The file of reviews, or the folder of reviews and metadata.
+        metadata: The metadata file, where it is not in that folder.
+
+    Raises:
+        DataError: naming file, line and field of the first thing that does not fit.
+    """
+    source = find_source(path, "amazon")
+    items = source.items if metadata is None else metadata
+    interactions = _read_reviews(source.interactions)
+    return interactions if items is None else replace(interactions, items=_read_metadata(items))
+
+
+def _read_reviews(path: Path) -> Interactions:
+    line = first_line(read_bytes(path, HEAD_BYTES), path)
+    if not line.lstrip().startswith("{"):
+        return _read_ratings(path, header_of(line))
+    keys = set(keys_of(line))
+    layout = _2014 if _2014["user"] in keys else _2023
+    for role in ("user", "item"):
+        if layout[role] not in keys:
+            raise DataError(
+                f"{path}:1: no Amazon reviews: wanted the keys {listed(_2014.values())} or "
+                f"{listed(_2023.values())}, got {listed(sorted(keys))}"
+            )
+    parts = json_parts(path, dict.fromkeys(layout.values(), "text"))
+    return interactions_of_parts(
+        (convert(part.frame, layout, part.place_of) for part in parts), path
+    )
+
+
+def _read_ratings(path: Path, header: list[str]) -> Interactions:
+    if not set(header) >= set(_2023.values()):
+        raise DataError(
+            f"{path}:1: no Amazon reviews: wanted JSON lines or a header with "
+            f"{listed(_2023.values())}, got {listed(header)}"
+        )
+    return read_csv(path, **{f"{role}_column": name for role, name in _2023.items()})
+
+
+def _read_metadata(path: str | Path) -> pl.DataFrame:
+    keys = set(keys_of(first_line(read_bytes(path, HEAD_BYTES), path)))
+    key = "parent_asin" if "parent_asin" in keys else "asin"
+    if key == "parent_asin":
+        year = "2023"
+    elif key in keys:
+        # "category" and "main_cat" came in 2018; the older files say "categories".
+        year = "2018" if keys & {"category", "main_cat"} else "2014"
+    else:
+        raise DataError(
+            f"{path}:1: no Amazon metadata: wanted the key asin or parent_asin, "
+            f"got {listed(sorted(keys))}"
+        )
+    return table_of_parts(_metadata_parts(path, _METADATA[year]), "item", key, path)
+
+
+def _metadata_parts(
+    path: str | Path, fields: dict[str, tuple[str, Kind]]
+) -> Iterator[tuple[pl.DataFrame, PlaceOf]]:
+    names = {key: name for key, (name, _) in fields.items()}
+    for part in json_parts(path, {key: kind for key, (_, kind) in fields.items()}):
+        categories = pl.col("categories").list.unique(maintain_order=True)
+        yield part.frame.rename(names).with_columns(categories), part.place_of
