@@ -115,7 +115,10 @@ def k_core(interactions: Interactions, k: int) -> Interactions:
         )
     if len(kept) == len(interactions):
         return interactions
-    return replace(interactions, frame=interactions.frame[kept])
+    # A mask, not row numbers: text is copied in runs.
+    mask = np.zeros(len(interactions), dtype=np.bool_)
+    mask[kept] = True
+    return replace(interactions, frame=interactions.frame.filter(mask))
 
 
 def to_sequences(interactions: Interactions) -> Sequences:
@@ -128,11 +131,7 @@ def to_sequences(interactions: Interactions) -> Sequences:
     frame = interactions.frame
     users, user_ids = _codes(frame["user"])
     items, item_ids = _codes(frame["item"])
-    # Two stable sorts make (user, time, file order); argsort by user last, as the major key.
-    order = np.arange(len(users))
-    if "time" in frame.columns:
-        order = np.argsort(frame["time"].to_numpy(), kind="stable")
-    order = order[np.argsort(users[order], kind="stable")]
+    order = _order(users, frame["time"].to_numpy() if "time" in frame.columns else None)
     offsets = np.zeros(len(user_ids) + 1, dtype=np.int64)
     np.cumsum(np.bincount(users, minlength=len(user_ids)), out=offsets[1:])
     is_noise = None
@@ -149,6 +148,23 @@ def to_sequences(interactions: Interactions) -> Sequences:
             {} if interactions.items is None else item_features(interactions.items, item_ids)
         ),
     )
+
+
+def _order(
+    users: npt.NDArray[np.int64], times: npt.NDArray[np.int64 | np.float64] | None
+) -> npt.NDArray[np.int64]:
+    """The rows by (user, time, row)."""
+    if times is None:
+        return np.argsort(users, kind="stable")
+    if times.dtype == np.int64:
+        first = int(times.min())
+        span = int(times.max()) - first + 1
+        if span * (int(users.max()) + 1) < 2**63:
+            # One sort of one key, and a fast one: files mostly come grouped by user or by time.
+            return np.argsort(users * span + (times - first), kind="stable")
+    # Two stable sorts, the major key last.
+    order = np.argsort(times, kind="stable")
+    return order[np.argsort(users[order], kind="stable")]
 
 
 def _codes(ids: pl.Series) -> tuple[npt.NDArray[np.int64], list[str]]:

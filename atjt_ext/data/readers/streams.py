@@ -104,18 +104,17 @@ def quoted_record_end(separator: str) -> Callable[[bytes], int]:
 
     A quote opens a field only at its start; elsewhere it is an ordinary character.
     """
-    field = re.compile(
-        rb'(?:(?<=[\n%s])|\A)"(?:[^"]|"")*(?P<end>"|\Z)' % re.escape(separator.encode())
+    # A field that is not closed runs to the end, and takes its line breaks with it.
+    field_or_line_end = re.compile(
+        rb'(?:(?<=[\n%s])|\A)"[^"]*(?:""[^"]*)*(?:"|\Z)|(?P<line_end>\n)'
+        % re.escape(separator.encode())
     )
 
     def record_end(data: bytes) -> int:
-        end = len(data)
-        if b'"' in data:
-            last = deque(field.finditer(data), maxlen=1)
-            # A quote that nothing follows may be half of a doubled one.
-            if last and (not last[0]["end"] or last[0].end() == len(data)):
-                end = last[0].start()
-        return data.rfind(b"\n", 0, end) + 1
+        if b'"' not in data:
+            return last_line_end(data)
+        ends = (m.end() for m in field_or_line_end.finditer(data) if m.lastgroup)
+        return max(deque(ends, maxlen=1), default=0)
 
     return record_end
 

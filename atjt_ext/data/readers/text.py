@@ -80,10 +80,10 @@ class DelimitedText:
                 quote_char='"' if self.quoted else None,
                 infer_schema=False,
             )
-        except pl.exceptions.PolarsError as error:
+        except pl.exceptions.PolarsError:
+            # Every line is sound all the same where an unquoted field holds a quote: 5" disk.
             self._find_bad_line()
-            reason = str(error).strip().splitlines()[0]
-            raise DataError(f"{self.path}: cannot be parsed: {reason}") from error
+            return self._record_by_record()
         if raw.width != width:
             self._find_bad_line()
             raise DataError(f"{self.path}: {raw.width} columns, wanted {width}")
@@ -98,6 +98,10 @@ class DelimitedText:
             self._find_bad_line()
             frame = frame.filter(~pl.all_horizontal(pl.all().is_null()))
         return frame
+
+    def _record_by_record(self) -> pl.DataFrame:
+        rows = [[field or None for field in fields] for _, fields in self._records()]
+        return pl.DataFrame(rows, schema=dict.fromkeys(self.names, pl.String), orient="row")
 
     def place_of(self, row: int) -> str:
         """``file:line`` of row ``row`` of ``parse()``."""
