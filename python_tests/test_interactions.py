@@ -105,6 +105,20 @@ def test_without_a_time_column_the_file_gives_the_order() -> None:
     assert got.decode_items(got.items_of(0)) == ["z", "x"]
 
 
+@pytest.mark.parametrize(
+    "time",
+    [[2**62, -(2**62), 0, 2**62, 1], [0.5, -0.5, 0.25, 0.5, 0.3]],
+    ids=["beyond one key of 64 bits", "fractions"],
+)
+def test_any_times_can_be_ordered(time: list[object]) -> None:
+    pairs = [("a", "4"), ("a", "1"), ("b", "1"), ("a", "5"), ("b", "2")]
+    sequences = to_sequences(_interactions(pairs, time=time))
+    assert [sequences.decode_items(sequences.items_of(user)) for user in (0, 1)] == [
+        ["1", "4", "5"],
+        ["1", "2"],
+    ]
+
+
 @given(
     rows=st.lists(
         st.tuples(st.sampled_from("abc"), st.sampled_from("xyz"), st.integers(-3, 3)), min_size=1

@@ -160,3 +160,11 @@ def test_other_json_is_no_amazon_data(tmp_path: Path) -> None:
     table = write(tmp_path, "a.csv", "user,item\n1,2\n")
     with pytest.raises(DataError, match="wanted JSON lines or a header with 'user_id'"):
         read_amazon(table)
+
+
+def test_lists_of_lists_are_flattened_in_every_year(tmp_path: Path) -> None:
+    reviews = write(tmp_path, "reviews.json", GOOD)
+    meta = write(tmp_path, "m.json", '{"asin": "B", "category": [["A", "C"], ["D"]]}\n')
+    items = read_amazon(reviews, metadata=meta).items
+    assert items is not None
+    assert items["categories"].to_list() == [["A", "C", "D"]]

@@ -15,8 +15,10 @@ import warnings
 
 _STRING = re.compile(r"""('[^'\\\n]*(?:\\[^\n][^'\\\n]*)*'|"[^"\\\n]*(?:\\[^\n][^"\\\n]*)*")""")
 # Between strings. Too much passes ("1True", "[1 2]", "e"), but only what JSON refuses as well, or
-# reads as Python does. No two alternatives begin alike: nothing is ever tried twice.
-_BETWEEN = re.compile(r"(?:[\[\]{}:, \t\r\n0-9.eE+-]|True|False|None)*")
+# reads as Python does. Unrolled, so that nothing is ever tried twice.
+_BETWEEN = re.compile(
+    r"[\[\]{}:, \t\r\n0-9.eE+-]*(?:(?:True|False|None)[\[\]{}:, \t\r\n0-9.eE+-]*)*"
+)
 _WORD = re.compile("True|False|None")
 _JSON_WORDS = {"True": "true", "False": "false", "None": "null"}
 _ESCAPE = re.compile(r"""\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|(.))|\"""")
