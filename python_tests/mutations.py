@@ -53,6 +53,8 @@ _REPLACEMENT = "test_random_replacement.py"
 _ITEMS = "test_random_replacement_items.py"
 _VALUES = "test_reweighted_cross_entropy_values.py"
 _LOSS = "test_reweighted_cross_entropy"
+_CATALOGUE = "test_linear_cross_entropy_kernels.py"
+_SCORES = "test_catalogue_scores_kernels.py"
 
 MUTATIONS = (
     Mutation(
@@ -250,6 +252,46 @@ MUTATIONS = (
         new="",
         kernels="cpu",
         tests=(f"{_LOSS}_gradients.py::test_whoever_needs_overwritten_logits_fails_loudly",),
+    ),
+    Mutation(
+        "a larger logit leaves what was summed before it as it was",
+        file="csrc/cpu/linear_cross_entropy_rows.cpp",
+        old="totals[i] *= double(factors[i]);",
+        new="totals[i] *= 1;",
+        kernels="cpu",
+        tests=(f"{_CATALOGUE}::test_both_passes_are_as_defined",),
+    ),
+    Mutation(
+        "a block of nothing but -inf poisons its row",
+        file="csrc/cpu/linear_cross_entropy_rows.cpp",
+        old="none ? Real(0) : rows.origins[i]",
+        new="rows.origins[i]",
+        kernels="cpu",
+        tests=(f"{_CATALOGUE}::test_logits_that_are_not_finite",),
+    ),
+    Mutation(
+        "parts of the catalogue are added up whatever their origins",
+        file="csrc/cpu/linear_cross_entropy.cpp",
+        old="return exp_nonpositive(double(origins[part][row]) - double(origin));",
+        new="return 1.0 + 0 * double(origins[part][row]);",
+        kernels="cpu",
+        tests=(f"{_CATALOGUE}::test_every_instruction_set_is_as_defined",),
+    ),
+    Mutation(
+        "only the last block of wide products counts",
+        file="csrc/cpu/gemm_tiles.h",
+        old="depth, d > 0,",
+        new="depth, false,",
+        kernels="cpu",
+        tests=(f"{_CATALOGUE}::test_both_passes_are_as_defined",),
+    ),
+    Mutation(
+        "a pair is summed up in another order than a table",
+        file="csrc/cpu/catalogue_scores_rows.cpp",
+        old="Vector<Real> sum = {};",
+        new="Vector<Real> sum = score;\n    score -= score;",
+        kernels="cpu",
+        tests=(f"{_SCORES}::test_counts_are_those_of_the_scores",),
     ),
 )
 
