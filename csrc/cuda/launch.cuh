@@ -62,6 +62,11 @@ void launch(const char* name, void (*kernel)(Params...), const Grid& grid, int d
   config.blockDim = dim3(unsigned(grid.threads));
   config.dynamicSmemBytes = grid.shared_bytes;
   config.stream = static_cast<cudaStream_t>(stream);
+  constexpr size_t kWithoutAsking = 48 << 10;
+  if (grid.shared_bytes > kWithoutAsking)
+    check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                               int(grid.shared_bytes)),
+          name);
   check(cudaLaunchKernelEx(&config, kernel, args...), name);
 }
 

@@ -261,12 +261,14 @@ def build_module(*, sanitize: bool) -> Path:
 
 
 def build_program(source: Path, *, sanitize: bool) -> Path:
-    """The path of an executable of one CUDA source with a ``main``."""
+    """The path of an executable of one CUDA source with a ``main``, which may include ``csrc``."""
     _, kernel = _flags(sanitize=sanitize)
     text = f'#line 1 "{source}"\n{translate(source.read_text())}'
+    folder = _translated_cuda()
     translated = BUILD / f"translated-{_digest(text)}" / source.name
     _write(translated, text)
-    objects = [_Object(translated, kernel, _runtime_headers())]
+    headers = _runtime_headers() + _read(_files(CSRC, ".h", ".cuh"))
+    objects = [_Object(translated, [*kernel, f"-I{folder}", f"-I{CSRC}"], headers)]
     objects += _runtime_objects(sanitize=sanitize)
     target = BUILD / _digest([o.path.name for o in objects]) / source.stem
     _link(objects, target, _SANITIZE if sanitize else [])

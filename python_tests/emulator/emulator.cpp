@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <deque>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -21,6 +22,7 @@
 #else
 static void __asan_poison_memory_region(const void*, size_t) {}
 static void __asan_unpoison_memory_region(const void*, size_t) {}
+static void* __asan_region_is_poisoned(void*, size_t) { return nullptr; }
 #endif
 
 namespace emulator {
@@ -58,14 +60,20 @@ std::string text(const Site& site) {
   return std::string(site.file) + ":" + std::to_string(site.line);
 }
 const char* name_of(Collective kind) {
-  constexpr const char* kNames[] = {"__syncwarp", "a shuffle", "__ballot_sync", "__any_sync",
-                                    "__all_sync"};
+  constexpr const char* kNames[] = {"__syncwarp", "a shuffle",  "__ballot_sync",
+                                    "__any_sync", "__all_sync", "an instruction of the warp"};
   return kNames[int(kind)];
 }
 
 bool same(const Site& a, const Site& b) {
   return a.line == b.line && std::strcmp(a.file, b.file) == 0;
 }
+
+struct Copy {
+  void* to;
+  const void* from;
+  size_t bytes, from_bytes;  // the rest is zero
+};
 
 struct Thread {
   enum State { kReady, kAtBlockBarrier, kAtCollective, kFinished };
@@ -79,12 +87,25 @@ struct Thread {
   unsigned mask;
   uint64_t value;
   int source;
+  // Of kTogether: what it is called and what it does.
+  const char* name;
+  void (*act)(void* const*);
+  std::vector<Copy> begun;                  // copies in no group yet
+  std::deque<std::vector<Copy>> in_flight;  // groups, the oldest first
+
+  bool copies_are_left() const {
+    return !begun.empty() || std::any_of(in_flight.begin(), in_flight.end(),
+                                         [](const auto& group) { return !group.empty(); });
+  }
 
   std::string whereabouts() const {
     if (state == kFinished) return "thread " + text(index) + " has finished";
     if (state == kReady) return "thread " + text(index) + " is running";
     return "thread " + text(index) + " waits at " +
-           (state == kAtBlockBarrier ? "__syncthreads" : name_of(kind)) + " in " + text(site);
+           (state == kAtBlockBarrier        ? "__syncthreads"
+            : kind == Collective::kTogether ? name
+                                            : name_of(kind)) +
+           " in " + text(site);
   }
 };
 
@@ -243,6 +264,8 @@ void Device::start_block(uint64_t number) {
     const unsigned in_plane = unsigned(i) / block_dim.x;
     thread.index = {unsigned(i) % block_dim.x, in_plane % block_dim.y, in_plane / block_dim.y};
     thread.state = Thread::kReady;
+    thread.begun.clear();
+    thread.in_flight.clear();
     thread.fiber.start(&thread_main);
   }
 }
@@ -250,6 +273,7 @@ void Device::start_block(uint64_t number) {
 void Device::thread_main() {
   Device& self = device();
   self.launch_->run(self.launch_->arguments);
+  if (self.current().copies_are_left()) self.fail("ends before its copies by cp.async have");
   self.current().state = Thread::kFinished;
   self.current().fiber.leave(true);
 }
@@ -324,12 +348,19 @@ bool Device::complete_collectives(int warp) {
     any = true;
     const Collective kind = one.kind;
     if (kind == Collective::kSyncWarp) races.warp_barrier(warp, mask);
+    if (kind == Collective::kTogether) {
+      std::array<void*, kWarpSize> lanes;
+      for (int other = 0; other < kWarpSize; ++other)
+        lanes[other] = reinterpret_cast<void*>(values[other]);
+      one.act(lanes.data());
+    }
     for (int other = 0; other < count; ++other) {
       if (!in_mask(other)) continue;
       Thread& partner = *threads_[first + other];
       partner.state = Thread::kReady;
       switch (kind) {
         case Collective::kSyncWarp:
+        case Collective::kTogether:
           break;
         case Collective::kShuffle:
           if (!in_mask(partner.source))
@@ -416,6 +447,13 @@ uint64_t warp_collective(Collective kind, unsigned mask, uint64_t value, int sou
   return thread.value;
 }
 
+void warp_together(const char* name, void* mine, void (*act)(void* const*), Site site) {
+  Thread& thread = device().current();
+  thread.name = name;
+  thread.act = act;
+  warp_collective(Collective::kTogether, 0xFFFFFFFFu, reinterpret_cast<uint64_t>(mine), 0, site);
+}
+
 void record(const void* address, size_t bytes, Races::Kind kind, const void* code) {
   if (!launching) return;  // host code beside a launch of another thread
   const int thread = device().thread();
@@ -430,6 +468,44 @@ void before_atomic(const void* address, size_t bytes) {
 }
 
 void thread_fence() { device().races.fence(); }
+
+namespace {
+void touch(const void* address, size_t bytes, Races::Kind kind) {
+  if (bytes > 0 && __asan_region_is_poisoned(const_cast<void*>(address), bytes) != nullptr)
+    fail(std::string(kind == Races::kRead ? "reads" : "writes") +
+         " memory that is nobody's, by an instruction of the warp or cp.async");
+  record(address, bytes, kind, __builtin_return_address(0));
+}
+}  // namespace
+
+void read_memory(const void* address, size_t bytes) { touch(address, bytes, Races::kRead); }
+void write_memory(const void* address, size_t bytes) { touch(address, bytes, Races::kWrite); }
+
+// Both ends of the time in which it may happen are told to the search for races.
+void begin_copy(void* to, const void* from, int bytes, int from_bytes) {
+  const auto at = reinterpret_cast<uintptr_t>(to), source = reinterpret_cast<uintptr_t>(from);
+  if (at % unsigned(bytes) != 0 || source % unsigned(bytes) != 0)
+    fail("cp.async of " + std::to_string(bytes) + " bytes between addresses not so aligned");
+  read_memory(from, size_t(from_bytes));
+  write_memory(to, size_t(bytes));
+  device().current().begun.push_back({to, from, size_t(bytes), size_t(from_bytes)});
+}
+
+void commit_copies() {
+  Thread& thread = device().current();
+  thread.in_flight.push_back(std::move(thread.begun));
+  thread.begun.clear();
+}
+
+void wait_for_copies(int most_left) {
+  std::deque<std::vector<Copy>>& groups = device().current().in_flight;
+  for (; int(groups.size()) > most_left; groups.pop_front())
+    for (const Copy& copy : groups.front()) {
+      write_memory(copy.to, copy.bytes);
+      std::memset(copy.to, 0, copy.bytes);
+      std::memcpy(copy.to, copy.from, copy.from_bytes);
+    }
+}
 
 void enter_kernel(const char* name, int most_threads, int, int) {
   device().kernel_name = name;

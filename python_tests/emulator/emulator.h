@@ -35,17 +35,26 @@ struct Site {
 };
 #define EMULATOR_SITE const char *file = __builtin_FILE(), int line = __builtin_LINE()
 
-enum class Collective { kSyncWarp, kShuffle, kBallot, kAny, kAll };
+enum class Collective { kSyncWarp, kShuffle, kBallot, kAny, kAll, kTogether };
 
 // Waits until every thread of the block is here.
 void block_barrier(Site site);
 // Waits until the lanes named in mask are here. A shuffle returns the value of lane `source`, a
 // vote the outcome of all `value != 0`.
 uint64_t warp_collective(Collective kind, unsigned mask, uint64_t value, int source, Site site);
+// Waits until the whole warp is here, then runs `act` once, with what each lane brought.
+void warp_together(const char* name, void* mine, void (*act)(void* const* lanes), Site site);
 int lane();
 // In random order, a place to be interrupted at.
 void before_atomic(const void* address, size_t bytes);
 void thread_fence();
+// Told to the search for races; under AddressSanitizer, a place that is nobody's fails here.
+void read_memory(const void* address, size_t bytes);
+void write_memory(const void* address, size_t bytes);
+// Copies that the thread has begun: they happen when it waits for them, the latest moment allowed.
+void begin_copy(void* to, const void* from, int bytes, int from_bytes);
+void commit_copies();
+void wait_for_copies(int most_left);
 // The first statement of every kernel, put there by build.py, with the __launch_bounds__.
 void enter_kernel(const char* name, int most_threads = 1024, int = 0, int = 0);
 // Stops the launch; the message names kernel, block and thread.

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "../emulator.h"
+#include "warp_matrix.h"
 
 // --- the language; __shared__ is translated by build.py ---
 #define __global__
