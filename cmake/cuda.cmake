@@ -55,6 +55,7 @@ add_library(atjt_cuda OBJECT
   csrc/cuda/devices.cu
   csrc/cuda/keyed_draws.cu
   csrc/cuda/linear_cross_entropy.cu
+  csrc/cuda/linear_cross_entropy_gradient.cu
   csrc/cuda/random_replacement.cu
   csrc/cuda/reweighted_binary_cross_entropy.cu
   csrc/cuda/reweighted_cross_entropy.cu

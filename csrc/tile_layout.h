@@ -21,6 +21,12 @@ struct SwizzledRows {
     const int key = kRowBytes == 64 ? row / 2 % 4 : row % 8;
     return row * kRowBytes + (chunk ^ key) * 16;
   }
+
+  // The offset `rows` further down, a multiple of 8, and `chunks` to the right, an even number, of
+  // one whose chunk is 0 or 1: all but one instruction is known beforehand.
+  ATJT_HD constexpr int moved(int offset, int rows, int chunks) {
+    return (offset ^ chunks % 8 * 16) + chunks / 8 * 128 + rows * kRowBytes;
+  }
 };
 
 // The accumulators of m16n8: element i = 2 h + e of a lane is at (row(lane) + 8 h, column(lane) +

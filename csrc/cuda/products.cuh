@@ -38,16 +38,17 @@ struct MatrixProducts : TileShape<T, kWidth> {
   __device__ __forceinline__ void begin() {
     if constexpr (kInRegisters) {
 #pragma unroll
-      for (int step = 0; step < kSteps; ++step) load_held(fragments[step], step);
+      for (int step = 0; step < kSteps; ++step) load_held(fragments[step], step, 0);
     }
   }
 
-  __device__ __forceinline__ void load_held(uint32_t (&a)[Shape::kRowFragments][4],
-                                            int step) const {
-    const LoadMatrixLayout at = rows_first(lane);
+  // Of step `done` + `step`, where four steps, 128 bytes, are `done` at a time.
+  __device__ __forceinline__ void load_held(uint32_t (&a)[Shape::kRowFragments][4], int step,
+                                            int done) const {
+    const int at = Layout::offset(rows_first(lane).row, rows_first(lane).chunk);
 #pragma unroll
     for (int m = 0; m < Shape::kRowFragments; ++m) {
-      load_matrices(a[m], held + Layout::offset(16 * m + at.row, 2 * step + at.chunk));
+      load_matrices(a[m], held + Layout::moved(at, 16 * m, 2 * step) + 32 * done);
       round(a[m]);
     }
   }
@@ -61,21 +62,26 @@ struct MatrixProducts : TileShape<T, kWidth> {
   }
 
   __device__ __forceinline__ void add_scores(Scores& scores, const unsigned char* tile) const {
-    const LoadMatrixLayout at = chunks_first(lane);
+    const int at = Layout::offset(chunks_first(lane).row, chunks_first(lane).chunk);
+    // Not all steps of a wide row at once: the compiler would fetch more ahead than registers hold.
+    constexpr int kAtOnce = kInRegisters ? kSteps : 4;
+#pragma unroll 1
+    for (int done = 0; done < kSteps; done += kAtOnce) {
 #pragma unroll
-    for (int step = 0; step < kSteps; ++step) {
-      uint32_t loaded[Shape::kRowFragments][4];
-      if constexpr (!kInRegisters) load_held(loaded, step);
-      const auto& a = kInRegisters ? fragments[kInRegisters ? step : 0] : loaded;
+      for (int step = 0; step < kAtOnce; ++step) {
+        uint32_t loaded[Shape::kRowFragments][4];
+        if constexpr (!kInRegisters) load_held(loaded, step, done);
+        const auto& a = kInRegisters ? fragments[kInRegisters ? step : 0] : loaded;
 #pragma unroll
-      for (int j = 0; j < Shape::kTileFragments; j += 2) {
-        uint32_t b[4];
-        load_matrices(b, tile + Layout::offset(8 * j + at.row, 2 * step + at.chunk));
-        round(b);
+        for (int j = 0; j < Shape::kTileFragments; j += 2) {
+          uint32_t b[4];
+          load_matrices(b, tile + Layout::moved(at, 8 * j, 2 * step) + 32 * done);
+          round(b);
 #pragma unroll
-        for (int m = 0; m < Shape::kRowFragments; ++m) {
-          mma<Number>(scores[m][j], a[m], {b[0], b[1]});
-          mma<Number>(scores[m][j + 1], a[m], {b[2], b[3]});
+          for (int m = 0; m < Shape::kRowFragments; ++m) {
+            mma<Number>(scores[m][j], a[m], {b[0], b[1]});
+            mma<Number>(scores[m][j + 1], a[m], {b[2], b[3]});
+          }
         }
       }
     }
@@ -87,6 +93,9 @@ struct MatrixProducts : TileShape<T, kWidth> {
       // Along the sum any order will do: places t and t + 4 of an mma stand for rows 2 t and 2 t +
       // 1 of the tile, which is where the scores are.
       const int row = AccumulatorLayout::column(lane), column = lane / 4;
+      const int in_chunk = column % 4 * int(sizeof(float));
+      const int at[2] = {Layout::offset(row, column / 4) + in_chunk,
+                         Layout::offset(row + 1, column / 4) + in_chunk};
 #pragma unroll
       for (int j = 0; j < Shape::kTileFragments; ++j) {
         uint32_t a[Shape::kRowFragments][4];
@@ -100,19 +109,17 @@ struct MatrixProducts : TileShape<T, kWidth> {
         }
 #pragma unroll
         for (int q = 0; q < Shape::kColumnFragments; ++q) {
-          const int chunk = 2 * q + column / 4, in_chunk = column % 4 * int(sizeof(float));
           uint32_t b[2];
 #pragma unroll
           for (int i = 0; i < 2; ++i)
-            std::memcpy(&b[i], tile + Layout::offset(8 * j + row + i, chunk) + in_chunk,
-                        sizeof(float));
+            std::memcpy(&b[i], tile + Layout::moved(at[i], 8 * j, 2 * q), sizeof(float));
           round(b);
 #pragma unroll
           for (int m = 0; m < Shape::kRowFragments; ++m) mma<Number>(sums[m][q], a[m], b);
         }
       }
     } else {
-      const LoadMatrixLayout at = rows_first(lane);
+      const int at = Layout::offset(rows_first(lane).row, rows_first(lane).chunk);
 #pragma unroll
       for (int j = 0; j < Shape::kTileFragments; j += 2) {
         uint32_t a[Shape::kRowFragments][4];
@@ -126,7 +133,7 @@ struct MatrixProducts : TileShape<T, kWidth> {
 #pragma unroll
         for (int q = 0; q < Shape::kColumnFragments; q += 2) {
           uint32_t b[4];
-          load_matrices<true>(b, tile + Layout::offset(8 * j + at.row, q + at.chunk));
+          load_matrices<true>(b, tile + Layout::moved(at, 8 * j, q));
 #pragma unroll
           for (int m = 0; m < Shape::kRowFragments; ++m) {
             mma<Number>(sums[m][q], a[m], {b[0], b[1]});
@@ -179,12 +186,12 @@ struct ExactProducts : TileShape<T, kWidth> {
     }
   }
 
-  // A tile's share is summed for itself first. Four fragments of columns at a time, since that
+  // A tile's share is summed for itself first, of a few fragments of columns at a time, since that
   // takes registers.
   __device__ __forceinline__ void add_sums(Sums& sums, const Scores& scores,
                                            const unsigned char* tile) const {
     static_assert(std::is_same_v<T, float>, "halves have their own product");
-    constexpr int kAtOnce = 4;
+    constexpr int kAtOnce = kWidth > 128 ? 2 : 4;
     const int column = AccumulatorLayout::column(lane);
 #pragma unroll
     for (int first = 0; first < Shape::kColumnFragments; first += kAtOnce) {

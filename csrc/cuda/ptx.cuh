@@ -124,4 +124,17 @@ __device__ __forceinline__ uint32_t round_to_tf32(float x) {
 #endif
 }
 
+// Makes the compiler forget what it knows about a value, so that it does not compute all that
+// follows from it far ahead (before a loop, say) and keep that in registers.
+template <class V>
+__device__ __forceinline__ V forgotten(V value) {
+#if defined(__CUDACC__)
+  if constexpr (sizeof(V) == 8)
+    asm volatile("" : "+l"(value));
+  else
+    asm volatile("" : "+r"(value));
+#endif
+  return value;
+}
+
 }  // namespace atjt::cuda

@@ -53,19 +53,18 @@ struct Rows {
                 width * int64_t(sizeof(T)) % 16 == 0) {}
 };
 
-// Begins to copy rows [first, first + kRows) into shared memory, zeros from row `end` on and from
-// column `width` on.
+// Begins to copy kRows rows from `first` on into shared memory; zeros where less than that is left,
+// and from column `width` on.
 template <int kRows, class Shape, class T>
 __device__ __forceinline__ void load_rows(unsigned char* tile, const Rows<T>& rows, int64_t first,
-                                          int64_t end) {
+                                          int left) {
   using Layout = SwizzledRows<Shape::kRowBytes>;
   constexpr int kStep = Shape::kThreads / Layout::kChunks;  // rows between two of a thread
   static_assert(Shape::kThreads % Layout::kChunks == 0 && kRows % kStep == 0);
-  const int chunk = int(threadIdx.x) % Layout::kChunks;
-  const int top = int(threadIdx.x) / Layout::kChunks;
+  const int thread = forgotten(int(threadIdx.x));
+  const int chunk = thread % Layout::kChunks, top = thread / Layout::kChunks;
   const int column = chunk * kPerVector<T>;
   const T* from = rows.data + (first + top) * rows.width + column;
-  const int64_t left = end - first;
   if (rows.vectors) {
 #pragma unroll
     for (int i = 0; i < kRows / kStep; ++i) {

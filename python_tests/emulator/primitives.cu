@@ -38,7 +38,7 @@ void expect(float got, float wanted, const char* what, int row, int column) {
 // Out of a block of one tile: scores [kBlockRows, kTileRows] and sums [kBlockRows, kWidth].
 template <class Products, class T>
 __global__ void __launch_bounds__(Products::kThreads)
-    products_kernel(Rows<T> held, Rows<T> tile, int64_t rows, float* scores_out, float* sums_out) {
+    products_kernel(Rows<T> held, Rows<T> tile, int rows, float* scores_out, float* sums_out) {
   extern __shared__ __align__(16) unsigned char shared[];
   unsigned char* const streamed = shared + Products::kBlockRows * Products::kRowBytes;
   load_rows<Products::kBlockRows, typename Products::Shape>(shared, held, 0, rows);
@@ -73,7 +73,7 @@ void check_products(int width) {
   std::vector<float> sums(Products::kBlockRows * Products::kWidth, NAN);
   launch("products", products_kernel<Products, T>,
          {1, Products::kThreads, size_t(Products::kSharedBytes)}, 0, nullptr,
-         Rows<T>(held.data(), width), Rows<T>(tile.data(), width), int64_t{kRows}, scores.data(),
+         Rows<T>(held.data(), width), Rows<T>(tile.data(), width), kRows, scores.data(),
          sums.data());
   for (int r = 0; r < Products::kBlockRows; ++r) {
     std::vector<float> wanted(Products::kTileRows);
@@ -117,6 +117,9 @@ void check_swizzle() {
       if (offset % 16 != 0 || offset < 0 || offset >= 64 * kRowBytes)
         expect(1, 0, "offset", row, chunk);
       ++places[offset];
+      const int near = Layout::offset(row % 8, chunk % 2);
+      expect(float(Layout::moved(near, row / 8 * 8, chunk / 2 * 2)), float(offset), "moved", row,
+             chunk);
     }
   expect(float(places.size()), float(64 * Layout::kChunks), "places", kRowBytes, 0);
   for (int first = 0; first < 64; first += 8)
