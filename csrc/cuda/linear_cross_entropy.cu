@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "linear_cross_entropy.h"
-
 #include "cuda/linear_cross_entropy_finish.cuh"
+#include "linear_cross_entropy.h"
 
 namespace atjt::cuda {
 
@@ -25,8 +24,7 @@ void linear_cross_entropy(const LinearCrossEntropyForward<T>& p, int device, voi
   with_products(in, [&](auto use) {
     using Products = typename decltype(use)::type;
     const int64_t slots = ForwardSplit::slots_for(in.rows, in.classes, Products::kBlockRows);
-    const PartialSums parts(p.workspace, slots * Products::kBlockRows,
-                            p.mean_embedding != nullptr);
+    const PartialSums parts(p.workspace, slots * Products::kBlockRows, p.mean_embedding != nullptr);
     launch("linear_cross_entropy", forward_kernel<Products, T>,
            {slots, Products::kThreads, Products::kSharedBytes}, device, stream, in,
            Rows<T>(in.hidden, in.width), Rows<T>(in.table, in.width), parts, factor);

@@ -34,6 +34,7 @@ constexpr float kLimit = std::is_same_v<T, Float16> ? 15.0f : 8.0f;
 
 template <class Products, class T>
 struct ForwardPass {
+  static constexpr bool kHasSums = true;
   static constexpr bool kManyRuns = false;
   static constexpr int kRows = 2 * Products::kRowFragments;  // of a lane
   using Scores = typename Products::Scores;
@@ -42,8 +43,8 @@ struct ForwardPass {
   const LinearCrossEntropyInputs<T>& in;
   const PartialSums& out;
   float factor;
-  Range rows;        // of the block
-  Range classes;     // of the run
+  Range rows;                             // of the block
+  Range classes;                          // of the run
   int first_target = 0, last_target = 0;  // of the block's rows, as places among the classes
   Lane<Products> lane = {};
   float reference[kRows], total[kRows];
@@ -168,8 +169,7 @@ struct ForwardPass {
       float sum = total[i];
       sum += __shfl_xor_sync(kFullWarp, sum, 1);
       sum += __shfl_xor_sync(kFullWarp, sum, 2);
-      if (lane.column(0) == 0 && lane.row(i) < rows.count)
-        out.totals[slot(lane.row(i))] = sum;
+      if (lane.column(0) == 0 && lane.row(i) < rows.count) out.totals[slot(lane.row(i))] = sum;
     }
   }
 };
@@ -179,16 +179,14 @@ __global__ void __launch_bounds__(Products::kThreads, Products::kWidth <= 64 ? 2
     forward_kernel(const LinearCrossEntropyInputs<T> in, const Rows<T> hidden, const Rows<T> table,
                    const PartialSums out, float factor) {
   const int64_t counted = rows_that_count(in);
-  const auto split = ForwardSplit::of(in.rows, counted, in.classes, Products::kBlockRows,
-                                      Products::kTileRows);
+  const auto split =
+      ForwardSplit::of(in.rows, counted, in.classes, Products::kBlockRows, Products::kTileRows);
   const int64_t index = int64_t(blockIdx.x) / split.row_blocks;
-  const int64_t first_row =
-      (int64_t(blockIdx.x) - index * split.row_blocks) * Products::kBlockRows;
+  const int64_t first_row = (int64_t(blockIdx.x) - index * split.row_blocks) * Products::kBlockRows;
   if (index >= split.splits || first_row >= counted) return;
 
   const Range rows = {first_row, int(smaller(Products::kBlockRows, counted - first_row))};
-  ForwardPass<Products, T> pass = {
-      in, out, factor, rows, {}};
+  ForwardPass<Products, T> pass = {in, out, factor, rows, {}};
 #pragma unroll
   for (int i = 0; i < pass.kRows; ++i) {
     pass.reference[i] = kNoReference;

@@ -54,6 +54,7 @@ __device__ __forceinline__ int64_t find_hit(const int64_t* targets, int64_t firs
 
 template <class Products, class T>
 struct GradientPass {
+  static constexpr bool kHasSums = true;
   static constexpr int kRows = 2 * Products::kRowFragments;  // of a lane
   using Scores = typename Products::Scores;
   using Sums = typename Products::Sums;
@@ -63,7 +64,7 @@ struct GradientPass {
   Range items, rows;
   int first_hit, end_hit;  // rows whose target is among the items
   Lane<Products> lane = {};
-  float bias[kRows], total[kRows];
+  float total[kRows];
 
   __device__ __forceinline__ bool wants_sums() const { return true; }
 
@@ -79,10 +80,13 @@ struct GradientPass {
   __device__ __forceinline__ void begin(Scores& scores, const float*) const {
 #pragma unroll
     for (int i = 0; i < kRows; ++i) {
+      float bias = 0;  // read again for every tile: registers are scarce
+      if (p.in.bias != nullptr && lane.row(i) < items.count)
+        bias = p.in.bias[items.first + lane.row(i)];
 #pragma unroll
       for (int j = 0; j < Products::kTileFragments; ++j) {
-        scores[i / 2][j][i % 2 * 2] = bias[i];
-        scores[i / 2][j][i % 2 * 2 + 1] = bias[i];
+        scores[i / 2][j][i % 2 * 2] = bias;
+        scores[i / 2][j][i % 2 * 2 + 1] = bias;
       }
     }
   }
@@ -138,6 +142,7 @@ __global__ void __launch_bounds__(Products::kThreads, Products::kWidth <= 64 ? 2
     table_gradient_kernel(const LinearCrossEntropyTableGradient<T> p, const Rows<T> hidden,
                           const Rows<T> table, const TargetSums targets, const GradientParts parts,
                           float factor) {
+  __shared__ int64_t hits[2];  // not in registers, through the loop
   const auto& in = p.in;
   const int64_t counted = rows_that_count(in);
   const int64_t item_blocks = ceil_of_quotient(in.classes, Products::kBlockRows);
@@ -145,8 +150,8 @@ __global__ void __launch_bounds__(Products::kThreads, Products::kWidth <= 64 ? 2
   const int64_t first_item = (int64_t(blockIdx.x) - split * item_blocks) * Products::kBlockRows;
   const Range items = {first_item, int(smaller(Products::kBlockRows, in.classes - first_item))};
   const int64_t first_hit = lower_bound(in.targets, counted, first_item);
-  const int64_t end_hit =
-      first_hit + lower_bound(in.targets + first_hit, counted - first_hit, first_item + items.count);
+  const int64_t end_hit = first_hit + lower_bound(in.targets + first_hit, counted - first_hit,
+                                                  first_item + items.count);
   const int64_t per_split =
       ceil_of_quotient(ceil_of_quotient(counted, parts.splits), Products::kTileRows) *
       Products::kTileRows;
@@ -155,12 +160,12 @@ __global__ void __launch_bounds__(Products::kThreads, Products::kWidth <= 64 ? 2
 
   GradientPass<Products, T> pass = {
       p, factor, items, rows, rows.place_of(first_hit), rows.place_of(end_hit)};
-#pragma unroll
-  for (int i = 0; i < pass.kRows; ++i) {
-    const int item = pass.lane.row(i);
-    pass.bias[i] = in.bias != nullptr && item < items.count ? in.bias[first_item + item] : 0.0f;
-    pass.total[i] = 0;
+  if (threadIdx.x == 0) {
+    hits[0] = first_hit;
+    hits[1] = end_hit;
   }
+#pragma unroll
+  for (int i = 0; i < pass.kRows; ++i) pass.total[i] = 0;
   typename Products::Sums sums = {};
   stream_tiles<Products>(pass, sums, table, items, hidden, rows);
 
@@ -173,12 +178,11 @@ __global__ void __launch_bounds__(Products::kThreads, Products::kWidth <= 64 ? 2
     total += __shfl_xor_sync(kFullWarp, total, 2);
     total = __shfl_sync(kFullWarp, total, source);
     if (parts.splits > 1) {
-      for (int d = lane; d < in.width; d += kWarpSize)
-        parts.sums[part * in.width + d] = values[d];
+      for (int d = lane; d < in.width; d += kWarpSize) parts.sums[part * in.width + d] = values[d];
       if (lane == 0) parts.totals[part] = total;
       return;
     }
-    const int64_t hit = find_hit(in.targets, first_hit, end_hit, item);
+    const int64_t hit = find_hit(in.targets, hits[0], hits[1], item);
     for (int d = lane; d < in.width; d += kWarpSize) output.store(item, hit, d, values[d]);
     if (p.grad_bias != nullptr && lane == 0) output.store_bias(item, hit, total);
   });

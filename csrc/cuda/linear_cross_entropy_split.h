@@ -20,8 +20,8 @@ constexpr int64_t kLeastPerSplit = 512;  // streamed rows: less is not worth a b
 constexpr int64_t kMostPerSplit = 131072;
 
 ATJT_HD int64_t splits_for(int64_t blocks, int64_t streamed) {
-  return larger_of(1, smaller(ceil_of_quotient(kEnoughBlocks, larger_of(blocks, 1)),
-                              streamed / kLeastPerSplit));
+  return larger_of(
+      1, smaller(ceil_of_quotient(kEnoughBlocks, larger_of(blocks, 1)), streamed / kLeastPerSplit));
 }
 
 // Forward: the catalogue is split. Blocks that have no row that counts help with the others, so
@@ -43,8 +43,7 @@ struct ForwardSplit {
     split.row_blocks = larger_of(1, ceil_of_quotient(counted, block_rows));
     const int64_t wanted =
         larger_of(1, smaller(split.slots / split.row_blocks, classes / kLeastPerSplit));
-    split.per_split =
-        ceil_of_quotient(ceil_of_quotient(classes, wanted), tile_rows) * tile_rows;
+    split.per_split = ceil_of_quotient(ceil_of_quotient(classes, wanted), tile_rows) * tile_rows;
     split.splits = larger_of(1, ceil_of_quotient(classes, split.per_split));
     return split;
   }

@@ -203,18 +203,16 @@ struct ExactProducts : TileShape<T, kWidth> {
         for (int owner = 0; owner < 4; ++owner) {  // of columns 2 owner and 2 owner + 1
 #pragma unroll
           for (int e = 0; e < 2; ++e) {
+            const int at =
+                Layout::offset(2 * owner + e, column / 4) + column % 4 * int(sizeof(float));
             float p[2 * Shape::kRowFragments];
 #pragma unroll
             for (int i = 0; i < 2 * Shape::kRowFragments; ++i)
               p[i] = __shfl_sync(kFullWarp, scores[i / 2][j][i % 2 * 2 + e], owner, 4);
 #pragma unroll
             for (int q = 0; q < kAtOnce; ++q) {
-              const int at = 8 * (first + q) + column;
               float w[2];
-              std::memcpy(w,
-                          tile + Layout::offset(8 * j + 2 * owner + e, at / 4) +
-                              at % 4 * int(sizeof(float)),
-                          sizeof w);
+              std::memcpy(w, tile + Layout::moved(at, 8 * j, 2 * (first + q)), sizeof w);
 #pragma unroll
               for (int i = 0; i < 2 * Shape::kRowFragments; ++i) {
                 share[i][q][0] = fmaf(p[i], w[0], share[i][q][0]);

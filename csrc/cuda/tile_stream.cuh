@@ -36,7 +36,8 @@ struct Lane {
 
 // pass.load_side(side, at) begins to copy what goes with a tile, pass.begin(scores, side) sets the
 // scores' starting values, pass.weigh(scores, sums, side, at) makes weights of them; `at` is the
-// tile's first row, counted from the first of the range.
+// tile's first row, counted from the first of the range. Without Pass::kHasSums there is no second
+// product.
 template <class Products, class T, class Pass>
 __device__ __forceinline__ void stream_tiles(Pass& pass, typename Products::Sums& sums,
                                              const Rows<T>& held, const Range& held_range,
@@ -44,7 +45,9 @@ __device__ __forceinline__ void stream_tiles(Pass& pass, typename Products::Sums
   using Shape = typename Products::Shape;
   extern __shared__ __align__(128) unsigned char shared[];
   unsigned char* const stages = shared + Shape::kBlockRows * Shape::kRowBytes;
-  const auto tile = [&](int stage) { return stages + stage * (Shape::kTileRows * Shape::kRowBytes); };
+  const auto tile = [&](int stage) {
+    return stages + stage * (Shape::kTileRows * Shape::kRowBytes);
+  };
   const auto side = [&](int stage) {
     return reinterpret_cast<float*>(tile(Shape::kStages)) + stage * Shape::kSideNumbers;
   };
@@ -78,7 +81,9 @@ __device__ __forceinline__ void stream_tiles(Pass& pass, typename Products::Sums
       pass.begin(scores, side(stage));
       products.add_scores(scores, tile(stage));
       pass.weigh(scores, sums, side(stage), at);
-      if (pass.wants_sums()) products.add_sums(sums, scores, tile(stage));
+      if constexpr (Pass::kHasSums) {
+        if (pass.wants_sums()) products.add_sums(sums, scores, tile(stage));
+      }
     }
     stage = stage == Shape::kStages - 1 ? 0 : stage + 1;
   }
