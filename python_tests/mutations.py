@@ -55,6 +55,7 @@ _VALUES = "test_reweighted_cross_entropy_values.py"
 _LOSS = "test_reweighted_cross_entropy"
 _CATALOGUE = "test_linear_cross_entropy_kernels.py"
 _SCORES = "test_catalogue_scores_kernels.py"
+_WHOLE_CATALOGUE = "test_linear_cross_entropy_cuda.py"
 
 MUTATIONS = (
     Mutation(
@@ -292,6 +293,30 @@ MUTATIONS = (
         new="Vector<Real> sum = score;\n    score -= score;",
         kernels="cpu",
         tests=(f"{_SCORES}::test_counts_are_those_of_the_scores",),
+    ),
+    Mutation(
+        "the target's weight stays in the gradient of the table",
+        file="csrc/cuda/linear_cross_entropy_gradient.cuh",
+        old="if (row >= rows.count || lane.row(i) == hit)",
+        new="if (row >= rows.count)",
+        kernels="cuda",
+        tests=(f"{_WHOLE_CATALOGUE}::test_every_option_together",),
+    ),
+    Mutation(
+        "sums of a run are told against the reference of the one before",
+        file="csrc/cuda/linear_cross_entropy_forward.cuh",
+        old="fmaf(to[d], ratio, values[d])",
+        new="fmaf(to[d], 1.0f, values[d])",
+        kernels="cuda",
+        tests=(f"{_WHOLE_CATALOGUE}::test_a_sum_over_many_tiles_is_taken_off_in_between",),
+    ),
+    Mutation(
+        "what lies behind the last class is counted",
+        file="csrc/cuda/catalogue_scores.cu",
+        old="counts[i] += exists && !",
+        new="counts[i] += !",
+        kernels="cuda",
+        tests=(f"{_WHOLE_CATALOGUE}::test_a_score_has_the_same_bits_alone_and_in_a_tile",),
     ),
 )
 

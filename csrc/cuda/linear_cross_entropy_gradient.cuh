@@ -191,7 +191,7 @@ __global__ void __launch_bounds__(Products::kThreads, Products::kWidth <= 64 ? 2
 constexpr int kCombineThreads = 128;  // a warp for each item
 
 template <class T>
-__global__ void __launch_bounds__(kCombineThreads)
+__global__ void __launch_bounds__(kCombineThreads, 8)
     combine_gradient_kernel(const LinearCrossEntropyTableGradient<T> p, const TargetSums targets,
                             const GradientParts parts) {
   const auto& in = p.in;
