@@ -184,7 +184,10 @@ def test_an_upstream_gradient_of_any_size_scales_float16_gradients(
         torch.autograd.grad(loss, table, torch.full_like(loss, size), retain_graph=True)[0]
         for size in (1.0, upstream)
     )
-    assert relative_error(scaled.double() / upstream, plain.double()) < 1e-6
+    # On CUDA factors meet probabilities before these are rounded to float16: no power of two, other
+    # roundings.
+    limit = 5e-4 if emulator.runs_cuda_kernels(device) else 1e-6
+    assert relative_error(scaled.double() / upstream, plain.double()) < limit
 
 
 def test_a_common_offset_of_the_bias_changes_nothing(device: torch.device) -> None:

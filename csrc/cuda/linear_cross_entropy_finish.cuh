@@ -9,11 +9,11 @@ namespace atjt::cuda {
 constexpr int kFinishThreads = 128;  // a warp for each row
 constexpr int kLaneColumns = int(kMaxWidth) / kWarpSize;
 
-// The loss from what the other classes and the target weigh beside 2^reference. Of two forms that
-// mean the same, each has digits where the other one cancels or overflows.
-__device__ __forceinline__ float loss_of(float others, float target, float reference) {
-  if (target == INFINITY) return NAN;
-  const float above = target - reference;
+// The loss from what the other classes weigh beside 2^reference, and how far above that (in powers
+// of two) the target is. Of two forms that mean the same, each has digits where the other one
+// cancels or overflows.
+__device__ __forceinline__ float loss_of(float others, float above) {
+  if (above == INFINITY) return NAN;
   if (above >= 0) return log1pf(others * exp2f(-above));
   return logf(others + exp2f(above)) - above * kLn2;
 }
@@ -54,22 +54,22 @@ __global__ void __launch_bounds__(kFinishThreads)
   const int64_t target = in.targets[row];
   const bool valid = uint64_t(target) < uint64_t(in.classes);
   const T* const embedding = in.table + (valid ? target : 0) * in.width;
-  float target_logit = -INFINITY;
+  float score = -INFINITY;  // of the target
   if (valid) {
-    float score = 0;
+    score = 0;
     for (int d = lane; d < in.width; d += kWarpSize)
       score = fmaf(widen_in_hardware(in.hidden[row * in.width + d]),
                    widen_in_hardware(embedding[d]), score);
     score = warp_sum(score) + (in.bias != nullptr ? in.bias[target] : 0.0f);
-    target_logit = score * factor;
   }
 
-  const float highest = fmaxf(reference, target_logit);
-  const float target_weight = valid ? exp2f(target_logit - highest) : 0.0f;
+  // As of the other classes, the distance is rounded once: a rounded logit may be off by more.
+  const float highest = fmaxf(reference, score * factor);
+  const float target_weight = valid ? exp2f(fmaf(score, factor, -highest)) : 0.0f;
   const float sum = others * exp2f(reference - highest) + target_weight;
   if (lane == 0) {
     const float origin = highest * kLn2;
-    p.losses[row] = valid ? loss_of(others, target_logit, reference) : NAN;
+    p.losses[row] = valid ? loss_of(others, fmaf(score, factor, -reference)) : NAN;
     p.origins[row] = origin;
     p.sums[row] = sum * exp2f(fmaf(-origin, kLog2E, highest));
   }
