@@ -308,7 +308,7 @@ MUTATIONS = (
         old="fmaf(to[d], ratio, values[d])",
         new="fmaf(to[d], 1.0f, values[d])",
         kernels="cuda",
-        tests=(f"{_WHOLE_CATALOGUE}::test_a_sum_over_many_tiles_is_taken_off_in_between",),
+        tests=(f"{_WHOLE_CATALOGUE}::test_sums_may_be_taken_off_after_every_tile",),
     ),
     Mutation(
         "what lies behind the last class is counted",

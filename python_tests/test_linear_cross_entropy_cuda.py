@@ -6,8 +6,10 @@ What holds on every device is tested in test_linear_cross_entropy_kernels.py.
 from __future__ import annotations
 
 import math
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -17,6 +19,7 @@ from torch import Tensor
 
 import atjt_ext
 import emulator
+from emulator.build import build_program
 
 
 @dataclass(frozen=True)
@@ -365,12 +368,15 @@ def test_blocks_without_rows_help_with_the_others(kernels: Kernels) -> None:
     check_gradient(kernels, replace(p, table=p.table[:9], targets=p.targets % 9 // 9))
 
 
-def test_a_sum_over_many_tiles_is_taken_off_in_between(kernels: Kernels) -> None:
-    # 8192 classes are a run of the exact kernel. The bias grows, so that sums of the first run have
-    # to be told against another reference. Few rows count: one split would not do.
-    p = problem("float32", 2, 8300, 4, spread=0.5)
-    p = replace(p, bias=torch.linspace(-20, 20, 8300))
-    check_forward(kernels, p)
+@pytest.mark.emulator
+@pytest.mark.parametrize("sanitize", [False, True], ids=["races", "sanitized"])
+def test_sums_may_be_taken_off_after_every_tile(sanitize: bool) -> None:
+    program = build_program(Path(emulator.__file__).parent / "short_runs.cu", sanitize=sanitize)
+    environment = {"ASAN_OPTIONS": "detect_leaks=0", "UBSAN_OPTIONS": "halt_on_error=1"}
+    done = subprocess.run(
+        [str(program)], capture_output=True, text=True, env=environment, timeout=60
+    )
+    assert (done.stdout, done.stderr) == ("right\n", "")
 
 
 def test_nothing_is_wanted_but_losses(kernels: Kernels) -> None:
