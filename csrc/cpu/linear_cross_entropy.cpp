@@ -46,7 +46,7 @@ class Parts {
   Real* data_;
 };
 
-// All parts of a row as one, against the largest of their origins.
+// All parts of a row as one, against the largest of their origins, and its target with them.
 template <class T, class Real = Arithmetic<T>>
 void finish_row(const LinearCrossEntropyForward<T>& p, int64_t parts, Parts<Real>& origins,
                 Parts<Real>& sums, Parts<Real>& mean_embeddings, int64_t row) {
@@ -57,16 +57,19 @@ void finish_row(const LinearCrossEntropyForward<T>& p, int64_t parts, Parts<Real
   const auto factor = [&](int64_t part) {
     return exp_nonpositive(double(origins[part][row]) - double(origin));
   };
-  double sum = 0;
-  for (int64_t part = 0; part < parts; ++part) sum += factor(part) * double(sums[part][row]);
+  double others = 0;
+  for (int64_t part = 0; part < parts; ++part) others += factor(part) * double(sums[part][row]);
+  const double above_target = double(origin) - double(p.losses[row]);
+  const double target_weight = exp_nonpositive(-above_target), sum = others + target_weight;
+  const T* const target = p.in.table + p.in.targets[row] * width;
   for (int64_t d = 0; p.mean_embedding != nullptr && d < width; ++d) {
     const int64_t at = row * width + d;
-    double total = 0;
+    double total = target_weight * double(widen(target[d]));
     for (int64_t part = 0; part < parts; ++part)
       total += factor(part) * double(mean_embeddings[part][at]);
     p.mean_embedding[at] = Real(total / sum);
   }
-  p.losses[row] = Real(std::log(sum) + (double(origin) - double(p.losses[row])));
+  p.losses[row] = Real(above_target == 0 ? std::log1p(others) : std::log(sum) + above_target);
   p.origins[row] = origin;
   p.sums[row] = Real(sum);
 }

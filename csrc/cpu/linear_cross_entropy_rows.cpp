@@ -106,7 +106,10 @@ void run_tile(const LinearCrossEntropyForward<T>& p, const ForwardPart<Arithmeti
                         in.bias != nullptr ? in.bias + start : nullptr, largest);
     for (int64_t i = 0; i < rows.size(); ++i) {
       const int64_t row = rows.begin + i, item = in.targets[row] - start;
-      if (item >= 0 && item < items) part.target_logits[row] = scratch.products[item * kLanes + i];
+      if (item < 0 || item >= items) continue;
+      // Left out of the sums, which would round 1 - p of a row that is sure of its target.
+      part.target_logits[row] = scratch.products[item * kLanes + i];
+      scratch.products[item * kLanes + i] = -Real(__builtin_inf());
     }
     raise_origins<kLanes>(state, largest, summed_width);
     make_exponentials<kLanes>(scratch.products, items, state);
