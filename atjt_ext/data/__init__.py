@@ -4,6 +4,7 @@ from .batches import Batch, TrainingRows
 from .errors import DataError
 from .features import ItemFeature, item_feature_table
 from .interactions import Interactions, k_core, to_sequences
+from .noise_injection import inject_noise
 from .readers import (
     interactions_from_frame,
     read_amazon,
@@ -30,6 +31,7 @@ __all__ = [
     "PlantedNoise",
     "Sequences",
     "TrainingRows",
+    "inject_noise",
     "interactions_from_frame",
     "item_feature_table",
     "k_core",
