@@ -18,8 +18,17 @@ class JointTrainerConfig:
 
     Attributes:
         weighting: ``equal`` (all weights one, no noise model runs), ``clean_probability`` (the
-            paper's ``w = g(sequence)``) or ``calibrated`` (``clip(1 - rho / odds, 0, 1)``, gated by
-            ``gate_auc``).
+            paper's ``w = g(sequence)``), ``calibrated`` (``clip(1 - rho / odds, 0, 1)``, gated by
+            ``gate_auc``) or ``given`` (those that the training sequences carry; no noise model
+            runs).
+        weights_act_on: ``targets`` (the loss of each predicted item), ``inputs`` (how much of each
+            item the recommender reads, in training and, where weights are given, in evaluation) or
+            ``both``. Inputs need one weight per position.
+        adaptive_denoising: further weights made of the losses (arXiv:2006.04153): ``truncated``
+            drops the largest of every batch, ``reweighted`` multiplies by ``p ** power``.
+        truncated_share: largest share that ``truncated`` drops.
+        truncation_epochs: epochs over which that share is reached.
+        reweighting_power: the power of ``reweighted``.
         cross_fitting: ``simultaneous``: every batch holds all folds, each weighed by the noise
             model that trains on the others. ``sequential``, the paper's: one phase of ``epochs``
             per fold, in which the recommender learns on that fold only.
@@ -59,7 +68,12 @@ class JointTrainerConfig:
         seed: decides everything random.
     """
 
-    weighting: Literal["equal", "clean_probability", "calibrated"] = "calibrated"
+    weighting: Literal["equal", "clean_probability", "calibrated", "given"] = "calibrated"
+    weights_act_on: Literal["targets", "inputs", "both"] = "targets"
+    adaptive_denoising: Literal["none", "truncated", "reweighted"] = "none"
+    truncated_share: float = 0.2
+    truncation_epochs: int = 5
+    reweighting_power: float = 0.2
     cross_fitting: Literal["simultaneous", "sequential"] = "simultaneous"
     num_folds: int = 2
     noise_loss_weight: float = 1.0
@@ -99,13 +113,24 @@ class JointTrainerConfig:
             raise ValueError(
                 f"valid_metric must be one of {', '.join(RANKING_METRICS)}, got {self.valid_metric}"
             )
-        for name in ("warmup_epochs", "min_epochs", "seed", "noise_loss_weight", "weight_decay"):
+        for name in (
+            "warmup_epochs",
+            "truncation_epochs",
+            "reweighting_power",
+            "min_epochs",
+            "seed",
+            "noise_loss_weight",
+            "weight_decay",
+        ):
             _require(name, getattr(self, name), "at least 0", getattr(self, name) >= 0)
         for name in ("learning_rate", "noise_learning_rate"):
             _require(name, getattr(self, name), "above 0", getattr(self, name) > 0)
         # Larger seeds would overflow the 64 bits of (seed, step).
         _require("seed", self.seed, "below 2**32", self.seed < 2**32)
         _require("num_folds", self.num_folds, "at least 2", self.num_folds >= 2)
+        _require(
+            "truncated_share", self.truncated_share, "in [0, 1)", 0 <= self.truncated_share < 1
+        )
         _require("gate_auc", self.gate_auc, "in [0, 1]", 0 <= self.gate_auc <= 1)
         _require(
             "sequence_fraction", self.sequence_fraction, "in (0, 1)", 0 < self.sequence_fraction < 1
@@ -143,7 +168,12 @@ class JointTrainerConfig:
     @property
     def learns_noise(self) -> bool:
         """Whether a noise model runs at all."""
-        return self.weighting != "equal"
+        return self.weighting not in ("equal", "given")
+
+    @property
+    def weighs_inputs(self) -> bool:
+        """Whether weights decide how much of an item the recommender reads."""
+        return self.weighting != "equal" and self.weights_act_on != "targets"
 
 
 def _require(name: str, value: float, wanted: str, holds: bool) -> None:

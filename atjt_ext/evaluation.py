@@ -12,7 +12,13 @@ from .ops.target_ranks import has_kernels, target_ranks
 from .ops.top_k import largest
 from .ops.top_k import top_k as top_k_of_catalogue
 from .protocols import Recommender, SequenceRecommender
-from .scoring import require_recommender, score_candidates, score_catalogue
+from .scoring import (
+    encode,
+    require_input_weight,
+    require_recommender,
+    score_candidates,
+    score_catalogue,
+)
 
 __all__ = ["evaluate", "full_ranks", "sampled_evaluate", "top_k"]
 
@@ -37,10 +43,11 @@ def _users_with_scores(num_items: int) -> int:
 
 
 def _states_and_items(
-    recommender: SequenceRecommender, batch: EvaluationBatch, items: Tensor
+    recommender: SequenceRecommender, batch: EvaluationBatch, items: Tensor, weigh_inputs: bool
 ) -> tuple[Tensor, Tensor]:
     """``[B, D]`` states after each history, and ``items`` in the same dtype."""
-    hidden = recommender.encode(batch.inputs)[:, -1]
+    weights = batch.weights if weigh_inputs else None
+    hidden = encode(recommender, batch.inputs, weights)[:, -1]
     # Under autocast they may differ.
     dtype = torch.promote_types(hidden.dtype, items.dtype)
     return hidden.to(dtype), items.to(dtype)
@@ -52,11 +59,15 @@ def _seen_columns(batch: EvaluationBatch, exclude_seen: bool) -> dict[str, Tenso
     return {"exclude_rows": batch.seen_rows, "exclude_items": batch.seen_items - 1}
 
 
-def _as_batch(batch: EvaluationBatch) -> Batch:
+def _as_batch(batch: EvaluationBatch, weigh_inputs: bool = False) -> Batch:
+    weights = None
+    if weigh_inputs and batch.weights is not None:
+        weights = torch.cat([batch.weights, torch.ones_like(batch.weights[:, :1])], dim=1)
     return Batch(
         rows=torch.full_like(batch.users, -1),
         users=batch.users,
         sequences=torch.cat([batch.inputs, batch.targets[:, None]], dim=1),
+        weights=weights,
     )
 
 
@@ -66,26 +77,31 @@ def full_ranks(
     *,
     max_length: int = 50,
     exclude_seen: bool = True,
+    weigh_inputs: bool = False,
 ) -> Tensor:
     """The rank of every user's target among all items: ``[U]`` int64 on the CPU, 1 is best.
 
     Ties, and scores that are NaN, count against the target. Seen items (the whole history, not only
-    the part that the model reads) are no competitors when ``exclude_seen``.
+    the part that the model reads) are no competitors when ``exclude_seen``. With ``weigh_inputs``
+    the model reads the histories under their ``weights``, where they have any.
 
     Of a sequence recommender no scores are held (:func:`atjt_ext.ops.target_ranks`), unless there
     is no kernel for its device, dtype or width. Otherwise all scores of some users are.
 
     Raises:
-        ValueError: no users, or recommender and data disagree about the catalogue.
+        ValueError: no users, or recommender and data disagree about the catalogue. TypeError:
+        ``weigh_inputs`` and the recommender takes no input weights.
     """
     _check(recommender, data)
+    if weigh_inputs:
+        require_input_weight(recommender)
     with inference(recommender):
         if isinstance(recommender, SequenceRecommender):
             items = recommender.item_table()[1:]
             if has_kernels(items):
                 ranks = [
                     target_ranks(
-                        *_states_and_items(recommender, batch, items),
+                        *_states_and_items(recommender, batch, items, weigh_inputs),
                         batch.targets - 1,
                         **_seen_columns(batch, exclude_seen),
                     ).cpu()
@@ -93,16 +109,16 @@ def full_ranks(
                 ]
                 return torch.cat(ranks)
         ranks = [
-            _ranks_from_scores(recommender, batch, exclude_seen).cpu()
+            _ranks_from_scores(recommender, batch, exclude_seen, weigh_inputs).cpu()
             for batch in data.batches(_users_with_scores(recommender.num_items), max_length)
         ]
     return torch.cat(ranks)
 
 
 def _ranks_from_scores(
-    recommender: Recommender, batch: EvaluationBatch, exclude_seen: bool
+    recommender: Recommender, batch: EvaluationBatch, exclude_seen: bool, weigh_inputs: bool
 ) -> Tensor:
-    scores = score_catalogue(recommender, _as_batch(batch))
+    scores = score_catalogue(recommender, _as_batch(batch, weigh_inputs))
     target_columns = batch.targets[:, None] - 1
     target_scores = scores.gather(1, target_columns)
     if exclude_seen:
@@ -120,9 +136,16 @@ def evaluate(
     max_length: int = 50,
     ks: tuple[int, ...] = (5, 10, 20),
     exclude_seen: bool = True,
+    weigh_inputs: bool = False,
 ) -> dict[str, float]:
     """Full-ranking HR, NDCG and MRR at ``ks``: every user's target against the whole catalogue."""
-    ranks = full_ranks(recommender, data, max_length=max_length, exclude_seen=exclude_seen)
+    ranks = full_ranks(
+        recommender,
+        data,
+        max_length=max_length,
+        exclude_seen=exclude_seen,
+        weigh_inputs=weigh_inputs,
+    )
     return ranking_metrics(ranks, ks)
 
 
@@ -191,6 +214,7 @@ def top_k(
     k: int = 10,
     max_length: int = 50,
     exclude_seen: bool = True,
+    weigh_inputs: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """The k best items after each history: item codes ``[U, k]`` int64 and scores ``[U, k]``, best
     first.
@@ -205,12 +229,14 @@ def top_k(
     _check(recommender, data)
     if not 1 <= k <= recommender.num_items:
         raise ValueError(f"k must be in 1..{recommender.num_items} (the items), got {k}")
+    if weigh_inputs:
+        require_input_weight(recommender)
     with inference(recommender):
         if isinstance(recommender, SequenceRecommender):
             items = recommender.item_table()[1:]
             best = [
                 top_k_of_catalogue(
-                    *_states_and_items(recommender, batch, items),
+                    *_states_and_items(recommender, batch, items, weigh_inputs),
                     k,
                     **_seen_columns(batch, exclude_seen),
                 )
@@ -218,7 +244,7 @@ def top_k(
             ]
         else:
             best = [
-                _top_k_from_scores(recommender, batch, k, exclude_seen)
+                _top_k_from_scores(recommender, batch, k, exclude_seen, weigh_inputs)
                 for batch in data.batches(_users_with_scores(recommender.num_items), max_length)
             ]
     scores, columns = zip(*best, strict=True)
@@ -226,9 +252,13 @@ def top_k(
 
 
 def _top_k_from_scores(
-    recommender: Recommender, batch: EvaluationBatch, k: int, exclude_seen: bool
+    recommender: Recommender,
+    batch: EvaluationBatch,
+    k: int,
+    exclude_seen: bool,
+    weigh_inputs: bool,
 ) -> tuple[Tensor, Tensor]:
-    scores = score_catalogue(recommender, _as_batch(batch))
+    scores = score_catalogue(recommender, _as_batch(batch, weigh_inputs))
     if exclude_seen:
         scores[batch.seen_rows, batch.seen_items - 1] = -torch.inf
     return largest(scores, k)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import torch
@@ -15,6 +17,7 @@ from .ops import (
     sampled_binary_cross_entropy,
 )
 from .protocols import Recommender, SequenceRecommender
+from .scoring import encode
 
 __all__ = ["LINEAR_SOFTMAX_FROM", "recommender_loss", "softmax_route"]
 
@@ -74,6 +77,8 @@ def recommender_loss(
     loss: Literal["cross_entropy", "binary_cross_entropy"],
     num_negatives: int,
     softmax: Literal["auto", "logits", "linear"] = "auto",
+    input_weight: Tensor | None = None,
+    adapt: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
     """``sum_i w_i * loss_i / sum_i w_i`` over the batch's targets (arXiv:2409.17402, the joint
     loss).
@@ -87,6 +92,9 @@ def recommender_loss(
         loss: softmax over the catalogue, or each positive against ``num_negatives`` uniform
             negatives.
         softmax: how the former is computed, see :func:`softmax_route`.
+        input_weight: ``[B, W - 1]``, under which ``batch.inputs`` are read; None reads all alike.
+        adapt: further weights ``[N]`` made of the targets' losses ``[N]`` (see
+            :mod:`atjt_ext.adaptive_denoising`).
 
     Returns:
         Scalar; 0 where all weights are 0.
@@ -98,13 +106,13 @@ def recommender_loss(
         if route is not None:
             everything = torch.arange(1, recommender.num_items + 1, device=targets.device)
             logits = recommender.score(batch, everything.expand(len(batch), -1))
-            return _softmax_loss(logits, targets, weights)
+            return _softmax_loss(logits, targets, weights, adapt)
         candidates = _with_negatives(targets, recommender.num_items, num_negatives)
-        return _binary_loss(recommender.score(batch, candidates), weights)
+        return _binary_loss(recommender.score(batch, candidates), weights, adapt)
 
     # Only valid positions go on: padding is most of the grid.
     valid = batch.is_target
-    hidden = recommender.encode(batch.inputs)[valid]
+    hidden = encode(recommender, batch.inputs, input_weight)[valid]
     targets = batch.targets[valid]
     weights = (
         sample_weight[valid.nonzero()[:, 0]]
@@ -113,20 +121,30 @@ def recommender_loss(
     )
     table = recommender.item_table()
     if loss == "cross_entropy" and _route_for(table, softmax) == "linear":
-        return linear_reweighted_cross_entropy(
-            hidden, table[1:], targets - 1, weights, reduction="weighted_mean"
-        )
+        # Column v of the logits is item v + 1: padding is no class.
+        linear = partial(linear_reweighted_cross_entropy, hidden, table[1:], targets - 1)
+        return _weighted(linear, weights, adapt)
     if loss == "cross_entropy":
-        return _softmax_loss(hidden @ table[1:].T, targets, weights)
+        return _softmax_loss(hidden @ table[1:].T, targets, weights, adapt)
     candidates = _with_negatives(targets, recommender.num_items, num_negatives)
-    return sampled_binary_cross_entropy(
-        hidden, table, targets, candidates[:, 1:], weights, reduction="weighted_mean"
-    )
+    sampled = partial(sampled_binary_cross_entropy, hidden, table, targets, candidates[:, 1:])
+    return _weighted(sampled, weights, adapt)
 
 
-def _softmax_loss(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-    # Column v of the logits is item v + 1: padding is no class.
-    return reweighted_cross_entropy(logits, targets - 1, weights, reduction="weighted_mean")
+def _softmax_loss(
+    logits: Tensor, targets: Tensor, weights: Tensor, adapt: Callable[[Tensor], Tensor] | None
+) -> Tensor:
+    return _weighted(partial(reweighted_cross_entropy, logits, targets - 1), weights, adapt)
+
+
+def _weighted(
+    loss: Callable[..., Tensor], weights: Tensor, adapt: Callable[[Tensor], Tensor] | None
+) -> Tensor:
+    """The weighted mean of an op's loss, which lacks only ``sample_weight`` and ``reduction``."""
+    if adapt is None:
+        return loss(sample_weight=weights, reduction="weighted_mean")
+    losses = loss(reduction="none")
+    return _weighted_mean(losses, weights * adapt(losses))
 
 
 def _with_negatives(targets: Tensor, num_items: int, num_negatives: int) -> Tensor:
@@ -137,11 +155,17 @@ def _with_negatives(targets: Tensor, num_items: int, num_negatives: int) -> Tens
     return torch.cat([targets[:, None], drawn + (drawn >= targets[:, None])], dim=1)
 
 
-def _binary_loss(logits: Tensor, weights: Tensor) -> Tensor:
+def _binary_loss(
+    logits: Tensor, weights: Tensor, adapt: Callable[[Tensor], Tensor] | None
+) -> Tensor:
     """Column 0 positive, the others negative; one weight for all of a row, as in the paper."""
     labels = torch.zeros_like(logits)
     labels[:, 0] = 1.0
     losses = F.binary_cross_entropy_with_logits(logits, labels, reduction="none").mean(dim=1)
+    return _weighted_mean(losses, weights if adapt is None else weights * adapt(losses))
+
+
+def _weighted_mean(losses: Tensor, weights: Tensor) -> Tensor:
     total = weights.sum()
     nothing_counts = total == 0
     # The outer where makes the weights' gradient 0 too, the inner one keeps 0 / 0 out of it.

@@ -23,7 +23,11 @@ class SequenceRecommender(Protocol):
     num_items: int
 
     def encode(self, sequences: Tensor) -> Tensor:
-        """``[B, L]`` int64, left-padded with 0 -> hidden states ``[B, L, D]``."""
+        """``[B, L]`` int64, left-padded with 0 -> hidden states ``[B, L, D]``.
+
+        For weights on inputs it takes ``input_weight: Tensor | None = None`` as well: ``[B, L]`` in
+        [0, 1], where 1 changes nothing and 0 hides the item.
+        """
         ...
 
     def item_table(self) -> Tensor:

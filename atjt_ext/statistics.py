@@ -163,7 +163,7 @@ def nested_bootstrap(
     for index in range(resamples):
         drawn = random.integers(0, seeds, seeds)
         means[index] = np.mean(
-            [values[s].take(random.integers(0, users, users)).mean() for s in drawn]
+            [values[s].take(random.integers(0, users, users)).mean() for s in drawn.tolist()]
         )
     tail = 0.5 * (1.0 - confidence)
     low, high = np.quantile(means, [tail, 1.0 - tail])

@@ -14,22 +14,24 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
+from .adaptive_denoising import drop_share, reweighted_loss_weights, truncated_loss_weights
 from .config import JointTrainerConfig
 from .corruption import Corruption, RandomReplacement
 from .data import Batch, EvaluationSet, Sequences, TrainingRows
-from .evaluation import evaluate, top_k
+from .evaluation import evaluate, full_ranks, top_k
 from .history import EpochRecord
 from .inference import inference
 from .noise_scores import detection_auc, per_interaction, per_user
 from .objectives import recommender_loss, softmax_route
 from .progress import FitProgress
-from .scoring import require_recommender
+from .scoring import require_input_weight, require_recommender
 from .training_state import TrainingState
 from .weighting import summarise_weights
 
@@ -60,7 +62,7 @@ class JointTrainer:
         recommender: any ``nn.Module`` that meets ``SequenceRecommender`` or
             ``PointwiseRecommender`` (:mod:`atjt_ext.protocols`).
         noise_model: prototype of the noise models; each fold gets a copy with its present
-            parameters. None is allowed under ``weighting="equal"``.
+            parameters. None is allowed under ``weighting="equal"`` and ``"given"``.
         corruption: how sequences are damaged; None builds ``RandomReplacement`` from the config.
         config: every other choice.
         device: where to train; None keeps the recommender's.
@@ -83,8 +85,10 @@ class JointTrainer:
         if noise_model is None and self.config.learns_noise:
             raise ValueError(
                 f"noise_model must be given under weighting={self.config.weighting!r}; "
-                "only weighting='equal' needs none"
+                "only weighting='equal' and 'given' need none"
             )
+        if self.config.weighs_inputs:
+            require_input_weight(recommender)
         first = next(recommender.parameters(), None)
         self.device = torch.device(device or (first.device if first is not None else "cpu"))
         self.recommender: Any = recommender.to(self.device)
@@ -98,6 +102,7 @@ class JointTrainer:
         )
         self._state: TrainingState | None = None
         self._checkpoint: Path | None = None
+        self._steps_per_epoch = 1
 
     @property
     def state(self) -> TrainingState:
@@ -134,17 +139,22 @@ class JointTrainer:
             noise_loss = noise_models.noise_loss(noise_batch, noisy, active)
             if weigh:
                 weights = noise_models.weights(batch)
+        elif weigh and batch.weights is not None:
+            weights = batch.weights
         if not config.gradient_through_weights:
             weights = weights.detach()
         # The recommender's dropout must not depend on what else drew random numbers before it.
         torch.manual_seed(config.seed * 1_000_003 + state.steps)
+        on_targets, on_inputs = self._roles(weights)
         recommended = recommender_loss(
             self.recommender,
             batch,
-            weights,
+            on_targets,
             loss=config.loss,
             num_negatives=config.num_negatives,
             softmax=config.softmax,
+            input_weight=on_inputs,
+            adapt=self._adapt(),
         )
         loss = recommended
         if noise_loss is not None:
@@ -156,6 +166,35 @@ class JointTrainer:
             None if noise_loss is None else noise_loss.detach(),
             weights.detach(),
         )
+
+    def _roles(self, weights: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The weights of the targets ``[B]`` or ``[B, W]``, and of the inputs ``[B, W - 1]``."""
+        if not self.config.weighs_inputs:
+            return weights, None
+        if weights.dim() == 1:
+            # Ones while warming up or gated; a sequence's own weight would say nothing about which
+            # of its items to read.
+            if not bool((weights == 1).all()):
+                raise ValueError(
+                    f"weights_act_on={self.config.weights_act_on!r} needs a weight for each "
+                    "position, the noise model gives one for each sequence"
+                )
+            return weights, None
+        on_targets = torch.ones_like(weights) if self.config.weights_act_on == "inputs" else weights
+        return on_targets, weights[:, :-1]
+
+    def _adapt(self) -> Callable[[Tensor], Tensor] | None:
+        """What further weights the losses of this step give."""
+        config = self.config
+        if config.adaptive_denoising == "truncated":
+            done = self.state.steps / self._steps_per_epoch
+            share = drop_share(
+                done, largest=config.truncated_share, ramp_epochs=config.truncation_epochs
+            )
+            return partial(truncated_loss_weights, share=share)
+        if config.adaptive_denoising == "reweighted":
+            return partial(reweighted_loss_weights, power=config.reweighting_power)
+        return None
 
     def _require_finite(self, loss: Tensor, batch: Batch) -> None:
         if not bool(torch.isfinite(loss)):
@@ -208,6 +247,8 @@ class JointTrainer:
                 f"train has {train.num_items}"
             )
         softmax = self.softmax
+        if self.config.weighting == "given" and train.weights is None:
+            raise ValueError("weighting='given' needs training sequences that carry weights")
         self._checkpoint = None if checkpoint is None else Path(checkpoint)
         rows = TrainingRows(train.to(self.device), max_length=self.config.max_length)
         watched = None if valid is None else valid.to(self.device)
@@ -237,7 +278,8 @@ class JointTrainer:
                     state.save(self._checkpoint)
                 if on_epoch is not None:
                     on_epoch(state.history)
-        self._warn_if_collapsed(state.history)
+        if state.noise_models is not None:
+            self._warn_if_collapsed(state.history)
         state.restore_best()
         return state.history
 
@@ -251,9 +293,12 @@ class JointTrainer:
         epoch_of_phase = epoch if phase is None else epoch % config.epochs
         if noise_models is not None and epoch_of_phase >= config.warmup_epochs:
             used = noise_models.folds_weighed(active)
+        elif config.weighting == "given":
+            used = "all"
         started = time.perf_counter()
         self.recommender.train()
         pairs, steps = self._batches(epoch, rows, phase)
+        self._steps_per_epoch = steps
         shown.start_epoch(epoch + 1, steps)
         results = []
         for batch, noise_batch in pairs:
@@ -323,6 +368,17 @@ class JointTrainer:
             data.to(self.device),
             max_length=self.config.max_length,
             exclude_seen=exclude_seen,
+            weigh_inputs=self.config.weighs_inputs,
+        )
+
+    def ranks(self, data: EvaluationSet, *, exclude_seen: bool = True) -> Tensor:
+        """The rank of every user's target, ``[U]``; see :func:`atjt_ext.evaluation.full_ranks`."""
+        return full_ranks(
+            self.recommender,
+            data.to(self.device),
+            max_length=self.config.max_length,
+            exclude_seen=exclude_seen,
+            weigh_inputs=self.config.weighs_inputs,
         )
 
     def recommend(
@@ -336,6 +392,7 @@ class JointTrainer:
             k=k,
             max_length=self.config.max_length,
             exclude_seen=exclude_seen,
+            weigh_inputs=self.config.weighs_inputs,
         )
 
     def interaction_noise_logits(self, train: Sequences) -> Tensor:
@@ -358,6 +415,8 @@ class JointTrainer:
         NaN for users with one interaction: they are not trained on.
         """
         models = self.state.noise_models
+        if self.config.weighting == "given" and train.weights is not None:
+            return train.weights.cpu()
         rows = TrainingRows(train.to(self.device), max_length=self.config.max_length)
         if models is None:
             return per_interaction(rows, lambda batch: torch.ones(len(batch), device=self.device))

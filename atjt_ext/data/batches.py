@@ -22,16 +22,24 @@ class Batch:
         users: ``[B]`` int64 user codes.
         sequences: ``[B, W]`` int64 item codes, left-padded with 0: the history *and* the last
             target, so that history and targets of a corrupted copy stay consistent.
+        weights: ``[B, W]`` float32, the interactions' ``Sequences.weights`` (0 at padding); None
+            where they carry none.
     """
 
     rows: Tensor
     users: Tensor
     sequences: Tensor
+    weights: Tensor | None = None
 
     @property
     def inputs(self) -> Tensor:
         """``[B, W - 1]``, what is read."""
         return self.sequences[:, :-1]
+
+    @property
+    def input_weights(self) -> Tensor | None:
+        """``[B, W - 1]``, the weights of what is read."""
+        return None if self.weights is None else self.weights[:, :-1]
 
     @property
     def targets(self) -> Tensor:
@@ -52,10 +60,14 @@ class Batch:
 
     def select(self, rows: Tensor) -> Batch:
         """The windows ``rows`` (int64 indices or a bool mask ``[B]``) of this batch."""
-        return Batch(self.rows[rows], self.users[rows], self.sequences[rows])
+        weights = None if self.weights is None else self.weights[rows]
+        return Batch(self.rows[rows], self.users[rows], self.sequences[rows], weights)
 
     def to(self, device: torch.device | str) -> Batch:
-        return Batch(self.rows.to(device), self.users.to(device), self.sequences.to(device))
+        weights = None if self.weights is None else self.weights.to(device)
+        return Batch(
+            self.rows.to(device), self.users.to(device), self.sequences.to(device), weights
+        )
 
 
 class TrainingRows:
@@ -119,10 +131,15 @@ class TrainingRows:
             ValueError: on rows that are not ``[B]`` int64 (``B >= 1``) in ``0 .. len(self) - 1``.
         """
         rows, width = self._checked(rows)
-        sequences, _ = left_padded(
+        sequences, positions = left_padded(
             self.sequences.items, self._ends[rows], self._lengths[rows], width
         )
-        return Batch(rows=rows, users=self.users[rows], sequences=sequences)
+        return Batch(
+            rows=rows,
+            users=self.users[rows],
+            sequences=sequences,
+            weights=weights_at(self.sequences, positions),
+        )
 
     def positions(self, rows: Tensor) -> Tensor:
         """``[B, W]`` int64, where each cell of ``gather(rows).sequences`` lies in
@@ -200,3 +217,10 @@ def left_padded(items: Tensor, ends: Tensor, lengths: Tensor, width: int) -> tup
     positions = positions.masked_fill(padding, -1)
     # Clamped because index -1 would read the last item (and none exists in an empty tensor).
     return items[positions.clamp(min=0)].masked_fill(padding, 0), positions
+
+
+def weights_at(sequences: Sequences, positions: Tensor) -> Tensor | None:
+    """``sequences.weights`` at ``positions`` (-1 at padding: weight 0), of their shape; or None."""
+    if sequences.weights is None:
+        return None
+    return sequences.weights[positions.clamp(min=0)].masked_fill(positions < 0, 0.0)

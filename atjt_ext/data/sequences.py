@@ -32,6 +32,8 @@ class Sequences:
         is_noise: ``[N]`` bool, true where noise was planted; ``None`` where the truth is unknown.
         source: Where the data came from, for messages.
         item_features: Categorical features of the catalogue by name, a row per item code.
+        weights: ``[N]`` float32 in ``[0, 1]``, how clean each interaction is believed to be, for
+            training with ``weighting="given"``; ``None`` where nothing is believed.
 
     Raises:
         ValueError: where the parts do not fit together.
@@ -45,6 +47,7 @@ class Sequences:
     is_noise: Tensor | None = None
     source: str | None = None
     item_features: Mapping[str, ItemFeature] = field(default_factory=dict)
+    weights: Tensor | None = None
 
     def __post_init__(self) -> None:
         _check_dtype("offsets", self.offsets, torch.int64)
@@ -77,6 +80,14 @@ class Sequences:
                     f"item_features[{name!r}] must know {self.num_items} items, "
                     f"got {feature.num_items}"
                 )
+        if self.weights is not None:
+            _check_dtype("weights", self.weights, torch.float32)
+            if self.weights.shape != self.items.shape:
+                raise ValueError(
+                    f"weights must be {list(self.items.shape)}, got {list(self.weights.shape)}"
+                )
+            if not bool(((self.weights >= 0) & (self.weights <= 1)).all()):
+                raise ValueError("weights must be in [0, 1]")
 
     @property
     def num_users(self) -> int:
@@ -148,11 +159,26 @@ class Sequences:
             self.items.numel(), device=self.device
         )
         keep = from_the_end > count
+        return self._keep(keep, kept)
+
+    def where(self, keep: Tensor) -> Sequences:
+        """The same users with only the interactions of ``keep`` (``[N]`` bool); none may be left of
+        some."""
+        if keep.shape != self.items.shape or keep.dtype != torch.bool:
+            raise ValueError(
+                f"keep must be {list(self.items.shape)} torch.bool, "
+                f"got {list(keep.shape)} {keep.dtype}"
+            )
+        until = torch.cat([self.offsets.new_zeros(1), keep.long().cumsum(0)])
+        return self._keep(keep, until[self.offsets[1:]] - until[self.offsets[:-1]])
+
+    def _keep(self, keep: Tensor, lengths: Tensor) -> Sequences:
         return replace(
             self,
-            offsets=torch.cat([kept.new_zeros(1), kept.cumsum(0)]),
+            offsets=torch.cat([lengths.new_zeros(1), lengths.cumsum(0)]),
             items=self.items[keep],
             is_noise=None if self.is_noise is None else self.is_noise[keep],
+            weights=None if self.weights is None else self.weights[keep],
         )
 
     def to(self, device: torch.device | str) -> Sequences:
@@ -163,6 +189,7 @@ class Sequences:
             items=self.items.to(device),
             is_noise=None if self.is_noise is None else self.is_noise.to(device),
             item_features={name: f.to(device) for name, f in self.item_features.items()},
+            weights=None if self.weights is None else self.weights.to(device),
         )
 
     @cached_property

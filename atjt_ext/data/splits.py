@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .batches import left_padded
+from .batches import left_padded, weights_at
 from .errors import DataError, shown
 from .sequences import Sequences
 
@@ -26,6 +26,7 @@ class EvaluationBatch:
         seen_items: ``[P]`` int64 item codes.
         targets: ``[B]`` int64. Where users repeat items a target may itself be a seen item:
             exclude seen items from its competitors, never the target.
+        weights: ``[B, W]`` float32, ``Sequences.weights`` of the inputs; None without any.
     """
 
     users: Tensor
@@ -33,6 +34,7 @@ class EvaluationBatch:
     seen_rows: Tensor
     seen_items: Tensor
     targets: Tensor
+    weights: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,11 +45,14 @@ class EvaluationSet:
         users: ``[U]`` int64 user codes.
         histories: The known items of *every* user code; user ``users[i]`` owns row ``users[i]``.
         targets: ``[U]`` int64, the item to be predicted.
+        read: What a model gets to read of the histories, where that is less than was seen (a
+            cleaned copy, say); ``None`` means all. Seen items are always those of ``histories``.
     """
 
     users: Tensor
     histories: Sequences
     targets: Tensor
+    read: Sequences | None = None
 
     def __post_init__(self) -> None:
         if self.users.dim() != 1 or self.targets.shape != self.users.shape:
@@ -61,7 +66,10 @@ class EvaluationSet:
 
     def to(self, device: torch.device | str) -> EvaluationSet:
         return EvaluationSet(
-            self.users.to(device), self.histories.to(device), self.targets.to(device)
+            self.users.to(device),
+            self.histories.to(device),
+            self.targets.to(device),
+            None if self.read is None else self.read.to(device),
         )
 
     def select(self, rows: Tensor) -> EvaluationSet:
@@ -85,15 +93,21 @@ class EvaluationSet:
         users = self.users[rows]
         ends = self.histories.offsets[users + 1]
         lengths = ends - self.histories.offsets[users]
-        kept = lengths.clamp(max=max_length)
-        inputs, _ = left_padded(self.histories.items, ends, kept, int(kept.max()))
+        read = self.histories if self.read is None else self.read
+        kept = (read.offsets[users + 1] - read.offsets[users]).clamp(max=max_length)
+        # At least one column: whoever has nothing to read still has a last position.
+        inputs, positions = left_padded(
+            read.items, read.offsets[users + 1], kept, max(1, int(kept.max()))
+        )
         seen_rows = torch.repeat_interleave(lengths)
         # How far before its history's end each pair lies: total, total - 1, ..., 1 shifted per row.
         remaining = lengths.cumsum(0)[seen_rows] - torch.arange(
             seen_rows.numel(), device=seen_rows.device
         )
         seen_items = self.histories.items[ends[seen_rows] - remaining]
-        return EvaluationBatch(users, inputs, seen_rows, seen_items, self.targets[rows])
+        return EvaluationBatch(
+            users, inputs, seen_rows, seen_items, self.targets[rows], weights_at(read, positions)
+        )
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -38,7 +38,8 @@ class _Block(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, packed: Tensor, valid: Tensor, attention_mask: Tensor) -> Tensor:
-        """``packed [T, D]``, ``valid [B, L]`` with T true, ``attention_mask [B, 1, L, L]``."""
+        """``packed [T, D]``, ``valid [B, L]`` with T true, ``attention_mask [B, 1, L, L]`` bool or
+        added to the scores."""
         packed = packed + self.dropout(self._attend(packed, valid, attention_mask))
         output: Tensor = packed + self.dropout(self.feed_forward(packed))
         return output
@@ -120,11 +121,15 @@ class SASRec(nn.Module):
         """The item embeddings ``[num_items + 1, D]``; row 0 is padding."""
         return self.item_embedding.weight
 
-    def encode(self, sequences: Tensor) -> Tensor:
+    def encode(self, sequences: Tensor, input_weight: Tensor | None = None) -> Tensor:
         """Hidden states after every item: ``[B, L]`` int64 (0 = padding) -> ``[B, L, D]``.
 
         The state at position t depends on items up to t only. Positions are counted from the end,
         so that more padding on the left changes nothing; states at padding are zero.
+
+        An item of ``input_weight [B, L]`` w (in [0, 1]) enters as w times its embedding, and later
+        positions attend to it as if it stood there w times (log w is added to the scores). So
+        weight 1 changes nothing, and weight 0 leaves a bare position that nothing later looks at.
 
         Raises:
             ValueError: ``L`` exceeds ``max_length``.
@@ -139,9 +144,13 @@ class SASRec(nn.Module):
         # A padded query may look at itself: a row with nothing to attend to would be NaN.
         itself = torch.eye(length, dtype=torch.bool, device=sequences.device)
         attention_mask = ((causal & valid[:, None, :]) | itself).unsqueeze(1)
+        if input_weight is not None:
+            attention_mask = _weighted_mask(attention_mask, itself, input_weight)
 
         from_end = torch.arange(length - 1, -1, -1, device=sequences.device).expand_as(sequences)
         packed = self.item_embedding(sequences[valid]) * self.item_embedding.embedding_dim**0.5
+        if input_weight is not None:
+            packed = packed * input_weight[valid][:, None]
         packed = self.dropout(packed + self.position_embedding(from_end[valid]))
         for block in self.blocks:
             packed = block(packed, valid, attention_mask)
@@ -149,3 +158,15 @@ class SASRec(nn.Module):
         hidden: Tensor = packed.new_zeros(*sequences.shape, packed.shape[-1])
         hidden[valid] = packed
         return hidden
+
+
+def _weighted_mask(mask: Tensor, itself: Tensor, input_weight: Tensor) -> Tensor:
+    """What to add to the scores ``[B, 1, L, L]``: log of the key's weight, but 0 for a query's own.
+
+    Its own embedding is scaled already, and a query has to have something to attend to.
+    """
+    # log(0) would give its weight a gradient of 0 * inf.
+    positive = input_weight > 0
+    log_weight = torch.where(positive, torch.where(positive, input_weight, 1.0).log(), -torch.inf)
+    scores = torch.where(itself, 0.0, log_weight[:, None, :]).unsqueeze(1)
+    return torch.where(mask, scores, -torch.inf)
