@@ -30,7 +30,8 @@ MAY_IMPORT = {
     "weighting": set(),
     "losses": {"ops"},
     "sampled_losses": {"ops"},
-    "objectives": {"data", "ops", "protocols"},
+    "adaptive_denoising": set(),
+    "objectives": {"data", "ops", "protocols", "scoring"},
     "cross_fitting": {
         "config",
         "corruption",
@@ -41,11 +42,13 @@ MAY_IMPORT = {
         "weighting",
     },
     "noise_scores": {"data", "metrics"},
+    "recognition": {"data", "metrics", "recognition", "weighting"},
     # RECOMMEND
     "models": {"models"},
     "protocols": {"data"},
     "scoring": {"data", "protocols"},
     "metrics": set(),
+    "statistics": set(),
     "evaluation": {"data", "inference", "metrics", "ops", "protocols", "scoring"},
     "inference": set(),
     # The trainer names no concrete model: it takes them as arguments.
@@ -55,6 +58,7 @@ MAY_IMPORT = {
     "progress": {"history"},
     "training_state": {"checkpoint", "config", "cross_fitting", "data", "history"},
     "trainer": {
+        "adaptive_denoising",
         "config",
         "corruption",
         "data",
