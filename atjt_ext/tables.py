@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
-__all__ = ["comparison_table", "metrics_table", "recommendation_table"]
+__all__ = ["comparison_table", "grid_table", "metrics_table", "recommendation_table"]
 
 _SHOWN = ("HR@5", "NDCG@5", "HR@10", "NDCG@10", "MRR@10", "HR@20", "NDCG@20")
 
@@ -62,6 +63,30 @@ def comparison_table(runs: dict[str, dict[str, Any]]) -> Table:
         values = [metrics["weights"][name] for metrics in runs.values()]
         add(f"weights {name}", values, compare=False)
     table.add_row("kept epoch", *(str(metrics["kept_epoch"]) for metrics in runs.values()))
+    return table
+
+
+def grid_table(comparisons: list[dict[str, Any]]) -> Table:
+    """Every recipe of a grid against its baseline; what ``Comparison.as_dict`` holds."""
+    metric = comparisons[0]["metric"] if comparisons else "metric"
+    table = Table(title=f"{metric}: difference from the baseline; p corrected by Holm")
+    several_models = len({c["model"] for c in comparisons}) > 1
+    table.add_column("data, noise", overflow="fold")
+    table.add_column("recipe", overflow="fold")
+    for name in ("seeds", "difference", "p seeds", "p users"):
+        table.add_column(name, justify="right")
+    table.add_column("verdict")
+    for c in comparisons:
+        model = f"{c['model']}, " if several_models else ""
+        table.add_row(
+            f"{Path(c['file']).name}, {model}{c['noise']}",
+            c["recipe"],
+            str(len(c["seeds"])),
+            f"{c['difference']:+.4f}",
+            _number(c["seeds_p_holm"]),
+            _number(c["users_p_holm"]),
+            c["verdict"],
+        )
     return table
 
 

@@ -1,0 +1,149 @@
+"""Every recipe against its baseline: over seeds, over users, corrected for many comparisons."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..statistics import holm, nested_bootstrap, paired_t, sign_flip_p
+from .recipes import ExperimentRecipe
+from .store import CellResult
+
+__all__ = ["Comparison", "compare", "user_gains"]
+
+LEVEL = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A recipe and its baseline on one file, model and noise.
+
+    Attributes:
+        seeds: those that both have finished.
+        baseline_mean: of the metric, over seeds.
+        difference: mean over seeds of recipe minus baseline.
+        seeds_low: 95 % t interval over seeds; None for one seed.
+        seeds_high: its upper end.
+        seeds_p: paired t test over seeds; None for one seed.
+        users_low: 95 % bootstrap interval, users nested in seeds.
+        users_high: its upper end.
+        users_p: sign-flip test over users.
+        seeds_p_holm: corrected for all comparisons of the report.
+        users_p_holm: corrected likewise.
+        time_ratio: seconds of weighing and training over the baseline's, mean over seeds.
+    """
+
+    file: str
+    model: str
+    noise: str
+    recipe: str
+    baseline: str
+    metric: str
+    seeds: tuple[int, ...]
+    baseline_mean: float
+    difference: float
+    seeds_low: float | None
+    seeds_high: float | None
+    seeds_p: float | None
+    users_low: float
+    users_high: float
+    users_p: float
+    seeds_p_holm: float | None
+    users_p_holm: float | None
+    time_ratio: float
+
+    @property
+    def verdict(self) -> str:
+        """``helps`` or ``harms`` only where seeds and users both say so after correction."""
+        if self.seeds_p_holm is None or self.users_p_holm is None:
+            return "one seed: no verdict"
+        if max(self.seeds_p_holm, self.users_p_holm) < LEVEL:
+            return "helps" if self.difference > 0 else "harms"
+        return "no difference shown"
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "verdict": self.verdict}
+
+
+def user_gains(ranks: npt.NDArray[np.int32], metric: str) -> npt.NDArray[np.float64]:
+    """What each user's rank adds to HR@k, NDCG@k or MRR@k: ``[U]``, whose mean is the metric."""
+    kind, _, k = metric.partition("@")
+    rank = ranks.astype(np.float64)
+    gains = {"HR": np.ones_like(rank), "NDCG": 1.0 / np.log2(rank + 1.0), "MRR": 1.0 / rank}
+    if kind not in gains:
+        raise ValueError(f"metric must be HR@k, NDCG@k or MRR@k, got {metric}")
+    return np.where(rank <= int(k), gains[kind], 0.0)
+
+
+def compare(results: Iterable[CellResult], metric: str) -> list[Comparison]:
+    """Every recipe that has finished along with its baseline on at least one seed.
+
+    All results should come from one grid: cells of one name and seed but other settings would stand
+    for each other.
+    """
+    cells = {
+        (r.cell.file, r.cell.model, r.cell.noise, r.cell.recipe, r.cell.seed): r for r in results
+    }
+    groups: dict[tuple[str, str, str, str], list[int]] = {}
+    for *group, seed in cells:
+        groups.setdefault(tuple(group), []).append(seed)  # type: ignore[arg-type]
+    found = []
+    for (file, model, noise, recipe), seeds in groups.items():
+        baseline = ExperimentRecipe.named(recipe).baseline
+        if baseline is None:
+            continue
+        pairs = [
+            (seed, cells[file, model, noise, recipe, seed], cells[other])
+            for seed in seeds
+            if (other := (file, model, noise, baseline, seed)) in cells
+        ]
+        if pairs:
+            found.append(_compared(pairs, baseline, metric))
+    return _corrected(found)
+
+
+def _compared(
+    pairs: Sequence[tuple[int, CellResult, CellResult]], baseline: str, metric: str
+) -> Comparison:
+    cell = pairs[0][1].cell
+    before = np.stack([user_gains(base.ranks, metric) for _, _, base in pairs])
+    differences = np.stack([user_gains(ours.ranks, metric) for _, ours, _ in pairs]) - before
+    over_seeds = paired_t(differences.mean(axis=1))
+    low, high = nested_bootstrap(differences)
+    return Comparison(
+        file=cell.file,
+        model=cell.model,
+        noise=cell.noise,
+        recipe=cell.recipe,
+        baseline=baseline,
+        metric=metric,
+        seeds=tuple(seed for seed, _, _ in pairs),
+        baseline_mean=float(before.mean()),
+        difference=over_seeds.mean,
+        seeds_low=over_seeds.low,
+        seeds_high=over_seeds.high,
+        seeds_p=over_seeds.p,
+        users_low=low,
+        users_high=high,
+        users_p=sign_flip_p(differences),
+        seeds_p_holm=None,
+        users_p_holm=None,
+        time_ratio=float(np.mean([_seconds(ours) / _seconds(base) for _, ours, base in pairs])),
+    )
+
+
+def _seconds(result: CellResult) -> float:
+    return float(result.values["train_seconds"] + result.values["weighing_seconds"])
+
+
+def _corrected(comparisons: list[Comparison]) -> list[Comparison]:
+    over_seeds = holm([c.seeds_p for c in comparisons])
+    over_users = holm([c.users_p for c in comparisons])
+    return [
+        replace(comparison, seeds_p_holm=seeds, users_p_holm=users)
+        for comparison, seeds, users in zip(comparisons, over_seeds, over_users, strict=True)
+    ]

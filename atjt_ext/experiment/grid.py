@@ -1,0 +1,165 @@
+"""Runs the cells of a grid that have not finished, one by one or several at once."""
+
+from __future__ import annotations
+
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import torch
+
+from ..config import RunConfig
+from ..scoring import require_input_weight
+from .base_models import BASE_MODELS
+from .recipes import ExperimentRecipe
+from .run_cell import cell_settings, run_cell
+from .spec import Cell, ExperimentSpec
+from .store import CellResult, CellStore
+
+__all__ = ["GridOutcome", "run_grid"]
+
+
+@dataclass(frozen=True, slots=True)
+class GridOutcome:
+    """What became of a grid.
+
+    Attributes:
+        results: the finished cells, in the order of the grid.
+        failures: the others, and why.
+        skipped: how many of the results had been there before.
+    """
+
+    results: list[CellResult]
+    failures: dict[Cell, str]
+    skipped: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    cell: Cell
+    path: Path
+    spec: ExperimentSpec
+    settings: RunConfig
+    folder: Path
+    device: str | None
+    progress: bool
+
+
+def run_grid(
+    spec: ExperimentSpec,
+    settings: RunConfig,
+    folder: str | Path,
+    *,
+    device: str | None = None,
+    jobs: int = 1,
+    threads: int | None = None,
+    progress: bool = True,
+) -> GridOutcome:
+    """Runs what is missing and returns all that there is.
+
+    A finished cell is a file; the same call again goes on after the last one. A cell that raises
+    is told of and does not stop the others; a killed process loses the cells that it was at.
+
+    Args:
+        spec: the axes.
+        settings: data, model and trainer options that the recipes share.
+        folder: of the grid; one folder may hold grids that overlap.
+        device: None is the CPU.
+        jobs: cells at once, each in a process of its own where more than one.
+        threads: torch threads of each cell; None leaves torch's choice. CPU results may differ in
+            the last bits between numbers of threads, so keep to one.
+        progress: a line per cell on stderr (and per epoch, where one cell runs at a time).
+
+    Raises:
+        ValueError: an option or a base model that does not exist. DataError: a file that can't be
+        read. TypeError: weights on inputs of a model that takes none.
+    """
+    for name, value in (("jobs", jobs), ("threads", 1 if threads is None else threads)):
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}")
+    _check_models(spec, settings)
+    store = CellStore(folder)
+    paths = {cell: store.path(cell, cell_settings(cell, spec, settings)) for cell in spec.cells()}
+    todo = [
+        _Job(cell, path, spec, settings, Path(folder), device, progress and jobs == 1)
+        for cell, path in paths.items()
+        if not path.exists()
+    ]
+    failures: dict[Cell, str] = {}
+    started = time.perf_counter()
+    run = _in_turn(todo, threads) if jobs == 1 else _at_once(todo, jobs, threads)
+    for done, (cell, failure) in enumerate(run, start=1):
+        if failure is not None:
+            failures[cell] = failure
+        if progress:
+            elapsed = time.perf_counter() - started
+            left = elapsed / done * (len(todo) - done)
+            print(
+                f"[{done}/{len(todo)}] {cell}: {failure or 'done'} "
+                f"({elapsed / 60:.1f} min, about {left / 60:.1f} to go)",
+                file=sys.stderr,
+            )
+    results = [store.read(path) for path in paths.values() if path.exists()]
+    return GridOutcome(results, failures, len(paths) - len(todo))
+
+
+def _check_models(spec: ExperimentSpec, settings: RunConfig) -> None:
+    on_inputs = any(
+        ExperimentRecipe.named(name).acts_on in ("inputs", "both") for name in spec.recipes
+    )
+    for name in spec.models:
+        if name not in BASE_MODELS:
+            raise ValueError(f"models must be among {', '.join(BASE_MODELS)}, got {name!r}")
+        if on_inputs:
+            equal = settings.with_equal_weights()
+            require_input_weight(BASE_MODELS[name](equal, 2, None).recommender)
+
+
+def _work(job: _Job) -> str | None:
+    """Runs and keeps a cell; why it could not be, if so."""
+    try:
+        result = run_cell(
+            job.cell, job.spec, job.settings, device=job.device, progress=job.progress
+        )
+        CellStore(job.folder).write(job.path, result)
+    except Exception as error:  # one cell's failure is its own; it is reported
+        traceback.print_exc()
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def _in_turn(jobs: list[_Job], threads: int | None) -> Iterator[tuple[Cell, str | None]]:
+    before = torch.get_num_threads()
+    if threads is not None:
+        torch.set_num_threads(threads)
+    try:
+        for job in jobs:
+            yield job.cell, _work(job)
+    finally:
+        torch.set_num_threads(before)
+
+
+def _at_once(
+    jobs: list[_Job], processes: int, threads: int | None
+) -> Iterator[tuple[Cell, str | None]]:
+    # spawn: a forked process inherits torch's threads, and CUDA not at all.
+    with ProcessPoolExecutor(
+        processes,
+        mp_context=get_context("spawn"),
+        initializer=None if threads is None else torch.set_num_threads,
+        initargs=() if threads is None else (threads,),
+    ) as pool:
+        running: dict[Future[str | None], Cell] = {
+            pool.submit(_work, job): job.cell for job in jobs
+        }
+        for future in as_completed(running):
+            try:
+                yield running[future], future.result()
+            except BrokenProcessPool:
+                yield running[future], "a process was killed; run the same command again"

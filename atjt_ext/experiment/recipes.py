@@ -1,0 +1,98 @@
+"""What is compared: recipes of training, and the one that each is judged against."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ..config import RunConfig
+
+__all__ = ["BASELINE", "ExperimentRecipe", "recipe_names"]
+
+BASELINE = "equal_weights"
+
+SOURCES = {
+    "oracle": "the planted noise itself: what perfect recognition would bring",
+    "co_occurrence": "co-occurrence with the rest of the sequence (atjt_ext.recognition)",
+    "shuffled": "the weights of co_occurrence dealt out at random: no information",
+    "popularity": "the weights of co_occurrence dealt out by popularity, the rarest lowest",
+    "loss": "the weights of co_occurrence dealt out by a pilot's loss, the largest lowest",
+}
+"""Where given weights come from."""
+
+ACTS_ON = ("targets", "inputs", "both", "drop")
+"""What given weights do; ``drop`` takes interactions below one half out of the sequences."""
+
+_TRAINED: dict[str, dict[str, Any]] = {
+    BASELINE: {"weighting": "equal"},
+    "more_epochs": {"weighting": "equal"},
+    "default": {"weighting": "calibrated"},
+    "truncated_loss": {"weighting": "equal", "adaptive_denoising": "truncated"},
+    "reweighted_loss": {"weighting": "equal", "adaptive_denoising": "reweighted"},
+}
+# At the paper's own settings, whatever the grid's are, with a baseline of their own.
+_PAPER = {"paper": "clean_probability", "paper_equal_weights": "equal"}
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentRecipe:
+    """One way to train.
+
+    Attributes:
+        name: as on the command line.
+        baseline: name of the recipe that it is compared with; None for a baseline.
+        source: where given weights come from; None where none are given.
+        acts_on: what they do; None where none are given.
+        changes: fields of the trainer's config that it sets.
+    """
+
+    name: str
+    baseline: str | None = BASELINE
+    source: str | None = None
+    acts_on: str | None = None
+    changes: dict[str, Any] = field(default_factory=dict)
+
+    @staticmethod
+    def named(name: str) -> ExperimentRecipe:
+        """The recipe of that name.
+
+        Raises:
+            ValueError: there is none; the message lists those that there are.
+        """
+        if name in _TRAINED:
+            baseline = None if name == BASELINE else BASELINE
+            return ExperimentRecipe(name, baseline, changes=_TRAINED[name])
+        if name in _PAPER:
+            baseline = "paper_equal_weights" if name == "paper" else None
+            return ExperimentRecipe(name, baseline, changes={"weighting": _PAPER[name]})
+        source, _, acts_on = name.rpartition("-")
+        if source in SOURCES and acts_on in ACTS_ON:
+            # Dropped interactions are gone: what is left counts alike.
+            changes: dict[str, Any] = {"weighting": "equal"}
+            if acts_on != "drop":
+                changes = {"weighting": "given", "weights_act_on": acts_on}
+            return ExperimentRecipe(name, BASELINE, source, acts_on, changes)
+        raise ValueError(f"recipe must be one of {', '.join(recipe_names())}, got {name!r}")
+
+    def config(self, settings: RunConfig, *, seed: int, more_epochs: int) -> RunConfig:
+        """The settings as this recipe has them.
+
+        Args:
+            settings: what all recipes but the paper's share.
+            seed: of the run.
+            more_epochs: how many times the epochs, and the patience, of the ``more_epochs`` recipe.
+        """
+        if self.name in _PAPER:
+            paper = RunConfig.from_recipe("paper", seed=seed, **self.changes)
+            return replace(paper, recipe=self.name, data=settings.data)
+        trainer = replace(settings.trainer, seed=seed, **self.changes)
+        if self.name == "more_epochs":
+            patience = None if trainer.patience is None else trainer.patience * more_epochs
+            trainer = replace(trainer, epochs=trainer.epochs * more_epochs, patience=patience)
+        return replace(settings, recipe=self.name, trainer=trainer)
+
+
+def recipe_names() -> list[str]:
+    """Every recipe's name."""
+    given = [f"{source}-{acts_on}" for source in SOURCES for acts_on in ACTS_ON]
+    return [*_TRAINED, *_PAPER, *given]

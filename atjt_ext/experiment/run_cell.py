@@ -1,0 +1,180 @@
+"""One cell: plant noise, weigh, train, measure."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..config import RunConfig
+from ..data import LeaveOneOut, Sequences, inject_noise, leave_one_out
+from ..metrics import ranking_metrics
+from ..noise_scores import detection_auc, popularity_detection
+from ..recognition import RecognisedNoise, recognise_noise
+from ..runs import load_sequences
+from ..trainer import JointTrainer, WeightsCollapsedWarning
+from ..weighting import summarise_weights
+from .base_models import BASE_MODELS
+from .pilot import pilot_losses
+from .recipes import ExperimentRecipe
+from .spec import Cell, ExperimentSpec, parse_noise
+from .store import CellResult, data_digest
+from .weights import given_weights, with_weights, without_noise
+
+__all__ = ["cell_settings", "run_cell"]
+
+
+@lru_cache(maxsize=8)
+def _load(file: str, settings: RunConfig) -> tuple[Sequences, str]:
+    sequences = load_sequences(file, settings)
+    return sequences, data_digest(sequences)
+
+
+# Cells of one file, noise and seed come one after another: the latest is all that pays.
+@lru_cache(maxsize=1)
+def _noisy(file: str, settings: RunConfig, noise: str, seed: int) -> Sequences:
+    return inject_noise(_load(file, settings)[0], parse_noise(noise), seed=seed)
+
+
+@lru_cache(maxsize=1)
+def _recognised(
+    file: str, settings: RunConfig, noise: str, seed: int
+) -> tuple[RecognisedNoise, float]:
+    started = time.perf_counter()
+    train = leave_one_out(_noisy(file, settings, noise, seed)).train
+    return recognise_noise(train, seed=seed), time.perf_counter() - started
+
+
+def cell_settings(cell: Cell, spec: ExperimentSpec, settings: RunConfig) -> dict[str, Any]:
+    """All that a cell's result depends on but its own coordinates and the machine.
+
+    Raises:
+        DataError: the file can't be read.
+    """
+    recipe = ExperimentRecipe.named(cell.recipe)
+    config = recipe.config(settings, seed=cell.seed, more_epochs=spec.more_epochs)
+    values: dict[str, Any] = {
+        "config": config.as_dict(),
+        "data": _load(cell.file, settings)[1],
+    }
+    if recipe.acts_on in ("inputs", "both", "drop"):
+        values["clean_at_test"] = spec.clean_at_test
+    if recipe.source == "loss":
+        values["pilot_epochs"] = spec.pilot_epochs
+    return values
+
+
+def run_cell(
+    cell: Cell,
+    spec: ExperimentSpec,
+    settings: RunConfig,
+    *,
+    device: torch.device | str | None = None,
+    progress: bool = False,
+) -> CellResult:
+    """Trains and measures one cell; writes nothing.
+
+    Raises:
+        DataError: the file, or planting noise into it. TypeError: weights on inputs of a model that
+        takes none. TrainingDivergedError: the loss became NaN or infinite.
+    """
+    recipe = ExperimentRecipe.named(cell.recipe)
+    config = recipe.config(settings, seed=cell.seed, more_epochs=spec.more_epochs)
+    sequences = _noisy(cell.file, settings, cell.noise, cell.seed)
+    plain = leave_one_out(sequences)
+    weights, seconds, detection = _weights(cell, spec, settings, config, plain, device)
+    split = plain
+    if weights is not None:
+        arrange = without_noise if recipe.acts_on == "drop" else with_weights
+        split = arrange(sequences, weights, at_test=spec.clean_at_test)
+    trainer = BASE_MODELS[cell.model](config, sequences.num_items, device)
+    started = time.perf_counter()
+    with warnings.catch_warnings():
+        # The spread of the weights is among the results.
+        warnings.simplefilter("ignore", WeightsCollapsedWarning)
+        history = trainer.fit(split.train, split.valid, progress=progress, title=str(cell))
+    trained = time.perf_counter() - started
+    if trainer.state.noise_models is not None:
+        logits = trainer.interaction_noise_logits(split.train)
+        detection = _detection(plain.train, logits, trainer.state.noise_models.held_out_auc)
+        weights = trainer.interaction_weights(split.train)
+    ranks = trainer.ranks(split.test)
+    return CellResult(
+        cell,
+        {
+            "test": ranking_metrics(ranks),
+            "valid": trainer.evaluate(split.valid),
+            "detection": detection,
+            "weights": _spread(weights, plain.train),
+            "epochs": len(history),
+            "kept_epoch": trainer.state.kept_epoch,
+            "kept_epoch_weighed": history[trainer.state.kept_epoch - 1].weights_used,
+            "train_seconds": trained,
+            "weighing_seconds": seconds,
+            "train_interactions": split.train.num_interactions,
+            "seen_items_excluded": True,
+            "machine": _machine(trainer),
+            "settings": cell_settings(cell, spec, settings),
+        },
+        ranks.int().numpy(),
+    )
+
+
+def _weights(
+    cell: Cell,
+    spec: ExperimentSpec,
+    settings: RunConfig,
+    config: RunConfig,
+    plain: LeaveOneOut,
+    device: torch.device | str | None,
+) -> tuple[Tensor | None, float, dict[str, float | None]]:
+    """Given weights ``[N]``, what making them took, and what their source knows of the noise."""
+    source = ExperimentRecipe.named(cell.recipe).source
+    if source is None:
+        return None, 0.0, {}
+    if source == "oracle":
+        return given_weights(source, plain.train, None, None, seed=cell.seed), 0.0, {}
+    recognised, seconds = _recognised(cell.file, settings, cell.noise, cell.seed)
+    losses = None
+    if source == "loss":
+        started = time.perf_counter()
+        losses = pilot_losses(cell.model, config, plain, epochs=spec.pilot_epochs, device=device)
+        seconds += time.perf_counter() - started
+    weights = given_weights(source, plain.train, recognised.weights, losses, seed=cell.seed)
+    if source == "co_occurrence":
+        areas = recognised.artificial_auc
+        held_out = sum(areas) / len(areas)
+        return weights, seconds, _detection(plain.train, recognised.noise_logits, held_out)
+    return weights, seconds, _detection(plain.train, -weights, None)
+
+
+def _detection(
+    train: Sequences, noise_logits: Tensor, held_out_auc: float | None
+) -> dict[str, float | None]:
+    return {
+        "held_out_AUC": held_out_auc,
+        **detection_auc(train, noise_logits),
+        **popularity_detection(train, noise_logits),
+    }
+
+
+def _spread(weights: Tensor | None, train: Sequences) -> dict[str, float | None]:
+    """Spread of the weights, and their means on what is clean and what is noise."""
+    if weights is None or train.is_noise is None:
+        return {}
+    known = ~weights.isnan()
+    result: dict[str, float | None] = {**summarise_weights(weights[known]).as_dict()}
+    for name, part in (("mean_clean", ~train.is_noise), ("mean_noise", train.is_noise)):
+        chosen = weights[known & part]
+        result[name] = float(chosen.mean()) if len(chosen) else None
+    return result
+
+
+def _machine(trainer: JointTrainer) -> dict[str, str | int]:
+    device = trainer.device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+    return {"device": name, "threads": torch.get_num_threads(), "torch": torch.__version__}

@@ -1,0 +1,133 @@
+"""What a grid holds: its axes, and the cells that they span."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+from ..config import RANKING_METRICS
+from ..data import PlantedNoise
+from .recipes import BASELINE, ExperimentRecipe
+
+__all__ = ["Cell", "ExperimentSpec", "parse_noise"]
+
+
+def parse_noise(text: str) -> PlantedNoise:
+    """``none``, ``diffuse:SHARE[:POWER]`` or ``concentrated:USERS:ITEMS[:POWER]``.
+
+    Shares of all training interactions, or of the users and of each one's training interactions;
+    POWER is ``popularity_power``: 0 (uniform, the default) to 1 (as popular as the rest).
+
+    Raises:
+        ValueError: something else, or a share outside [0, 1].
+    """
+    kind, *numbers = text.split(":")
+    try:
+        values = [float(number) for number in numbers]
+    except ValueError:
+        values = [float("nan")]
+    if kind == "none" and not numbers:
+        return PlantedNoise()
+    if kind == "diffuse" and len(values) in (1, 2) and values == values:
+        return PlantedNoise(diffuse_share=values[0], popularity_power=(*values, 0.0)[1])
+    if kind == "concentrated" and len(values) in (2, 3) and values == values:
+        return PlantedNoise(
+            noisy_user_share=values[0],
+            noisy_item_share=values[1],
+            popularity_power=(*values, 0.0)[2],
+        )
+    raise ValueError(
+        "noise must be none, diffuse:SHARE[:POWER] or concentrated:USERS:ITEMS[:POWER], "
+        f"got {text!r}"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One run: a point of the grid."""
+
+    file: str
+    model: str
+    noise: str
+    seed: int
+    recipe: str
+
+    def as_dict(self) -> dict[str, str | int]:
+        return asdict(self)
+
+    def __str__(self) -> str:
+        return f"{self.file} {self.model} {self.noise} seed {self.seed} {self.recipe}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExperimentSpec:
+    """Axes of the grid; every combination is one cell.
+
+    Attributes:
+        files: interactions, in any format that ``train`` reads.
+        models: base models.
+        noises: noise to plant into the training interactions: ``none``, ``diffuse:SHARE[:POWER]``
+            or ``concentrated:USERS:ITEMS[:POWER]``. The same noise and seed give every recipe the
+            same data.
+        seeds: a run's seed decides noise, initial parameters, batches, dropout.
+        recipes: what to compare. Baselines that are missing are added. ``SOURCE-ACTS_ON`` gives
+            weights: SOURCE is one of oracle, co_occurrence, shuffled, popularity, loss; ACTS_ON one
+            of targets, inputs, both, drop.
+        metric: what the comparison is about.
+        clean_at_test: weights on inputs, and dropping, also act on what is read of a user's
+            training history in validation and test. Off, they only shape training. Seen items
+            are excluded from the ranking either way.
+        more_epochs: how many times the epochs and the patience of the ``more_epochs`` recipe.
+        pilot_epochs: epochs of the equally weighed run whose losses the source ``loss`` goes by.
+    """
+
+    files: tuple[str, ...] = ()
+    models: tuple[str, ...] = ("sasrec",)
+    noises: tuple[str, ...] = ("none", "diffuse:0.2")
+    seeds: tuple[int, ...] = (0, 1, 2)
+    recipes: tuple[str, ...] = (
+        "equal_weights",
+        "default",
+        "oracle-both",
+        "co_occurrence-targets",
+        "co_occurrence-both",
+        "shuffled-both",
+    )
+    metric: str = "NDCG@10"
+    clean_at_test: bool = True
+    more_epochs: int = 2
+    pilot_epochs: int = 5
+
+    def __post_init__(self) -> None:
+        for name in ("files", "models", "noises", "seeds", "recipes"):
+            values = getattr(self, name)
+            if not values or len(set(values)) < len(values):
+                raise ValueError(f"{name} must be one or more, all different, got {list(values)}")
+        if self.metric not in RANKING_METRICS:
+            raise ValueError(
+                f"metric must be one of {', '.join(RANKING_METRICS)}, got {self.metric}"
+            )
+        for noise in self.noises:
+            parse_noise(noise)
+        for name in self.recipes:
+            ExperimentRecipe.named(name)
+        for name in ("more_epochs", "pilot_epochs"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if min(self.seeds) < 0:
+            raise ValueError(f"seeds must be at least 0, got {min(self.seeds)}")
+
+    @property
+    def all_recipes(self) -> list[str]:
+        """The recipes with their baselines first."""
+        baselines = [ExperimentRecipe.named(name).baseline or name for name in self.recipes]
+        return list(dict.fromkeys([*sorted(baselines, key=BASELINE.__ne__), *self.recipes]))
+
+    def cells(self) -> Iterator[Cell]:
+        """Every cell; those of one file, noise and seed come together, a baseline first."""
+        for file in self.files:
+            for noise in self.noises:
+                for seed in self.seeds:
+                    for model in self.models:
+                        for recipe in self.all_recipes:
+                            yield Cell(file, model, noise, seed, recipe)

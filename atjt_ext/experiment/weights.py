@@ -1,0 +1,111 @@
+"""Given weights: from the truth, from recognition, and their controls.
+
+All controls deal out the very weights of ``co_occurrence``: same mean, same spread, same effect on
+the learning rate. They differ in who gets which.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..data import EvaluationSet, LeaveOneOut, Sequences, leave_one_out
+
+__all__ = ["dealt_by", "given_weights", "with_weights", "without_noise"]
+
+
+def dealt_by(weights: Tensor, order: Tensor, *, seed: int) -> Tensor:
+    """The values of ``weights [N]``, the smallest where ``order [N]`` is smallest; ties at
+    random."""
+    random = torch.from_numpy(np.random.default_rng([seed, 2]).permutation(len(order)))
+    ranked = random[order[random].sort(stable=True).indices]
+    result = torch.empty_like(weights)
+    result[ranked] = weights.sort().values
+    return result
+
+
+def given_weights(
+    source: str,
+    train: Sequences,
+    recognised: Tensor | None,
+    losses: Tensor | None,
+    *,
+    seed: int,
+) -> Tensor:
+    """The weights ``[N]`` of the training interactions that a source gives.
+
+    Args:
+        source: see ``recipes.SOURCES``.
+        train: training sequences.
+        recognised: weights of ``co_occurrence``; unused by ``oracle``.
+        losses: ``[N]``, used by ``loss`` alone.
+        seed: of what is random.
+
+    Raises:
+        ValueError: the source lacks what it needs, or is unknown.
+    """
+    if source == "oracle":
+        if train.is_noise is None:
+            raise ValueError("oracle weights need sequences that know their noise")
+        return (~train.is_noise).float()
+    if recognised is None:
+        raise ValueError(f"weights of {source!r} need those of co_occurrence")
+    if source == "co_occurrence":
+        return recognised
+    if source == "shuffled":
+        return dealt_by(recognised, torch.zeros(len(recognised)), seed=seed)
+    if source == "popularity":
+        counts = torch.bincount(train.items, minlength=train.num_items + 1)
+        return dealt_by(recognised, counts[train.items], seed=seed)
+    if source == "loss":
+        if losses is None:
+            raise ValueError("weights of 'loss' need the losses of a pilot")
+        return dealt_by(recognised, -losses, seed=seed)
+    raise ValueError(f"no such source of weights: {source!r}")
+
+
+def _of_whole(sequences: Sequences, values: Tensor) -> Tensor:
+    """``values`` of the training interactions, and one for the two that are held out."""
+    owner = torch.repeat_interleave(sequences.lengths)
+    from_end = sequences.offsets[owner + 1] - torch.arange(sequences.num_interactions)
+    result = torch.ones(sequences.num_interactions, dtype=values.dtype)
+    result[from_end > 2] = values
+    return result
+
+
+def with_weights(sequences: Sequences, weights: Tensor, *, at_test: bool) -> LeaveOneOut:
+    """The leave-one-out split with ``weights`` on its training interactions, and, ``at_test``, on
+    them where they are read before a held-out item."""
+    split = leave_one_out(replace(sequences, weights=_of_whole(sequences, weights)))
+    if at_test:
+        return split
+    plain = leave_one_out(sequences)
+    return LeaveOneOut(split.train, plain.valid, plain.test)
+
+
+def without_noise(sequences: Sequences, weights: Tensor, *, at_test: bool) -> LeaveOneOut:
+    """The split without the training interactions of a weight below one half.
+
+    Everybody keeps the cleanest one. Seen items stay those of the whole history.
+
+    Args:
+        at_test: leave them out of what is read before a held-out item, too.
+    """
+    split = leave_one_out(sequences)
+    owner = torch.repeat_interleave(split.train.lengths)
+    best = torch.zeros(sequences.num_users).scatter_reduce(0, owner, weights, "amax")
+    keep = (weights >= 0.5) | (weights == best[owner])
+    cleaned = sequences.where(_of_whole(sequences, keep))
+    train = cleaned.without_last(2)
+    if not at_test:
+        return LeaveOneOut(train, split.valid, split.test)
+
+    def reading(part: EvaluationSet, read: Sequences) -> EvaluationSet:
+        return replace(part, read=read)
+
+    return LeaveOneOut(
+        train, reading(split.valid, train), reading(split.test, cleaned.without_last(1))
+    )
