@@ -145,6 +145,11 @@ def _in_turn(jobs: list[_Job], threads: int | None) -> Iterator[tuple[Cell, str 
         torch.set_num_threads(before)
 
 
+def _start(threads: int | None) -> None:
+    if threads is not None:
+        torch.set_num_threads(threads)
+
+
 def _at_once(
     jobs: list[_Job], processes: int, threads: int | None
 ) -> Iterator[tuple[Cell, str | None]]:
@@ -152,8 +157,8 @@ def _at_once(
     with ProcessPoolExecutor(
         processes,
         mp_context=get_context("spawn"),
-        initializer=None if threads is None else torch.set_num_threads,
-        initargs=() if threads is None else (threads,),
+        initializer=_start,
+        initargs=(threads,),
     ) as pool:
         running: dict[Future[str | None], Cell] = {
             pool.submit(_work, job): job.cell for job in jobs

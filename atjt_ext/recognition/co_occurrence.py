@@ -50,7 +50,7 @@ class CoOccurrences:
         """``[num_folds, size]``, how often each code occurs outside of each fold."""
         inside = np.bincount(codes + folds * size, minlength=self.num_folds * size)
         inside = inside.reshape(self.num_folds, size)
-        return (inside.sum(axis=0) - inside).astype(np.float32)
+        return np.asarray(inside.sum(axis=0) - inside, dtype=np.float32)
 
     def counts(self, first: Codes, second: Codes, folds: Codes) -> Floats:
         """``[P]``, how often the items of each pair met outside of ``folds [P]``."""
@@ -58,11 +58,13 @@ class CoOccurrences:
             return np.zeros(len(first), np.float32)
         keys = self._keys(first, second)
         at = np.minimum(np.searchsorted(self._pairs, keys), len(self._pairs) - 1)
-        return np.where(self._pairs[at] == keys, self._counts[folds, at], np.float32(0.0))
+        met = self._pairs[at] == keys
+        return np.where(met, self._counts[folds, at], 0.0).astype(np.float32)
 
     def expected(self, first: Codes, second: Codes, folds: Codes) -> Floats:
         """``[P]``, how often they would meet by chance."""
-        return self._ends[folds, first] * self._ends[folds, second] / self._total[folds]
+        chance = self._ends[folds, first] * self._ends[folds, second] / self._total[folds]
+        return np.asarray(chance, dtype=np.float32)
 
     def vectors(self, dimension: int, *, seed: int) -> Floats:
         """``[num_folds, num_items + 1, D]`` unit vectors that factor each fold's positive PMI.

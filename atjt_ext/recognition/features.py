@@ -8,7 +8,10 @@ three. None of the counts holds the user's own fold.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 from .co_occurrence import CoOccurrences
 from .events import Codes, Events, Floats
@@ -97,7 +100,9 @@ def interaction_features(
             for summary, values in zip(summaries, measures, strict=True):
                 summary.add(end, values, distance)
 
-    columns = [column for summary in summaries for column in summary.columns(count, nearness)]
+    columns: list[npt.NDArray[Any]] = [
+        column for summary in summaries for column in summary.columns(count, nearness)
+    ]
     columns += [
         met / np.maximum(count, 1.0),
         np.log((total + 1.0) / (chance + 1.0)),
