@@ -161,9 +161,9 @@ def nested_bootstrap(
     random = np.random.default_rng(seed)
     means = np.empty(resamples)
     for index in range(resamples):
-        rows = random.integers(0, seeds, seeds)
-        columns = random.integers(0, users, (seeds, users))
-        means[index] = values[rows[:, None], columns].mean()
+        rows = random.integers(0, seeds, size=(seeds, 1))
+        columns = random.integers(0, users, size=(seeds, users))
+        means[index] = values[rows, columns].mean()
     tail = 0.5 * (1.0 - confidence)
     low, high = np.quantile(means, [tail, 1.0 - tail])
     return float(low), float(high)

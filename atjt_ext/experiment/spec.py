@@ -25,12 +25,12 @@ def parse_noise(text: str) -> PlantedNoise:
     try:
         values = [float(number) for number in numbers]
     except ValueError:
-        values = [float("nan")]
+        values = []
     if kind == "none" and not numbers:
         return PlantedNoise()
-    if kind == "diffuse" and len(values) in (1, 2) and values == values:
+    if kind == "diffuse" and len(values) in (1, 2):
         return PlantedNoise(diffuse_share=values[0], popularity_power=(*values, 0.0)[1])
-    if kind == "concentrated" and len(values) in (2, 3) and values == values:
+    if kind == "concentrated" and len(values) in (2, 3):
         return PlantedNoise(
             noisy_user_share=values[0],
             noisy_item_share=values[1],

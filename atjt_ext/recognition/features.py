@@ -3,7 +3,8 @@
 A pair of neighbours is measured in three ways: shrunk PMI ``log((count + 1) / (expected + 1))``,
 the cosine ``count / sqrt(n_i * n_j + 1)``, and the similarity of low-rank vectors. Each is
 summarised over the window: the mean, the mean weighted by 1 / distance, the best one and the best
-three. None of the counts holds the user's own fold.
+three. Some columns come once more times log popularity, since what a count says depends on how many
+there could be. None of the counts holds the user's own fold.
 """
 
 from __future__ import annotations
@@ -29,11 +30,23 @@ _OTHERS = (
     "log_length",
 )
 _USER_MEANS = ("pmi_mean", "cosine_mean", "vector_mean", "vector_best_3", "log_popularity")
+_BY_POPULARITY = (
+    "pmi_mean",
+    "cosine_mean",
+    "vector_mean",
+    "vector_near",
+    "vector_best",
+    "share_met",
+    "pooled_pmi",
+    "log_popularity",
+    "log_length",
+)
 
 FEATURES = (
     *(f"{measure}_{summary}" for measure in _MEASURES for summary in _SUMMARIES),
     *_OTHERS,
     *(f"user_{name}" for name in _USER_MEANS),
+    *(f"{name}_by_popularity" for name in _BY_POPULARITY),
 )
 """Names of the columns."""
 
@@ -115,4 +128,5 @@ def interaction_features(
     for name in _USER_MEANS:
         sums = np.bincount(events.users, by_name[name], len(events.lengths))
         columns.append((sums / np.maximum(events.lengths, 1))[events.users])
+    columns += [by_name[name] * by_name["log_popularity"] for name in _BY_POPULARITY]
     return np.stack(columns, axis=1).astype(np.float32)

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional as F
 
 from .events import Floats
 
@@ -53,26 +56,26 @@ def fit_logistic(
     scale = features.std(axis=0, dtype=np.float64)
     scale[scale < 1e-12] = 1.0
     size, width = features.shape
-    design = np.ones((size, width + 1))
-    design[:, :-1] = (features - mean) / scale
-    penalty = np.full(width + 1, ridge)
+    # In torch: numpy's matrix products would not heed torch's number of threads.
+    design = torch.ones(size, width + 1, dtype=torch.float64)
+    design[:, :-1] = torch.from_numpy((features - mean) / scale)
+    truth = torch.from_numpy(labels).double()
+    penalty = torch.full((width + 1,), ridge, dtype=torch.float64)
     penalty[-1] = 0.0
-    rate = labels.mean()
-    beta = np.zeros(width + 1)
-    beta[-1] = np.log(rate / (1.0 - rate))
+    beta = torch.zeros(width + 1, dtype=torch.float64)
+    beta[-1] = torch.logit(truth.mean())
 
-    def loss(at: npt.NDArray[np.float64]) -> float:
-        logits = design @ at
-        nll = np.logaddexp(0.0, logits).sum() - logits[labels].sum()
-        return float(nll / size + 0.5 * (penalty * at * at).sum())
+    def loss(at: Tensor) -> float:
+        fit = F.binary_cross_entropy_with_logits(design @ at, truth)
+        return float(fit + 0.5 * (penalty * at * at).sum())
 
     value = loss(beta)
     for _ in range(_MAX_STEPS):
-        probability = 1.0 / (1.0 + np.exp(-(design @ beta)))
-        gradient = design.T @ (probability - labels) / size + penalty * beta
+        probability = torch.sigmoid(design @ beta)
+        gradient = design.T @ (probability - truth) / size + penalty * beta
         curvature = probability * (1.0 - probability)
-        hessian = (design * curvature[:, None]).T @ design / size + np.diag(penalty + 1e-12)
-        step = np.linalg.solve(hessian, gradient)
+        hessian = (design * curvature[:, None]).T @ design / size + torch.diag(penalty + 1e-12)
+        step = torch.linalg.solve(hessian, gradient)
         share = 1.0
         while loss(beta - share * step) > value and share > 1e-6:  # never uphill
             share *= 0.5
@@ -80,4 +83,4 @@ def fit_logistic(
         if not moved < value - 1e-10:
             break
         beta, value = beta - share * step, moved
-    return LogisticRegression(mean, scale, beta[:-1], float(beta[-1]))
+    return LogisticRegression(mean, scale, beta[:-1].numpy(), float(beta[-1]))

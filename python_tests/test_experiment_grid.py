@@ -1,0 +1,262 @@
+"""The grid: cells, files, resuming, and the command."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from atjt_ext.cli import main
+from atjt_ext.config import RunConfig
+from atjt_ext.data import DataError, PlantedNoise, simulate_interactions
+from atjt_ext.experiment import Cell, ExperimentSpec, grid, parse_noise, run_grid
+from atjt_ext.experiment.run_cell import cell_settings
+from atjt_ext.experiment.store import CellStore
+
+SMALL = {
+    "batch_size": 32,
+    "max_length": 10,
+    "embedding_dim": 16,
+    "num_blocks": 1,
+    "noise_embedding_dim": 8,
+    "noise_hidden_dims": (16,),
+    "epochs": 2,
+}
+SETTINGS = RunConfig.from_recipe(**SMALL)
+
+
+@pytest.fixture(scope="module")
+def ratings(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("data") / "ratings.csv"
+    made = simulate_interactions(num_users=60, num_items=50, seed=1, mean_length=8, max_length=20)
+    made.frame.select("user", "item", "time").write_csv(path)
+    return str(path)
+
+
+@pytest.fixture
+def spec(ratings: str) -> ExperimentSpec:
+    return ExperimentSpec(
+        files=(ratings,), noises=("none", "diffuse:0.2"), seeds=(0,), recipes=("oracle-drop",)
+    )
+
+
+# ---- axes -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "noise"),
+    [
+        ("none", PlantedNoise()),
+        ("diffuse:0.2", PlantedNoise(diffuse_share=0.2)),
+        ("diffuse:0.2:1", PlantedNoise(diffuse_share=0.2, popularity_power=1.0)),
+        ("concentrated:0.3:0.5", PlantedNoise(noisy_user_share=0.3, noisy_item_share=0.5)),
+        (
+            "concentrated:0.3:0.5:0.75",
+            PlantedNoise(noisy_user_share=0.3, noisy_item_share=0.5, popularity_power=0.75),
+        ),
+    ],
+)
+def test_noise_by_name(text: str, noise: PlantedNoise) -> None:
+    assert parse_noise(text) == noise
+
+
+@pytest.mark.parametrize("text", ["some", "diffuse", "diffuse:a", "none:1", "concentrated:0.3"])
+def test_other_noise_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=f"noise must be none, diffuse:SHARE.* got '{text}'"):
+        parse_noise(text)
+
+
+def test_cells_are_all_combinations_with_the_baselines_first() -> None:
+    spec = ExperimentSpec(
+        files=("a", "b"), noises=("none",), seeds=(3, 4), recipes=("paper", "oracle-both")
+    )
+    cells = list(spec.cells())
+    assert spec.all_recipes == ["equal_weights", "paper_equal_weights", "paper", "oracle-both"]
+    assert len(cells) == len(set(cells)) == 2 * 2 * 4
+    assert cells[0] == Cell("a", "sasrec", "none", 3, "equal_weights")
+    assert cells[4] == Cell("a", "sasrec", "none", 4, "equal_weights")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"files": ()}, r"files must be one or more, all different, got \[\]"),
+        ({"seeds": (1, 1)}, r"seeds must be one or more, all different, got \[1, 1\]"),
+        ({"seeds": (-1,)}, "seeds must be at least 0, got -1"),
+        ({"noises": ("much",)}, "noise must be none"),
+        ({"recipes": ("magic",)}, "recipe must be one of"),
+        ({"metric": "AUC"}, "metric must be one of HR@5"),
+        ({"more_epochs": 0}, "more_epochs must be at least 1, got 0"),
+    ],
+)
+def test_a_grid_that_cannot_be_is_refused(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ExperimentSpec(**{"files": ("a",), **changes})  # type: ignore[arg-type]
+
+
+# ---- files ------------------------------------------------------------------------------------
+
+
+def test_a_cells_name_depends_on_all_that_its_result_does(
+    spec: ExperimentSpec, ratings: str, tmp_path: Path
+) -> None:
+    store, cell = CellStore(tmp_path), Cell(ratings, "sasrec", "none", 0, "oracle-both")
+
+    def name(cell: Cell = cell, spec: ExperimentSpec = spec, settings: RunConfig = SETTINGS) -> str:
+        return store.path(cell, cell_settings(cell, spec, settings)).name
+
+    other = [
+        name(replace(cell, noise="diffuse:0.2")),
+        name(replace(cell, seed=1)),
+        name(replace(cell, recipe="oracle-targets")),
+        name(settings=RunConfig.from_recipe(**{**SMALL, "epochs": 3})),
+        name(spec=replace(spec, clean_at_test=False)),
+    ]
+    assert len({name(), *other}) == 6
+    assert name().startswith("ratings_sasrec_none_oracle-both_s0_")
+    # What it does not depend on.
+    assert name(spec=replace(spec, seeds=(0, 1), pilot_epochs=9, more_epochs=5)) == name()
+    copy = tmp_path / "ratings.csv"
+    copy.write_bytes(Path(ratings).read_bytes())
+    assert name(replace(cell, file=str(copy))) == name()
+
+
+def test_finished_cells_are_not_run_again(
+    spec: ExperimentSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = run_grid(spec, SETTINGS, tmp_path, progress=False)
+    assert (len(first.results), first.skipped, first.failures) == (4, 0, {})
+    files = {path: path.stat().st_mtime_ns for path in (tmp_path / "cells").iterdir()}
+    assert sorted(path.suffix for path in files) == [".json"] * 4 + [".npz"] * 4
+
+    ran = []
+    real = grid.run_cell
+    monkeypatch.setattr(
+        grid, "run_cell", lambda cell, *a, **k: (ran.append(cell), real(cell, *a, **k))[1]
+    )
+    again = run_grid(spec, SETTINGS, tmp_path, progress=False)
+    assert (ran, again.skipped) == ([], 4)
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "cells").iterdir()} == files
+    for before, after in zip(first.results, again.results, strict=True):
+        assert before.values == after.values
+        assert np.array_equal(before.ranks, after.ranks)
+
+    lost = next(path for path in files if path.suffix == ".json" and "oracle" in path.name)
+    lost.unlink()
+    more = run_grid(replace(spec, seeds=(0, 1)), SETTINGS, tmp_path, progress=False)
+    assert more.skipped == 3
+    assert len(ran) == 8 - 3
+    restored = next(r for r in more.results if r.cell == ran[0])
+    was = next(r for r in first.results if r.cell == ran[0])
+    assert restored.values["test"] == was.values["test"]
+
+
+def test_one_cells_failure_is_told_and_stops_nothing(
+    spec: ExperimentSpec,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    real = grid.run_cell
+
+    def failing(cell: Cell, *arguments: object, **options: object) -> object:
+        if cell.recipe == "equal_weights" and cell.noise == "none":
+            raise ValueError("as planned")
+        return real(cell, *arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(grid, "run_cell", failing)
+    outcome = run_grid(spec, SETTINGS, tmp_path)
+    (cell,) = outcome.failures
+    assert (cell.noise, cell.recipe) == ("none", "equal_weights")
+    assert outcome.failures[cell] == "ValueError: as planned"
+    assert len(outcome.results) == 3
+    assert "[1/4]" in (told := capsys.readouterr().err)
+    assert "ValueError: as planned" in told
+
+
+def test_a_grid_killed_between_cells_goes_on(ratings: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "atjt_ext", "experiment", f"--files=[{ratings}]"]
+    command += [f"--out={tmp_path}", "--noises=[none]", "--seeds=[0,1,2,3,4,5,6,7]"]
+    command += ["--recipes=[equal_weights]", "--threads=1", "--no_figures", "--device=cpu"]
+    command += [f"--{name}={value}" for name, value in SMALL.items() if name != "noise_hidden_dims"]
+    running = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 300
+    while not (done := set(tmp_path.glob("cells/*.json"))):
+        assert time.monotonic() < deadline
+        assert running.poll() is None
+        time.sleep(0.05)
+    os.kill(running.pid, signal.SIGKILL)
+    running.wait()
+    kept = {path: path.read_bytes() for path in tmp_path.glob("cells/*.json")}
+    assert done <= set(kept)
+    assert len(kept) < 8, "the grid was over before it could be killed"
+    assert main(command[3:]) == 0
+    assert len(list(tmp_path.glob("cells/*.json"))) == 8
+    assert {path: path.read_bytes() for path in kept} == kept
+
+
+def test_cells_at_once_find_what_cells_in_turn_find(spec: ExperimentSpec, tmp_path: Path) -> None:
+    one = replace(spec, noises=("diffuse:0.2",))
+    turn = run_grid(one, SETTINGS, tmp_path / "turn", threads=1, progress=False)
+    once = run_grid(one, SETTINGS, tmp_path / "once", threads=1, jobs=2, progress=False)
+    assert not once.failures
+    for first, second in zip(turn.results, once.results, strict=True):
+        assert first.cell == second.cell
+        assert np.array_equal(first.ranks, second.ranks)
+
+
+def test_what_cannot_run_is_refused_before_anything_does(
+    spec: ExperimentSpec, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match="jobs must be at least 1, got 0"):
+        run_grid(spec, SETTINGS, tmp_path, jobs=0)
+    with pytest.raises(ValueError, match="models must be among sasrec, got 'magic'"):
+        run_grid(replace(spec, models=("magic",)), SETTINGS, tmp_path)
+    with pytest.raises((DataError, OSError), match="missing"):
+        run_grid(replace(spec, files=("missing.csv",)), SETTINGS, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+# ---- one cell of each kind, and the report ----------------------------------------------------
+
+
+def test_the_command_runs_a_grid_and_reports_it(
+    ratings: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "grid.yaml"
+    config.write_text(
+        f"files: [{ratings}]\nnoises: ['diffuse:0.2']\nseeds: [0, 1]\n"
+        "recipes: [default, co_occurrence-both, loss-targets, truncated_loss]\n"
+        "noise_hidden_dims: [16]\n"
+        + "".join(f"{name}: {value}\n" for name, value in SMALL.items() if name[-4:] != "dims")
+    )
+    out = tmp_path / "out"
+    assert main(["experiment", f"--config={config}", f"--out={out}", "--threads=1"]) == 0
+    assert "10 cells (0 from before), 0 failed" in capsys.readouterr().out
+    results = json.loads((out / "results.json").read_text())
+    assert {c["recipe"] for c in results["comparisons"]} == {
+        "default",
+        "co_occurrence-both",
+        "loss-targets",
+        "truncated_loss",
+    }
+    assert all(c["seeds"] == [0, 1] for c in results["comparisons"])
+    cells = {(c["cell"]["recipe"], c["cell"]["seed"]): c for c in results["cells"]}
+    detection = cells["co_occurrence-both", 0]["detection"]
+    assert 0 < detection["interaction_AUC"] < 1
+    # The controls know the very weights, dealt out differently.
+    spread = [cells[name, 0]["weights"]["std"] for name in ("co_occurrence-both", "loss-targets")]
+    assert spread[0] == pytest.approx(spread[1], rel=1e-5)
+    assert (
+        "| ratings.csv | sasrec | diffuse:0.2 | truncated_loss |"
+        in (out / "results.md").read_text()
+    )
+    assert (out / "results.png").read_bytes()[:4] == b"\x89PNG"
