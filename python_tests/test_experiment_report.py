@@ -1,0 +1,183 @@
+"""From ranks to verdicts: comparisons by hand, the table, the figure."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import shlex
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from atjt_ext.cli import build_parser
+from atjt_ext.data import simulate_interactions
+from atjt_ext.experiment import Cell, ExperimentSpec, write_report
+from atjt_ext.experiment.comparison import compare, user_gains
+from atjt_ext.experiment.figures import plot_differences
+from atjt_ext.experiment.store import CellResult
+from atjt_ext.metrics import ranking_metrics
+
+
+def result(
+    recipe: str, seed: int, ranks: list[int], *, noise: str = "none", **more: float
+) -> CellResult:
+    values: dict[str, object] = {
+        "detection": {},
+        "weights": {},
+        "train_seconds": more.get("seconds", 10.0),
+        "weighing_seconds": more.get("weighing", 0.0),
+    }
+    if "area" in more:
+        values["detection"] = {"interaction_AUC": more["area"]}
+        values["weights"] = {"mean_clean": 0.9, "mean_noise": 0.5, "std": 0.1}
+    cell = Cell("data/a.csv", "sasrec", noise, seed, recipe)
+    return CellResult(cell, values, np.array(ranks, np.int32))
+
+
+@pytest.mark.parametrize("metric", ["HR@5", "NDCG@10", "MRR@20"])
+def test_the_mean_gain_is_the_metric(metric: str) -> None:
+    ranks = np.array([1, 3, 5, 6, 10, 11, 20, 21, 400], np.int32)
+    found = ranking_metrics(torch.from_numpy(ranks))[metric]
+    assert user_gains(ranks, metric).mean() == pytest.approx(found)
+    with pytest.raises(ValueError, match="metric must be HR@k, NDCG@k or MRR@k, got AUC@5"):
+        user_gains(ranks, "AUC@5")
+
+
+def test_a_comparison_by_hand() -> None:
+    results = [
+        result("equal_weights", 0, [1, 9, 9, 9]),
+        result("equal_weights", 1, [9, 9, 1, 1]),
+        result("oracle-both", 0, [1, 1, 9, 9], seconds=20.0, weighing=10.0),
+        result("oracle-both", 1, [1, 1, 1, 9], seconds=10.0),
+        result("equal_weights", 2, [1, 1, 1, 1]),  # no partner
+    ]
+    (found,) = compare(results, "HR@5")
+    assert (found.recipe, found.baseline, found.seeds) == ("oracle-both", "equal_weights", (0, 1))
+    assert found.baseline_mean == pytest.approx((0.25 + 0.5) / 2)
+    # Per seed +1/4 and +1/4: no spread over seeds.
+    assert found.difference == found.seeds_low == found.seeds_high == 0.25
+    # Over seeds users gain 1, 2, 0, -1: |sum| >= 2 for 6 of the 8 choices of signs.
+    assert found.users_p == 0.75
+    assert found.users_low < 0.25 < found.users_high
+    assert found.time_ratio == pytest.approx((3.0 + 1.0) / 2)
+    assert found.verdict == "no difference shown"
+
+
+def grid(gain: int, seeds: int = 3) -> list[CellResult]:
+    """60 users, of whom ``gain`` are found by the recipe alone (if negative, by the baseline)."""
+    found = []
+    for seed in range(seeds):
+        base = [1] * 20 + [30] * 40
+        ours = list(base)
+        for user in range(abs(gain) + (seed == 0)):
+            ours[user + 20 if gain > 0 else user] = 1 if gain > 0 else 30
+        found += [result("equal_weights", seed, base), result("shuffled-both", seed, ours)]
+    return found
+
+
+def test_verdicts_need_seeds_and_users() -> None:
+    assert compare(grid(12), "HR@10")[0].verdict == "helps"
+    assert compare(grid(-12), "HR@10")[0].verdict == "harms"
+    (alone,) = compare(grid(12, seeds=1), "HR@10")
+    assert alone.verdict == "one seed: no verdict"
+    assert alone.seeds_p is None
+    # Four users of sixty: steady over seeds, yet not over users (p >= 2 / 2**4).
+    (few,) = compare(grid(4), "HR@10")
+    assert few.seeds_p is not None
+    assert few.seeds_p < 0.05 < few.users_p
+    assert few.verdict == "no difference shown"
+
+
+def test_many_comparisons_are_corrected_together() -> None:
+    results = grid(12)
+    alone = compare(results, "HR@10")[0]
+    for noise in ("diffuse:0.1", "diffuse:0.2"):
+        for r in grid(1):
+            cell = r.cell
+            moved = Cell(cell.file, cell.model, noise, cell.seed, cell.recipe)
+            results.append(CellResult(moved, r.values, r.ranks))
+    among = next(c for c in compare(results, "HR@10") if c.noise == "none")
+    assert among.users_p == alone.users_p
+    assert among.users_p_holm == pytest.approx(3 * alone.users_p)
+    assert among.seeds_p_holm is not None
+    assert alone.seeds_p is not None
+    assert among.seeds_p_holm == pytest.approx(3 * alone.seeds_p)
+
+
+def test_recipes_are_compared_with_their_own_baseline() -> None:
+    results = [
+        result("equal_weights", 0, [1, 1]),
+        result("paper_equal_weights", 0, [9, 9]),
+        result("paper", 0, [9, 1]),
+        result("default", 1, [9, 1]),  # no baseline of that seed
+    ]
+    (found,) = compare(results, "HR@5")
+    assert (found.recipe, found.baseline, found.difference) == ("paper", "paper_equal_weights", 0.5)
+
+
+def test_the_report_is_one_table(tmp_path: Path) -> None:
+    results = [*grid(12), result("co_occurrence-drop", 0, [1] * 60, area=0.9)]
+    results += [result("co_occurrence-drop", 1, [1] * 60, area=0.8)]
+    comparisons = write_report(results, tmp_path, metric="NDCG@10")
+    document = json.loads((tmp_path / "results.json").read_text())
+    assert len(document["comparisons"]) == len(comparisons) == 2
+    assert len(document["cells"]) == len(results)
+    text = (tmp_path / "results.md").read_text()
+    rows = [line for line in text.splitlines() if line.startswith("| a.csv |")]
+    assert len(rows) == 3
+    width = {line.count("|") for line in text.splitlines() if "verdict |" in line}
+    assert {row.count("|") for row in rows[:2]} == width
+    assert "helps" in rows[0]
+    assert "| 0.850 |" in rows[2]  # mean AUC over seeds
+    assert "(+" in rows[0]
+    assert (tmp_path / "results.png").exists()
+
+
+def test_nothing_to_compare_is_said(tmp_path: Path) -> None:
+    assert write_report([result("equal_weights", 0, [1])], tmp_path, metric="HR@5") == []
+    assert "No recipe has finished along with its baseline" in (tmp_path / "results.md").read_text()
+    assert not (tmp_path / "results.png").exists()
+    with pytest.raises(ValueError, match="comparisons must not be empty"):
+        plot_differences(tmp_path / "x.png", [])
+
+
+def test_a_baseline_of_zero_divides_nothing(tmp_path: Path) -> None:
+    results = [result("equal_weights", 0, [99]), result("default", 0, [1])]
+    (found,) = write_report(results, tmp_path, metric="HR@5", figures=False)
+    assert found.baseline_mean == 0
+    assert math.isfinite(found.difference)
+    assert "%)" not in (tmp_path / "results.md").read_text()
+
+
+# ---- the page about it ------------------------------------------------------------------------
+
+EVIDENCE = Path(__file__).parents[1] / "docs" / "evidence.md"
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", EVIDENCE.read_text(encoding="utf-8"), re.S | re.M)
+
+
+def test_the_pages_commands_and_its_grid_are_understood(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (grid_file,) = [code for language, code in BLOCKS if language == "yaml"]
+    Path("grid.yaml").write_text(grid_file, encoding="utf-8")
+    (commands,) = [code for language, code in BLOCKS if language == "bash"]
+    for line in commands.splitlines():
+        words = shlex.split(line.split(" #")[0])[1:]
+        options = build_parser(words).parse_args(words).experiment
+        axes = {field.name: options[field.name] for field in fields(ExperimentSpec)}
+        assert len(list(ExperimentSpec(**axes).cells())) in (36, 2 * 4 * 5 * 8)
+
+
+def test_the_pages_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = simulate_interactions(num_users=80, num_items=60, seed=1, mean_length=9, max_length=20)
+    made.frame.select("user", "item", "time").write_csv(tmp_path / "ratings.csv")
+    monkeypatch.chdir(tmp_path)
+    (code,) = [code for language, code in BLOCKS if language == "python"]
+    names: dict[str, object] = {}
+    exec(compile(code, str(EVIDENCE), "exec"), names)
+    assert names["found"].weights.shape == names["train"].items.shape  # type: ignore[attr-defined]
