@@ -90,6 +90,17 @@ def test_an_input_of_weight_zero_is_read_by_nothing() -> None:
     assert float((half - first).detach()[0, 2:].abs().max()) > 1e-2
 
 
+def test_a_position_of_weight_zero_is_not_even_looked_at() -> None:
+    model, weights = small(), torch.tensor([[1.0, 0.0, 1.0, 1.0]])
+    sequences = torch.tensor([[1, 2, 3, 4]])
+    before = model.encode(sequences, weights).detach()
+    with torch.no_grad():
+        model.position_embedding.weight[2] += torch.randn(16)  # counted from the end
+    after = model.encode(sequences, weights).detach()
+    torch.testing.assert_close(after[0, [0, 2, 3]], before[0, [0, 2, 3]])
+    assert float((after - before)[0, 1].abs().max()) > 1e-2
+
+
 def test_a_key_of_weight_w_counts_w_times() -> None:
     # Equal scores: a query attends by weight, and to itself as to a weight of 1.
     causal = torch.ones(3, 3, dtype=torch.bool).tril()[None, None]
