@@ -178,3 +178,42 @@ def test_batches_are_gathered_on_the_device_of_the_sequences() -> None:
         assert b.sequences.device.type == b.rows.device.type == "cuda"
         assert torch.equal(a.sequences, b.sequences.cpu())
         assert torch.equal(here.noise(a.rows), there.noise(b.rows).cpu())  # type: ignore[arg-type, union-attr]
+
+
+# ---- windows closer together --------------------------------------------------------------------
+
+
+def test_windows_with_a_stride_by_hand() -> None:
+    rows = TrainingRows(_sequences([5, 1, 2]), max_length=2, stride=1)
+    batch = rows.gather(torch.arange(len(rows)))
+    assert batch.sequences.tolist() == [[3, 4, 5], [2, 3, 4], [1, 2, 3], [0, 1, 2], [0, 7, 8]]
+    assert batch.users.tolist() == [0, 0, 0, 0, 2]
+
+
+@given(lengths=LENGTHS, max_length=st.integers(1, 25))
+def test_with_stride_one_every_interaction_is_the_last_target_once(
+    lengths: list[int], max_length: int
+) -> None:
+    sequences = _sequences(lengths)
+    rows = TrainingRows(sequences, max_length=max_length, stride=1)
+    batch = rows.gather(torch.arange(len(rows)))
+    first = set((sequences.offsets[:-1] + 1).tolist())
+    wanted = [item for item in sequences.items.tolist() if item not in first]
+    assert sorted(batch.targets[:, -1].tolist()) == wanted
+    for window in batch.sequences.tolist():
+        items = [item for item in window if item]
+        assert items == list(range(items[0], items[-1] + 1))
+        # As much history as there is and fits.
+        assert len(items) == max_length + 1 or items[0] in first
+
+
+def test_the_stride_goes_along_to_another_device() -> None:
+    rows = TrainingRows(_sequences([9]), max_length=4, stride=2)
+    assert (rows.stride, rows.to("cpu").stride, len(rows.to("cpu"))) == (2, 2, len(rows))
+    assert TrainingRows(_sequences([9]), max_length=4).stride == 4
+
+
+@pytest.mark.parametrize("stride", [0, 5])
+def test_a_stride_out_of_range_is_refused(stride: int) -> None:
+    with pytest.raises(ValueError, match=rf"stride must be in 1..4 \(max_length\), got {stride}"):
+        TrainingRows(_sequences([9]), max_length=4, stride=stride)

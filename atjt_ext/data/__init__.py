@@ -2,7 +2,7 @@
 
 from .batches import Batch, TrainingRows
 from .errors import DataError
-from .features import ItemFeature, item_feature_table
+from .features import ItemFeature, item_feature_table, shared_features
 from .interactions import Interactions, k_core, to_sequences
 from .noise_injection import inject_noise
 from .readers import (
@@ -10,6 +10,7 @@ from .readers import (
     read_amazon,
     read_csv,
     read_interactions,
+    read_items,
     read_movielens,
     read_parquet,
     read_recbole,
@@ -39,11 +40,13 @@ __all__ = [
     "read_amazon",
     "read_csv",
     "read_interactions",
+    "read_items",
     "read_movielens",
     "read_parquet",
     "read_recbole",
     "read_sequences",
     "read_yelp",
+    "shared_features",
     "simulate_interactions",
     "to_sequences",
     "user_folds",

@@ -71,28 +71,34 @@ class Batch:
 
 
 class TrainingRows:
-    """Windows in which every interaction that has a predecessor is a target exactly once.
+    """Windows in which every interaction that has a predecessor is a target.
 
-    A sequence of ``n`` items is cut at ``n, n - max_length, n - 2 * max_length, ...``; the window
-    that ends at ``end`` holds items ``[max(0, end - max_length - 1), end)``: at most ``max_length``
-    inputs, and the item that only serves as the last target. Rows go by user, latest window first.
-    Users with fewer than two items have none.
+    A sequence of ``n`` items is cut at ``n, n - stride, n - 2 * stride, ...``; the window that ends
+    at ``end`` holds items ``[max(0, end - max_length - 1), end)``: at most ``max_length`` inputs,
+    and the item that only serves as the last target. Rows go by user, latest window first. Users
+    with fewer than two items have none.
 
     Args:
         sequences: The training part.
         max_length: Longest input, at least 1.
+        stride: How far apart windows end. ``None`` means ``max_length``: every interaction is a
+            target exactly once. With 1 each is the *last* target exactly once, for models that
+            predict no other.
 
     Raises:
         DataError: if no user has two items, so that nothing could be trained.
-        ValueError: if ``max_length`` is below 1.
+        ValueError: if ``max_length`` is below 1, or ``stride`` not in ``1 .. max_length``.
     """
 
-    def __init__(self, sequences: Sequences, *, max_length: int) -> None:
+    def __init__(self, sequences: Sequences, *, max_length: int, stride: int | None = None) -> None:
         if max_length < 1:
             raise ValueError(f"max_length must be at least 1, got {max_length}")
+        stride = max_length if stride is None else stride
+        if not 1 <= stride <= max_length:
+            raise ValueError(f"stride must be in 1..{max_length} (max_length), got {stride}")
         lengths = sequences.lengths
-        # ceil((n - 1) / max_length): n - 1 targets, max_length of them per window.
-        windows = (lengths - 1).clamp(min=0).add(max_length - 1) // max_length
+        # ceil((n - 1) / stride): n - 1 targets, stride new ones per window.
+        windows = (lengths - 1).clamp(min=0).add(stride - 1) // stride
         users = torch.repeat_interleave(windows)
         if not users.numel():
             place = f"{sequences.source}: " if sequences.source else ""
@@ -102,10 +108,11 @@ class TrainingRows:
             )
         first_row = windows.cumsum(0) - windows
         nth = torch.arange(users.numel(), device=users.device) - first_row[users]
-        ends = sequences.offsets[users + 1] - nth * max_length
+        ends = sequences.offsets[users + 1] - nth * stride
         starts = torch.maximum(sequences.offsets[users], ends - max_length - 1)
         self.sequences = sequences
         self.max_length = max_length
+        self.stride = stride
         self.users = users  # [R] int64
         self._ends = ends  # [R] int64, into sequences.items
         self._lengths = ends - starts  # [R] int64, 2 .. max_length + 1
@@ -122,7 +129,9 @@ class TrainingRows:
 
     def to(self, device: torch.device | str) -> TrainingRows:
         """The same rows with sequences and windows on ``device``; batches are gathered there."""
-        return TrainingRows(self.sequences.to(device), max_length=self.max_length)
+        return TrainingRows(
+            self.sequences.to(device), max_length=self.max_length, stride=self.stride
+        )
 
     def gather(self, rows: Tensor) -> Batch:
         """The windows ``rows`` (``[B]`` int64), as wide as the longest of them.

@@ -111,12 +111,33 @@ def item_feature_table(
         raise ValueError(f"pick must be first or last, got {pick!r}")
     if not names:
         raise ValueError("names must name at least one feature, got none")
-    for name in names:
-        if name not in sequences.item_features:
-            place = f"{sequences.source}: " if sequences.source else ""
-            known = listed(sequences.item_features) or "none: read a folder with a table of items"
-            raise DataError(f"{place}no item feature {shown(name)}; there are {known}")
-    return torch.stack([sequences.item_features[name].one(pick) for name in names], dim=1)
+    return torch.stack([_named(sequences, name).one(pick) for name in names], dim=1)
+
+
+def shared_features(sequences: Sequences, names: Sequence[str] = ()) -> dict[str, ItemFeature]:
+    """The features ``names`` of the items; without names, all whose values items share.
+
+    Values that belong to less than two items on average (titles) tell a model nothing that the
+    item's own embedding does not.
+
+    Raises:
+        DataError: if there is no such feature; names those there are.
+    """
+    if names:
+        return {name: _named(sequences, name) for name in names}
+    return {
+        name: feature
+        for name, feature in sequences.item_features.items()
+        if feature.codes.numel() >= 2 * feature.num_values > 0
+    }
+
+
+def _named(sequences: Sequences, name: str) -> ItemFeature:
+    if name not in sequences.item_features:
+        place = f"{sequences.source}: " if sequences.source else ""
+        known = listed(sequences.item_features) or "none: read a folder with a table of items"
+        raise DataError(f"{place}no item feature {shown(name)}; there are {known}")
+    return sequences.item_features[name]
 
 
 def item_features(items: pl.DataFrame, item_ids: list[str]) -> dict[str, ItemFeature]:

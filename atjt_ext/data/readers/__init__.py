@@ -8,6 +8,7 @@ what it is told by in ``recognise.py``.
 
 from .amazon import read_amazon
 from .auto import read_interactions
+from .items import read_items
 from .movielens import read_movielens
 from .recbole import read_recbole
 from .recognise import Format
@@ -21,6 +22,7 @@ __all__ = [
     "read_amazon",
     "read_csv",
     "read_interactions",
+    "read_items",
     "read_movielens",
     "read_parquet",
     "read_recbole",

@@ -69,7 +69,7 @@ def read_amazon(path: str | Path, *, metadata: str | Path | None = None) -> Inte
     source = find_source(path, "amazon")
     items = source.items if metadata is None else metadata
     interactions = _read_reviews(source.interactions)
-    return interactions if items is None else replace(interactions, items=_read_metadata(items))
+    return interactions if items is None else replace(interactions, items=read_metadata(items))
 
 
 def _read_reviews(path: Path) -> Interactions:
@@ -99,7 +99,8 @@ def _read_ratings(path: Path, header: list[str]) -> Interactions:
     return read_csv(path, **{f"{role}_column": name for role, name in _2023.items()})
 
 
-def _read_metadata(path: str | Path) -> pl.DataFrame:
+def read_metadata(path: str | Path) -> pl.DataFrame:
+    """Metadata of any year, as ``items``."""
     keys = set(keys_of(first_line(read_bytes(path, HEAD_BYTES), path)))
     key = "parent_asin" if "parent_asin" in keys else "asin"
     if key == "parent_asin":

@@ -40,7 +40,7 @@ def read_movielens(path: str | Path) -> Interactions:
     interactions = _read_ratings(source.interactions)
     if source.items is None:
         return interactions
-    return replace(interactions, items=_read_movies(source.items))
+    return replace(interactions, items=read_movies(source.items))
 
 
 def _read_ratings(path: Path) -> Interactions:
@@ -57,7 +57,8 @@ def _read_ratings(path: Path) -> Interactions:
     return read_delimited(text, {name: name for name in _RATINGS})
 
 
-def _read_movies(path: Path) -> pl.DataFrame:
+def read_movies(path: Path) -> pl.DataFrame:
+    """``movies.csv`` or ``movies.dat``, as ``items``."""
     if "::" in first_line(read_bytes(path, HEAD_BYTES), path, "latin-1"):
         data = read_bytes(path)  # some 10,000 films
         try:

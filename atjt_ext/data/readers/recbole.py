@@ -42,7 +42,9 @@ def read_recbole(
         _text(source.interactions, types), roles.find(list(types), str(source.interactions))
     )
     tables = {"item": source.items, "user": source.users}
-    items, users = (None if file is None else _features(file, key) for key, file in tables.items())
+    items, users = (
+        None if file is None else read_feature_table(file, key) for key, file in tables.items()
+    )
     return replace(interactions, items=items, users=users)
 
 
@@ -66,7 +68,8 @@ def _text(path: Path, types: dict[str, str]) -> DelimitedText:
     return DelimitedText(path, "\t", list(types), has_header=True, quoted=False)
 
 
-def _features(path: Path, key: str) -> pl.DataFrame:
+def read_feature_table(path: Path, key: str) -> pl.DataFrame:
+    """An ``.item`` or ``.user`` file, the column of ids called ``key``; types as above."""
     types = _header(path)
     ids = [name for name in types if name.lower() in GUESSES[key]]
     if len(ids) != 1:

@@ -46,11 +46,14 @@ def read_yelp(
     items, users = business or source.items, user or source.users
     return replace(
         interactions,
-        items=None
-        if items is None
-        else table_of_parts(_businesses(items), "item", "business_id", items),
+        items=None if items is None else read_businesses(items),
         users=None if users is None else table_of_parts(_users(users), "user", "user_id", users),
     )
+
+
+def read_businesses(path: str | Path) -> pl.DataFrame:
+    """``yelp_academic_dataset_business.json``, as ``items``."""
+    return table_of_parts(_businesses(path), "item", "business_id", path)
 
 
 def _with_seconds(part: JsonPart) -> pl.DataFrame:
