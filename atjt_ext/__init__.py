@@ -16,13 +16,17 @@ from .losses import (
     ReweightedBinaryCrossEntropyLoss,
     ReweightedCrossEntropyLoss,
 )
-from .models import SASRec
+from .models import DCN, DIN, FEARec, GRU4Rec, S3Rec, SASRec, WideDeep
 from .noise import TargetAttentionNoiseModel
 from .sampled_losses import SampledBinaryCrossEntropyLoss, SampledCrossEntropyLoss
 from .trainer import JointTrainer
 
 __all__ = [
+    "DCN",
+    "DIN",
     "AdjacentSwap",
+    "FEARec",
+    "GRU4Rec",
     "ItemDeletion",
     "ItemInsertion",
     "JointTrainer",
@@ -32,10 +36,12 @@ __all__ = [
     "RandomReplacement",
     "ReweightedBinaryCrossEntropyLoss",
     "ReweightedCrossEntropyLoss",
+    "S3Rec",
     "SASRec",
     "SampledBinaryCrossEntropyLoss",
     "SampledCrossEntropyLoss",
     "TargetAttentionNoiseModel",
+    "WideDeep",
     "__version__",
     "build_info",
     "evaluate",

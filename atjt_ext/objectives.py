@@ -16,10 +16,15 @@ from .ops import (
     reweighted_cross_entropy,
     sampled_binary_cross_entropy,
 )
-from .protocols import Recommender, SequenceRecommender
+from .protocols import (
+    AuxiliaryLoss,
+    Recommender,
+    SequenceRecommender,
+    predicts_last_position_only,
+)
 from .scoring import encode
 
-__all__ = ["LINEAR_SOFTMAX_FROM", "recommender_loss", "softmax_route"]
+__all__ = ["LINEAR_SOFTMAX_FROM", "auxiliary_loss", "recommender_loss", "softmax_route"]
 
 # Items from which on the softmax is computed without logits, by kind of device. On the CPU, where
 # it becomes faster; on a GPU, where [N, V] logits and their gradient begin to take gigabytes. It
@@ -83,8 +88,8 @@ def recommender_loss(
     """``sum_i w_i * loss_i / sum_i w_i`` over the batch's targets (arXiv:2409.17402, the joint
     loss).
 
-    A sequence recommender predicts every item that has a predecessor, a pointwise one the last
-    item.
+    A sequence recommender predicts every item that has a predecessor; a pointwise one, and one that
+    is ``last_position_only``, the last item.
 
     Args:
         sample_weight: ``[B]`` (one weight per sequence) or ``[B, W]`` (one per position of
@@ -112,6 +117,9 @@ def recommender_loss(
 
     # Only valid positions go on: padding is most of the grid.
     valid = batch.is_target
+    if predicts_last_position_only(recommender):
+        valid = valid.clone()
+        valid[:, :-1] = False
     hidden = encode(recommender, batch.inputs, input_weight)[valid]
     targets = batch.targets[valid]
     weights = (
@@ -129,6 +137,13 @@ def recommender_loss(
     candidates = _with_negatives(targets, recommender.num_items, num_negatives)
     sampled = partial(sampled_binary_cross_entropy, hidden, table, targets, candidates[:, 1:])
     return _weighted(sampled, weights, adapt)
+
+
+def auxiliary_loss(recommender: Recommender, batch: Batch) -> Tensor:
+    """The recommender's own loss beside that of its targets; 0 where it has none."""
+    if isinstance(recommender, AuxiliaryLoss):
+        return recommender.auxiliary_loss(batch)
+    return batch.sequences.new_zeros((), dtype=torch.float)
 
 
 def _softmax_loss(

@@ -13,12 +13,24 @@ from torch import Tensor
 
 from .data import Batch
 
-__all__ = ["NoiseModel", "PointwiseRecommender", "Recommender", "SequenceRecommender"]
+__all__ = [
+    "AuxiliaryLoss",
+    "NoiseModel",
+    "PointwiseRecommender",
+    "Recommender",
+    "SequenceRecommender",
+    "predicts_last_position_only",
+]
 
 
 @runtime_checkable
 class SequenceRecommender(Protocol):
-    """Scores item v after position t as ``encode(sequences)[:, t] @ item_table()[v]``."""
+    """Scores item v after position t as ``encode(sequences)[:, t] @ item_table()[v]``.
+
+    It is trained at every position, so that the state at t must not depend on items after t. A
+    model of which that is not true says ``last_position_only = True`` and is trained at the last
+    position of each row alone.
+    """
 
     num_items: int
 
@@ -47,6 +59,20 @@ class PointwiseRecommender(Protocol):
 
 
 Recommender = SequenceRecommender | PointwiseRecommender
+
+
+@runtime_checkable
+class AuxiliaryLoss(Protocol):
+    """A recommender with a loss of its own (a contrast, a regularisation) beside the targets'."""
+
+    def auxiliary_loss(self, batch: Batch) -> Tensor:
+        """Scalar, with its weight in it; added to the recommender's loss."""
+        ...
+
+
+def predicts_last_position_only(recommender: SequenceRecommender) -> bool:
+    """Whether only the last hidden state of a row may be trained to predict."""
+    return bool(getattr(recommender, "last_position_only", False))
 
 
 @runtime_checkable

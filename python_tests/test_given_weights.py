@@ -16,7 +16,7 @@ from atjt_ext.data import (
     leave_one_out,
 )
 from atjt_ext.evaluation import full_ranks, top_k
-from atjt_ext.models.sasrec import _weighted_mask
+from atjt_ext.models._transformer import weighted_mask
 from atjt_ext.objectives import recommender_loss
 from atjt_ext.scoring import require_input_weight
 from joint import config, fit, parameters, trainer
@@ -104,8 +104,7 @@ def test_a_position_of_weight_zero_is_not_even_looked_at() -> None:
 def test_a_key_of_weight_w_counts_w_times() -> None:
     # Equal scores: a query attends by weight, and to itself as to a weight of 1.
     causal = torch.ones(3, 3, dtype=torch.bool).tril()[None, None]
-    itself = torch.eye(3, dtype=torch.bool)
-    mask = _weighted_mask(causal, itself, torch.tensor([[0.25, 0.5, 0.1]]))
+    mask = weighted_mask(causal, torch.tensor([[0.25, 0.5, 0.1]]))
     attention = mask[0, 0, 2].softmax(-1)
     assert attention.tolist() == pytest.approx([0.25 / 1.75, 0.5 / 1.75, 1 / 1.75])
 

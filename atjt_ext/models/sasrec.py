@@ -5,63 +5,30 @@ form that current comparisons use: pre-normalisation blocks, one item table tied
 output, and a softmax over the whole catalogue as training loss (the loss itself is the trainer's
 business).
 
-Padding costs nothing here: only attention itself sees the padded ``[B, L]`` grid. Every other layer
-runs on the valid positions packed into one ``[tokens, D]`` matrix; on common data sets nine tenths
-of the grid is padding.
+Padding costs nothing here: see ``_transformer.py``.
 """
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+
+from ._checks import require_heads, require_length, require_positive, require_share
+from ._transformer import (
+    TransformerBlock,
+    attention_mask,
+    initialise,
+    positions_from_end,
+    unpacked,
+    weighted_mask,
+)
 
 __all__ = ["SASRec"]
-
-
-class _Block(nn.Module):
-    """Causal self-attention and a feed-forward layer, each pre-normalised with a residual."""
-
-    def __init__(self, embedding_dim: int, num_heads: int, dropout: float) -> None:
-        super().__init__()
-        self.num_heads = num_heads
-        self.attention_norm = nn.LayerNorm(embedding_dim)
-        self.query_key_value = nn.Linear(embedding_dim, 3 * embedding_dim)
-        self.attention_output = nn.Linear(embedding_dim, embedding_dim)
-        self.feed_forward = nn.Sequential(
-            nn.LayerNorm(embedding_dim),
-            nn.Linear(embedding_dim, embedding_dim),
-            nn.ReLU(),
-            nn.Dropout(dropout),
-            nn.Linear(embedding_dim, embedding_dim),
-        )
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, packed: Tensor, valid: Tensor, attention_mask: Tensor) -> Tensor:
-        """``packed [T, D]``, ``valid [B, L]`` with T true, ``attention_mask [B, 1, L, L]`` bool or
-        added to the scores."""
-        packed = packed + self.dropout(self._attend(packed, valid, attention_mask))
-        output: Tensor = packed + self.dropout(self.feed_forward(packed))
-        return output
-
-    def _attend(self, packed: Tensor, valid: Tensor, attention_mask: Tensor) -> Tensor:
-        batch, length = valid.shape
-        projected = self.query_key_value(self.attention_norm(packed))
-        grid = projected.new_zeros(batch, length, projected.shape[-1])
-        grid[valid] = projected
-        query, key, value = (
-            part.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
-            for part in grid.chunk(3, dim=-1)
-        )
-        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=attention_mask)
-        output: Tensor = self.attention_output(attended.transpose(1, 2).flatten(2)[valid])
-        return output
 
 
 class SASRec(nn.Module):
     """A causal transformer over item sequences with a tied item table.
 
-    Meets the ``SequenceRecommender`` protocol of :mod:`atjt_ext.trainer`.
+    Meets the ``SequenceRecommender`` protocol of :mod:`atjt_ext.protocols`.
 
     Args:
         num_items: catalogue size; items are ``1..num_items`` and 0 is padding.
@@ -84,38 +51,19 @@ class SASRec(nn.Module):
         dropout: float = 0.5,
     ) -> None:
         super().__init__()
-        if num_items < 1:
-            raise ValueError(f"num_items must be at least 1, got {num_items}")
-        if max_length < 1:
-            raise ValueError(f"max_length must be at least 1, got {max_length}")
-        if num_blocks < 1:
-            raise ValueError(f"num_blocks must be at least 1, got {num_blocks}")
-        if embedding_dim < 1 or num_heads < 1 or embedding_dim % num_heads:
-            raise ValueError(
-                f"num_heads must divide embedding_dim, got num_heads={num_heads}, "
-                f"embedding_dim={embedding_dim}"
-            )
-        if not 0.0 <= dropout < 1.0:
-            raise ValueError(f"dropout must be in [0, 1), got {dropout}")
+        require_positive(num_items=num_items, max_length=max_length, num_blocks=num_blocks)
+        require_heads(embedding_dim, num_heads)
+        require_share(dropout=dropout)
         self.num_items = num_items
         self.max_length = max_length
         self.item_embedding = nn.Embedding(num_items + 1, embedding_dim, padding_idx=0)
         self.position_embedding = nn.Embedding(max_length, embedding_dim)
         self.blocks = nn.ModuleList(
-            _Block(embedding_dim, num_heads, dropout) for _ in range(num_blocks)
+            TransformerBlock(embedding_dim, num_heads, dropout) for _ in range(num_blocks)
         )
         self.final_norm = nn.LayerNorm(embedding_dim)
         self.dropout = nn.Dropout(dropout)
-        self._initialise()
-
-    def _initialise(self) -> None:
-        for module in self.modules():
-            if isinstance(module, nn.Linear | nn.Embedding):
-                nn.init.trunc_normal_(module.weight, std=0.02, a=-0.04, b=0.04)
-            if isinstance(module, nn.Linear):
-                nn.init.zeros_(module.bias)
-        with torch.no_grad():
-            self.item_embedding.weight[0].zero_()
+        initialise(self, self.item_embedding)
 
     def item_table(self) -> Tensor:
         """The item embeddings ``[num_items + 1, D]``; row 0 is padding."""
@@ -134,39 +82,22 @@ class SASRec(nn.Module):
         Raises:
             ValueError: ``L`` exceeds ``max_length``.
         """
-        length = sequences.shape[1]
-        if length > self.max_length:
-            raise ValueError(
-                f"sequences have length {length}, at most max_length={self.max_length}"
-            )
+        require_length(sequences.shape[1], self.max_length)
         valid = sequences != 0
-        causal = torch.ones(length, length, dtype=torch.bool, device=sequences.device).tril()
-        # A padded query may look at itself: a row with nothing to attend to would be NaN.
-        itself = torch.eye(length, dtype=torch.bool, device=sequences.device)
-        attention_mask = ((causal & valid[:, None, :]) | itself).unsqueeze(1)
-        if input_weight is not None:
-            attention_mask = _weighted_mask(attention_mask, itself, input_weight)
+        items = self.item_embedding(sequences[valid])
+        if input_weight is None:
+            return unpacked(self.transform(items, valid), valid)
+        weighted = items * input_weight[valid][:, None]
+        mask = weighted_mask(attention_mask(valid), input_weight)
+        return unpacked(self.transform(weighted, valid, mask), valid)
 
-        from_end = torch.arange(length - 1, -1, -1, device=sequences.device).expand_as(sequences)
-        packed = self.item_embedding(sequences[valid]) * self.item_embedding.embedding_dim**0.5
-        if input_weight is not None:
-            packed = packed * input_weight[valid][:, None]
-        packed = self.dropout(packed + self.position_embedding(from_end[valid]))
+    def transform(self, items: Tensor, valid: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Hidden states ``[T, D]`` of item vectors ``[T, D]`` at the T valid positions of ``[B,
+        L]``; ``mask [B, 1, L, L]`` says who looks at whom, without it all at what came before."""
+        mask = attention_mask(valid) if mask is None else mask
+        packed = items * self.item_embedding.embedding_dim**0.5
+        packed = self.dropout(packed + self.position_embedding(positions_from_end(valid)))
         for block in self.blocks:
-            packed = block(packed, valid, attention_mask)
-        packed = self.final_norm(packed)
-        hidden: Tensor = packed.new_zeros(*sequences.shape, packed.shape[-1])
-        hidden[valid] = packed
-        return hidden
-
-
-def _weighted_mask(mask: Tensor, itself: Tensor, input_weight: Tensor) -> Tensor:
-    """What to add to the scores ``[B, 1, L, L]``: log of the key's weight, but 0 for a query's own.
-
-    Its own embedding is scaled already, and a query has to have something to attend to.
-    """
-    # log(0) would give its weight a gradient of 0 * inf.
-    positive = input_weight > 0
-    log_weight = torch.where(positive, torch.where(positive, input_weight, 1.0).log(), -torch.inf)
-    scores = torch.where(itself, 0.0, log_weight[:, None, :]).unsqueeze(1)
-    return torch.where(mask, scores, -torch.inf)
+            packed = block(packed, valid, mask)
+        output: Tensor = self.final_norm(packed)
+        return output

@@ -1,0 +1,181 @@
+"""What the models share that score a candidate together with its history: DIN, Wide & Deep, DCN."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ._checks import require_positive
+
+Activation = Literal["relu", "prelu", "dice"]
+
+# Floats that scoring without gradients holds at once in its largest tensor: 2**22 are 16 MiB.
+_MAX_CELLS = 2**22
+
+
+class History(Protocol):
+    """The part of a batch that a score may depend on."""
+
+    @property
+    def inputs(self) -> Tensor:
+        """``[B, L]`` int64, left-padded with 0."""
+        ...
+
+    @property
+    def users(self) -> Tensor:
+        """``[B]`` int64 user codes."""
+        ...
+
+
+class Dice(nn.Module):
+    """DIN's data-adaptive activation: ``p * x + alpha * (1 - p) * x``.
+
+    ``p = sigmoid(batchnorm(x))``; Zhou et al., KDD 2018 (arXiv:1706.06978), section 5.3. alpha is
+    learned, one per channel, and starts at 0. Running statistics take over outside of training.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, num_channels: int) -> None:
+        super().__init__()
+        self.alpha = nn.Parameter(torch.zeros(num_channels))
+        self.register_buffer("running_mean", torch.zeros(num_channels))
+        self.register_buffer("running_var", torch.ones(num_channels))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """``[..., num_channels]`` to the same shape."""
+        flat = inputs.reshape(-1, inputs.shape[-1])
+        # One row has no variance; none at all happens where all histories are empty.
+        training = self.training and len(flat) > 1
+        normal = F.batch_norm(
+            flat, self.running_mean, self.running_var, training=training, momentum=0.1, eps=1e-8
+        )
+        gate = torch.sigmoid(normal).view_as(inputs)
+        return inputs * (gate + self.alpha * (1.0 - gate))
+
+
+def activation_layer(activation: Activation, width: int) -> nn.Module:
+    """A new activation for ``width`` channels.
+
+    Raises:
+        ValueError: no such activation.
+    """
+    if activation == "dice":
+        return Dice(width)
+    if activation == "prelu":
+        return nn.PReLU()
+    if activation == "relu":
+        return nn.ReLU()
+    raise ValueError(f"activation must be one of relu, prelu, dice, got {activation!r}")
+
+
+def hidden_layers(widths: Sequence[int], activation: Activation, dropout: float) -> nn.Sequential:
+    """``widths[0]`` inputs to ``widths[-1]``, every layer followed by activation and dropout."""
+    layers: list[nn.Module] = []
+    for fan_in, fan_out in pairwise(widths):
+        layers += [
+            nn.Linear(fan_in, fan_out),
+            activation_layer(activation, fan_out),
+            nn.Dropout(dropout),
+        ]
+    return nn.Sequential(*layers)
+
+
+class ItemEncoder(nn.Module):
+    """Items as vectors: an embedding of the id beside one of every side feature.
+
+    Side features are looked up by the item's id, so batches carry none, and an item that a
+    corruption puts in brings its own.
+
+    Args:
+        num_items: catalogue size; items are ``1..num_items`` and 0 is padding.
+        embedding_dim: width of each embedding.
+        item_features: ``[num_items + 1, F]`` int64 codes from 0 (unknown), every column with a
+            vocabulary of its own; row 0 is padding. None means no features.
+
+    Attributes:
+        width: of an item's vector, ``embedding_dim * (1 + F)``.
+    """
+
+    feature_codes: Tensor
+
+    def __init__(self, num_items: int, embedding_dim: int, item_features: Tensor | None) -> None:
+        super().__init__()
+        require_positive(num_items=num_items, embedding_dim=embedding_dim)
+        codes, num_codes = _shifted(item_features, num_items)
+        self.width = embedding_dim * (1 + codes.shape[1])
+        self.item_embedding = nn.Embedding(num_items + 1, embedding_dim, padding_idx=0)
+        self.feature_embedding = nn.Embedding(num_codes, embedding_dim) if num_codes else None
+        self.register_buffer("feature_codes", codes)
+        for embedding in (self.item_embedding, self.feature_embedding):
+            if embedding is not None:
+                nn.init.normal_(embedding.weight, std=embedding_dim**-0.5)
+        with torch.no_grad():
+            self.item_embedding.weight[0].zero_()
+
+    def forward(self, items: Tensor) -> Tensor:
+        """``[...]`` int64 item ids -> ``[..., width]``."""
+        vectors: Tensor = self.item_embedding(items)
+        if self.feature_embedding is None:
+            return vectors
+        features = self.feature_embedding(self.feature_codes[items]).flatten(-2)
+        return torch.cat([vectors, features], dim=-1)
+
+    def history_mean(self, sequences: Tensor) -> Tensor:
+        """``[B, L]`` int64 (0 = padding) -> the mean vector of each row's items ``[B, width]``; 0
+        where there are none."""
+        valid = sequences != 0
+        rows = valid.nonzero()[:, 0]
+        total = self.item_embedding.weight.new_zeros(len(sequences), self.width)
+        total = total.index_add(0, rows, self(sequences[valid]))
+        return total / valid.sum(dim=1, keepdim=True).clamp(min=1)
+
+
+def _shifted(item_features: Tensor | None, num_items: int) -> tuple[Tensor, int]:
+    """Codes of which no two columns share one, and how many there are."""
+    if item_features is None:
+        return torch.zeros(num_items + 1, 0, dtype=torch.int64), 0
+    if item_features.dim() != 2 or len(item_features) != num_items + 1:
+        raise ValueError(
+            f"item_features must be [num_items + 1, F] = [{num_items + 1}, F], "
+            f"got {list(item_features.shape)}"
+        )
+    if item_features.dtype != torch.int64:
+        raise ValueError(f"item_features must be torch.int64, got {item_features.dtype}")
+    if item_features.numel() and int(item_features.min()) < 0:
+        raise ValueError(f"item_features must be at least 0, got {int(item_features.min())}")
+    sizes = item_features.amax(dim=0) + 1
+    return item_features + (sizes.cumsum(0) - sizes), int(sizes.sum())
+
+
+def user_embedding(num_users: int | None, embedding_dim: int) -> nn.Embedding | None:
+    """An embedding of users, where a model is to see them."""
+    if num_users is None:
+        return None
+    require_positive(num_users=num_users)
+    embedding = nn.Embedding(num_users, embedding_dim)
+    nn.init.normal_(embedding.weight, std=embedding_dim**-0.5)
+    return embedding
+
+
+def in_tiles(
+    score: Callable[[Tensor], Tensor], candidates: Tensor, cells_per_column: int
+) -> Tensor:
+    """``score`` of ``candidates [B, C]``, some columns at a time where no gradient is recorded.
+
+    With gradients the graph would hold every tile anyway; candidates are few then.
+
+    Args:
+        score: ``[B, c]`` item ids -> logits ``[B, c]``.
+        cells_per_column: floats in the largest tensor that one column of candidates needs.
+    """
+    if torch.is_grad_enabled():
+        return score(candidates)
+    columns = max(1, _MAX_CELLS // max(1, cells_per_column))
+    return torch.cat([score(tile) for tile in candidates.split(columns, dim=1)], dim=1)

@@ -1,0 +1,103 @@
+"""DCN: explicit feature crosses of bounded degree beside an MLP.
+
+Version 1: Wang et al., "Deep & Cross Network for Ad Click Predictions", ADKDD 2017
+(arXiv:1708.05123). Version 2: Wang et al., "DCN V2", WWW 2021 (arXiv:2008.13535).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from ._checks import require_positive, require_share
+from ._pointwise import Activation, History, ItemEncoder, hidden_layers, in_tiles, user_embedding
+
+__all__ = ["DCN"]
+
+
+class _CrossLayer(nn.Module):
+    """``x0 * (weight of x) + bias + x``: a number times x0 in version 1, elementwise in 2."""
+
+    def __init__(self, width: int, version: Literal[1, 2]) -> None:
+        super().__init__()
+        self.version = version
+        self.weight = nn.Linear(width, 1 if version == 1 else width, bias=version == 2)
+        self.bias = nn.Parameter(torch.zeros(width)) if version == 1 else None
+
+    def forward(self, first: Tensor, current: Tensor) -> Tensor:
+        """Both ``[..., width]``."""
+        crossed: Tensor = first * self.weight(current) + current
+        # Version 1 adds its bias behind the product, version 2 inside of it.
+        return crossed if self.bias is None else crossed + self.bias
+
+
+class DCN(nn.Module):
+    """A cross network and an MLP side by side on the same input, one linear layer over both.
+
+    Meets the ``PointwiseRecommender`` protocol of :mod:`atjt_ext.protocols`. The input is the
+    candidate's embeddings, the mean of the history's, and the user's.
+
+    Args:
+        num_items: catalogue size; items are ``1..num_items`` and 0 is padding.
+        embedding_dim: width of each embedding (arXiv:2409.17402 takes 8).
+        hidden_dims: widths of the MLP (arXiv:2409.17402: 256, 64).
+        num_cross_layers: l of them make crosses of degree up to l + 1.
+        cross_version: 1, a weight vector per layer, or 2, a weight matrix (DCN V2, parallel).
+        activation: of the MLP.
+        dropout: in the MLP, in ``[0, 1)``.
+        item_features: ``[num_items + 1, F]`` int64 codes, see :class:`ItemEncoder`.
+        num_users: give it to let the model see who the user is; None leaves users out.
+    """
+
+    def __init__(
+        self,
+        num_items: int,
+        *,
+        embedding_dim: int = 32,
+        hidden_dims: Sequence[int] = (256, 64),
+        num_cross_layers: int = 3,
+        cross_version: Literal[1, 2] = 1,
+        activation: Activation = "relu",
+        dropout: float = 0.0,
+        item_features: Tensor | None = None,
+        num_users: int | None = None,
+    ) -> None:
+        super().__init__()
+        require_positive(hidden_dims=hidden_dims, num_cross_layers=num_cross_layers)
+        require_share(dropout=dropout)
+        if cross_version not in (1, 2):
+            raise ValueError(f"cross_version must be 1 or 2, got {cross_version}")
+        self.num_items = num_items
+        self.items = ItemEncoder(num_items, embedding_dim, item_features)
+        self.user_embedding = user_embedding(num_users, embedding_dim)
+        width = 2 * self.items.width + (0 if num_users is None else embedding_dim)
+        self.cross_layers = nn.ModuleList(
+            _CrossLayer(width, cross_version) for _ in range(num_cross_layers)
+        )
+        widths = [width, *hidden_dims]
+        self.deep = hidden_layers(widths, activation, dropout)
+        # Without hidden layers the deep part is the input itself, as a linear model of it.
+        self.output = nn.Linear(width + widths[-1], 1)
+        self._widest = max(width + widths[-1], *widths)
+
+    def score(self, batch: History, candidates: Tensor) -> Tensor:
+        """Logits ``[B, C]`` of ``candidates [B, C]`` int64 as the item after ``batch.inputs``."""
+        context = [self.items.history_mean(batch.inputs)]
+        if self.user_embedding is not None:
+            context.append(self.user_embedding(batch.users))
+        known = torch.cat(context, dim=-1)
+
+        def scores(tile: Tensor) -> Tensor:
+            first = torch.cat(
+                [self.items(tile), known[:, None, :].expand(-1, tile.shape[1], -1)], dim=-1
+            )
+            crossed = first
+            for layer in self.cross_layers:
+                crossed = layer(first, crossed)
+            logits: Tensor = self.output(torch.cat([crossed, self.deep(first)], dim=-1))
+            return logits.squeeze(-1)
+
+        return in_tiles(scores, candidates, len(known) * self._widest)

@@ -1,0 +1,124 @@
+"""DIN: a history pooled anew for every candidate.
+
+Zhou et al., "Deep Interest Network for Click-Through Rate Prediction", KDD 2018 (arXiv:1706.06978).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ._checks import require_positive, require_share
+from ._pointwise import (
+    Activation,
+    History,
+    ItemEncoder,
+    activation_layer,
+    hidden_layers,
+    in_tiles,
+    user_embedding,
+)
+
+__all__ = ["DIN"]
+
+
+class _ActivationUnit(nn.Module):
+    """How much an item of the history has to do with a candidate, from both and their product.
+
+    The original also feeds the difference of the two. Its first layer is linear, so the difference
+    adds parameters and no functions; without it that layer splits into a part per item, a part per
+    candidate, and one per pair, and only the last is as large as all pairs.
+    """
+
+    def __init__(self, width: int, hidden_dims: Sequence[int], activation: Activation) -> None:
+        super().__init__()
+        first = hidden_dims[0]
+        self.of_item = nn.Linear(width, first)
+        self.of_candidate = nn.Linear(width, first, bias=False)
+        self.of_product = nn.Linear(width, first, bias=False)
+        self.activation = activation_layer(activation, first)
+        self.rest = nn.Sequential(
+            hidden_layers(hidden_dims, activation, 0.0), nn.Linear(hidden_dims[-1], 1)
+        )
+
+    def forward(self, items: Tensor, rows: Tensor, candidates: Tensor) -> Tensor:
+        """``items [T, E]`` of histories ``rows [T]``, ``candidates [B, c, E]`` -> ``[T, c]``."""
+        hidden = self.of_product(items[:, None, :] * candidates[rows])
+        hidden = hidden + self.of_item(items)[:, None, :] + self.of_candidate(candidates)[rows]
+        affinities: Tensor = self.rest(self.activation(hidden)).squeeze(-1)
+        return affinities
+
+
+class DIN(nn.Module):
+    """Target attention over the history, then an MLP.
+
+    Meets the ``PointwiseRecommender`` protocol of :mod:`atjt_ext.protocols`. Affinities are not
+    normalised: their sum tells how much of the history has to do with the candidate. Their order
+    does not matter, as the model has no positions.
+
+    Scoring costs ``B * C * L`` activation units, so that a softmax over the whole catalogue is no
+    training loss for it; ``binary_cross_entropy`` is.
+
+    Args:
+        num_items: catalogue size; items are ``1..num_items`` and 0 is padding.
+        embedding_dim: width of each embedding (arXiv:2409.17402 takes 8).
+        hidden_dims: widths of the MLP (arXiv:2409.17402: 256, 64).
+        attention_dims: hidden widths of the activation unit.
+        activation: ``dice`` (the original's), ``prelu`` or ``relu``.
+        dropout: in the MLP, in ``[0, 1)``.
+        item_features: ``[num_items + 1, F]`` int64 codes, see :class:`ItemEncoder`.
+        num_users: give it to let the model see who the user is; None leaves users out.
+    """
+
+    def __init__(
+        self,
+        num_items: int,
+        *,
+        embedding_dim: int = 32,
+        hidden_dims: Sequence[int] = (256, 64),
+        attention_dims: Sequence[int] = (32,),
+        activation: Activation = "dice",
+        dropout: float = 0.0,
+        item_features: Tensor | None = None,
+        num_users: int | None = None,
+    ) -> None:
+        super().__init__()
+        require_positive(hidden_dims=hidden_dims, attention_dims=attention_dims)
+        require_share(dropout=dropout)
+        if not attention_dims:
+            raise ValueError("attention_dims must hold at least one width, got none")
+        self.num_items = num_items
+        self.items = ItemEncoder(num_items, embedding_dim, item_features)
+        self.user_embedding = user_embedding(num_users, embedding_dim)
+        width = self.items.width
+        self.attention = _ActivationUnit(width, attention_dims, activation)
+        widths = [2 * width + (0 if num_users is None else embedding_dim), *hidden_dims]
+        self.mlp = hidden_layers(widths, activation, dropout)
+        self.output = nn.Linear(widths[-1], 1)
+        self._attention_width = max(width, *attention_dims)
+        self._widest = max(widths)
+
+    def score(self, batch: History, candidates: Tensor) -> Tensor:
+        """Logits ``[B, C]`` of ``candidates [B, C]`` int64 as the item after ``batch.inputs``."""
+        history = batch.inputs
+        valid = history != 0
+        rows = valid.nonzero()[:, 0]
+        items = self.items(history[valid])
+        grid = items.new_zeros(*history.shape, items.shape[-1])
+        grid[valid] = items
+        user = None if self.user_embedding is None else self.user_embedding(batch.users)
+
+        def scores(tile: Tensor) -> Tensor:
+            candidate = self.items(tile)
+            affinities = items.new_zeros(*history.shape, tile.shape[1])
+            affinities[valid] = self.attention(items, rows, candidate)
+            parts = [affinities.transpose(1, 2) @ grid, candidate]
+            if user is not None:
+                parts.append(user[:, None, :].expand(-1, tile.shape[1], -1))
+            logits: Tensor = self.output(self.mlp(torch.cat(parts, dim=-1))).squeeze(-1)
+            return logits
+
+        cells = max(len(items) * self._attention_width, len(history) * self._widest)
+        return in_tiles(scores, candidates, cells)

@@ -1,0 +1,244 @@
+"""FEARec: attention in the time and in the frequency domain.
+
+Du et al., "Frequency Enhanced Hybrid Attention Network for Sequential Recommendation", SIGIR 2023
+(arXiv:2304.09184).
+
+**It is not causal**, and neither is the original. A band of a Fourier spectrum mixes all positions,
+and the frequency attention rolls values around the ends of the sequence, so that every hidden state
+depends on every item; the causal mask of the time attention does not change that. The original
+therefore trains on the last position of every prefix, and so does this one: ``last_position_only``
+tells the trainer, and ``window_stride=1`` gives it the prefixes.
+
+Unlike the original, padding is zero before the Fourier transform (there it holds biases and
+position embeddings), delays are chosen per sequence in training too (there by the mean of the
+batch, so that rows change each other), and blocks are pre-normalised as SASRec's here. Of the
+contrastive terms there is the one of two dropout masks and its regularisation; the one that pairs
+sequences with the same target needs more than a batch, and is left out.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ._checks import require_heads, require_length, require_positive, require_share
+from ._pointwise import History
+from ._transformer import (
+    attention_mask,
+    feed_forward,
+    initialise,
+    positions_from_end,
+    unpacked,
+)
+
+__all__ = ["FEARec"]
+
+
+def frequency_band(layer: int, num_layers: int, length: int, share: float) -> tuple[int, int]:
+    """First and past-the-last frequency of a layer: high ones early, low ones late.
+
+    With ``share`` above 1 / layers bands of that share slide down and overlap; otherwise each layer
+    has its own 1 / layers (section 4.2 of the paper, with the rounding of its code).
+    """
+    frequencies = length // 2 + 1
+    if share > 1 / num_layers:
+        width, step = share, (frequencies * (1 - share)) // max(1, num_layers - 1)
+    else:
+        width, step = 1 / num_layers, frequencies / num_layers
+    start = max(0, int(frequencies * (1 - width) - layer * step))
+    return start, max(start + 1, int(frequencies - layer * step))
+
+
+def band_pass(length: int, start: int, end: int) -> Tensor:
+    """``[length, length]``: the matrix that keeps frequencies ``start .. end - 1`` of a sequence.
+
+    Up to a few hundred positions a product with it is faster than a Fourier transform and its
+    inverse, 5 times at 50 positions and 3 at 200 on a CPU.
+    """
+    spectrum = torch.fft.rfft(torch.eye(length, dtype=torch.float64), dim=0)
+    kept = torch.zeros_like(spectrum)
+    kept[start:end] = spectrum[start:end]
+    matrix: Tensor = torch.fft.irfft(kept, n=length, dim=0)
+    return matrix.float()
+
+
+class _HybridBlock(nn.Module):
+    """Time and frequency attention mixed, then a feed-forward layer; each pre-normalised."""
+
+    band_pass: Tensor
+
+    def __init__(
+        self,
+        embedding_dim: int,
+        num_heads: int,
+        dropout: float,
+        *,
+        band: Tensor,
+        time_share: float,
+        delay_factor: float,
+    ) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.time_share = time_share
+        self.delay_factor = delay_factor
+        self.attention_norm = nn.LayerNorm(embedding_dim)
+        self.query_key_value = nn.Linear(embedding_dim, 3 * embedding_dim)
+        self.attention_output = nn.Linear(embedding_dim, embedding_dim)
+        self.feed_forward = feed_forward(embedding_dim, dropout)
+        self.dropout = nn.Dropout(dropout)
+        self.register_buffer("band_pass", band, persistent=False)
+
+    def forward(self, packed: Tensor, valid: Tensor, mask: Tensor) -> Tensor:
+        """``packed [T, D]``, ``valid [B, L]`` with T true, ``mask [B, 1, L, L]``."""
+        grid = unpacked(self.query_key_value(self.attention_norm(packed)), valid)
+        filtered = self.band_pass @ grid
+        attended = (1 - self.time_share) * self._over_delays(filtered, grid)
+        if self.time_share:
+            attended = attended + self.time_share * self._over_time(filtered, mask)
+        packed = packed + self.dropout(self.attention_output(attended[valid]))
+        output: Tensor = packed + self.dropout(self.feed_forward(packed))
+        return output
+
+    def _over_delays(self, filtered: Tensor, grid: Tensor) -> Tensor:
+        """Values rolled by the delays at which queries look most like keys (Autoformer's
+        autocorrelation, arXiv:2106.13008)."""
+        length = grid.shape[1]
+        query, key, _ = filtered.chunk(3, dim=-1)
+        position = torch.arange(length, device=grid.device)
+        # Row t of the inner products, read from its diagonal on: query t + delay against key t.
+        alike = (key @ query.transpose(1, 2)) / key.shape[-1]
+        ahead = (position[:, None] + position) % length
+        similarity = alike.gather(2, ahead.expand(len(grid), -1, -1)).sum(dim=1)
+        count = min(length, max(1, int(self.delay_factor * math.log(length))))
+        best, delays = similarity.topk(count, dim=1)
+        weights = torch.zeros_like(similarity).scatter(1, delays, best.softmax(dim=1))
+        rolled = weights[:, (position - position[:, None]) % length]  # [B, L, L]
+        return rolled @ grid.chunk(3, dim=-1)[2]
+
+    def _over_time(self, filtered: Tensor, mask: Tensor) -> Tensor:
+        """Scaled dot-product attention on what the band lets through."""
+        query, key, value = (
+            part.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+            for part in filtered.chunk(3, dim=-1)
+        )
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        return attended.transpose(1, 2).flatten(2)
+
+
+class FEARec(nn.Module):
+    """A transformer with frequency-enhanced hybrid attention and a tied item table.
+
+    Meets the ``SequenceRecommender`` protocol of :mod:`atjt_ext.protocols`, with
+    ``last_position_only``: no hidden state but the last of a row may be trained to predict.
+
+    Args:
+        num_items: catalogue size; items are ``1..num_items`` and 0 is padding.
+        max_length: longest sequence that :meth:`encode` takes, and the length of the Fourier
+            transform.
+        embedding_dim: width D of the item table and of the hidden states.
+        num_blocks: blocks, each with a lower frequency band.
+        num_heads: heads of the time attention; must divide ``embedding_dim``.
+        dropout: on embeddings and on both residual branches of a block, in ``[0, 1)``.
+        band_share: share of the frequencies that a block sees, in ``(0, 1]``.
+        time_share: weight of the time attention, in ``[0, 1]``; the frequency attention has the
+            rest.
+        delay_factor: the frequency attention takes the best ``delay_factor * ln(max_length)``
+            delays.
+        contrast_weight: of :meth:`auxiliary_loss`; 0 saves its two passes.
+    """
+
+    last_position_only = True
+
+    def __init__(
+        self,
+        num_items: int,
+        *,
+        max_length: int = 50,
+        embedding_dim: int = 64,
+        num_blocks: int = 2,
+        num_heads: int = 2,
+        dropout: float = 0.5,
+        band_share: float = 0.6,
+        time_share: float = 0.1,
+        delay_factor: float = 1.0,
+        contrast_weight: float = 0.1,
+    ) -> None:
+        super().__init__()
+        require_positive(num_items=num_items, max_length=max_length, num_blocks=num_blocks)
+        require_heads(embedding_dim, num_heads)
+        require_share(dropout=dropout)
+        if not 0.0 < band_share <= 1.0:
+            raise ValueError(f"band_share must be in (0, 1], got {band_share}")
+        if not 0.0 <= time_share <= 1.0:
+            raise ValueError(f"time_share must be in [0, 1], got {time_share}")
+        if not delay_factor > 0.0:
+            raise ValueError(f"delay_factor must be above 0, got {delay_factor}")
+        if not contrast_weight >= 0.0:
+            raise ValueError(f"contrast_weight must be at least 0, got {contrast_weight}")
+        self.num_items = num_items
+        self.max_length = max_length
+        self.contrast_weight = contrast_weight
+        self.item_embedding = nn.Embedding(num_items + 1, embedding_dim, padding_idx=0)
+        self.position_embedding = nn.Embedding(max_length, embedding_dim)
+        self.blocks = nn.ModuleList(
+            _HybridBlock(
+                embedding_dim,
+                num_heads,
+                dropout,
+                band=band_pass(
+                    max_length, *frequency_band(layer, num_blocks, max_length, band_share)
+                ),
+                time_share=time_share,
+                delay_factor=delay_factor,
+            )
+            for layer in range(num_blocks)
+        )
+        self.final_norm = nn.LayerNorm(embedding_dim)
+        self.dropout = nn.Dropout(dropout)
+        initialise(self, self.item_embedding)
+
+    def item_table(self) -> Tensor:
+        """The item embeddings ``[num_items + 1, D]``; row 0 is padding."""
+        return self.item_embedding.weight
+
+    def encode(self, sequences: Tensor) -> Tensor:
+        """Hidden states: ``[B, L]`` int64, left-padded with 0 -> ``[B, L, D]``.
+
+        Every state depends on all items of its row. More padding on the left changes nothing, as
+        all rows are padded to ``max_length`` before they are transformed; states at padding are
+        zero.
+
+        Raises:
+            ValueError: ``L`` exceeds ``max_length``.
+        """
+        length = sequences.shape[1]
+        require_length(length, self.max_length)
+        whole = F.pad(sequences, (self.max_length - length, 0))
+        valid = whole != 0
+        mask = attention_mask(valid)
+        packed = self.item_embedding(whole[valid]) * self.item_embedding.embedding_dim**0.5
+        packed = self.dropout(packed + self.position_embedding(positions_from_end(valid)))
+        for block in self.blocks:
+            packed = block(packed, valid, mask)
+        return unpacked(self.final_norm(packed), valid)[:, self.max_length - length :]
+
+    def auxiliary_loss(self, batch: History) -> Tensor:
+        """The unsupervised contrast of the paper's section 4.4: a scalar.
+
+        Two passes with different dropout masks have to recognise each other among the other
+        sequences of the batch (InfoNCE on inner products, temperature 1), and to have spectra
+        alike. As in the paper's code those are spectra of the final vector, over its channels.
+        """
+        if not self.contrast_weight:
+            return self.item_embedding.weight.new_zeros(())
+        first, second = (self.encode(batch.inputs)[:, -1] for _ in range(2))
+        both = torch.cat([first, second])
+        similarities = (both @ both.T).fill_diagonal_(-torch.inf)
+        partner = torch.arange(len(both), device=both.device).roll(len(first))
+        contrast = F.cross_entropy(similarities, partner)
+        spectra = [torch.fft.rfft(view, dim=1, norm="ortho") for view in (first, second)]
+        loss: Tensor = self.contrast_weight * (contrast + (spectra[0] - spectra[1]).abs().mean())
+        return loss

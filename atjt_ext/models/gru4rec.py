@@ -1,0 +1,106 @@
+"""GRU4Rec: a recurrent network over item sequences.
+
+Hidasi et al., "Session-based Recommendations with Recurrent Neural Networks", ICLR 2016
+(arXiv:1511.06939), in the form of Tan et al., "Improved Recurrent Neural Networks for Session-based
+Recommendations", DLRS 2016 (arXiv:1606.08117) that comparisons use: sequences of users instead of
+session-parallel mini-batches, item embeddings instead of one-hot input, dropout on them, and an
+output layer back to the width of one tied item table. The ranking losses of the original (BPR,
+TOP1) are the trainer's business and not offered there.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from ._checks import require_positive, require_share
+from ._transformer import unpacked
+
+__all__ = ["GRU4Rec"]
+
+
+class GRU4Rec(nn.Module):
+    """Gated recurrent units over item sequences with a tied item table.
+
+    Meets the ``SequenceRecommender`` protocol of :mod:`atjt_ext.protocols`. Padding is never read:
+    an ordinary GRU over left-padded rows starts its items from a state that depends on how much
+    padding came before.
+
+    Args:
+        num_items: catalogue size; items are ``1..num_items`` and 0 is padding.
+        embedding_dim: width D of the item table and of the hidden states that :meth:`encode` gives.
+        hidden_dim: width of the recurrent state.
+        num_layers: recurrent layers.
+        dropout: on item embeddings and between layers, in ``[0, 1)``.
+    """
+
+    def __init__(
+        self,
+        num_items: int,
+        *,
+        embedding_dim: int = 64,
+        hidden_dim: int = 128,
+        num_layers: int = 1,
+        dropout: float = 0.3,
+    ) -> None:
+        super().__init__()
+        require_positive(
+            num_items=num_items,
+            embedding_dim=embedding_dim,
+            hidden_dim=hidden_dim,
+            num_layers=num_layers,
+        )
+        require_share(dropout=dropout)
+        self.num_items = num_items
+        self.item_embedding = nn.Embedding(num_items + 1, embedding_dim, padding_idx=0)
+        self.dropout = nn.Dropout(dropout)
+        self.gru = nn.GRU(
+            embedding_dim,
+            hidden_dim,
+            num_layers,
+            batch_first=True,
+            dropout=dropout if num_layers > 1 else 0.0,  # torch warns of one that does nothing
+        )
+        self.output = nn.Linear(hidden_dim, embedding_dim)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        nn.init.xavier_normal_(self.item_embedding.weight)
+        with torch.no_grad():
+            self.item_embedding.weight[0].zero_()
+        for name, parameter in self.gru.named_parameters():
+            if name.startswith("weight"):
+                nn.init.xavier_uniform_(parameter)
+            else:
+                nn.init.zeros_(parameter)
+
+    def item_table(self) -> Tensor:
+        """The item embeddings ``[num_items + 1, D]``; row 0 is padding."""
+        return self.item_embedding.weight
+
+    def encode(self, sequences: Tensor) -> Tensor:
+        """Hidden states after every item: ``[B, L]`` int64 (0 = padding) -> ``[B, L, D]``.
+
+        The state at position t depends on items up to t only; more padding on the left changes
+        nothing; states at padding are zero.
+        """
+        valid = sequences != 0
+        filled = valid.any(dim=1)
+        lengths = valid.sum(dim=1)[filled]
+        if not len(lengths):
+            return self.item_embedding.weight.new_zeros(
+                *sequences.shape, self.item_embedding.embedding_dim
+            )
+        # Rows moved to the left, where recurrent layers expect them. A boolean mask walks both
+        # grids row by row, so that positions keep their order.
+        columns = torch.arange(sequences.shape[1], device=sequences.device)
+        moved = columns < lengths[:, None]
+        embedded = unpacked(self.dropout(self.item_embedding(sequences[valid])), moved)
+        packed = pack_padded_sequence(
+            embedded, lengths.cpu(), batch_first=True, enforce_sorted=False
+        )
+        states, _ = pad_packed_sequence(
+            self.gru(packed)[0], batch_first=True, total_length=sequences.shape[1]
+        )
+        return unpacked(self.output(states[moved]), valid)

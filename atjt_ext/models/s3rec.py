@@ -1,0 +1,212 @@
+"""S3-Rec: SASRec, pre-trained on what items and sequences say about each other.
+
+Zhou et al., "S^3-Rec: Self-Supervised Learning for Sequential Recommendation with Mutual
+Information Maximization", CIKM 2020 (arXiv:2008.07873).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ._checks import require_length
+from ._transformer import attention_mask, unpacked
+from .sasrec import SASRec
+
+__all__ = ["PretrainingWeights", "S3Rec"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PretrainingWeights:
+    """Weights of the four tasks; the defaults are those of the paper's code.
+
+    Attributes:
+        associated_attributes: AAP, the attributes of an item from its own state.
+        masked_items: MIP, a masked item against a random one.
+        masked_attributes: MAP, the attributes of a masked item.
+        segments: SP, a masked stretch against one of other sequences.
+    """
+
+    associated_attributes: float = 1.0
+    masked_items: float = 0.2
+    masked_attributes: float = 1.0
+    segments: float = 0.5
+
+
+class S3Rec(SASRec):
+    """SASRec with :meth:`pretrain`; everything else, fine-tuning included, is SASRec's."""
+
+    def pretrain(
+        self,
+        batches: Callable[[int], Iterable[Tensor]],
+        *,
+        epochs: int,
+        item_attributes: Tensor | None = None,
+        mask_ratio: float = 0.2,
+        learning_rate: float = 1e-3,
+        weights: PretrainingWeights | None = None,
+        seed: int = 0,
+        on_epoch: Callable[[int, float], None] | None = None,
+    ) -> list[float]:
+        """Trains the parameters in place on four self-supervised tasks, with Adam.
+
+        Positions see the whole sequence here, not only what came before. The heads of the tasks,
+        the vector of a masked item and the attributes' embeddings are left behind.
+
+        Args:
+            batches: the sequences of an epoch (from 0): ``[B, L]`` int64, left-padded with 0, of
+                the training data only.
+            epochs: passes over them; 0 leaves the model as it is.
+            item_attributes: ``[num_items + 1, A]`` bool, which attributes each item has; without it
+                there are masked items and segments only.
+            mask_ratio: share of the items masked, in ``(0, 1)``.
+            learning_rate: Adam's.
+            weights: of the tasks; None means the paper's.
+            seed: of masks, segments, negatives and dropout.
+            on_epoch: called with the epoch (from 1) and its mean loss.
+
+        Returns:
+            The mean loss of each epoch.
+        """
+        if not 0.0 < mask_ratio < 1.0:
+            raise ValueError(f"mask_ratio must be in (0, 1), got {mask_ratio}")
+        device = self.item_embedding.weight.device
+        training = self.training
+        history = []
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            torch.manual_seed(seed)
+            tasks = _Tasks(self, item_attributes, mask_ratio, weights or PretrainingWeights())
+            tasks.to(device).train()
+            optimizer = torch.optim.Adam(tasks.parameters(), lr=learning_rate)
+            for epoch in range(epochs):
+                losses = []
+                for sequences in batches(epoch):
+                    loss = tasks(sequences)
+                    optimizer.zero_grad(set_to_none=True)
+                    loss.backward()
+                    optimizer.step()
+                    losses.append(loss.detach())
+                history.append(float(torch.stack(losses).mean()))
+                if on_epoch is not None:
+                    on_epoch(epoch + 1, history[-1])
+        self.train(training)
+        return history
+
+
+class _Tasks(nn.Module):
+    """The model with the heads of its four tasks.
+
+    Scores are compared as logits. RecBole's code, by an author of the paper, takes the sigmoid of
+    the difference of two sigmoids, which no confidence can bring above 0.73.
+    """
+
+    item_attributes: Tensor | None
+
+    def __init__(
+        self,
+        model: SASRec,
+        item_attributes: Tensor | None,
+        mask_ratio: float,
+        weights: PretrainingWeights,
+    ) -> None:
+        super().__init__()
+        width = model.item_embedding.embedding_dim
+        self.model = model
+        self.mask_ratio = mask_ratio
+        self.weights = weights
+        self.masked_item = nn.Parameter(0.02 * torch.randn(width))
+        self.item_head = nn.Linear(width, width)
+        self.segment_head = nn.Linear(width, width)
+        self.register_buffer("item_attributes", item_attributes)
+        if item_attributes is not None:
+            wanted = model.num_items + 1
+            if item_attributes.dim() != 2 or len(item_attributes) != wanted:
+                raise ValueError(
+                    f"item_attributes must be [num_items + 1, A] = [{wanted}, A], "
+                    f"got {list(item_attributes.shape)}"
+                )
+            self.associated_head = nn.Linear(width, width)
+            self.masked_head = nn.Linear(width, width)
+            self.attributes = nn.Parameter(0.02 * torch.randn(item_attributes.shape[1], width))
+
+    def forward(self, sequences: Tensor) -> Tensor:
+        """The weighted sum of the tasks' losses per sequence: a scalar."""
+        require_length(sequences.shape[1], self.model.max_length)
+        loss = self._masked_items(sequences) + self.weights.segments * self._segments(sequences)
+        return loss / len(sequences)
+
+    def _encode(self, sequences: Tensor, masked: Tensor) -> Tensor:
+        """States ``[T, D]`` of the valid positions, those ``masked [B, L]`` read as unknown."""
+        valid = sequences != 0
+        items = self.model.item_embedding(sequences[valid])
+        items = torch.where(masked[valid][:, None], self.masked_item, items)
+        return self.model.transform(items, valid, attention_mask(valid, causal=False))
+
+    def _masked_items(self, sequences: Tensor) -> Tensor:
+        """MIP, and where there are attributes AAP and MAP, on one masked copy."""
+        masked = torch.rand(sequences.shape, device=sequences.device) < self.mask_ratio
+        states = self._encode(sequences, masked)
+        valid = sequences != 0
+        items, hidden = sequences[valid], masked[valid]
+        loss = self.weights.masked_items * self._item_loss(states[hidden], items[hidden])
+        if self.item_attributes is not None:
+            for head, weight, rows in (
+                (self.associated_head, self.weights.associated_attributes, ~hidden),
+                (self.masked_head, self.weights.masked_attributes, hidden),
+            ):
+                logits = head(states[rows]) @ self.attributes.T
+                truth = self.item_attributes[items[rows]].to(logits.dtype)
+                loss = loss + weight * F.binary_cross_entropy_with_logits(
+                    logits, truth, reduction="sum"
+                )
+        return loss
+
+    def _item_loss(self, states: Tensor, items: Tensor) -> Tensor:
+        table = self.model.item_table()
+        others = torch.randint(1, max(2, self.model.num_items), items.shape, device=items.device)
+        others = others + (others >= items).to(others.dtype)
+        others = others.clamp(max=self.model.num_items)
+        predicted = self.item_head(states)
+        return -F.logsigmoid((predicted * (table[items] - table[others])).sum(dim=1)).sum()
+
+    def _segments(self, sequences: Tensor) -> Tensor:
+        """SP: a stretch from its surroundings, against one of the same length from anywhere."""
+        true, false, inside = segment_copies(sequences)
+        if not len(true):
+            return self.masked_item.new_zeros(())
+        context, same, other = (
+            unpacked(self._encode(copy, masked), copy != 0)[:, -1]
+            for copy, masked in ((true, inside), (true, ~inside), (false, ~inside))
+        )
+        return -F.logsigmoid((self.segment_head(context) * (same - other)).sum(dim=1)).sum()
+
+
+def segment_copies(sequences: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """A random stretch of each row of ``[B, L]``, and one to put in its place.
+
+    Returns:
+        The ``b`` rows of two items and more ``[b, L]``; the same with the stretch replaced by as
+        many successive items from anywhere in the batch; ``[b, L]`` bool, where the stretch is: at
+        most half of its row.
+    """
+    valid = sequences != 0
+    everything, counts = sequences[valid], valid.sum(dim=1)
+    rows, counts = sequences[counts > 1], counts[counts > 1]
+    length = 1 + _below(counts // 2)
+    start = _below(counts - length + 1)
+    elsewhere = _below(len(everything) - length + 1)
+    columns = torch.arange(rows.shape[1], device=rows.device)
+    place = columns - (rows.shape[1] - counts)[:, None] - start[:, None]
+    inside = (place >= 0) & (place < length[:, None])
+    drawn = everything[(elsewhere[:, None] + place).clamp(0, max(0, len(everything) - 1))]
+    return rows, torch.where(inside, drawn, rows), inside
+
+
+def _below(limits: Tensor) -> Tensor:
+    """Uniform integers in ``0 .. limits - 1``."""
+    drawn = (torch.rand(limits.shape, device=limits.device) * limits).to(torch.int64)
+    return torch.minimum(drawn, limits - 1)  # float32 may round up to the limit

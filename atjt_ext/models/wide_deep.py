@@ -1,0 +1,105 @@
+"""Wide & Deep: a linear model that remembers beside an MLP that generalises.
+
+Cheng et al., "Wide & Deep Learning for Recommender Systems", DLRS 2016 (arXiv:1606.07792).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ._checks import require_positive, require_share
+from ._pointwise import Activation, History, ItemEncoder, hidden_layers, in_tiles, user_embedding
+
+__all__ = ["WideDeep"]
+
+# Odd, so that multiplying permutes 64-bit integers: Knuth's multiplicative hashing.
+_MULTIPLIERS = (0x9E3779B97F4A7C15 - 2**64, 0xC2B2AE3D27D4EB4F - 2**64)
+
+
+class WideDeep(nn.Module):
+    """One logit: the wide part's plus the deep part's.
+
+    Meets the ``PointwiseRecommender`` protocol of :mod:`atjt_ext.protocols`.
+
+    The wide part is linear in the candidate's id, its side features, and cross products "this item
+    is in the history AND that one is the candidate", as the original crosses installed and
+    impressed apps; crosses are hashed into buckets. The deep part is an MLP on embeddings of the
+    candidate, of the history (their mean) and of the user.
+
+    Args:
+        num_items: catalogue size; items are ``1..num_items`` and 0 is padding.
+        embedding_dim: width of each embedding (arXiv:2409.17402 takes 8).
+        hidden_dims: widths of the MLP (arXiv:2409.17402: 256, 64).
+        cross_buckets: weights that all cross products share by hashing; 0 leaves them out.
+        activation: of the MLP.
+        dropout: in the MLP, in ``[0, 1)``.
+        item_features: ``[num_items + 1, F]`` int64 codes, see :class:`ItemEncoder`.
+        num_users: give it to let the model see who the user is; None leaves users out.
+    """
+
+    def __init__(
+        self,
+        num_items: int,
+        *,
+        embedding_dim: int = 32,
+        hidden_dims: Sequence[int] = (256, 64),
+        cross_buckets: int = 2**16,
+        activation: Activation = "relu",
+        dropout: float = 0.0,
+        item_features: Tensor | None = None,
+        num_users: int | None = None,
+    ) -> None:
+        super().__init__()
+        require_positive(hidden_dims=hidden_dims)
+        require_share(dropout=dropout)
+        if cross_buckets < 0:
+            raise ValueError(f"cross_buckets must be at least 0, got {cross_buckets}")
+        self.num_items = num_items
+        self.cross_buckets = cross_buckets
+        self.items = ItemEncoder(num_items, embedding_dim, item_features)
+        self.user_embedding = user_embedding(num_users, embedding_dim)
+        self.wide = ItemEncoder(num_items, 1, item_features)
+        self.wide_user = None if num_users is None else nn.Embedding(num_users, 1)
+        self.crosses = nn.Parameter(torch.zeros(cross_buckets))
+        widths = [2 * self.items.width + (0 if num_users is None else embedding_dim), *hidden_dims]
+        self.deep = hidden_layers(widths, activation, dropout)
+        self.output = nn.Linear(widths[-1], 1)
+        # A linear model starts from nothing remembered.
+        for embedding in (self.wide.item_embedding, self.wide.feature_embedding, self.wide_user):
+            if embedding is not None:
+                nn.init.zeros_(embedding.weight)
+        self._widest = max(widths)
+
+    def score(self, batch: History, candidates: Tensor) -> Tensor:
+        """Logits ``[B, C]`` of ``candidates [B, C]`` int64 as the item after ``batch.inputs``."""
+        history = batch.inputs
+        context = [self.items.history_mean(history)]
+        if self.user_embedding is not None:
+            context.append(self.user_embedding(batch.users))
+        known = torch.cat(context, dim=-1)
+
+        def scores(tile: Tensor) -> Tensor:
+            deep = torch.cat(
+                [self.items(tile), known[:, None, :].expand(-1, tile.shape[1], -1)], dim=-1
+            )
+            logits: Tensor = self.output(self.deep(deep)).squeeze(-1)
+            logits = logits + self.wide(tile).sum(dim=-1) + self._crossed(history, tile)
+            if self.wide_user is not None:
+                logits = logits + self.wide_user(batch.users)
+            return logits
+
+        return in_tiles(scores, candidates, len(history) * max(self._widest, history.shape[1]))
+
+    def _crossed(self, history: Tensor, candidates: Tensor) -> Tensor:
+        """Sum of the weights of all pairs of an item of the history and a candidate: ``[B, C]``."""
+        if not self.cross_buckets:
+            return candidates.new_zeros((), dtype=self.crosses.dtype)
+        rows, columns = (history != 0).nonzero(as_tuple=True)
+        pairs = history[rows, columns][:, None] * _MULTIPLIERS[0] + candidates[rows]
+        # The high half of the product: the low bits of a multiplicative hash are weak.
+        buckets = ((pairs * _MULTIPLIERS[1]) >> 32) % self.cross_buckets
+        summed = self.crosses.new_zeros(candidates.shape)
+        return summed.index_add(0, rows, self.crosses[buckets])

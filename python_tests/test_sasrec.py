@@ -1,0 +1,71 @@
+"""SASRec: what is its own; what it shares with other models is in test_models.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from atjt_ext import SASRec
+
+
+def _model(**options: Any) -> SASRec:
+    torch.manual_seed(0)
+    sizes = {"max_length": 12, "embedding_dim": 8, "num_blocks": 2, "num_heads": 2, "dropout": 0.0}
+    model = SASRec(20, **{**sizes, **options})
+    # Large weights, so that what must not matter would show.
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+        model.item_embedding.weight[0].zero_()
+    return model
+
+
+def test_order_of_the_history_counts() -> None:
+    model = _model(num_blocks=1)
+    states = model.encode(torch.tensor([[1, 2, 3], [2, 1, 3]]))[:, -1]
+    assert bool(((states[0] - states[1]).abs() > 1e-3).any())
+
+
+def test_positions_count_from_the_end() -> None:
+    """The last item always has the same position embedding, so short histories train it too."""
+    model = _model()
+    model.encode(torch.tensor([[0, 0, 4]])).sum().backward()
+    gradient = model.position_embedding.weight.grad
+    assert gradient is not None
+    assert gradient.any(dim=1).nonzero().flatten().tolist() == [0]
+
+
+def test_the_item_table_is_the_embedding_itself() -> None:
+    model = _model()
+    assert model.item_table() is model.item_embedding.weight
+    assert model.item_table().shape == (21, 8)
+    assert [name for name, _ in model.named_parameters() if "item" in name] == [
+        "item_embedding.weight"
+    ]
+
+
+def test_sequences_of_max_length_fit_and_longer_ones_are_refused() -> None:
+    model = _model()
+    assert model.encode(torch.ones(2, 12, dtype=torch.int64)).shape == (2, 12, 8)
+    with pytest.raises(ValueError, match="length 13, at most max_length=12"):
+        model.encode(torch.ones(2, 13, dtype=torch.int64))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("num_items", 0, "num_items must be at least 1, got 0"),
+        ("max_length", 0, "max_length must be at least 1, got 0"),
+        ("num_blocks", 0, "num_blocks must be at least 1, got 0"),
+        ("embedding_dim", 0, "num_heads must divide embedding_dim"),
+        ("num_heads", 3, "num_heads must divide embedding_dim, got num_heads=3, embedding_dim=64"),
+        ("num_heads", 0, "num_heads must divide embedding_dim"),
+        ("dropout", 1.0, r"dropout must be in \[0, 1\), got 1.0"),
+        ("dropout", -0.1, r"dropout must be in \[0, 1\), got -0.1"),
+    ],
+)
+def test_sizes_out_of_range_are_refused(name: str, value: float, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        SASRec(**{"num_items": 5, name: value})
