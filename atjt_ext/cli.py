@@ -8,7 +8,7 @@ import platform
 import sys
 import warnings
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,11 @@ from rich.console import Console
 
 from . import __version__, build_info
 from .checkpoint import CheckpointError
-from .config import RECIPES, DataConfig, JointTrainerConfig, ModelConfig, RunConfig
+from .config import RECIPES, DataConfig, JointTrainerConfig, RunConfig
 from .data import DataError, leave_one_out
 from .demo import run_demo
 from .experiment import ExperimentSpec, run_grid, write_report
+from .model_config import MODELS, SASRecConfig
 from .run_folder import Run
 from .runs import evaluate_run, everything_known, load_sequences, load_trainer, train_run
 from .tables import comparison_table, grid_table, metrics_table, recommendation_table
@@ -29,7 +30,6 @@ from .trainer import TrainingDivergedError
 
 __all__ = ["build_parser", "main"]
 
-_CONFIG_PARTS = (DataConfig, ModelConfig, JointTrainerConfig)
 # What recipes and seeds of a grid set in the trainer's config.
 _DECIDED_BY_CELLS = {"weighting", "weights_act_on", "adaptive_denoising", "seed"}
 
@@ -70,19 +70,21 @@ def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 # ---- options ------------------------------------------------------------------------------------
 
 
-def _recipe_in(arguments: Sequence[str]) -> str:
-    """The recipe named on the command line: it decides the other options' defaults."""
-    recipe = "default"
+def _named_in(arguments: Sequence[str], option: str, default: str) -> str:
+    """What the command line names as recipe or model: they decide which options there are and their
+    defaults."""
+    named = default
     for index, argument in enumerate(arguments):
-        if argument == "--recipe" and index + 1 < len(arguments):
-            recipe = arguments[index + 1]
-        if argument.startswith("--recipe="):
-            recipe = argument.removeprefix("--recipe=")
-    return recipe
+        if argument == option and index + 1 < len(arguments):
+            named = arguments[index + 1]
+        if argument.startswith(f"{option}="):
+            named = argument.removeprefix(f"{option}=")
+    return named
 
 
 def build_parser(arguments: Sequence[str] = ()) -> ArgumentParser:
-    """The parser of all commands; ``--recipe`` among ``arguments`` decides defaults."""
+    """The parser of all commands; ``--recipe`` and ``--model`` among ``arguments`` decide what
+    ``train`` offers."""
     parser = ArgumentParser(
         prog="atjt",
         allow_abbrev=False,
@@ -91,7 +93,9 @@ def build_parser(arguments: Sequence[str] = ()) -> ArgumentParser:
     parser.add_argument("--version", action="version", version=f"atjt_ext {__version__}")
     commands = parser.add_subcommands(required=False)
     commands.add_subcommand("demo", _demo_parser(), help="simulated data with planted noise")
-    train = _train_parser(_recipe_in(arguments))
+    train = _train_parser(
+        _named_in(arguments, "--recipe", "default"), _named_in(arguments, "--model", "sasrec")
+    )
     commands.add_subcommand("train", train, help="train on a file of interactions")
     experiment = _experiment_parser()
     commands.add_subcommand("experiment", experiment, help="does weighing help? with controls")
@@ -103,7 +107,7 @@ def build_parser(arguments: Sequence[str] = ()) -> ArgumentParser:
     return parser
 
 
-def _train_parser(recipe: str) -> ArgumentParser:
+def _train_parser(recipe: str, model: str) -> ArgumentParser:
     parser = ArgumentParser(allow_abbrev=False, description="Train on a file of interactions.")
     parser.add_argument(
         "file",
@@ -113,6 +117,12 @@ def _train_parser(recipe: str) -> ArgumentParser:
     parser.add_argument("--out", type=str, default="runs/latest", help="run folder to write")
     parser.add_argument("--recipe", choices=list(RECIPES), default="default")
     parser.add_argument(
+        "--model",
+        choices=list(MODELS),
+        default="sasrec",
+        help="the recommender; see its own options with --model NAME --help",
+    )
+    parser.add_argument(
         "--baseline",
         action=ActionYesNo(no_prefix="no_"),
         default=True,
@@ -120,10 +130,14 @@ def _train_parser(recipe: str) -> ArgumentParser:
     )
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
     parser.add_argument("--device", type=str, default=_default_device(), help="cpu, cuda, cuda:1")
-    for part in _CONFIG_PARTS:
+    # An unknown recipe or model is left to the choices, whose message names them.
+    recipe = recipe if recipe in RECIPES else "default"
+    model = model if model in MODELS else "sasrec"
+    for part in (DataConfig, MODELS[model], JointTrainerConfig):
         parser.add_class_arguments(part)
-    # An unknown recipe is left to the choices of --recipe, whose message names them.
-    parser.set_defaults(RECIPES.get(recipe, {}))
+    config = RunConfig.from_recipe(recipe, model=model)
+    for chosen in (config.data, config.model, config.trainer):
+        parser.set_defaults({one.name: getattr(chosen, one.name) for one in fields(chosen)})
     return parser
 
 
@@ -142,7 +156,7 @@ def _experiment_parser() -> ArgumentParser:
         "--figures", action=ActionYesNo(no_prefix="no_"), default=True, help="draw results.png"
     )
     parser.add_class_arguments(ExperimentSpec)
-    for part in _CONFIG_PARTS:
+    for part in (DataConfig, SASRecConfig, JointTrainerConfig):
         parser.add_class_arguments(part, skip=_DECIDED_BY_CELLS)
     return parser
 
@@ -187,14 +201,14 @@ def _default_device() -> str:
 
 def _run_config(options: Namespace) -> RunConfig:
     """The recipe, with the options that differ from it."""
-    recipe = RunConfig.from_recipe(options.recipe)
+    recipe = RunConfig.from_recipe(options.recipe, model=options.model)
     changes = {
         field.name: options[field.name]
         for part in (recipe.data, recipe.model, recipe.trainer)
         for field in fields(part)
         if options[field.name] != getattr(part, field.name)
     }
-    return RunConfig.from_recipe(options.recipe, **changes)
+    return RunConfig.from_recipe(options.recipe, model=options.model, **changes)
 
 
 # ---- commands -----------------------------------------------------------------------------------
@@ -274,8 +288,11 @@ def _evaluate(options: Namespace, console: Console) -> int:
     run = Run(Path(options.run))
     config, sequences = run.config(), run.sequences()
     if options.file is not None:
-        sequences = load_sequences(options.file, config)
+        features = sequences.item_features  # what the model learned on, wherever its file is now
+        without = replace(config, data=replace(config.data, item_file=None, item_columns=()))
+        sequences = load_sequences(options.file, without)
         run.check_same_data(sequences)
+        sequences = replace(sequences, item_features=features)
     trainer = load_trainer(run, sequences, device=options.device)
     console.print(metrics_table(evaluate_run(trainer, leave_one_out(sequences))))
     return 0

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Literal
 
-__all__ = ["RECIPES", "DataConfig", "JointTrainerConfig", "ModelConfig", "RunConfig"]
+from .model_config import (
+    MODEL_TRAINING,
+    MODELS,
+    ModelConfig,
+    SASRecConfig,
+)
+from .model_config import require as _require
+from .model_config import require_choices as _require_choices
+
+__all__ = ["RECIPES", "DataConfig", "JointTrainerConfig", "RunConfig"]
 
 
 RANKING_KS = (5, 10, 20)
@@ -54,6 +63,9 @@ class JointTrainerConfig:
             (:func:`atjt_ext.objectives.softmax_route`). The same up to rounding.
         num_negatives: negatives per positive of ``binary_cross_entropy``.
         max_length: longest history that a model reads; longer ones are cut into windows.
+        window_stride: how far apart a user's windows end. None means max_length, so that each
+            interaction is a target once; 1 makes each the last target of a window, for models that
+            predict no other.
         batch_size: sequences per step.
         epochs: passes over the training data (of each phase, where sequential).
         optimizer: ``adam`` or ``adagrad``, for both models.
@@ -88,6 +100,7 @@ class JointTrainerConfig:
     softmax: Literal["auto", "logits", "linear"] = "auto"
     num_negatives: int = 1
     max_length: int = 50
+    window_stride: int | None = None
     batch_size: int = 128
     epochs: int = 60
     optimizer: Literal["adam", "adagrad"] = "adam"
@@ -146,6 +159,13 @@ class JointTrainerConfig:
             )
         if self.replace_ratio is not None:
             _require("replace_ratio", self.replace_ratio, "in (0, 1]", 0 < self.replace_ratio <= 1)
+        if self.window_stride is not None:
+            _require(
+                "window_stride",
+                self.window_stride,
+                f"in 1..{self.max_length} (max_length)",
+                1 <= self.window_stride <= self.max_length,
+            )
         if self.patience is not None:
             _require("patience", self.patience, "at least 1", self.patience >= 1)
         if self.clip_grad_norm is not None:
@@ -176,19 +196,6 @@ class JointTrainerConfig:
         return self.weighting != "equal" and self.weights_act_on != "targets"
 
 
-def _require(name: str, value: float, wanted: str, holds: bool) -> None:
-    if not holds:
-        raise ValueError(f"{name} must be {wanted}, got {value}")
-
-
-def _require_choices(config: object) -> None:
-    """Raises ValueError where a ``Literal`` field holds something else."""
-    for name, hint in get_type_hints(type(config)).items():
-        value = getattr(config, name)
-        if get_origin(hint) is Literal and value not in get_args(hint):
-            raise ValueError(f"{name} must be one of {', '.join(get_args(hint))}, got {value!r}")
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataConfig:
     """Which interactions to read.
@@ -199,6 +206,9 @@ class DataConfig:
         item_column: name of the item column; None guesses.
         time_column: name of the time column; None guesses.
         rating_column: name of the rating column; None guesses. Ratings are read, not used.
+        item_file: table of the items' features where it does not lie in the folder of the
+            interactions: RecBole .item, MovieLens, Amazon, Yelp, or JSON {item: [value, ...]}.
+        item_columns: features to take; none means all whose values items share, so no titles.
         k_core: drop users and items with fewer interactions, until none is left; 0 keeps all.
     """
 
@@ -209,39 +219,13 @@ class DataConfig:
     item_column: str | None = None
     time_column: str | None = None
     rating_column: str | None = None
+    item_file: str | None = None
+    item_columns: tuple[str, ...] = ()
     k_core: int = 0
 
     def __post_init__(self) -> None:
         _require_choices(self)
         _require("k_core", self.k_core, "at least 0", self.k_core >= 0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelConfig:
-    """Sizes of the recommender (SASRec) and of the noise models.
-
-    Attributes:
-        embedding_dim: width of the recommender.
-        num_blocks: transformer blocks.
-        num_heads: attention heads; must divide embedding_dim.
-        dropout: of the recommender.
-        noise_embedding_dim: width of a noise model's item table.
-        noise_hidden_dims: widths of its classifier's hidden layers.
-    """
-
-    embedding_dim: int = 64
-    num_blocks: int = 2
-    num_heads: int = 1
-    dropout: float = 0.5
-    noise_embedding_dim: int = 32
-    noise_hidden_dims: tuple[int, ...] = (256, 64)
-
-    def __post_init__(self) -> None:
-        for name in ("embedding_dim", "num_blocks", "num_heads", "noise_embedding_dim"):
-            _require(name, getattr(self, name), "at least 1", getattr(self, name) >= 1)
-        _require("dropout", self.dropout, "in [0, 1)", 0 <= self.dropout < 1)
-        for width in self.noise_hidden_dims:
-            _require("noise_hidden_dims", width, "at least 1 each", width >= 1)
 
 
 # Naming one of a pair in a recipe's changes takes the other back.
@@ -262,6 +246,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "corrupt_target": False,
         "loss": "binary_cross_entropy",
         "max_length": 19,
+        "window_stride": None,
         "batch_size": 256,
         "epochs": 4,
         "optimizer": "adagrad",
@@ -283,33 +268,35 @@ class RunConfig:
     Attributes:
         recipe: the recipe that it started from (its name only: the choices are in the parts).
         data: what to read.
-        model: sizes.
+        model: which recommender, and its sizes.
         trainer: how to train.
     """
 
     recipe: str = "default"
     data: DataConfig = DataConfig()
-    model: ModelConfig = ModelConfig()
+    model: ModelConfig = field(default_factory=SASRecConfig)
     trainer: JointTrainerConfig = JointTrainerConfig()
 
     @staticmethod
-    def from_recipe(recipe: str = "default", **changes: Any) -> RunConfig:
-        """The recipe, with ``changes`` by field name of any part.
+    def from_recipe(recipe: str = "default", *, model: str = "sasrec", **changes: Any) -> RunConfig:
+        """The recipe for a model, with ``changes`` by field name of any part.
 
         Raises:
-            ValueError: no such recipe, or a value out of range.
+            ValueError: no such recipe or model, or a value out of range.
             TypeError: no part has such a field.
         """
         if recipe not in RECIPES:
             raise ValueError(f"recipe must be one of {', '.join(RECIPES)}, got {recipe!r}")
-        values = {**RECIPES[recipe], **changes}
+        if model not in MODELS:
+            raise ValueError(f"model must be one of {', '.join(MODELS)}, got {model!r}")
+        values = {**MODEL_TRAINING.get(model, {}), **RECIPES[recipe], **changes}
         for given, other in _EXCLUSIVE:
             if changes.get(given) is not None and other not in changes:
                 values[other] = None
         parts: dict[str, Any] = {}
         for name, part in (
             ("data", DataConfig),
-            ("model", ModelConfig),
+            ("model", MODELS[model]),
             ("trainer", JointTrainerConfig),
         ):
             own = [field.name for field in fields(part)]
@@ -324,16 +311,26 @@ class RunConfig:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        return asdict(self)
+        values = asdict(self)
+        return {**values, "model": {"name": self.model.name, **values["model"]}}
 
     @staticmethod
     def from_dict(values: dict[str, Any]) -> RunConfig:
         """The inverse of :meth:`as_dict`, also after a round trip through JSON."""
-        model = dict(values["model"])
-        model["noise_hidden_dims"] = tuple(model["noise_hidden_dims"])
+        model = _with_tuples(values["model"])
+        name = model.pop("name", "sasrec")
+        if name not in MODELS:
+            raise ValueError(f"model must be one of {', '.join(MODELS)}, got {name!r}")
         return RunConfig(
             recipe=values["recipe"],
-            data=DataConfig(**values["data"]),
-            model=ModelConfig(**model),
+            data=DataConfig(**_with_tuples(values["data"])),
+            model=MODELS[name](**model),
             trainer=JointTrainerConfig(**values["trainer"]),
         )
+
+
+def _with_tuples(values: dict[str, Any]) -> dict[str, Any]:
+    """JSON knows lists only."""
+    return {
+        name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from .checkpoint import CheckpointError, write_atomically
 from .config import RunConfig
-from .data import Sequences
+from .data import ItemFeature, Sequences
 from .history import EpochRecord
 
 __all__ = ["Run"]
@@ -54,6 +55,10 @@ class Run:
     def catalogue_path(self) -> Path:
         return self.folder / "catalogue.parquet"
 
+    @property
+    def item_features_path(self) -> Path:
+        return self.folder / "item_features.parquet"
+
     def create(self, config: RunConfig, sequences: Sequences, *, resume: bool) -> None:
         """Writes config and data, or checks that they are those of the run to resume.
 
@@ -72,18 +77,23 @@ class Run:
             )
         saved, wanted = self.config().as_dict(), config.as_dict()
         changed = [
-            f"{part}.{name}: {saved[part][name]!r} -> {value!r}"
+            f"{part}.{name}: {saved[part].get(name)!r} -> {value!r}"
             for part in ("data", "model", "trainer")
             for name, value in wanted[part].items()
-            if saved[part][name] != value
+            if saved[part].get(name) != value
         ]
         if changed:
             raise CheckpointError(
                 f"{self.folder}: the run to resume has another config ({'; '.join(changed)})"
             )
-        if not self.check_same_data(sequences).items.equal(sequences.items):
+        mine = self.check_same_data(sequences)
+        if not mine.items.equal(sequences.items):
             raise CheckpointError(
                 f"{self.folder}: the interactions have changed since the run to resume began"
+            )
+        if not _same_features(mine.item_features, sequences.item_features):
+            raise CheckpointError(
+                f"{self.folder}: the items' features have changed since the run to resume began"
             )
 
     def check_same_data(self, sequences: Sequences) -> Sequences:
@@ -154,7 +164,16 @@ class Run:
                 else None
             ),
             source=str(self.folder),
+            item_features=self._item_features(),
         )
+
+    def _item_features(self) -> dict[str, ItemFeature]:
+        if not self.item_features_path.is_file():
+            return {}
+        return {
+            name: ItemFeature(values, torch.tensor(offsets), torch.tensor(codes, dtype=torch.int64))
+            for name, values, offsets, codes in self._read(self.item_features_path).rows()
+        }
 
     @staticmethod
     def _read(path: Path) -> pl.DataFrame:
@@ -180,6 +199,21 @@ class Run:
         catalogue = pl.DataFrame({"item": pl.Series(sequences.item_ids, dtype=pl.String)})
         write_atomically(self.sequences_path, frame.write_parquet)
         write_atomically(self.catalogue_path, catalogue.write_parquet)
+        if sequences.item_features:
+            features = pl.DataFrame(
+                [
+                    (name, feature.values, feature.offsets.tolist(), feature.codes.tolist())
+                    for name, feature in sequences.item_features.items()
+                ],
+                schema={
+                    "name": pl.String,
+                    "values": pl.List(pl.String),
+                    "offsets": pl.List(pl.Int64),
+                    "codes": pl.List(pl.Int64),
+                },
+                orient="row",
+            )
+            write_atomically(self.item_features_path, features.write_parquet)
 
     def write_history(self, history: list[EpochRecord]) -> None:
         """history.jsonl: a line per epoch so far."""
@@ -195,6 +229,15 @@ class Run:
     def write_metrics(self, metrics: dict[str, Any]) -> None:
         """metrics.json, written last: a run that has it has finished."""
         _write_json(self.metrics_path, metrics)
+
+
+def _same_features(one: Mapping[str, ItemFeature], other: Mapping[str, ItemFeature]) -> bool:
+    return list(one) == list(other) and all(
+        mine.values == theirs.values
+        and mine.offsets.equal(theirs.offsets)
+        and mine.codes.equal(theirs.codes)
+        for mine, theirs in zip(one.values(), other.values(), strict=True)
+    )
 
 
 def _digest(ids: list[str]) -> str:

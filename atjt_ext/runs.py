@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,18 @@ from .data import (
     LeaveOneOut,
     Sequences,
     TrainingRows,
+    item_feature_table,
     k_core,
     leave_one_out,
     read_interactions,
+    shared_features,
     to_sequences,
     user_folds,
+    with_items,
 )
 from .evaluation import sampled_evaluate
-from .models import SASRec
 from .noise import TargetAttentionNoiseModel
+from .recommenders import build_recommender, pretrain
 from .run_folder import Run
 from .trainer import JointTrainer
 from .weighting import summarise_weights
@@ -39,7 +43,7 @@ __all__ = [
 
 
 def load_sequences(path: str | Path, config: RunConfig) -> Sequences:
-    """Reads, filters and orders the interactions of a file.
+    """Reads, filters and orders the interactions of a file, with the features of their items.
 
     Raises:
         DataError: naming file, line and value of the first thing that does not fit.
@@ -53,13 +57,23 @@ def load_sequences(path: str | Path, config: RunConfig) -> Sequences:
         time_column=data.time_column,
         rating_column=data.rating_column,
     )
-    return to_sequences(k_core(interactions, data.k_core))
+    if data.item_file is not None:
+        interactions = with_items(interactions, data.item_file)
+    sequences = to_sequences(k_core(interactions, data.k_core))
+    return replace(sequences, item_features=shared_features(sequences, data.item_columns))
 
 
 def build_trainer(
-    config: RunConfig, num_items: int, *, device: torch.device | str | None = None
+    config: RunConfig,
+    num_items: int,
+    *,
+    num_users: int | None = None,
+    item_features: Tensor | None = None,
+    device: torch.device | str | None = None,
 ) -> JointTrainer:
-    """SASRec and the paper's noise model, initialised from the config's seed alone.
+    """The config's recommender and the paper's noise model, initialised from its seed alone.
+
+    ``num_users`` and ``item_features`` are for the recommenders that see them.
 
     Raises:
         ValueError: there is no such device here, or the sizes do not fit together.
@@ -67,13 +81,8 @@ def build_trainer(
     _require_device(device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.trainer.seed)
-        recommender = SASRec(
-            num_items,
-            max_length=config.trainer.max_length,
-            embedding_dim=config.model.embedding_dim,
-            num_blocks=config.model.num_blocks,
-            num_heads=config.model.num_heads,
-            dropout=config.model.dropout,
+        recommender = build_recommender(
+            config, num_items, num_users=num_users, item_features=item_features
         )
         noise_model = (
             TargetAttentionNoiseModel(
@@ -91,7 +100,7 @@ def load_trainer(
     run: Run, sequences: Sequences, *, device: torch.device | str | None = None
 ) -> JointTrainer:
     """A trainer with the best models of a finished or unfinished run in place."""
-    trainer = build_trainer(run.config(), sequences.num_items, device=device)
+    trainer = _trainer_for(sequences, run.config(), device)
     trainer.load(run.checkpoint_path, num_users=sequences.num_users)
     return trainer
 
@@ -122,18 +131,23 @@ def train_run(
             f"got {sequences.num_items}"
         )
     # Whatever can be refused is refused before anything is written.
-    trainer = build_trainer(config, sequences.num_items, device=device)
-    TrainingRows(split.train, max_length=config.trainer.max_length)
+    trainer = _trainer_for(sequences, config, device)
+    rows = TrainingRows(split.train, max_length=config.trainer.max_length)
     user_folds(sequences.num_users, config.trainer.num_folds, seed=config.trainer.seed)
     run = Run(Path(folder))
     run.create(config, sequences, resume=resume)
+    title = title or config.recipe
+    if not (resume and run.checkpoint_path.exists()):
+        pretrain(
+            trainer.recommender, config, rows.to(trainer.device), progress=progress, title=title
+        )
     history = trainer.fit(
         split.train,
         split.valid,
         checkpoint=run.checkpoint_path,
         resume=resume,
         progress=progress,
-        title=title or config.recipe,
+        title=title,
         on_epoch=run.write_history,
     )
     weights = trainer.sequence_weights(split.train)
@@ -175,6 +189,22 @@ def evaluate_run(trainer: JointTrainer, split: LeaveOneOut) -> dict[str, Any]:
 def everything_known(sequences: Sequences, users: Tensor) -> EvaluationSet:
     """Whole sequences as histories, for recommending what comes next; there are no targets."""
     return EvaluationSet(users, sequences, torch.ones_like(users))
+
+
+def _trainer_for(
+    sequences: Sequences, config: RunConfig, device: torch.device | str | None
+) -> JointTrainer:
+    return build_trainer(
+        config,
+        sequences.num_items,
+        num_users=sequences.num_users,
+        item_features=(
+            item_feature_table(sequences, list(sequences.item_features))
+            if sequences.item_features
+            else None
+        ),
+        device=device,
+    )
 
 
 def _require_device(device: torch.device | str | None) -> None:

@@ -29,7 +29,7 @@ from .evaluation import evaluate, full_ranks, top_k
 from .history import EpochRecord
 from .inference import inference
 from .noise_scores import detection_auc, per_interaction, per_user
-from .objectives import recommender_loss, softmax_route
+from .objectives import auxiliary_loss, recommender_loss, softmax_route
 from .progress import FitProgress
 from .scoring import require_input_weight, require_recommender
 from .training_state import TrainingState
@@ -156,6 +156,7 @@ class JointTrainer:
             input_weight=on_inputs,
             adapt=self._adapt(),
         )
+        recommended = recommended + auxiliary_loss(self.recommender, batch)
         loss = recommended
         if noise_loss is not None:
             loss = loss + config.noise_loss_weight * noise_loss
@@ -250,7 +251,11 @@ class JointTrainer:
         if self.config.weighting == "given" and train.weights is None:
             raise ValueError("weighting='given' needs training sequences that carry weights")
         self._checkpoint = None if checkpoint is None else Path(checkpoint)
-        rows = TrainingRows(train.to(self.device), max_length=self.config.max_length)
+        rows = TrainingRows(
+            train.to(self.device),
+            max_length=self.config.max_length,
+            stride=self.config.window_stride,
+        )
         watched = None if valid is None else valid.to(self.device)
         state = self._state = self._new_state(train.num_users)
         if resume and self._checkpoint is not None and self._checkpoint.exists():

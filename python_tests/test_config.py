@@ -8,9 +8,35 @@ from typing import Any, Literal, get_origin, get_type_hints
 
 import pytest
 
-from atjt_ext.config import RECIPES, DataConfig, JointTrainerConfig, ModelConfig, RunConfig
+from atjt_ext.config import RECIPES, DataConfig, JointTrainerConfig, RunConfig
+from atjt_ext.model_config import (
+    MODELS,
+    DCNConfig,
+    DINConfig,
+    FEARecConfig,
+    GRU4RecConfig,
+    S3RecConfig,
+    SASRecConfig,
+    WideDeepConfig,
+)
 
 NAN = float("nan")
+NOISE: list[tuple[str, Any]] = [("noise_embedding_dim", 0), ("noise_hidden_dims", (64, 0))]
+TRANSFORMER: list[tuple[str, Any]] = [
+    ("embedding_dim", 0),
+    ("num_blocks", 0),
+    ("num_heads", 0),
+    ("dropout", -0.1),
+    ("dropout", 1.0),
+    *NOISE,
+]
+POINTWISE: list[tuple[str, Any]] = [
+    ("embedding_dim", 0),
+    ("hidden_dims", (8, 0)),
+    ("activation", "elu"),
+    ("dropout", 1.0),
+    *NOISE,
+]
 OUT_OF_RANGE: dict[type, list[tuple[str, Any]]] = {
     JointTrainerConfig: [
         ("weighting", "oracle"),
@@ -29,6 +55,8 @@ OUT_OF_RANGE: dict[type, list[tuple[str, Any]]] = {
         ("softmax", "sampled"),
         ("num_negatives", 0),
         ("max_length", 0),
+        ("window_stride", 0),
+        ("window_stride", 51),
         ("batch_size", 0),
         ("epochs", 0),
         ("optimizer", "sgd"),
@@ -46,22 +74,45 @@ OUT_OF_RANGE: dict[type, list[tuple[str, Any]]] = {
         ("min_epochs", -1),
         ("seed", -1),
     ],
-    ModelConfig: [
-        ("embedding_dim", 0),
-        ("num_blocks", 0),
-        ("num_heads", 0),
-        ("dropout", -0.1),
-        ("dropout", 1.0),
-        ("noise_embedding_dim", 0),
-        ("noise_hidden_dims", (64, 0)),
+    SASRecConfig: TRANSFORMER,
+    S3RecConfig: [
+        *TRANSFORMER,
+        ("pretrain_epochs", -1),
+        ("pretrain_learning_rate", 0.0),
+        ("mask_ratio", 0.0),
+        ("mask_ratio", 1.0),
     ],
+    FEARecConfig: [
+        *TRANSFORMER,
+        ("band_share", 0.0),
+        ("band_share", 1.1),
+        ("time_share", -0.1),
+        ("time_share", 1.1),
+        ("delay_factor", 0.0),
+        ("contrast_weight", -0.1),
+    ],
+    GRU4RecConfig: [
+        ("embedding_dim", 0),
+        ("hidden_dim", 0),
+        ("num_layers", 0),
+        ("dropout", 1.0),
+        *NOISE,
+    ],
+    DINConfig: [*POINTWISE, ("attention_dims", (0,))],
+    WideDeepConfig: [*POINTWISE, ("cross_buckets", -1)],
+    DCNConfig: [*POINTWISE, ("num_cross_layers", 0), ("cross_version", 3)],
     DataConfig: [("format", "xml"), ("k_core", -1)],
 }
 # What can't be out of range: switches and names (valid_metric is checked against the metrics
 # that an evaluation returns).
-FREE = {"gradient_through_weights", "corrupt_target", "valid_metric"} | {
-    f"{kind}_column" for kind in ("user", "item", "time", "rating")
-}
+FREE = (
+    {"gradient_through_weights", "corrupt_target", "valid_metric", "see_users"}
+    | {
+        "item_file",
+        "item_columns",
+    }
+    | {f"{kind}_column" for kind in ("user", "item", "time", "rating")}
+)
 
 
 @pytest.mark.parametrize(
@@ -233,3 +284,59 @@ def test_equal_weights_differ_in_nothing_else() -> None:
 def test_configs_can_not_be_changed_by_accident() -> None:
     with pytest.raises(AttributeError):
         JointTrainerConfig().epochs = 3  # type: ignore[misc]
+
+
+# ---- models -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_model_has_every_recipe_and_survives_json(recipe: str, model: str) -> None:
+    run = RunConfig.from_recipe(
+        recipe, model=model, item_columns=("class",), noise_hidden_dims=(8,)
+    )
+    assert type(run.model) is MODELS[model]
+    assert run.as_dict()["model"]["name"] == run.model.name == model
+    assert RunConfig.from_dict(json.loads(json.dumps(run.as_dict()))) == run
+    assert run.with_equal_weights().model == run.model
+
+
+def test_a_model_changes_the_default_training_and_recipes_and_options_go_before_it() -> None:
+    assert RunConfig.from_recipe(model="din").trainer == JointTrainerConfig(
+        loss="binary_cross_entropy", window_stride=1
+    )
+    assert RunConfig.from_recipe(model="fearec").trainer == JointTrainerConfig(window_stride=1)
+    assert RunConfig.from_recipe(model="gru4rec").trainer == JointTrainerConfig()
+    for model in MODELS:
+        assert RunConfig.from_recipe("paper", model=model).trainer == (
+            JointTrainerConfig.from_recipe("paper")
+        )
+    changed = RunConfig.from_recipe(model="dcn", loss="cross_entropy", window_stride=None)
+    assert changed.trainer == JointTrainerConfig()
+
+
+def test_the_paper_recipe_has_the_papers_width_for_every_model() -> None:
+    for model in MODELS:
+        sizes = RunConfig.from_recipe("paper", model=model).model.own_options()
+        assert sizes["embedding_dim"] == 8
+
+
+def test_an_option_of_another_model_is_named() -> None:
+    with pytest.raises(TypeError, match="no such option: num_heads"):
+        RunConfig.from_recipe(model="din", num_heads=2)
+
+
+def test_an_unknown_model_lists_the_known_ones() -> None:
+    message = "model must be one of sasrec, gru4rec, .*, dcn, got 'bert4rec'"
+    with pytest.raises(ValueError, match=message):
+        RunConfig.from_recipe(model="bert4rec")
+    values = RunConfig().as_dict()
+    values["model"]["name"] = "bert4rec"
+    with pytest.raises(ValueError, match=message):
+        RunConfig.from_dict(values)
+
+
+def test_a_config_from_before_there_were_models_is_sasrecs() -> None:
+    values = RunConfig().as_dict()
+    del values["model"]["name"], values["trainer"]["window_stride"]
+    assert RunConfig.from_dict(values) == RunConfig()

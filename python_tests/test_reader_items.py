@@ -9,7 +9,14 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from atjt_ext.data import DataError, Interactions, read_items, shared_features, to_sequences
+from atjt_ext.data import (
+    DataError,
+    Interactions,
+    read_items,
+    shared_features,
+    to_sequences,
+    with_items,
+)
 
 ITEM_FILE = (
     "item_id:token\tprice:float\tclass:token_seq\tbrand:token\ni1\t1.5\tdrama war\tA\ni2\t2\t\tB\n"
@@ -73,6 +80,17 @@ def test_what_does_not_fit_is_named(name: str, content: str, message: str, tmp_p
     with pytest.raises(DataError, match=r"^[^\n]*$") as caught:
         _read(tmp_path, name, content)
     assert message in str(caught.value)
+
+
+def test_a_table_of_other_items_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.item"
+    path.write_text(ITEM_FILE)
+    known = Interactions(pl.DataFrame({"user": ["u", "u"], "item": ["x", "i2"]}))
+    assert to_sequences(with_items(known, path)).item_features["brand"].one().tolist() == [0, 0, 1]
+    other = Interactions(pl.DataFrame({"user": ["u"], "item": ["x"]}))
+    message = "a.item: knows none of the items; it has 'i1', 'i2', the interactions 'x'"
+    with pytest.raises(DataError, match=message):
+        with_items(other, path)
 
 
 def test_features_are_those_named_or_those_that_items_share() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import torch
 from torch import Tensor
 
 from atjt_ext import S3Rec, SASRec
-from atjt_ext.data import TrainingRows, read_interactions, read_items, to_sequences
+from atjt_ext.data import TrainingRows, read_interactions, to_sequences, with_items
 from atjt_ext.models.s3rec import PretrainingWeights, _Tasks, segment_copies
 from joint import parameters
 from zoo import CLOSE, NUM_ITEMS, shaken
@@ -217,8 +216,8 @@ def test_it_pretrains_on_beautys_attributes() -> None:
     for name in ("Beauty.txt", "Beauty_item2attributes.json"):
         if not (folder / name).is_file():
             pytest.skip(f"{name} is not there (ATJT_DATA names its folder)")
-    items = read_items(folder / "Beauty_item2attributes.json")
-    interactions = replace(read_interactions(folder / "Beauty.txt"), items=items)
+    interactions = read_interactions(folder / "Beauty.txt")
+    interactions = with_items(interactions, folder / "Beauty_item2attributes.json")
     sequences = to_sequences(interactions).without_last(2)
     attributes = sequences.item_features["attributes"].multi_hot()[:, 1:]
     assert attributes.shape == (12_102, 637)

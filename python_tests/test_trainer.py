@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -289,3 +290,45 @@ def test_what_cannot_be_trained_is_refused(split: LeaveOneOut) -> None:
         trainer(split).fit(split.train, resume=True)
     with pytest.raises(RuntimeError, match="call fit or load first"):
         trainer(split).sequence_weights(split.train)
+
+
+# ---- what a model may ask of its training -------------------------------------------------------
+
+
+class Penalised(SASRec):
+    """A recommender with a loss of its own."""
+
+    def auxiliary_loss(self, batch: Batch) -> Tensor:
+        return 3.0 + 0.0 * self.item_embedding.weight.sum() + 0.1 * self.final_norm.bias.sum()
+
+
+def test_a_models_own_loss_is_added_and_trained_on(split: LeaveOneOut) -> None:
+    losses, biases = [], []
+    for kind in (SASRec, Penalised):
+        torch.manual_seed(0)
+        items = split.train.num_items
+        made = JointTrainer(
+            kind(items, max_length=12, embedding_dim=16, num_blocks=1),
+            config=config(weighting="equal", epochs=1, batch_size=1000),
+        )
+        losses.append(made.fit(split.train, progress=False)[0].recommender_loss)
+        biases.append(made.recommender.final_norm.bias)
+    assert losses[1] == pytest.approx(losses[0] + 3.0, abs=1e-4)
+    assert not torch.equal(*biases)
+
+
+def test_the_windows_of_training_are_as_far_apart_as_asked(
+    split: LeaveOneOut, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    made = trainer(split, epochs=1, window_stride=1)
+    step = made.step
+
+    def counting(batch: Batch, *arguments: Any, **options: Any) -> Any:
+        seen.append(batch)
+        return step(batch, *arguments, **options)
+
+    monkeypatch.setattr(made, "step", counting)
+    made.fit(split.train, progress=False)
+    targets = split.train.num_interactions - split.train.num_users
+    assert sum(map(len, seen)) == targets

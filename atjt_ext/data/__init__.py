@@ -16,6 +16,7 @@ from .readers import (
     read_recbole,
     read_sequences,
     read_yelp,
+    with_items,
 )
 from .sequences import Sequences
 from .simulate import PlantedNoise, simulate_interactions
@@ -50,4 +51,5 @@ __all__ = [
     "simulate_interactions",
     "to_sequences",
     "user_folds",
+    "with_items",
 ]

@@ -8,7 +8,7 @@ what it is told by in ``recognise.py``.
 
 from .amazon import read_amazon
 from .auto import read_interactions
-from .items import read_items
+from .items import read_items, with_items
 from .movielens import read_movielens
 from .recbole import read_recbole
 from .recognise import Format
@@ -28,4 +28,5 @@ __all__ = [
     "read_recbole",
     "read_sequences",
     "read_yelp",
+    "with_items",
 ]

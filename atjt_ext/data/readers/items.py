@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 
-from ..errors import DataError, shown
+from ..errors import DataError, listed, shown
+from ..interactions import Interactions
 from .amazon import read_metadata
 from .movielens import read_movies
 from .recbole import read_feature_table
@@ -35,6 +37,22 @@ def read_items(path: str | Path) -> pl.DataFrame:
     if content.role != "items":
         raise DataError(f"{path}: holds {content}, wanted a table of items")
     return _read(content, path)
+
+
+def with_items(interactions: Interactions, path: str | Path) -> Interactions:
+    """The interactions with a table of their items from another file (:func:`read_items`).
+
+    Raises:
+        DataError: as ``read_items``, or if the table knows none of the items.
+    """
+    items = read_items(path)
+    if not interactions.frame["item"].is_in(items["item"].implode()).any():
+        ours, theirs = interactions.frame["item"].head(3), items["item"].head(3)
+        raise DataError(
+            f"{path}: knows none of the items; it has {listed(theirs.to_list())}, "
+            f"the interactions {listed(ours.to_list())}"
+        )
+    return replace(interactions, items=items)
 
 
 def _is_known(path: str | Path) -> bool:

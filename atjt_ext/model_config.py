@@ -1,0 +1,260 @@
+"""Which recommender a run trains and how large it is: a dataclass per model, and their names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+__all__ = [
+    "MODELS",
+    "MODEL_TRAINING",
+    "DCNConfig",
+    "DINConfig",
+    "FEARecConfig",
+    "GRU4RecConfig",
+    "ModelConfig",
+    "S3RecConfig",
+    "SASRecConfig",
+    "WideDeepConfig",
+    "require",
+    "require_choices",
+]
+
+
+def require(name: str, value: float, wanted: str, holds: bool) -> None:
+    """Raises ValueError unless ``holds``."""
+    if not holds:
+        raise ValueError(f"{name} must be {wanted}, got {value}")
+
+
+def require_choices(config: object) -> None:
+    """Raises ValueError where a ``Literal`` field holds something else."""
+    for name, hint in get_type_hints(type(config)).items():
+        value = getattr(config, name)
+        if get_origin(hint) is Literal and value not in get_args(hint):
+            choices = ", ".join(map(str, get_args(hint)))
+            raise ValueError(f"{name} must be one of {choices}, got {value!r}")
+
+
+def _in_range(default: Any, wanted: str, holds: Callable[[Any], bool]) -> Any:
+    """A field with a range; of a tuple every member must be in it."""
+    return field(default=default, metadata={"wanted": wanted, "holds": holds})
+
+
+def _size(default: int) -> Any:
+    return _in_range(default, "at least 1", lambda value: value >= 1)
+
+
+def _sizes(*default: int) -> Any:
+    return _in_range(default, "at least 1 each", lambda value: value >= 1)
+
+
+def _dropout(default: float) -> Any:
+    return _in_range(default, "in [0, 1)", lambda value: 0 <= value < 1)
+
+
+def _at_least_zero(default: float) -> Any:
+    return _in_range(default, "at least 0", lambda value: value >= 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelConfig:
+    """What every model has: the noise models beside it.
+
+    Attributes:
+        noise_embedding_dim: width of a noise model's item table.
+        noise_hidden_dims: widths of its classifier's hidden layers.
+    """
+
+    noise_embedding_dim: int = _size(32)
+    noise_hidden_dims: tuple[int, ...] = _sizes(256, 64)
+
+    def __post_init__(self) -> None:
+        require_choices(self)
+        for one in fields(self):
+            value = getattr(self, one.name)
+            for member in value if isinstance(value, tuple) else (value,):
+                if "holds" in one.metadata:
+                    holds = one.metadata["holds"](member)
+                    require(one.name, member, one.metadata["wanted"], holds)
+
+    @property
+    def name(self) -> str:
+        """The name of the model that this configures."""
+        return next(name for name, config in MODELS.items() if config is type(self))
+
+    def own_options(self) -> dict[str, Any]:
+        """The options of the recommender itself, by name."""
+        shared = {one.name for one in fields(ModelConfig)}
+        return {one.name: getattr(self, one.name) for one in fields(self) if one.name not in shared}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SASRecConfig(ModelConfig):
+    """Sizes of SASRec.
+
+    Attributes:
+        embedding_dim: width of the recommender.
+        num_blocks: transformer blocks.
+        num_heads: attention heads; must divide embedding_dim.
+        dropout: of the recommender.
+    """
+
+    embedding_dim: int = _size(64)
+    num_blocks: int = _size(2)
+    num_heads: int = _size(1)
+    dropout: float = _dropout(0.5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class S3RecConfig(ModelConfig):
+    """Sizes and pre-training of S3-Rec.
+
+    Attributes:
+        embedding_dim: width of the recommender.
+        num_blocks: transformer blocks.
+        num_heads: attention heads; must divide embedding_dim.
+        dropout: of the recommender.
+        pretrain_epochs: passes over the training data before training; 0 makes it SASRec.
+        pretrain_learning_rate: of Adam, before training.
+        mask_ratio: share of the items masked in pre-training.
+    """
+
+    embedding_dim: int = _size(64)
+    num_blocks: int = _size(2)
+    num_heads: int = _size(2)
+    dropout: float = _dropout(0.2)
+    pretrain_epochs: int = _at_least_zero(20)
+    pretrain_learning_rate: float = _in_range(1e-3, "above 0", lambda value: value > 0)
+    mask_ratio: float = _in_range(0.2, "in (0, 1)", lambda value: 0 < value < 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FEARecConfig(ModelConfig):
+    """Sizes of FEARec.
+
+    Attributes:
+        embedding_dim: width of the recommender.
+        num_blocks: blocks.
+        num_heads: heads of the time attention; must divide embedding_dim.
+        dropout: of the recommender.
+        band_share: share of the frequencies that a block sees.
+        time_share: weight of the time attention; the frequency attention has the rest.
+        delay_factor: the frequency attention takes delay_factor * ln(max_length) delays.
+        contrast_weight: of the contrast between two dropout masks; 0 saves two passes of three.
+    """
+
+    embedding_dim: int = _size(64)
+    num_blocks: int = _size(2)
+    num_heads: int = _size(2)
+    dropout: float = _dropout(0.5)
+    band_share: float = _in_range(0.6, "in (0, 1]", lambda value: 0 < value <= 1)
+    time_share: float = _in_range(0.1, "in [0, 1]", lambda value: 0 <= value <= 1)
+    delay_factor: float = _in_range(1.0, "above 0", lambda value: value > 0)
+    contrast_weight: float = _at_least_zero(0.1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GRU4RecConfig(ModelConfig):
+    """Sizes of GRU4Rec.
+
+    Attributes:
+        embedding_dim: width of the item table.
+        hidden_dim: width of the recurrent state.
+        num_layers: recurrent layers.
+        dropout: of the recommender.
+    """
+
+    embedding_dim: int = _size(64)
+    hidden_dim: int = _size(128)
+    num_layers: int = _size(1)
+    dropout: float = _dropout(0.3)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DINConfig(ModelConfig):
+    """Sizes of DIN.
+
+    Attributes:
+        embedding_dim: width of each embedding.
+        hidden_dims: widths of the MLP.
+        attention_dims: widths of the activation unit.
+        activation: of both.
+        dropout: of the MLP.
+        see_users: give the model an embedding of every user.
+    """
+
+    embedding_dim: int = _size(32)
+    hidden_dims: tuple[int, ...] = _sizes(256, 64)
+    attention_dims: tuple[int, ...] = _sizes(32)
+    activation: Literal["dice", "prelu", "relu"] = "dice"
+    dropout: float = _dropout(0.0)
+    see_users: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WideDeepConfig(ModelConfig):
+    """Sizes of Wide & Deep.
+
+    Attributes:
+        embedding_dim: width of each embedding.
+        hidden_dims: widths of the MLP.
+        cross_buckets: weights that all pairs of a history's item and a candidate share; 0 for none.
+        activation: of the MLP.
+        dropout: of the MLP.
+        see_users: give the model an embedding of every user.
+    """
+
+    embedding_dim: int = _size(32)
+    hidden_dims: tuple[int, ...] = _sizes(256, 64)
+    cross_buckets: int = _at_least_zero(2**16)
+    activation: Literal["dice", "prelu", "relu"] = "relu"
+    dropout: float = _dropout(0.0)
+    see_users: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DCNConfig(ModelConfig):
+    """Sizes of DCN.
+
+    Attributes:
+        embedding_dim: width of each embedding.
+        hidden_dims: widths of the MLP.
+        num_cross_layers: layers of the cross network.
+        cross_version: 1 (a vector per layer) or 2 (a matrix per layer, DCN V2).
+        activation: of the MLP.
+        dropout: of the MLP.
+        see_users: give the model an embedding of every user.
+    """
+
+    embedding_dim: int = _size(32)
+    hidden_dims: tuple[int, ...] = _sizes(256, 64)
+    num_cross_layers: int = _size(3)
+    cross_version: Literal[1, 2] = 1
+    activation: Literal["dice", "prelu", "relu"] = "relu"
+    dropout: float = _dropout(0.0)
+    see_users: bool = True
+
+
+MODELS: dict[str, type[ModelConfig]] = {
+    "sasrec": SASRecConfig,
+    "gru4rec": GRU4RecConfig,
+    "fearec": FEARecConfig,
+    "s3rec": S3RecConfig,
+    "din": DINConfig,
+    "wide_deep": WideDeepConfig,
+    "dcn": DCNConfig,
+}
+"""The models by the name that the command line and a run's config give them."""
+
+# A model that scores candidates one by one, or predicts from the last position only, has one target
+# per window: a window per prefix makes every interaction one.
+_POINTWISE = {"loss": "binary_cross_entropy", "window_stride": 1}
+MODEL_TRAINING: dict[str, dict[str, Any]] = {
+    "fearec": {"window_stride": 1},
+    "din": _POINTWISE,
+    "wide_deep": _POINTWISE,
+    "dcn": _POINTWISE,
+}
+"""What a model changes in the default training; recipes and options go before it."""
