@@ -1,4 +1,4 @@
-"""RECOMMEND, measured: full ranking, the paper's sampled protocol, and top-k lists."""
+"""RECOMMEND, measured: full ranking and top-k lists."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 from .data import Batch, EvaluationBatch, EvaluationSet
 from .inference import inference
-from .metrics import hit_rate, ndcg, ranking_metrics
+from .metrics import ranking_metrics
 from .ops.target_ranks import has_kernels, target_ranks
 from .ops.top_k import largest
 from .ops.top_k import top_k as top_k_of_catalogue
@@ -16,18 +16,18 @@ from .scoring import (
     encode,
     require_input_weight,
     require_recommender,
-    score_candidates,
     score_catalogue,
 )
 
-__all__ = ["evaluate", "full_ranks", "sampled_evaluate", "top_k"]
+__all__ = ["as_batch", "evaluate", "full_ranks", "require_same_catalogue", "top_k"]
 
 # Of sequence recommenders scores are never held; of others 2**24 at once, 64 MiB of floats.
 _MAX_USERS = 2**10
 _MAX_SCORES = 2**24
 
 
-def _check(recommender: Recommender, data: EvaluationSet) -> None:
+def require_same_catalogue(recommender: Recommender, data: EvaluationSet) -> None:
+    """Raises ValueError where there is nobody to measure, or another catalogue than the model's."""
     require_recommender(recommender)
     if not len(data):
         raise ValueError("data must hold at least one user, got none")
@@ -59,7 +59,11 @@ def _seen_columns(batch: EvaluationBatch, exclude_seen: bool) -> dict[str, Tenso
     return {"exclude_rows": batch.seen_rows, "exclude_items": batch.seen_items - 1}
 
 
-def _as_batch(batch: EvaluationBatch, weigh_inputs: bool = False) -> Batch:
+def as_batch(batch: EvaluationBatch, weigh_inputs: bool = False) -> Batch:
+    """Histories and targets in the form of training batches, as pointwise recommenders read them.
+
+    ``weigh_inputs`` takes the histories' weights along; the target's is one.
+    """
     weights = None
     if weigh_inputs and batch.weights is not None:
         weights = torch.cat([batch.weights, torch.ones_like(batch.weights[:, :1])], dim=1)
@@ -92,7 +96,7 @@ def full_ranks(
         ValueError: no users, or recommender and data disagree about the catalogue. TypeError:
         ``weigh_inputs`` and the recommender takes no input weights.
     """
-    _check(recommender, data)
+    require_same_catalogue(recommender, data)
     if weigh_inputs:
         require_input_weight(recommender)
     with inference(recommender):
@@ -118,7 +122,7 @@ def full_ranks(
 def _ranks_from_scores(
     recommender: Recommender, batch: EvaluationBatch, exclude_seen: bool, weigh_inputs: bool
 ) -> Tensor:
-    scores = score_catalogue(recommender, _as_batch(batch, weigh_inputs))
+    scores = score_catalogue(recommender, as_batch(batch, weigh_inputs))
     target_columns = batch.targets[:, None] - 1
     target_scores = scores.gather(1, target_columns)
     if exclude_seen:
@@ -149,64 +153,6 @@ def evaluate(
     return ranking_metrics(ranks, ks)
 
 
-def sampled_evaluate(
-    recommender: Recommender,
-    data: EvaluationSet,
-    popularity: Tensor,
-    *,
-    num_negatives: int = 63,
-    popularity_power: float = 0.75,
-    max_length: int = 50,
-    seed: int = 0,
-) -> dict[str, float]:
-    """The paper's protocol: the target against sampled negatives. Not comparable with full ranking.
-
-    Negatives are drawn with replacement in proportion to ``popularity ** popularity_power``, never
-    the target; seen items may be among them, as in the paper's code.
-
-    Args:
-        popularity: ``[num_items]``, how often each item occurs in training; column v is item v + 1.
-
-    Returns:
-        ``AUC`` (share of negatives below the target, ties half), ``HR@5`` and ``NDCG@5``, in their
-        standard definitions.
-    """
-    _check(recommender, data)
-    if popularity.shape != (recommender.num_items,):
-        raise ValueError(
-            f"popularity must be [{recommender.num_items}], got {list(popularity.shape)}"
-        )
-    mass = popularity.double().cpu() ** popularity_power
-    if int((mass > 0).sum()) < 2:
-        raise ValueError("popularity must be positive for at least two items")
-    until = mass.cumsum(0)
-    generator = torch.Generator().manual_seed(seed)
-    areas, ranks = [], []
-    with inference(recommender):
-        for batch in data.batches(256, max_length):
-            targets = batch.targets.cpu()
-            # Inverse of the cumulative mass, with the target's own stretch cut out.
-            own = mass[targets - 1][:, None]
-            before = until[targets - 1][:, None] - own
-            drawn = torch.rand(
-                len(targets), num_negatives, dtype=torch.float64, generator=generator
-            ) * (until[-1] - own)
-            drawn = torch.where(drawn >= before, drawn + own, drawn)
-            negatives = 1 + torch.searchsorted(until, drawn, right=True).clamp(max=len(mass) - 1)
-            candidates = torch.cat([targets[:, None], negatives], dim=1).to(batch.targets.device)
-            scores = score_candidates(recommender, _as_batch(batch), candidates).cpu()
-            below = scores[:, 1:] < scores[:, :1]
-            ties = scores[:, 1:] == scores[:, :1]
-            areas.append((below.double() + 0.5 * ties.double()).mean(dim=1))
-            ranks.append(1 + (~below).sum(dim=1))
-    rank = torch.cat(ranks)
-    return {
-        "AUC": float(torch.cat(areas).mean()),
-        "HR@5": hit_rate(rank, 5),
-        "NDCG@5": ndcg(rank, 5),
-    }
-
-
 def top_k(
     recommender: Recommender,
     data: EvaluationSet,
@@ -226,7 +172,7 @@ def top_k(
     Raises:
         ValueError: ``k`` is not in ``1..num_items``.
     """
-    _check(recommender, data)
+    require_same_catalogue(recommender, data)
     if not 1 <= k <= recommender.num_items:
         raise ValueError(f"k must be in 1..{recommender.num_items} (the items), got {k}")
     if weigh_inputs:
@@ -258,7 +204,7 @@ def _top_k_from_scores(
     exclude_seen: bool,
     weigh_inputs: bool,
 ) -> tuple[Tensor, Tensor]:
-    scores = score_catalogue(recommender, _as_batch(batch, weigh_inputs))
+    scores = score_catalogue(recommender, as_batch(batch, weigh_inputs))
     if exclude_seen:
         scores[batch.seen_rows, batch.seen_items - 1] = -torch.inf
     return largest(scores, k)

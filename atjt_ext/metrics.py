@@ -9,7 +9,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["auc", "hit_rate", "mrr", "ndcg", "ranking_metrics"]
+__all__ = [
+    "auc",
+    "hit_rate",
+    "mrr",
+    "ndcg",
+    "paper_hit_rate",
+    "paper_ndcg",
+    "ranking_metrics",
+]
 
 
 def hit_rate(ranks: Tensor, k: int) -> float:
@@ -26,6 +34,29 @@ def ndcg(ranks: Tensor, k: int) -> float:
 def mrr(ranks: Tensor, k: int) -> float:
     """MRR@k: mean of ``1 / rank`` where rank <= k, else 0."""
     return float(torch.where(ranks <= k, 1.0 / ranks.double(), 0.0).mean())
+
+
+def paper_hit_rate(ranks: Tensor, target_logits: Tensor, k: int) -> float:
+    """HR@k as the code of arXiv:2409.17402 has it: a hit must also be predicted to be one.
+
+    Args:
+        ranks: ``[U]``, in which ties count for the target.
+        target_logits: ``[U]``; a probability above one half is a logit above zero.
+        k: how far down the list.
+    """
+    return float(((ranks <= k) & (target_logits > 0)).double().mean())
+
+
+def paper_ndcg(ranks: Tensor, k: int) -> float:
+    """NDCG@k as the code of arXiv:2409.17402 has it: mean of ``1 / log2(rank + 2)`` where ``ranks
+    [U]`` (in which ties count for the target) are at most k, over the sum of that for ranks 1 to k.
+
+    The first place is discounted, and the ideal list holds k relevant items where there is one: at
+    k = 5 nobody gets more than 0.274.
+    """
+    ideal = float((1.0 / torch.log2(torch.arange(1, k + 1, dtype=torch.float64) + 2.0)).sum())
+    gains = 1.0 / torch.log2(ranks.double() + 2.0)
+    return float(torch.where(ranks <= k, gains, 0.0).mean()) / ideal
 
 
 def ranking_metrics(ranks: Tensor, ks: tuple[int, ...] = (5, 10, 20)) -> dict[str, float]:

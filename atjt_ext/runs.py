@@ -25,10 +25,10 @@ from .data import (
     user_folds,
     with_items,
 )
-from .evaluation import sampled_evaluate
 from .noise import TargetAttentionNoiseModel
 from .recommenders import build_recommender, pretrain
 from .run_folder import Run
+from .sampled_evaluation import sampled_evaluate
 from .trainer import JointTrainer
 from .weighting import summarise_weights
 

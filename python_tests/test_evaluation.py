@@ -1,28 +1,22 @@
-"""Full ranking, the sampled protocol, top-k lists, and the scores under them."""
+"""Full ranking, top-k lists, and the scores under them."""
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from atjt_ext import SASRec, evaluation, scoring
 from atjt_ext.data import Batch, EvaluationSet
-from atjt_ext.evaluation import evaluate, full_ranks, sampled_evaluate, top_k
-from tiny import LastItemModel, ScoreTable, tiny_batch, tiny_evaluation_set
-
-
-def _random_set(*, num_items: int = 30, num_users: int = 25) -> EvaluationSet:
-    """Long histories over few items: items repeat, and many targets are seen items."""
-    random = np.random.default_rng(0)
-    histories = [
-        random.integers(1, num_items + 1, random.integers(1, 20)).tolist() for _ in range(num_users)
-    ]
-    targets = random.integers(1, num_items + 1, num_users).tolist()
-    assert any(t in h for t, h in zip(targets, histories, strict=True))
-    assert any(t not in h for t, h in zip(targets, histories, strict=True))
-    return tiny_evaluation_set(histories, targets, num_items=num_items)
+from atjt_ext.evaluation import evaluate, full_ranks, top_k
+from atjt_ext.sampled_evaluation import sampled_evaluate
+from tiny import (
+    LastItemModel,
+    ScoreTable,
+    random_evaluation_set,
+    tiny_batch,
+    tiny_evaluation_set,
+)
 
 
 def _model(num_items: int = 30) -> SASRec:
@@ -45,7 +39,7 @@ def _brute_force_scores(model: SASRec, data: EvaluationSet, user: int, max_lengt
 @pytest.mark.parametrize("exclude_seen", [True, False])
 @pytest.mark.parametrize("max_length", [3, 8])
 def test_full_ranks_are_those_of_brute_force(exclude_seen: bool, max_length: int) -> None:
-    data, model = _random_set(), _model()
+    data, model = random_evaluation_set(), _model()
     wanted = []
     for user, target in enumerate(data.targets.tolist()):
         scores = _brute_force_scores(model, data, user, max_length)
@@ -99,14 +93,14 @@ def test_a_competitor_with_nan_counts_against_the_target() -> None:
 
 
 def test_users_need_not_be_all_users_or_in_order() -> None:
-    data, model = _random_set(), _model()
+    data, model = random_evaluation_set(), _model()
     whole = full_ranks(model, data, max_length=8)
     rows = torch.tensor([20, 3, 11])
     assert torch.equal(full_ranks(model, data.select(rows), max_length=8), whole[rows])
 
 
 def test_batching_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    data, model = _random_set(), _model()
+    data, model = random_evaluation_set(), _model()
     ranks, (items, _) = full_ranks(model, data, max_length=8), top_k(model, data, max_length=8)
     monkeypatch.setattr(evaluation, "_MAX_USERS", 3)
     sizes = []
@@ -120,7 +114,7 @@ def test_batching_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_of_a_pointwise_model_so_many_users_that_their_scores_fit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    data = _random_set()
+    data = random_evaluation_set()
     model = ScoreTable(torch.randn(25, 30, generator=torch.Generator().manual_seed(0)))
     ranks, (items, best) = full_ranks(model, data), top_k(model, data)
     for scores_at_once, users in ((3 * 30 + 1, [3] * 8 + [1]), (1, [1] * 25)):
@@ -136,7 +130,7 @@ def test_of_a_pointwise_model_so_many_users_that_their_scores_fit(
 def test_where_there_is_no_kernel_ranks_are_the_same(
     exclude_seen: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data, model = _random_set(), _model()
+    data, model = random_evaluation_set(), _model()
     with_kernels = full_ranks(model, data, max_length=8, exclude_seen=exclude_seen)
     monkeypatch.setattr(evaluation, "has_kernels", lambda items: False)
     monkeypatch.setattr(evaluation, "target_ranks", None)
@@ -147,14 +141,14 @@ def test_where_there_is_no_kernel_ranks_are_the_same(
 
 def test_scores_of_a_sequence_model_are_never_all_held(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluation, "score_catalogue", None)
-    data, model = _random_set(), _model()
+    data, model = random_evaluation_set(), _model()
     full_ranks(model, data, max_length=8)
     top_k(model, data, max_length=8)
 
 
 @pytest.mark.parametrize("exclude_seen", [True, False])
 def test_the_best_items_are_those_of_brute_force(exclude_seen: bool) -> None:
-    data, model = _random_set(), _model()
+    data, model = random_evaluation_set(), _model()
     items, scores = top_k(model, data, k=30, max_length=8, exclude_seen=exclude_seen)
     for user in range(len(data)):
         seen = set(data.histories.items_of(user).tolist()) if exclude_seen else set()
@@ -192,7 +186,7 @@ def test_states_and_items_may_differ_in_precision() -> None:
 
 def test_pointwise_models_are_asked_in_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     scores = torch.randn(25, 30, generator=torch.Generator().manual_seed(0))
-    data = _random_set()
+    data = random_evaluation_set()
     whole = full_ranks(ScoreTable(scores), data)
     monkeypatch.setattr(scoring, "_CANDIDATE_TILE", 7)
     model = ScoreTable(scores.clone())
@@ -284,114 +278,12 @@ def test_what_is_no_recommender_is_refused_by_name() -> None:
         full_ranks(model, tiny_evaluation_set([[1]], [2]))  # type: ignore[arg-type]
 
 
-# ---- sampled ranking ----------------------------------------------------------------------------
-
-
-def _revealing(targets: list[int], *, num_items: int = 9, sign: float = 1.0) -> ScoreTable:
-    """Scores the target ``sign`` and everything else 0."""
-    scores = torch.zeros(len(targets), num_items)
-    scores[torch.arange(len(targets)), torch.tensor(targets) - 1] = sign
-    return ScoreTable(scores)
-
-
-def test_negatives_are_never_the_target() -> None:
-    """The model tells the target from everything else, so a negative that is the target would
-    tie; and nearly every draw would be one if nothing kept it out."""
-    targets = [3] * 20
-    data = tiny_evaluation_set([[1]] * 20, targets)
-    popularity = torch.ones(9)
-    popularity[2] = 1e6
-    assert sampled_evaluate(_revealing(targets), data, popularity) == {
-        "AUC": 1.0,
-        "HR@5": 1.0,
-        "NDCG@5": 1.0,
-    }
-
-
-def test_the_worst_model_gets_nothing_and_a_constant_one_no_hits() -> None:
-    targets = [3, 4]
-    data = tiny_evaluation_set([[1], [1]], targets)
-    worst = sampled_evaluate(_revealing(targets, sign=-1.0), data, torch.ones(9))
-    assert worst == {"AUC": 0.0, "HR@5": 0.0, "NDCG@5": 0.0}
-    constant = sampled_evaluate(ScoreTable(torch.zeros(2, 9)), data, torch.ones(9))
-    assert constant == {"AUC": 0.5, "HR@5": 0.0, "NDCG@5": 0.0}
-
-
-def test_sampled_metrics_by_hand() -> None:
-    """Only item 2 ever is a negative, five or four times: rank 6 misses HR@5, rank 5 does not."""
-    data = tiny_evaluation_set([[1]], [1], num_items=3)
-    popularity = torch.tensor([1.0, 1.0, 0.0])
-    model = ScoreTable(torch.tensor([[0.0, 1.0, -1.0]]))
-    assert sampled_evaluate(model, data, popularity, num_negatives=5)["HR@5"] == 0.0
-    four = sampled_evaluate(model, data, popularity, num_negatives=4)
-    assert four["HR@5"] == 1.0
-    assert four["NDCG@5"] == pytest.approx(1 / np.log2(6))
-    assert four["AUC"] == 0.0
-
-
-def test_sampled_metrics_of_a_real_model_lie_between() -> None:
-    data = _random_set()
-    metrics = sampled_evaluate(_model(), data, torch.ones(30), num_negatives=10, max_length=8)
-    assert set(metrics) == {"AUC", "HR@5", "NDCG@5"}
-    assert 0 < metrics["NDCG@5"] < metrics["HR@5"] < 1
-    assert 0 < metrics["AUC"] < 1
-
-
-def test_the_seed_alone_decides_the_negatives() -> None:
-    data, popularity = _random_set(), torch.arange(1, 31)
-
-    def asked(seed: int) -> Tensor:
-        model = ScoreTable(torch.zeros(25, 30))
-        sampled_evaluate(model, data, popularity, seed=seed)
-        return torch.cat(model.asked)
-
-    first = asked(0)
-    torch.manual_seed(99)
-    before = torch.get_rng_state()
-    assert torch.equal(asked(0), first)
-    assert torch.equal(torch.get_rng_state(), before)
-    assert not torch.equal(asked(1), first)
-    assert first.shape == (25, 64)
-    assert torch.equal(first[:, 0], data.targets)
-
-
-@pytest.mark.parametrize("power", [0.75, 0.0])
-def test_negatives_follow_the_power_of_popularity(power: float) -> None:
-    popularity = torch.tensor([0, 1, 4, 16, 64, 256])
-    model = ScoreTable(torch.zeros(50, 6))
-    data = tiny_evaluation_set([[1]] * 50, [4] * 50, num_items=6)
-    options = {} if power == 0.75 else {"popularity_power": power}
-    sampled_evaluate(model, data, popularity, num_negatives=400, **options)  # type: ignore[arg-type]
-    drawn = torch.cat(model.asked)[:, 1:]
-    counts = torch.bincount(drawn.flatten(), minlength=7)[1:].double()
-    mass = popularity.double() ** power  # 0 ** 0 is 1
-    mass[3] = 0.0  # the target
-    expected = mass / mass.sum() * drawn.numel()
-    possible = expected > 0
-    assert not counts[~possible].any()
-    chi_square = ((counts - expected)[possible] ** 2 / expected[possible]).sum()
-    assert float(chi_square) < 18.5  # P(more) = 0.001 at 4 degrees of freedom
-
-
-@pytest.mark.parametrize(
-    ("popularity", "message"),
-    [
-        (torch.ones(8), r"popularity must be \[9\], got \[8\]"),
-        (torch.ones(9, 1), r"popularity must be \[9\], got \[9, 1\]"),
-        (torch.eye(9)[0], "popularity must be positive for at least two items"),
-    ],
-)
-def test_popularity_that_does_not_fit_is_refused(popularity: Tensor, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        sampled_evaluate(LastItemModel(), tiny_evaluation_set([[1]], [2]), popularity)
-
-
 # ---- top-k --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("exclude_seen", [True, False])
 def test_top_k_is_that_of_brute_force(exclude_seen: bool) -> None:
-    data, model = _random_set(), _model()
+    data, model = random_evaluation_set(), _model()
     items, scores = top_k(model, data, k=5, max_length=8, exclude_seen=exclude_seen)
     for user in range(25):
         wanted = _brute_force_scores(model, data, user, 8)

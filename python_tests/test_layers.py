@@ -51,6 +51,14 @@ MAY_IMPORT = {
     "metrics": set(),
     "statistics": set(),
     "evaluation": {"data", "inference", "metrics", "ops", "protocols", "scoring"},
+    "sampled_evaluation": {
+        "data",
+        "evaluation",
+        "inference",
+        "metrics",
+        "protocols",
+        "scoring",
+    },
     "inference": set(),
     # The trainer names no concrete model: it takes them as arguments.
     "model_config": set(),
@@ -79,10 +87,10 @@ MAY_IMPORT = {
     "runs": {
         "config",
         "data",
-        "evaluation",
         "noise",
         "recommenders",
         "run_folder",
+        "sampled_evaluation",
         "trainer",
         "weighting",
     },

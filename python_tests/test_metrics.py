@@ -7,7 +7,15 @@ import math
 import pytest
 import torch
 
-from atjt_ext.metrics import auc, hit_rate, mrr, ndcg, ranking_metrics
+from atjt_ext.metrics import (
+    auc,
+    hit_rate,
+    mrr,
+    ndcg,
+    paper_hit_rate,
+    paper_ndcg,
+    ranking_metrics,
+)
 
 
 def test_five_users_by_hand() -> None:
@@ -23,6 +31,14 @@ def test_five_users_by_hand() -> None:
         },
         abs=1e-12,
     )
+
+
+def test_the_papers_metrics_by_hand() -> None:
+    ranks, logits = torch.tensor([1, 5, 6]), torch.tensor([-0.1, 0.1, 9.0])
+    assert paper_hit_rate(ranks, logits, 5) == pytest.approx(1 / 3)
+    ideal = sum(1 / math.log2(n) for n in (3, 4, 5, 6, 7))
+    assert paper_ndcg(ranks, 5) == pytest.approx((1 / math.log2(3) + 1 / math.log2(7)) / ideal / 3)
+    assert paper_ndcg(torch.tensor([1]), 5) == pytest.approx(0.2738, abs=5e-5)
 
 
 @pytest.mark.parametrize("k", [1, 5, 10])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -73,3 +74,15 @@ class LastItemModel(nn.Module):
 
     def item_table(self) -> Tensor:
         return self.table
+
+
+def random_evaluation_set(*, num_items: int = 30, num_users: int = 25) -> EvaluationSet:
+    """Long histories over few items: items repeat, and many targets are seen items."""
+    random = np.random.default_rng(0)
+    histories = [
+        random.integers(1, num_items + 1, random.integers(1, 20)).tolist() for _ in range(num_users)
+    ]
+    targets = random.integers(1, num_items + 1, num_users).tolist()
+    assert any(t in h for t, h in zip(targets, histories, strict=True))
+    assert any(t not in h for t, h in zip(targets, histories, strict=True))
+    return tiny_evaluation_set(histories, targets, num_items=num_items)
