@@ -9,30 +9,26 @@ arXiv:2409.17402.
 
 from __future__ import annotations
 
-import itertools
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
 
-from .adaptive_denoising import drop_share, reweighted_loss_weights, truncated_loss_weights
+from .batch_pairs import batch_pairs
 from .config import JointTrainerConfig
 from .corruption import Corruption, RandomReplacement
 from .data import Batch, EvaluationSet, Sequences, TrainingRows
-from .evaluation import evaluate, full_ranks, top_k
 from .history import EpochRecord
-from .inference import inference
-from .noise_scores import detection_auc, per_interaction, per_user
+from .joint_models import JointModels
 from .objectives import auxiliary_loss, recommender_loss, softmax_route
 from .progress import FitProgress
-from .scoring import require_input_weight, require_recommender
-from .training_state import TrainingState
+from .scoring import require_input_weight
+from .step_weights import on_targets_and_inputs, weights_of_losses
 from .weighting import summarise_weights
 
 __all__ = ["JointTrainer", "StepResult", "TrainingDivergedError", "WeightsCollapsedWarning"]
@@ -55,7 +51,7 @@ class StepResult:
     weights: Tensor
 
 
-class JointTrainer:
+class JointTrainer(JointModels):
     """Trains a recommender on sequences weighed by how clean they look.
 
     Args:
@@ -80,8 +76,7 @@ class JointTrainer:
         *,
         device: torch.device | str | None = None,
     ) -> None:
-        require_recommender(recommender)
-        self.config = config or JointTrainerConfig()
+        super().__init__(recommender, noise_model, config or JointTrainerConfig(), device)
         if noise_model is None and self.config.learns_noise:
             raise ValueError(
                 f"noise_model must be given under weighting={self.config.weighting!r}; "
@@ -89,10 +84,8 @@ class JointTrainer:
             )
         if self.config.weighs_inputs:
             require_input_weight(recommender)
-        first = next(recommender.parameters(), None)
-        self.device = torch.device(device or (first.device if first is not None else "cpu"))
-        self.recommender: Any = recommender.to(self.device)
-        self.noise_model = noise_model if self.config.learns_noise else None
+        if not self.config.learns_noise:
+            self.noise_model = None
         self.corruption = corruption or RandomReplacement(
             num_items=cast(int, self.recommender.num_items),
             sequence_fraction=self.config.sequence_fraction,
@@ -100,16 +93,8 @@ class JointTrainer:
             replace_ratio=self.config.replace_ratio,
             include_target=self.config.corrupt_target,
         )
-        self._state: TrainingState | None = None
         self._checkpoint: Path | None = None
         self._steps_per_epoch = 1
-
-    @property
-    def state(self) -> TrainingState:
-        """Models, optimizers and history of the latest ``fit`` or ``load``."""
-        if self._state is None:
-            raise RuntimeError("nothing is trained yet: call fit or load first")
-        return self._state
 
     @property
     def softmax(self) -> Literal["logits", "linear"] | None:
@@ -145,7 +130,7 @@ class JointTrainer:
             weights = weights.detach()
         # The recommender's dropout must not depend on what else drew random numbers before it.
         torch.manual_seed(config.seed * 1_000_003 + state.steps)
-        on_targets, on_inputs = self._roles(weights)
+        on_targets, on_inputs = on_targets_and_inputs(weights, config)
         recommended = recommender_loss(
             self.recommender,
             batch,
@@ -154,7 +139,7 @@ class JointTrainer:
             num_negatives=config.num_negatives,
             softmax=config.softmax,
             input_weight=on_inputs,
-            adapt=self._adapt(),
+            adapt=weights_of_losses(config, state.steps / self._steps_per_epoch),
         )
         recommended = recommended + auxiliary_loss(self.recommender, batch)
         loss = recommended
@@ -167,35 +152,6 @@ class JointTrainer:
             None if noise_loss is None else noise_loss.detach(),
             weights.detach(),
         )
-
-    def _roles(self, weights: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The weights of the targets ``[B]`` or ``[B, W]``, and of the inputs ``[B, W - 1]``."""
-        if not self.config.weighs_inputs:
-            return weights, None
-        if weights.dim() == 1:
-            # Ones while warming up or gated; a sequence's own weight would say nothing about which
-            # of its items to read.
-            if not bool((weights == 1).all()):
-                raise ValueError(
-                    f"weights_act_on={self.config.weights_act_on!r} needs a weight for each "
-                    "position, the noise model gives one for each sequence"
-                )
-            return weights, None
-        on_targets = torch.ones_like(weights) if self.config.weights_act_on == "inputs" else weights
-        return on_targets, weights[:, :-1]
-
-    def _adapt(self) -> Callable[[Tensor], Tensor] | None:
-        """What further weights the losses of this step give."""
-        config = self.config
-        if config.adaptive_denoising == "truncated":
-            done = self.state.steps / self._steps_per_epoch
-            share = drop_share(
-                done, largest=config.truncated_share, ramp_epochs=config.truncation_epochs
-            )
-            return partial(truncated_loss_weights, share=share)
-        if config.adaptive_denoising == "reweighted":
-            return partial(reweighted_loss_weights, power=config.reweighting_power)
-        return None
 
     def _require_finite(self, loss: Tensor, batch: Batch) -> None:
         if not bool(torch.isfinite(loss)):
@@ -302,7 +258,8 @@ class JointTrainer:
             used = "all"
         started = time.perf_counter()
         self.recommender.train()
-        pairs, steps = self._batches(epoch, rows, phase)
+        fold = None if phase is None else (phase, self.state.folds)
+        pairs, steps = batch_pairs(rows, config, epoch, fold)
         self._steps_per_epoch = steps
         shown.start_epoch(epoch + 1, steps)
         results = []
@@ -327,29 +284,6 @@ class JointTrainer:
             seconds=seconds,
         )
 
-    def _batches(
-        self, epoch: int, rows: TrainingRows, phase: int | None
-    ) -> tuple[Iterator[tuple[Batch, Batch]], int]:
-        """Pairs (for the recommender, for the noise models) and how many there are."""
-        size, seed = self.config.batch_size, self.config.seed
-        if phase is None:
-            batches = rows.batches(size, seed=seed, epoch=epoch)
-            return ((batch, batch) for batch in batches), -(-len(rows) // size)
-        fold = self.state.folds[rows.users]
-        own, others = (fold == phase).nonzero().flatten(), (fold != phase).nonzero().flatten()
-        if not len(own) or not len(others):
-            raise ValueError(
-                f"sequential cross-fitting needs sequences inside and outside of every fold, "
-                f"but fold {phase} of {self.config.num_folds} has {len(own)} of {len(rows)}"
-            )
-        # As many laps over the other folds as it takes; no two laps have one order.
-        damaged = itertools.chain.from_iterable(
-            rows.batches(size, seed=seed + 1, epoch=epoch * 10_000 + lap, rows=others)
-            for lap in itertools.count()
-        )
-        recommended = rows.batches(size, seed=seed, epoch=epoch, rows=own)
-        return zip(recommended, damaged, strict=False), -(-len(own) // size)
-
     @staticmethod
     def _warn_if_collapsed(history: Sequence[EpochRecord]) -> None:
         weighed = [record for record in history if record.weights_used != "none"]
@@ -363,101 +297,3 @@ class JointTrainer:
                 WeightsCollapsedWarning,
                 stacklevel=3,
             )
-
-    # ---- using what was trained -----------------------------------------------------------------
-
-    def evaluate(self, data: EvaluationSet, *, exclude_seen: bool = True) -> dict[str, float]:
-        """Full-ranking HR, NDCG and MRR at 5, 10, 20; see :func:`atjt_ext.evaluation.evaluate`."""
-        return evaluate(
-            self.recommender,
-            data.to(self.device),
-            max_length=self.config.max_length,
-            exclude_seen=exclude_seen,
-            weigh_inputs=self.config.weighs_inputs,
-        )
-
-    def ranks(self, data: EvaluationSet, *, exclude_seen: bool = True) -> Tensor:
-        """The rank of every user's target, ``[U]``; see :func:`atjt_ext.evaluation.full_ranks`."""
-        return full_ranks(
-            self.recommender,
-            data.to(self.device),
-            max_length=self.config.max_length,
-            exclude_seen=exclude_seen,
-            weigh_inputs=self.config.weighs_inputs,
-        )
-
-    def recommend(
-        self, data: EvaluationSet, *, k: int = 10, exclude_seen: bool = True
-    ) -> tuple[Tensor, Tensor]:
-        """The k best items after each history: codes ``[U, k]`` and scores; ``data.targets`` are
-        unused."""
-        return top_k(
-            self.recommender,
-            data.to(self.device),
-            k=k,
-            max_length=self.config.max_length,
-            exclude_seen=exclude_seen,
-            weigh_inputs=self.config.weighs_inputs,
-        )
-
-    def interaction_noise_logits(self, train: Sequences) -> Tensor:
-        """Out-of-fold noise logits ``[N]`` of the training interactions; > 0 looks noisy.
-
-        A model that judges whole sequences gives all interactions of a window the same logit. NaN
-        for users with one interaction, and everywhere if no noise model was trained.
-        """
-        models = self.state.noise_models
-        if models is None:
-            return torch.full((train.num_interactions,), torch.nan)
-        rows = TrainingRows(train.to(self.device), max_length=self.config.max_length)
-        with inference(models):
-            return per_interaction(rows, models.logits)
-
-    def interaction_weights(self, train: Sequences) -> Tensor:
-        """Out-of-fold weights ``[N]`` of the training interactions; ones if no noise model was
-        trained.
-
-        NaN for users with one interaction: they are not trained on.
-        """
-        models = self.state.noise_models
-        if self.config.weighting == "given" and train.weights is not None:
-            return train.weights.cpu()
-        rows = TrainingRows(train.to(self.device), max_length=self.config.max_length)
-        if models is None:
-            return per_interaction(rows, lambda batch: torch.ones(len(batch), device=self.device))
-        with inference(models):
-            return per_interaction(rows, models.weights)
-
-    def sequence_weights(self, train: Sequences) -> Tensor:
-        """Mean weight of each user's training interactions: ``[num_users]``, NaN as above."""
-        return per_user(train, self.interaction_weights(train))
-
-    def noise_detection(self, train: Sequences) -> dict[str, float | None]:
-        """AUCs of finding the planted noise, where ``train`` knows the truth; see
-        ``detection_auc``."""
-        return detection_auc(train, self.interaction_noise_logits(train))
-
-    # ---- files ----------------------------------------------------------------------------------
-
-    def save(self, path: str | Path) -> None:
-        """Writes models, optimizers and history to ``path``, atomically."""
-        self.state.save(Path(path))
-
-    def load(self, path: str | Path, *, num_users: int) -> None:
-        """Takes over what ``save`` or ``fit`` wrote, with the best epoch's models in place.
-
-        Args:
-            num_users: of the training data; checked against the checkpoint.
-
-        Raises:
-            CheckpointError: unreadable, or made with another catalogue, users, models or config.
-        """
-        state = self._new_state(num_users)
-        state.load(Path(path))
-        state.restore_best()
-        self._state = state
-
-    def _new_state(self, num_users: int) -> TrainingState:
-        return TrainingState(
-            self.recommender, self.noise_model, self.config, num_users, self.device
-        )

@@ -1,0 +1,148 @@
+"""What is trained jointly, and its use: ranks, recommendations, weights, files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .config import JointTrainerConfig
+from .data import EvaluationSet, Sequences, TrainingRows
+from .evaluation import evaluate, full_ranks, top_k
+from .inference import inference
+from .noise_scores import detection_auc, per_interaction, per_user
+from .scoring import require_recommender
+from .training_state import TrainingState
+
+__all__ = ["JointModels"]
+
+
+class JointModels:
+    """A recommender and the noise models beside it; :class:`atjt_ext.JointTrainer` trains them.
+
+    Args:
+        recommender: see ``JointTrainer``.
+        noise_model: prototype of the noise models, or None where none runs.
+        config: how they are, or were, trained.
+        device: where they live; None keeps the recommender's.
+    """
+
+    def __init__(
+        self,
+        recommender: nn.Module,
+        noise_model: nn.Module | None,
+        config: JointTrainerConfig,
+        device: torch.device | str | None,
+    ) -> None:
+        require_recommender(recommender)
+        first = next(recommender.parameters(), None)
+        self.config = config
+        self.device = torch.device(device or (first.device if first is not None else "cpu"))
+        self.recommender: Any = recommender.to(self.device)
+        self.noise_model = noise_model
+        self._state: TrainingState | None = None
+
+    @property
+    def state(self) -> TrainingState:
+        """Models, optimizers and history of the latest ``fit`` or ``load``."""
+        if self._state is None:
+            raise RuntimeError("nothing is trained yet: call fit or load first")
+        return self._state
+
+    def evaluate(self, data: EvaluationSet, *, exclude_seen: bool = True) -> dict[str, float]:
+        """Full-ranking HR, NDCG and MRR at 5, 10, 20; see :func:`atjt_ext.evaluation.evaluate`."""
+        return evaluate(
+            self.recommender,
+            data.to(self.device),
+            max_length=self.config.max_length,
+            exclude_seen=exclude_seen,
+            weigh_inputs=self.config.weighs_inputs,
+        )
+
+    def ranks(self, data: EvaluationSet, *, exclude_seen: bool = True) -> Tensor:
+        """The rank of every user's target, ``[U]``; see :func:`atjt_ext.evaluation.full_ranks`."""
+        return full_ranks(
+            self.recommender,
+            data.to(self.device),
+            max_length=self.config.max_length,
+            exclude_seen=exclude_seen,
+            weigh_inputs=self.config.weighs_inputs,
+        )
+
+    def recommend(
+        self, data: EvaluationSet, *, k: int = 10, exclude_seen: bool = True
+    ) -> tuple[Tensor, Tensor]:
+        """The k best items after each history: codes ``[U, k]`` and scores; ``data.targets`` are
+        unused."""
+        return top_k(
+            self.recommender,
+            data.to(self.device),
+            k=k,
+            max_length=self.config.max_length,
+            exclude_seen=exclude_seen,
+            weigh_inputs=self.config.weighs_inputs,
+        )
+
+    def interaction_noise_logits(self, train: Sequences) -> Tensor:
+        """Out-of-fold noise logits ``[N]`` of the training interactions; > 0 looks noisy.
+
+        A model that judges whole sequences gives all interactions of a window the same logit. NaN
+        for users with one interaction, and everywhere if no noise model was trained.
+        """
+        models = self.state.noise_models
+        if models is None:
+            return torch.full((train.num_interactions,), torch.nan)
+        rows = TrainingRows(train.to(self.device), max_length=self.config.max_length)
+        with inference(models):
+            return per_interaction(rows, models.logits)
+
+    def interaction_weights(self, train: Sequences) -> Tensor:
+        """Out-of-fold weights ``[N]`` of the training interactions; ones if no noise model was
+        trained.
+
+        NaN for users with one interaction: they are not trained on.
+        """
+        models = self.state.noise_models
+        if self.config.weighting == "given" and train.weights is not None:
+            return train.weights.cpu()
+        rows = TrainingRows(train.to(self.device), max_length=self.config.max_length)
+        if models is None:
+            return per_interaction(rows, lambda batch: torch.ones(len(batch), device=self.device))
+        with inference(models):
+            return per_interaction(rows, models.weights)
+
+    def sequence_weights(self, train: Sequences) -> Tensor:
+        """Mean weight of each user's training interactions: ``[num_users]``, NaN as above."""
+        return per_user(train, self.interaction_weights(train))
+
+    def noise_detection(self, train: Sequences) -> dict[str, float | None]:
+        """AUCs of finding the planted noise, where ``train`` knows the truth; see
+        ``detection_auc``."""
+        return detection_auc(train, self.interaction_noise_logits(train))
+
+    # ---- files ----------------------------------------------------------------------------------
+
+    def save(self, path: str | Path) -> None:
+        """Writes models, optimizers and history to ``path``, atomically."""
+        self.state.save(Path(path))
+
+    def load(self, path: str | Path, *, num_users: int) -> None:
+        """Takes over what ``save`` or ``fit`` wrote, with the best epoch's models in place.
+
+        Args:
+            num_users: of the training data; checked against the checkpoint.
+
+        Raises:
+            CheckpointError: unreadable, or made with another catalogue, users, models or config.
+        """
+        state = self._new_state(num_users)
+        state.load(Path(path))
+        state.restore_best()
+        self._state = state
+
+    def _new_state(self, num_users: int) -> TrainingState:
+        return TrainingState(
+            self.recommender, self.noise_model, self.config, num_users, self.device
+        )
