@@ -21,17 +21,14 @@ from .checkpoint import CheckpointError
 from .config import RECIPES, DataConfig, JointTrainerConfig, RunConfig
 from .data import DataError, leave_one_out
 from .demo import run_demo
-from .experiment import ExperimentSpec, run_grid, write_report
-from .model_config import MODELS, SASRecConfig
+from .experiment_command import experiment_parser, run_experiment
+from .model_config import MODELS
 from .run_folder import Run
 from .runs import evaluate_run, everything_known, load_sequences, load_trainer, train_run
-from .tables import comparison_table, grid_table, metrics_table, recommendation_table
+from .tables import comparison_table, metrics_table, recommendation_table
 from .trainer import TrainingDivergedError
 
 __all__ = ["build_parser", "main"]
-
-# What recipes and seeds of a grid set in the trainer's config.
-_DECIDED_BY_CELLS = {"weighting", "weights_act_on", "adaptive_denoising", "seed"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -97,7 +94,7 @@ def build_parser(arguments: Sequence[str] = ()) -> ArgumentParser:
         _named_in(arguments, "--recipe", "default"), _named_in(arguments, "--model", "sasrec")
     )
     commands.add_subcommand("train", train, help="train on a file of interactions")
-    experiment = _experiment_parser()
+    experiment = experiment_parser(_default_device())
     commands.add_subcommand("experiment", experiment, help="does weighing help? with controls")
     commands.add_subcommand("evaluate", _evaluate_parser(), help="measure a trained run")
     commands.add_subcommand("recommend", _recommend_parser(), help="best items for users of a run")
@@ -138,26 +135,6 @@ def _train_parser(recipe: str, model: str) -> ArgumentParser:
     config = RunConfig.from_recipe(recipe, model=model)
     for chosen in (config.data, config.model, config.trainer):
         parser.set_defaults({one.name: getattr(chosen, one.name) for one in fields(chosen)})
-    return parser
-
-
-def _experiment_parser() -> ArgumentParser:
-    parser = ArgumentParser(
-        allow_abbrev=False,
-        description="Compare recipes over data, planted noise and seeds. Lists are [a,b,c]. "
-        "The same command again runs only what is missing.",
-    )
-    parser.add_argument("--config", action="config", help="YAML or JSON with any of the options")
-    parser.add_argument("--out", type=str, default="runs/experiment", help="folder of the grid")
-    parser.add_argument("--jobs", type=int, default=1, help="cells at once")
-    parser.add_argument("--threads", type=int | None, default=None, help="torch threads of a cell")
-    parser.add_argument("--device", type=str, default=_default_device(), help="cpu, cuda, cuda:1")
-    parser.add_argument(
-        "--figures", action=ActionYesNo(no_prefix="no_"), default=True, help="draw results.png"
-    )
-    parser.add_class_arguments(ExperimentSpec)
-    for part in (DataConfig, SASRecConfig, JointTrainerConfig):
-        parser.add_class_arguments(part, skip=_DECIDED_BY_CELLS)
     return parser
 
 
@@ -241,36 +218,6 @@ def _train(options: Namespace, console: Console) -> int:
     return 0
 
 
-def _experiment(options: Namespace, console: Console) -> int:
-    spec = ExperimentSpec(**{field.name: options[field.name] for field in fields(ExperimentSpec)})
-    base = RunConfig()
-    settings = RunConfig.from_recipe(
-        **{
-            field.name: options[field.name]
-            for part in (base.data, base.model, base.trainer)
-            for field in fields(part)
-            if field.name not in _DECIDED_BY_CELLS
-        }
-    )
-    outcome = run_grid(
-        spec,
-        settings,
-        options.out,
-        device=options.device,
-        jobs=options.jobs,
-        threads=options.threads,
-    )
-    comparisons = write_report(
-        outcome.results, options.out, metric=spec.metric, figures=options.figures
-    )
-    console.print(grid_table([comparison.as_dict() for comparison in comparisons]))
-    console.print(
-        f"{len(outcome.results)} cells ({outcome.skipped} from before), "
-        f"{len(outcome.failures)} failed; everything is in {options.out}"
-    )
-    return 1 if outcome.failures else 0
-
-
 def _demo(options: Namespace, console: Console) -> int:
     run_demo(
         Path(options.out),
@@ -329,7 +276,7 @@ def _info(options: Namespace, console: Console) -> int:
 _COMMANDS = {
     "demo": _demo,
     "train": _train,
-    "experiment": _experiment,
+    "experiment": run_experiment,
     "evaluate": _evaluate,
     "recommend": _recommend,
     "info": _info,

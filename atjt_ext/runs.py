@@ -38,7 +38,9 @@ __all__ = [
     "everything_known",
     "load_sequences",
     "load_trainer",
+    "sampled_test",
     "train_run",
+    "trainer_for",
 ]
 
 
@@ -100,7 +102,7 @@ def load_trainer(
     run: Run, sequences: Sequences, *, device: torch.device | str | None = None
 ) -> JointTrainer:
     """A trainer with the best models of a finished or unfinished run in place."""
-    trainer = _trainer_for(sequences, run.config(), device)
+    trainer = trainer_for(sequences, run.config(), device)
     trainer.load(run.checkpoint_path, num_users=sequences.num_users)
     return trainer
 
@@ -131,7 +133,7 @@ def train_run(
             f"got {sequences.num_items}"
         )
     # Whatever can be refused is refused before anything is written.
-    trainer = _trainer_for(sequences, config, device)
+    trainer = trainer_for(sequences, config, device)
     rows = TrainingRows(split.train, max_length=config.trainer.max_length)
     user_folds(sequences.num_users, config.trainer.num_folds, seed=config.trainer.seed)
     run = Run(Path(folder))
@@ -176,14 +178,20 @@ def evaluate_run(trainer: JointTrainer, split: LeaveOneOut) -> dict[str, Any]:
     return {
         "test": trainer.evaluate(split.test),
         "valid": trainer.evaluate(split.valid),
-        "sampled_test": sampled_evaluate(
-            trainer.recommender,
-            split.test.to(trainer.device),
-            _popularity(split.train),
-            max_length=trainer.config.max_length,
-        ),
+        "sampled_test": sampled_test(trainer, split, split.train),
         "seen_items_excluded": True,
     }
+
+
+def sampled_test(trainer: JointTrainer, split: LeaveOneOut, train: Sequences) -> dict[str, float]:
+    """The paper's sampled protocol on test data, negatives by the popularity in ``train``."""
+    return sampled_evaluate(
+        trainer.recommender,
+        split.test.to(trainer.device),
+        torch.bincount(train.items.cpu(), minlength=train.num_items + 1)[1:],
+        max_length=trainer.config.max_length,
+        weigh_inputs=trainer.config.weighs_inputs,
+    )
 
 
 def everything_known(sequences: Sequences, users: Tensor) -> EvaluationSet:
@@ -191,9 +199,10 @@ def everything_known(sequences: Sequences, users: Tensor) -> EvaluationSet:
     return EvaluationSet(users, sequences, torch.ones_like(users))
 
 
-def _trainer_for(
+def trainer_for(
     sequences: Sequences, config: RunConfig, device: torch.device | str | None
 ) -> JointTrainer:
+    """:func:`build_trainer` with what ``sequences`` know of users and items."""
     return build_trainer(
         config,
         sequences.num_items,
@@ -214,7 +223,3 @@ def _require_device(device: torch.device | str | None) -> None:
         raise ValueError(f"device must be like cpu, cuda or cuda:1, got {device}") from error
     if kind == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device is {device}, but torch finds no CUDA device here")
-
-
-def _popularity(train: Sequences) -> Tensor:
-    return torch.bincount(train.items.cpu(), minlength=train.num_items + 1)[1:]

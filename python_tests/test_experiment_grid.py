@@ -17,9 +17,17 @@ import pytest
 from atjt_ext.cli import main
 from atjt_ext.config import RunConfig
 from atjt_ext.data import DataError, PlantedNoise, simulate_interactions
-from atjt_ext.experiment import Cell, ExperimentSpec, grid, parse_noise, run_grid
+from atjt_ext.experiment import (
+    Cell,
+    ExperimentSpec,
+    grid,
+    parse_noise,
+    run_grid,
+    settings_by_model,
+)
 from atjt_ext.experiment.run_cell import cell_settings
 from atjt_ext.experiment.store import CellStore
+from atjt_ext.model_config import MODELS, DINConfig, SASRecConfig
 
 SMALL = {
     "batch_size": 32,
@@ -31,6 +39,7 @@ SMALL = {
     "epochs": 2,
 }
 SETTINGS = RunConfig.from_recipe(**SMALL)
+GRID = {"sasrec": SETTINGS}
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +141,7 @@ def test_a_cells_name_depends_on_all_that_its_result_does(
 def test_finished_cells_are_not_run_again(
     spec: ExperimentSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = run_grid(spec, SETTINGS, tmp_path, progress=False)
+    first = run_grid(spec, GRID, tmp_path, progress=False)
     assert (len(first.results), first.skipped, first.failures) == (4, 0, {})
     files = {path: path.stat().st_mtime_ns for path in (tmp_path / "cells").iterdir()}
     assert sorted(path.suffix for path in files) == [".json"] * 4 + [".npz"] * 4
@@ -142,20 +151,21 @@ def test_finished_cells_are_not_run_again(
     monkeypatch.setattr(
         grid, "run_cell", lambda cell, *a, **k: (ran.append(cell), real(cell, *a, **k))[1]
     )
-    again = run_grid(spec, SETTINGS, tmp_path, progress=False)
-    assert (ran, again.skipped) == ([], 4)
+    second = run_grid(spec, GRID, tmp_path, progress=False)
+    assert (ran, second.skipped) == ([], 4)
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "cells").iterdir()} == files
-    for before, after in zip(first.results, again.results, strict=True):
+    for before, after in zip(first.results, second.results, strict=True):
         assert before.values == after.values
         assert np.array_equal(before.ranks, after.ranks)
 
     lost = next(path for path in files if path.suffix == ".json" and "oracle" in path.name)
     lost.unlink()
-    more = run_grid(replace(spec, seeds=(0, 1)), SETTINGS, tmp_path, progress=False)
+    more = run_grid(replace(spec, seeds=(0, 1)), GRID, tmp_path, progress=False)
     assert more.skipped == 3
     assert len(ran) == 8 - 3
-    restored = next(r for r in more.results if r.cell == ran[0])
-    was = next(r for r in first.results if r.cell == ran[0])
+    (lost_cell,) = [cell for cell in ran if cell.seed == 0]
+    restored = next(r for r in more.results if r.cell == lost_cell)
+    was = next(r for r in first.results if r.cell == lost_cell)
     assert restored.values["test"] == was.values["test"]
 
 
@@ -173,7 +183,7 @@ def test_one_cells_failure_is_told_and_stops_nothing(
         return real(cell, *arguments, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(grid, "run_cell", failing)
-    outcome = run_grid(spec, SETTINGS, tmp_path)
+    outcome = run_grid(spec, GRID, tmp_path)
     (cell,) = outcome.failures
     assert (cell.noise, cell.recipe) == ("none", "equal_weights")
     assert outcome.failures[cell] == "ValueError: as planned"
@@ -205,8 +215,8 @@ def test_a_grid_killed_between_cells_goes_on(ratings: str, tmp_path: Path) -> No
 
 def test_cells_at_once_find_what_cells_in_turn_find(spec: ExperimentSpec, tmp_path: Path) -> None:
     one = replace(spec, noises=("diffuse:0.2",))
-    turn = run_grid(one, SETTINGS, tmp_path / "turn", threads=1, progress=False)
-    once = run_grid(one, SETTINGS, tmp_path / "once", threads=1, jobs=2, progress=False)
+    turn = run_grid(one, GRID, tmp_path / "turn", threads=1, progress=False)
+    once = run_grid(one, GRID, tmp_path / "once", threads=1, jobs=2, progress=False)
     assert not once.failures
     for first, second in zip(turn.results, once.results, strict=True):
         assert first.cell == second.cell
@@ -217,11 +227,14 @@ def test_what_cannot_run_is_refused_before_anything_does(
     spec: ExperimentSpec, tmp_path: Path
 ) -> None:
     with pytest.raises(ValueError, match="jobs must be at least 1, got 0"):
-        run_grid(spec, SETTINGS, tmp_path, jobs=0)
-    with pytest.raises(ValueError, match="models must be among sasrec, got 'magic'"):
-        run_grid(replace(spec, models=("magic",)), SETTINGS, tmp_path)
+        run_grid(spec, GRID, tmp_path, jobs=0)
+    with pytest.raises(ValueError, match=r"settings must hold those of the model din, got \['sasr"):
+        run_grid(replace(spec, models=("din",)), GRID, tmp_path)
+    weighing = replace(spec, models=("din",), recipes=("oracle-inputs",))
+    with pytest.raises(TypeError, match="DIN has no encode"):
+        run_grid(weighing, settings_by_model(["din"], {}), tmp_path)
     with pytest.raises((DataError, OSError), match="missing"):
-        run_grid(replace(spec, files=("missing.csv",)), SETTINGS, tmp_path)
+        run_grid(replace(spec, files=("missing.csv",)), GRID, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -260,3 +273,41 @@ def test_the_command_runs_a_grid_and_reports_it(
         in (out / "results.md").read_text()
     )
     assert (out / "results.png").read_bytes()[:4] == b"\x89PNG"
+
+
+# ---- base models ------------------------------------------------------------------------------
+
+
+def test_every_model_has_its_own_settings_and_takes_the_options_that_it_has() -> None:
+    made = settings_by_model(["sasrec", "din"], {"embedding_dim": 8, "num_blocks": 1, "epochs": 3})
+    assert made["sasrec"].model == SASRecConfig(embedding_dim=8, num_blocks=1)
+    assert made["din"].model == DINConfig(embedding_dim=8)
+    assert [made[name].trainer.loss for name in made] == ["cross_entropy", "binary_cross_entropy"]
+    assert [made[name].trainer.window_stride for name in made] == [None, 1]
+    assert {made[name].trainer.epochs for name in made} == {3}
+    message = "models must be among sasrec, .*, dcn, got 'magic'"
+    with pytest.raises(ValueError, match=message):
+        settings_by_model(["magic"], {})
+    with pytest.raises(ValueError, match="none of the models din has an option num_blocks"):
+        settings_by_model(["din"], {"num_blocks": 1})
+
+
+def test_the_papers_protocol_runs_for_every_model(ratings: str, tmp_path: Path) -> None:
+    models = ",".join(MODELS)
+    command = ["experiment", f"--files=[{ratings}]", f"--models=[{models}]", f"--out={tmp_path}"]
+    command += ["--noises=[none]", "--seeds=[0]", "--recipes=[paper]", "--threads=1"]
+    assert main([*command, "--pretrain_epochs=1", "--no_figures"]) == 0
+    results = json.loads((tmp_path / "results.json").read_text())
+    cells = {(c["cell"]["model"], c["cell"]["recipe"]): c for c in results["cells"]}
+    assert cells.keys() == {
+        (model, recipe) for model in MODELS for recipe in ("paper", "paper_equal_weights")
+    }
+    for (model, _), cell in cells.items():
+        used = cell["settings"]["config"]
+        assert used["model"]["name"] == model
+        assert used["model"]["embedding_dim"] == 8
+        assert used["trainer"]["max_length"] == 19
+        assert cell["sampled_test"].keys() >= {"AUC", "HR@5", "paper_NDCG@5", "paper_HR@5"}
+    assert cells["s3rec", "paper"]["settings"]["config"]["model"]["pretrain_epochs"] == 1
+    rows = [row for row in (tmp_path / "results.md").read_text().splitlines() if " | paper" in row]
+    assert len(rows) == 7 + 14 + 7 + 1  # comparisons, sampled, detection; a header

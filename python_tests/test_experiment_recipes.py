@@ -9,7 +9,7 @@ import torch
 
 from atjt_ext.config import RunConfig
 from atjt_ext.data import LeaveOneOut, PlantedNoise, Sequences, inject_noise, leave_one_out
-from atjt_ext.experiment.base_models import BASE_MODELS
+from atjt_ext.experiment.base_models import base_model
 from atjt_ext.experiment.pilot import pilot_losses
 from atjt_ext.experiment.recipes import SOURCES, ExperimentRecipe, recipe_names
 from atjt_ext.experiment.weights import dealt_by, given_weights, with_weights, without_noise
@@ -72,6 +72,14 @@ def test_more_epochs_and_the_paper_are_what_they_say() -> None:
     assert (more.epochs, more.patience) == (6, 12)
     paper = ExperimentRecipe.named("paper").config(SETTINGS, seed=3, more_epochs=2)
     assert paper.trainer == RunConfig.from_recipe("paper", seed=3).trainer
+
+
+def test_the_paper_has_its_own_sizes_and_the_grids_where_it_says_nothing() -> None:
+    settings = RunConfig.from_recipe(model="s3rec", embedding_dim=32, pretrain_epochs=3)
+    paper = ExperimentRecipe.named("paper").config(settings, seed=0, more_epochs=2)
+    assert paper.model == replace(settings.model, embedding_dim=8, noise_embedding_dim=8)
+    assert paper.model.name == "s3rec"
+    assert paper.trainer == RunConfig.from_recipe("paper", model="s3rec").trainer
 
 
 def test_unknown_recipes_are_refused() -> None:
@@ -182,7 +190,7 @@ def test_dropping_leaves_everybody_the_cleanest_item() -> None:
 
 def trained(recipe: str, split: LeaveOneOut) -> torch.Tensor:
     config = ExperimentRecipe.named(recipe).config(SETTINGS, seed=0, more_epochs=2)
-    trainer = BASE_MODELS["sasrec"](config, split.train.num_items, None)
+    trainer = base_model(config, split.train)
     trainer.fit(split.train, split.valid, progress=False)
     return parameters(trainer.recommender)
 
@@ -211,9 +219,21 @@ def rejoined(split: LeaveOneOut) -> Sequences:
 # ---- pilots -----------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("model", ["din", "fearec"])
+def test_a_pilot_that_predicts_last_items_only_judges_windows_by_them(
+    model: str, split: LeaveOneOut
+) -> None:
+    settings = RunConfig.from_recipe(model=model, embedding_dim=8, max_length=4)
+    losses = pilot_losses(settings, split, epochs=1)
+    assert bool(torch.isfinite(losses).all())
+    start, end = split.train.offsets[:2].tolist()
+    last = losses[end - 5 : end] if end - start >= 5 else losses[start:end]
+    assert len(set(last[1:].tolist())) == 1
+
+
 def test_a_pilot_finds_planted_noise_hard_to_fit(split: LeaveOneOut) -> None:
     config = ExperimentRecipe.named("loss-targets").config(SETTINGS, seed=0, more_epochs=2)
-    losses = pilot_losses("sasrec", config, split, epochs=6)
+    losses = pilot_losses(config, split, epochs=6)
     assert losses.shape == (split.train.num_interactions,)
     assert bool(torch.isfinite(losses).all())
     noise = split.train.is_noise

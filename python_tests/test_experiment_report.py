@@ -28,6 +28,8 @@ def result(
     values: dict[str, object] = {
         "detection": {},
         "weights": {},
+        "sampled_test": {"AUC": 0.7, "HR@5": 0.5, "NDCG@5": 0.4, "paper_HR@5": 0.3}
+        | {"paper_NDCG@5": 0.1 + 0.1 * seed},
         "train_seconds": more.get("seconds", 10.0),
         "weighing_seconds": more.get("weighing", 0.0),
     }
@@ -128,11 +130,13 @@ def test_the_report_is_one_table(tmp_path: Path) -> None:
     assert len(document["cells"]) == len(results)
     text = (tmp_path / "results.md").read_text()
     rows = [line for line in text.splitlines() if line.startswith("| a.csv |")]
-    assert len(rows) == 3
+    assert len(rows) == 2 + 3 + 1
+    assert rows[2].endswith("| equal_weights | 3 | 0.7000 | 0.5000 | 0.4000 | 0.3000 | 0.2000 |")
+    assert document["sampled"][0]["paper_NDCG@5"] == pytest.approx(0.2)
     width = {line.count("|") for line in text.splitlines() if "verdict |" in line}
     assert {row.count("|") for row in rows[:2]} == width
     assert "helps" in rows[0]
-    assert "| 0.850 |" in rows[2]  # mean AUC over seeds
+    assert "| 0.850 |" in rows[-1]  # mean AUC over seeds
     assert "(+" in rows[0]
     assert (tmp_path / "results.png").exists()
 

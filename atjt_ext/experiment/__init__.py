@@ -1,5 +1,6 @@
 """Does weighing help? A grid of models, recipes, data, planted noise and seeds, with controls."""
 
+from .base_models import settings_by_model
 from .grid import GridOutcome, run_grid
 from .recipes import ExperimentRecipe, recipe_names
 from .report import write_report
@@ -13,5 +14,6 @@ __all__ = [
     "parse_noise",
     "recipe_names",
     "run_grid",
+    "settings_by_model",
     "write_report",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 
 from ..config import RunConfig
+from ..recommenders import build_recommender
 from ..scoring import require_input_weight
-from .base_models import BASE_MODELS
 from .recipes import ExperimentRecipe
 from .run_cell import cell_settings, run_cell
 from .spec import Cell, ExperimentSpec
@@ -53,7 +53,7 @@ class _Job:
 
 def run_grid(
     spec: ExperimentSpec,
-    settings: RunConfig,
+    settings: Mapping[str, RunConfig],
     folder: str | Path,
     *,
     device: str | None = None,
@@ -68,7 +68,8 @@ def run_grid(
 
     Args:
         spec: the axes.
-        settings: data, model and trainer options that the recipes share.
+        settings: data, model and trainer options that the recipes share, by base model; see
+            :func:`atjt_ext.experiment.settings_by_model`.
         folder: of the grid; one folder may hold grids that overlap.
         device: None is the CPU.
         jobs: cells at once, each in a process of its own where more than one.
@@ -77,17 +78,20 @@ def run_grid(
         progress: a line per cell on stderr (and per epoch, where one cell runs at a time).
 
     Raises:
-        ValueError: an option or a base model that does not exist. DataError: a file that can't be
-        read. TypeError: weights on inputs of a model that takes none.
+        ValueError: an option out of range, or a base model without settings. DataError: a file that
+        can't be read. TypeError: weights on inputs of a model that takes none.
     """
     for name, value in (("jobs", jobs), ("threads", 1 if threads is None else threads)):
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
     _check_models(spec, settings)
     store = CellStore(folder)
-    paths = {cell: store.path(cell, cell_settings(cell, spec, settings)) for cell in spec.cells()}
+    paths = {
+        cell: store.path(cell, cell_settings(cell, spec, settings[cell.model]))
+        for cell in spec.cells()
+    }
     todo = [
-        _Job(cell, path, spec, settings, Path(folder), device, progress and jobs == 1)
+        _Job(cell, path, spec, settings[cell.model], Path(folder), device, progress and jobs == 1)
         for cell, path in paths.items()
         if not path.exists()
     ]
@@ -109,16 +113,15 @@ def run_grid(
     return GridOutcome(results, failures, len(paths) - len(todo))
 
 
-def _check_models(spec: ExperimentSpec, settings: RunConfig) -> None:
+def _check_models(spec: ExperimentSpec, settings: Mapping[str, RunConfig]) -> None:
     on_inputs = any(
         ExperimentRecipe.named(name).acts_on in ("inputs", "both") for name in spec.recipes
     )
     for name in spec.models:
-        if name not in BASE_MODELS:
-            raise ValueError(f"models must be among {', '.join(BASE_MODELS)}, got {name!r}")
+        if name not in settings or settings[name].model.name != name:
+            raise ValueError(f"settings must hold those of the model {name}, got {list(settings)}")
         if on_inputs:
-            equal = settings.with_equal_weights()
-            require_input_weight(BASE_MODELS[name](equal, 2, None).recommender)
+            require_input_weight(build_recommender(settings[name], 2, num_users=1))
 
 
 def _work(job: _Job) -> str | None:

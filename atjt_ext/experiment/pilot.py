@@ -12,16 +12,15 @@ from ..config import RunConfig
 from ..data import Batch, LeaveOneOut, TrainingRows
 from ..inference import inference
 from ..noise_scores import per_interaction
-from ..protocols import SequenceRecommender
+from ..protocols import SequenceRecommender, predicts_last_position_only
 from ..scoring import score_catalogue
 from ..trainer import JointTrainer
-from .base_models import BASE_MODELS
+from .base_models import base_model
 
 __all__ = ["pilot_losses"]
 
 
 def pilot_losses(
-    model: str,
     config: RunConfig,
     split: LeaveOneOut,
     *,
@@ -30,15 +29,13 @@ def pilot_losses(
 ) -> Tensor:
     """Softmax losses ``[N]`` of the training interactions after ``epochs`` of equal weights.
 
-    In sample, as loss-based methods have it. An interaction that is no target (a user's first, or
-    but the last item of a pointwise model's window) gets its window's mean.
+    In sample, as loss-based methods have it. An interaction that is no target gets its window's
+    mean: a user's first, and all but the last of a window where the model predicts no other.
     """
     trainer_config = replace(
         config.trainer, weighting="equal", epochs=epochs, patience=None, weights_act_on="targets"
     )
-    trainer = BASE_MODELS[model](
-        replace(config, trainer=trainer_config), split.train.num_items, device
-    )
+    trainer = base_model(replace(config, trainer=trainer_config), split.train, device=device)
     trainer.fit(split.train, progress=False)
     rows = TrainingRows(split.train.to(trainer.device), max_length=config.trainer.max_length)
     with inference(trainer.recommender):
@@ -49,7 +46,9 @@ def pilot_losses(
 def _losses(trainer: JointTrainer, batch: Batch) -> Tensor:
     """``[B, W]`` losses of a window's items as targets, its mean where they are none."""
     recommender = trainer.recommender
-    if isinstance(recommender, SequenceRecommender):
+    if isinstance(recommender, SequenceRecommender) and not predicts_last_position_only(
+        recommender
+    ):
         valid = batch.is_target
         hidden, table = recommender.encode(batch.inputs)[valid], recommender.item_table()[1:]
         targets = batch.targets[valid] - 1

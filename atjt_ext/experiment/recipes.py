@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from ..config import RunConfig
+from ..config import RECIPES, RunConfig
 
 __all__ = ["BASELINE", "ExperimentRecipe", "recipe_names"]
 
@@ -83,8 +83,14 @@ class ExperimentRecipe:
             more_epochs: how many times the epochs, and the patience, of the ``more_epochs`` recipe.
         """
         if self.name in _PAPER:
-            paper = RunConfig.from_recipe("paper", seed=seed, **self.changes)
-            return replace(paper, recipe=self.name, data=settings.data)
+            paper = RunConfig.from_recipe(
+                "paper", model=settings.model.name, seed=seed, **self.changes
+            )
+            # What the paper says of sizes and training goes before the grid; where it says nothing
+            # of a model (depth, dropout, pre-training) the grid's options hold.
+            said = {one.name for one in fields(paper.model)} & RECIPES["paper"].keys()
+            model = replace(settings.model, **{name: getattr(paper.model, name) for name in said})
+            return replace(paper, recipe=self.name, data=settings.data, model=model)
         trainer = replace(settings.trainer, seed=seed, **self.changes)
         if self.name == "more_epochs":
             patience = None if trainer.patience is None else trainer.patience * more_epochs

@@ -10,15 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..config import RunConfig
+from ..config import DataConfig, RunConfig
 from ..data import LeaveOneOut, Sequences, inject_noise, leave_one_out
 from ..metrics import ranking_metrics
 from ..noise_scores import detection_auc, popularity_detection
 from ..recognition import RecognisedNoise, recognise_noise
-from ..runs import load_sequences
+from ..runs import load_sequences, sampled_test
 from ..trainer import JointTrainer, WeightsCollapsedWarning
 from ..weighting import summarise_weights
-from .base_models import BASE_MODELS
+from .base_models import base_model
 from .pilot import pilot_losses
 from .recipes import ExperimentRecipe
 from .spec import Cell, ExperimentSpec, parse_noise
@@ -28,24 +28,25 @@ from .weights import given_weights, with_weights, without_noise
 __all__ = ["cell_settings", "run_cell"]
 
 
+# By what the data depend on: all models of a grid share them.
 @lru_cache(maxsize=8)
-def _load(file: str, settings: RunConfig) -> tuple[Sequences, str]:
-    sequences = load_sequences(file, settings)
+def _load(file: str, data: DataConfig) -> tuple[Sequences, str]:
+    sequences = load_sequences(file, RunConfig(data=data))
     return sequences, data_digest(sequences)
 
 
 # Cells of one file, noise and seed come one after another: the latest is all that pays.
 @lru_cache(maxsize=1)
-def _noisy(file: str, settings: RunConfig, noise: str, seed: int) -> Sequences:
-    return inject_noise(_load(file, settings)[0], parse_noise(noise), seed=seed)
+def _noisy(file: str, data: DataConfig, noise: str, seed: int) -> Sequences:
+    return inject_noise(_load(file, data)[0], parse_noise(noise), seed=seed)
 
 
 @lru_cache(maxsize=1)
 def _recognised(
-    file: str, settings: RunConfig, noise: str, seed: int
+    file: str, data: DataConfig, noise: str, seed: int
 ) -> tuple[RecognisedNoise, float]:
     started = time.perf_counter()
-    train = leave_one_out(_noisy(file, settings, noise, seed)).train
+    train = leave_one_out(_noisy(file, data, noise, seed)).train
     return recognise_noise(train, seed=seed), time.perf_counter() - started
 
 
@@ -59,7 +60,7 @@ def cell_settings(cell: Cell, spec: ExperimentSpec, settings: RunConfig) -> dict
     config = recipe.config(settings, seed=cell.seed, more_epochs=spec.more_epochs)
     values: dict[str, Any] = {
         "config": config.as_dict(),
-        "data": _load(cell.file, settings)[1],
+        "data": _load(cell.file, settings.data)[1],
     }
     if recipe.acts_on in ("inputs", "both", "drop"):
         values["clean_at_test"] = spec.clean_at_test
@@ -84,15 +85,15 @@ def run_cell(
     """
     recipe = ExperimentRecipe.named(cell.recipe)
     config = recipe.config(settings, seed=cell.seed, more_epochs=spec.more_epochs)
-    sequences = _noisy(cell.file, settings, cell.noise, cell.seed)
+    sequences = _noisy(cell.file, settings.data, cell.noise, cell.seed)
     plain = leave_one_out(sequences)
     weights, seconds, detection = _weights(cell, spec, settings, config, plain, device)
     split = plain
     if weights is not None:
         arrange = without_noise if recipe.acts_on == "drop" else with_weights
         split = arrange(sequences, weights, at_test=spec.clean_at_test)
-    trainer = BASE_MODELS[cell.model](config, sequences.num_items, device)
     started = time.perf_counter()
+    trainer = base_model(config, split.train, device=device, progress=progress, title=str(cell))
     with warnings.catch_warnings():
         # The spread of the weights is among the results.
         warnings.simplefilter("ignore", WeightsCollapsedWarning)
@@ -108,6 +109,8 @@ def run_cell(
         {
             "test": ranking_metrics(ranks),
             "valid": trainer.evaluate(split.valid),
+            # Negatives by the popularity in all training data, whatever a recipe dropped of them.
+            "sampled_test": sampled_test(trainer, split, plain.train),
             "detection": detection,
             "weights": _spread(weights, plain.train),
             "epochs": len(history),
@@ -138,11 +141,11 @@ def _weights(
         return None, 0.0, {}
     if source == "oracle":
         return given_weights(source, plain.train, None, None, seed=cell.seed), 0.0, {}
-    recognised, seconds = _recognised(cell.file, settings, cell.noise, cell.seed)
+    recognised, seconds = _recognised(cell.file, settings.data, cell.noise, cell.seed)
     losses = None
     if source == "loss":
         started = time.perf_counter()
-        losses = pilot_losses(cell.model, config, plain, epochs=spec.pilot_epochs, device=device)
+        losses = pilot_losses(config, plain, epochs=spec.pilot_epochs, device=device)
         seconds += time.perf_counter() - started
     weights = given_weights(source, plain.train, recognised.weights, losses, seed=cell.seed)
     if source == "co_occurrence":

@@ -65,7 +65,7 @@ class ExperimentSpec:
 
     Attributes:
         files: interactions, in any format that ``train`` reads.
-        models: base models.
+        models: base models: sasrec, gru4rec, fearec, s3rec, din, wide_deep, dcn.
         noises: noise to plant into the training interactions: ``none``, ``diffuse:SHARE[:POWER]``
             or ``concentrated:USERS:ITEMS[:POWER]``. The same noise and seed give every recipe the
             same data.

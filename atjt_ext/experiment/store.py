@@ -19,14 +19,19 @@ from .spec import Cell
 __all__ = ["CellResult", "CellStore", "data_digest"]
 
 # Goes up when old results should not be mixed with new ones.
-_FORMAT = 1
+_FORMAT = 2
 
 
 def data_digest(sequences: Sequences) -> str:
-    """A short hash of users' items: the same file under another name is the same data."""
+    """A short hash of the users' items and the items' features: the same file under another name is
+    the same data."""
     digest = hashlib.sha256()
     for tensor in (sequences.offsets, sequences.items):
         digest.update(tensor.cpu().numpy().tobytes())
+    for name, feature in sequences.item_features.items():
+        digest.update("\n".join([name, *feature.values]).encode())
+        for tensor in (feature.offsets, feature.codes):
+            digest.update(tensor.cpu().numpy().tobytes())
     return digest.hexdigest()[:16]
 
 
