@@ -231,7 +231,7 @@ def test_what_cannot_run_is_refused_before_anything_does(
     with pytest.raises(ValueError, match=r"settings must hold those of the model din, got \['sasr"):
         run_grid(replace(spec, models=("din",)), GRID, tmp_path)
     weighing = replace(spec, models=("din",), recipes=("oracle-inputs",))
-    with pytest.raises(TypeError, match="DIN has no encode"):
+    with pytest.raises(ValueError, match=r"\(oracle-inputs\) do not go with the model din: .* DIN"):
         run_grid(weighing, settings_by_model(["din"], {}), tmp_path)
     with pytest.raises((DataError, OSError), match="missing"):
         run_grid(replace(spec, files=("missing.csv",)), GRID, tmp_path)

@@ -20,6 +20,7 @@ from atjt_ext.experiment.comparison import compare, user_gains
 from atjt_ext.experiment.figures import plot_differences
 from atjt_ext.experiment.store import CellResult
 from atjt_ext.metrics import ranking_metrics
+from atjt_ext.model_config import MODELS
 
 
 def result(
@@ -169,12 +170,14 @@ def test_the_pages_commands_and_its_grid_are_understood(
     monkeypatch.chdir(tmp_path)
     (grid_file,) = [code for language, code in BLOCKS if language == "yaml"]
     Path("grid.yaml").write_text(grid_file, encoding="utf-8")
-    (commands,) = [code for language, code in BLOCKS if language == "bash"]
-    for line in commands.splitlines():
+    commands = [code for language, code in BLOCKS if language == "bash"]
+    for line in "".join(commands).splitlines():
         words = shlex.split(line.split(" #")[0])[1:]
         options = build_parser(words).parse_args(words).experiment
         axes = {field.name: options[field.name] for field in fields(ExperimentSpec)}
-        assert len(list(ExperimentSpec(**axes).cells())) in (36, 2 * 4 * 5 * 8)
+        spec = ExperimentSpec(**axes)
+        assert set(spec.models) <= MODELS.keys()
+        assert len(list(spec.cells())) in (36, 2 * 4 * 5 * 8, 6 * 3 * 2)
 
 
 def test_the_pages_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,8 +78,8 @@ def run_grid(
         progress: a line per cell on stderr (and per epoch, where one cell runs at a time).
 
     Raises:
-        ValueError: an option out of range, or a base model without settings. DataError: a file that
-        can't be read. TypeError: weights on inputs of a model that takes none.
+        ValueError: an option out of range, a base model without settings, or weights on inputs of
+        one that takes none. DataError: a file that can't be read.
     """
     for name, value in (("jobs", jobs), ("threads", 1 if threads is None else threads)):
         if value < 1:
@@ -114,14 +114,20 @@ def run_grid(
 
 
 def _check_models(spec: ExperimentSpec, settings: Mapping[str, RunConfig]) -> None:
-    on_inputs = any(
-        ExperimentRecipe.named(name).acts_on in ("inputs", "both") for name in spec.recipes
-    )
+    on_inputs = [
+        name for name in spec.recipes if ExperimentRecipe.named(name).acts_on in ("inputs", "both")
+    ]
     for name in spec.models:
         if name not in settings or settings[name].model.name != name:
             raise ValueError(f"settings must hold those of the model {name}, got {list(settings)}")
         if on_inputs:
-            require_input_weight(build_recommender(settings[name], 2, num_users=1))
+            try:
+                require_input_weight(build_recommender(settings[name], 2, num_users=1))
+            except TypeError as error:
+                raise ValueError(
+                    f"recipes on inputs ({', '.join(on_inputs)}) do not go with the model {name}: "
+                    f"{error}; take those on targets, or drop"
+                ) from error
 
 
 def _work(job: _Job) -> str | None:
