@@ -236,7 +236,7 @@ def _evaluate(options: Namespace, console: Console) -> int:
     config, sequences = run.config(), run.sequences()
     if options.file is not None:
         features = sequences.item_features  # what the model learned on, wherever its file is now
-        without = replace(config, data=replace(config.data, item_file=None, item_columns=()))
+        without = replace(config, data=replace(config.data, item_file=None))
         sequences = load_sequences(options.file, without)
         run.check_same_data(sequences)
         sequences = replace(sequences, item_features=features)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from .config import RunConfig
-from .data import TrainingRows
+from .data import TrainingRows, shared_features
 from .models import DCN, DIN, FEARec, GRU4Rec, S3Rec, SASRec, WideDeep
 from .progress import FitProgress
 
@@ -69,7 +69,7 @@ def pretrain(
     if not isinstance(recommender, S3Rec):
         return
     options, trainer = config.model.own_options(), config.trainer
-    features = rows.sequences.item_features.values()
+    features = shared_features(rows.sequences, config.data.item_columns).values()
     # Without column 0, which is no value.
     attributes = [feature.multi_hot()[:, 1:] for feature in features]
 

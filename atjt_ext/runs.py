@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +60,7 @@ def load_sequences(path: str | Path, config: RunConfig) -> Sequences:
     )
     if data.item_file is not None:
         interactions = with_items(interactions, data.item_file)
-    sequences = to_sequences(k_core(interactions, data.k_core))
-    return replace(sequences, item_features=shared_features(sequences, data.item_columns))
+    return to_sequences(k_core(interactions, data.k_core))
 
 
 def build_trainer(
@@ -202,16 +200,17 @@ def everything_known(sequences: Sequences, users: Tensor) -> EvaluationSet:
 def trainer_for(
     sequences: Sequences, config: RunConfig, device: torch.device | str | None
 ) -> JointTrainer:
-    """:func:`build_trainer` with what ``sequences`` know of users and items."""
+    """:func:`build_trainer` with what ``sequences`` know of users and items.
+
+    Raises:
+        DataError: ``config`` names features that the items do not have.
+    """
+    names = list(shared_features(sequences, config.data.item_columns))
     return build_trainer(
         config,
         sequences.num_items,
         num_users=sequences.num_users,
-        item_features=(
-            item_feature_table(sequences, list(sequences.item_features))
-            if sequences.item_features
-            else None
-        ),
+        item_features=item_feature_table(sequences, names) if names else None,
         device=device,
     )
 

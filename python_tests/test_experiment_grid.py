@@ -13,10 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from atjt_ext.cli import main
 from atjt_ext.config import RunConfig
-from atjt_ext.data import DataError, PlantedNoise, simulate_interactions
+from atjt_ext.data import DataError, ItemFeature, PlantedNoise, simulate_interactions
 from atjt_ext.experiment import (
     Cell,
     ExperimentSpec,
@@ -26,8 +27,9 @@ from atjt_ext.experiment import (
     settings_by_model,
 )
 from atjt_ext.experiment.run_cell import cell_settings
-from atjt_ext.experiment.store import CellStore
+from atjt_ext.experiment.store import CellStore, data_digest
 from atjt_ext.model_config import MODELS, DINConfig, SASRecConfig
+from tiny import tiny_sequences
 
 SMALL = {
     "batch_size": 32,
@@ -136,6 +138,18 @@ def test_a_cells_name_depends_on_all_that_its_result_does(
     copy = tmp_path / "ratings.csv"
     copy.write_bytes(Path(ratings).read_bytes())
     assert name(replace(cell, file=str(copy))) == name()
+
+
+def test_the_features_of_the_items_are_part_of_the_data() -> None:
+    bare = tiny_sequences([1, 2, 3])
+
+    def digest(values: list[str], codes: list[int]) -> str:
+        offsets = torch.tensor([0, 0, *([len(codes)] * bare.num_items)])
+        brand = ItemFeature(values, offsets, torch.tensor(codes))
+        return data_digest(replace(bare, item_features={"brand": brand}))
+
+    digests = {digest(["a", "b"], [1]), digest(["a", "c"], [1]), digest(["a", "b"], [2])}
+    assert len(digests | {data_digest(bare)}) == 4
 
 
 def test_finished_cells_are_not_run_again(

@@ -11,12 +11,12 @@ import torch
 from atjt_ext import models
 from atjt_ext.cli import main
 from atjt_ext.config import RunConfig
-from atjt_ext.data import simulate_interactions
+from atjt_ext.data import DataError, simulate_interactions
 from atjt_ext.model_config import MODELS
 from atjt_ext.models import S3Rec
 from atjt_ext.recommenders import build_recommender
 from atjt_ext.run_folder import Run
-from atjt_ext.runs import build_trainer, load_trainer
+from atjt_ext.runs import build_trainer, load_sequences, load_trainer, trainer_for
 from joint import parameters
 
 pytestmark = pytest.mark.filterwarnings("ignore::atjt_ext.trainer.WeightsCollapsedWarning")
@@ -137,6 +137,22 @@ def test_without_features_s3rec_pretrains_on_items_and_segments(
     assert main([*arguments, "--pretrain_epochs=1"]) == 0
 
 
+def test_models_see_the_features_that_are_named(data: tuple[Path, Path]) -> None:
+    ratings, items = data
+
+    def width(**options: object) -> int:
+        config = RunConfig.from_recipe(
+            model="dcn", embedding_dim=8, item_file=str(items), **options
+        )
+        trainer = trainer_for(load_sequences(ratings, config), config, None)
+        return trainer.recommender.items.width // 8
+
+    assert width() == 1 + 2
+    assert width(item_columns=("brand",)) == 1 + 1
+    with pytest.raises(DataError, match="no item feature 'genre'; there are 'class', 'brand'"):
+        width(item_columns=("genre",))
+
+
 def test_resuming_with_other_features_is_refused(
     data: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -146,10 +162,16 @@ def test_resuming_with_other_features_is_refused(
     arguments = ["train", str(ratings), f"--out={tmp_path / 'run'}", "--model=dcn", *SMALL]
     arguments += [f"--item_file={own}"]
     assert main(arguments) == 0
-    own.write_text(items.read_text().replace("b1", "b0"))
-    capsys.readouterr()
-    assert main([*arguments, "--resume"]) == 1
-    assert "the items' features have changed" in capsys.readouterr().err
+    lines = items.read_text().splitlines()
+    last, brand = lines[-1][:-1], lines[-1][-1]
+    for changed in (
+        items.read_text().replace("b1", "b9"),  # another value
+        "\n".join([*lines[:-1], last + "10"[int(brand)]]),  # the same values, dealt otherwise
+    ):
+        own.write_text(changed)
+        capsys.readouterr()
+        assert main([*arguments, "--resume"]) == 1
+        assert "the items' features have changed" in capsys.readouterr().err
 
 
 def test_a_models_own_options_are_its_alone(
