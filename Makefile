@@ -59,8 +59,10 @@ $(VENV)/installed: $(SOURCES) | $(VENV)/torch
 	$(BIN)/python -m pip install -q -c constraints.txt '.[test]'
 	@touch $@
 
+# By the installed package's name: of the same version, so that only its extras are added. As '.[dev]' all
+# of it would be compiled once more.
 $(VENV)/tools: pyproject.toml $(VENV)/installed
-	$(BIN)/python -m pip install -q -c constraints.txt '.[dev]'
+	$(BIN)/python -m pip install -q -c constraints.txt 'atjt_ext[dev]'
 	@touch $@
 
 clean:
