@@ -26,7 +26,7 @@ class _SampledLoss(nn.Module):
                 f"reduction must be none, sum, mean or weighted_mean, got {reduction!r}"
             )
         if not 0 < temperature < float("inf"):
-            raise ValueError(f"temperature must be positive and finite, got {temperature}")
+            raise ValueError(f"temperature must be finite and above 0, got {temperature}")
         self.mask_accidental_hits = mask_accidental_hits
         self.temperature = temperature
         self.ignore_index = ignore_index

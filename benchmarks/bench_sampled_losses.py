@@ -93,11 +93,17 @@ class Sampled:
         """``[N]`` of scores ``[N, 1 + k]`` whose accidental hits are -inf, in plain torch."""
         raise NotImplementedError
 
-    def eager(self, hidden: Tensor, table: Tensor, weight: Tensor) -> Tensor:
-        scores = torch.einsum("nd,ncd->nc", hidden, table[self.candidates])
+    @property
+    def eager(self) -> SampledLoss:
+        # Given, not looked up: torch.compile stops at the lock that a cached_property has before
+        # Python 3.12.
+        return partial(self._plain, self.candidates)
+
+    def _plain(self, candidates: Tensor, hidden: Tensor, table: Tensor, weight: Tensor) -> Tensor:
+        scores = torch.einsum("nd,ncd->nc", hidden, table[candidates])
         if scores.dtype != torch.float64:
             scores = scores.float()
-        hits = self.candidates[:, 1:] == self.candidates[:, :1]
+        hits = candidates[:, 1:] == candidates[:, :1]
         scores = scores.masked_fill(F.pad(hits, (1, 0)), -math.inf)
         return (weight * self.losses(scores)).sum() / weight.sum()
 

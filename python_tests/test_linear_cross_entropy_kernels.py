@@ -297,7 +297,7 @@ def test_a_target_that_is_no_class(device: torch.device) -> None:
             row = torch.arange(20, device=device) == 11
             assert bool((forward(wrong).losses.isnan() == row).all())
             continue
-        message = rf"targets must be in \[0, 60\), got {bad} in row 11"
+        message = rf"targets must be in \[0, 60\), got {bad}$"
         with pytest.raises(IndexError, match=message):
             forward(wrong)
         ones = torch.ones(20, device=device)

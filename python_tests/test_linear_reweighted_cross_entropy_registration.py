@@ -165,6 +165,7 @@ META = torch.device("meta")
         ({"temperature": 0.0}, "temperature must be finite and above 0, got 0.0"),
         ({"temperature": float("inf")}, "temperature must be finite and above 0, got inf"),
         ({"temperature": float("nan")}, "temperature must be finite and above 0, got nan"),
+        ({"temperature": 1e-39}, "temperature must be at least 1.17.*, got 1e-39"),
         ({"z_loss": -1.0}, "z_loss must be finite and at least 0, got -1.0"),
         ({"z_loss": float("nan")}, "z_loss must be finite and at least 0, got nan"),
         ({"hidden": torch.zeros(4, 3).int()}, "hidden must be one of .*, got torch.int32"),

@@ -259,6 +259,50 @@ def test_accidental_hits(device: torch.device, name: str, shared: bool) -> None:
     assert kept > masked + 0.1
 
 
+@pytest.mark.parametrize("reduction", ["none", "sum", "weighted_mean"])
+@pytest.mark.parametrize("spoilt_by", [math.nan, 1e200])  # whose scores overflow
+@SHARED
+@BOTH
+def test_rows_of_weight_zero_spoil_no_gradient(
+    device: torch.device, name: str, shared: bool, spoilt_by: float, reduction: str
+) -> None:
+    hidden, table, targets, negatives, weight = example(device, shared=shared)
+    zero = torch.arange(len(weight), device=weight.device) % 3 == 0
+    weight = torch.where(zero, 0, weight)
+    clean = gradients(
+        LOSSES[name][0], (hidden, table, targets, negatives, weight), reduction=reduction
+    )
+    hidden = torch.where(zero[:, None], spoilt_by, hidden)
+    spoilt = gradients(
+        LOSSES[name][0], (hidden, table, targets, negatives, weight), reduction=reduction
+    )
+    assert_same(spoilt[:3], clean[:3])
+    assert not spoilt[1][zero].any()
+
+
+@pytest.mark.filterwarnings("ignore:In CPU autocast")
+@SHARED
+@BOTH
+def test_under_autocast_operands_are_cast_and_gradients_are_not(
+    device: torch.device, name: str, shared: bool
+) -> None:
+    hidden, table, targets, negatives, weight = example(device, shared=shared)
+    arguments = (hidden.bfloat16(), table.float(), targets, negatives, weight.float())
+    with torch.autocast(device.type, torch.bfloat16):
+        got = gradients(LOSSES[name][0], arguments)
+    assert [t.dtype for t in got[1:3]] == [torch.bfloat16, torch.float32]
+    rounded = (arguments[0], arguments[1].bfloat16(), *arguments[2:])
+    wanted = gradients(LOSSES[name][0], rounded)
+    for a, b in zip(got, wanted, strict=True):
+        assert relative_error(a, b.double()) < 1e-2
+
+
+def test_a_learned_temperature_is_refused() -> None:
+    hidden, table, targets, negatives, _ = example(torch.device("cpu"))
+    with pytest.raises(TypeError, match="temperature must be a number, got a tensor"):
+        sampled_cross_entropy(hidden, table, targets, negatives, temperature=torch.tensor(0.5))
+
+
 @SHARED
 @BOTH
 def test_ignored_rows_count_nowhere(device: torch.device, name: str, shared: bool) -> None:
@@ -428,7 +472,7 @@ def test_modules_hand_their_options_on(device: torch.device) -> None:
     ("options", "message"),
     [
         ({"reduction": "avg"}, "reduction must be none, sum, mean or weighted_mean, got 'avg'"),
-        ({"temperature": 0.0}, "temperature must be positive and finite, got 0.0"),
+        ({"temperature": 0.0}, "temperature must be finite and above 0, got 0.0"),
         ({"beta": -1.0}, "beta must be positive and finite, got -1.0"),
         ({"t": 0.5}, "t and num_items go together, got t=0.5, num_items=None"),
         ({"t": 1.5, "num_items": 9}, r"t must be in \[0, 1\], got 1.5"),
@@ -452,7 +496,7 @@ def test_wrong_options_of_a_module_are_refused(options: dict[str, Any], message:
         ({"negatives": torch.zeros(4, 2).int()}, "negatives must be int64, got torch.int32"),
         ({"negatives": torch.zeros(2, device="meta").long()}, "negatives must be on cpu"),
         ({"sample_weight": torch.zeros(4, 1)}, r"sample_weight must be \[4\]"),
-        ({"temperature": float("nan")}, "temperature must be positive and finite, got nan"),
+        ({"temperature": float("nan")}, "temperature must be finite and above 0, got nan"),
         ({"reduction": "avg"}, "reduction must be one of"),
     ],
 )

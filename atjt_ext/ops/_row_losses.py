@@ -195,6 +195,27 @@ def check_choice(reduction: str, label_smoothing: float) -> None:
         raise ValueError(f"label_smoothing must be in [0, 1], got {label_smoothing}")
 
 
+def check_temperature(temperature: float | Tensor, dtype: torch.dtype) -> None:
+    if isinstance(temperature, Tensor):
+        raise TypeError(
+            "temperature must be a number, got a tensor; for one that is learned divide hidden "
+            "(and bias) by it"
+        )
+    if not 0 < temperature < float("inf"):
+        raise ValueError(f"temperature must be finite and above 0, got {temperature}")
+    least = torch.finfo(arithmetic(dtype)).tiny
+    if temperature < least:  # its reciprocal would be infinite
+        raise ValueError(f"temperature must be at least {least}, got {temperature}")
+
+
+def autocast_dtype(hidden: Tensor) -> torch.dtype | None:
+    """What torch casts the operands of a linear layer to now; None where it casts none."""
+    kind = hidden.device.type
+    if hidden.dtype == torch.float64 or not torch.amp.is_autocast_available(kind):
+        return None
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
+
+
 def check_dtype(name: str, tensor: Tensor) -> None:
     if tensor.dtype not in DTYPES:
         names = ", ".join(str(dtype) for dtype in DTYPES)

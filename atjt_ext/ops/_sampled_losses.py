@@ -30,8 +30,7 @@ def check_arguments(
             f"{tuple(negatives.shape)}"
         )
     row_losses.check_sample_weight(sample_weight, hidden.shape[:1], hidden.device)
-    if not 0 < temperature < float("inf"):
-        raise ValueError(f"temperature must be positive and finite, got {temperature}")
+    row_losses.check_temperature(temperature, hidden.dtype)
     row_losses.check_choice(reduction, label_smoothing=0.0)
 
 
@@ -40,6 +39,7 @@ def scores_of_sampled(
     item_embeddings: Tensor,
     targets: Tensor,
     negatives: Tensor,
+    sample_weight: Tensor | None,
     *,
     temperature: float,
     mask_accidental_hits: bool,
@@ -47,7 +47,10 @@ def scores_of_sampled(
     sparse_gradient: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Scores of the targets ``[N]`` and the negatives ``[N, k]``, and which of these count for
-    nothing: accidental hits, absent ones, all of an ignored row."""
+    nothing: accidental hits, absent ones, all of an ignored row.
+
+    Rows of weight 0 send nothing back, whatever they hold."""
+    silent = None if sample_weight is None else (sample_weight == 0)[:, None]
     absent = (negatives == ignore_index) | (targets == ignore_index)[:, None]
     if mask_accidental_hits:
         absent = absent | (negatives == targets[:, None])
@@ -72,9 +75,16 @@ def scores_of_sampled(
         )
         items = negatives.masked_fill(negatives == ignore_index, 0)
         embeddings = F.embedding(items, item_embeddings, sparse=sparse_gradient)
-        # An ignored row may hold anything, NaN included: it must not reach the product.
-        counted = torch.where((targets == ignore_index)[:, None], 0, hidden)
+        # A row that counts nowhere may hold anything, NaN included: it must not reach the product,
+        # whose gradient in the embeddings multiplies it by 0.
+        ignored = (targets == ignore_index)[:, None]
+        if silent is not None:
+            ignored = ignored | (silent & ~torch.isfinite(hidden).all(dim=1, keepdim=True))
+        counted = torch.where(ignored, 0, hidden)
         negative = (counted @ embeddings.T).to(positive.dtype)
     if temperature != 1.0:
         positive, negative = positive / temperature, negative / temperature
+    if silent is not None:
+        positive = torch.where(silent, positive.detach(), positive)
+        negative = torch.where(silent, negative.detach(), negative)
     return positive[:, 0], negative, absent

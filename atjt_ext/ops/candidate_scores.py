@@ -165,7 +165,8 @@ def candidate_scores(
 
     The meaning of ``torch.einsum("nd,ncd->nc", hidden, item_embeddings[candidates])``, but nothing
     of size ``[N, C, D]`` is made, in neither pass. The half types are computed and summed in
-    float32, and rounded once where a gradient is stored.
+    float32, and rounded once where a gradient is stored. Under ``torch.autocast`` both operands are
+    cast as those of a linear layer.
 
     Differentiable in ``hidden`` and ``item_embeddings``, once. Scores and gradients are the same to
     the bit in every run and with any number of threads: the gradient of the table is summed over
@@ -199,6 +200,7 @@ def candidate_scores(
         >>> candidate_scores(torch.tensor([[1.0, 10.0]]), items, torch.tensor([[2, 1, 2]]))
         tensor([[43., 21., 43.]])
     """
+    hidden, item_embeddings = autocast_operands(hidden, item_embeddings)
     check_embeddings(hidden, item_embeddings)
     check_items("candidates", candidates, hidden)
     if candidates.dim() != 2 or len(candidates) != len(hidden):
@@ -209,6 +211,19 @@ def candidate_scores(
         hidden, item_embeddings, candidates, ignore_index, sparse_gradient
     )
     return scores
+
+
+def autocast_operands(hidden: Tensor, item_embeddings: Tensor) -> tuple[Tensor, Tensor]:
+    """Both in the dtype of ``torch.autocast``, as the operands of a linear layer."""
+    dtype = row_losses.autocast_dtype(hidden)
+    return (
+        (hidden, item_embeddings)
+        if dtype is None
+        else (
+            hidden.to(dtype),
+            item_embeddings.to(dtype),
+        )
+    )
 
 
 def check_embeddings(hidden: Tensor, item_embeddings: Tensor) -> None:

@@ -72,18 +72,19 @@ def linear_reweighted_cross_entropy(
     ``reweighted_cross_entropy``: sums run over the rows whose target is not ``ignore_index``.
 
     Differentiable, once, in ``hidden``, ``item_embeddings``, ``bias`` and ``sample_weight``, and
-    only what wants a gradient is computed: with a frozen table there is no pass over the catalogue
-    for it, without any gradient there is one pass in all. Results are the same to the bit in every
-    run. A row of weight 0 sends nothing into any gradient, even if its loss is not finite; of the
-    others, one that holds NaN spoils its own row of the hidden states' gradient and all of the
-    table's, which has a part of every row everywhere.
+    only what wants a gradient is computed: with table and bias frozen there is no pass over the
+    catalogue for them, without any gradient there is one pass in all. Results are the same to the
+    bit in every run. A row of weight 0 sends nothing into any gradient, even if its loss is not
+    finite; of the others, one that holds NaN spoils its own row of the hidden states' gradient and
+    all of the table's, which has a part of every row everywhere.
 
     Ignored rows cost nothing: they are left out before the catalogue is looked at, without the
     host waiting for the device, so that all of it can be captured in a CUDA graph.
 
     Memory, beside the inputs and their gradients: one ``[N, D]`` in float32 from pass to pass, a
-    few while one runs, and what the kernels ask for. Of the table, a copy only where it is not
-    contiguous, or is float32 beside half-precision hidden states.
+    few while one runs, and what the kernels ask for: on CUDA, beyond 131,072 rows, ``[V, D]`` of
+    float32 for every further 131,072. Of the table, a copy only where it is not contiguous, is
+    float32 beside half-precision hidden states, or is of half precision and labels are smoothed.
 
     On CUDA, products of float32 numbers may be rounded to TF32 where
     ``torch.backends.cuda.matmul`` allows it, which is read when a pass runs. Half types are
@@ -98,7 +99,7 @@ def linear_reweighted_cross_entropy(
         targets: ``[...]`` int64, in ``[0, V)`` or ``ignore_index``.
         sample_weight: ``[...]``, floating point.
         bias: ``[V]``, floating point; computed with in float32 (float64 beside float64).
-        temperature: Above 0; logits are divided by it.
+        temperature: A number above 0; logits are divided by it.
         label_smoothing: ``e`` in ``[0, 1]``: the cross-entropy becomes ``(1 - e)`` times itself
             plus ``e`` times the mean of those that each item would have as the target.
         z_loss: Factor, at least 0, of ``lse^2``, which keeps logits near 0 (de Brébisson and
@@ -129,8 +130,7 @@ def linear_reweighted_cross_entropy(
     """
     _check(hidden, item_embeddings, targets, sample_weight, bias)
     row_losses.check_choice(reduction, label_smoothing)
-    if not 0 < temperature < math.inf:
-        raise ValueError(f"temperature must be finite and above 0, got {temperature}")
+    row_losses.check_temperature(temperature, hidden.dtype)
     if not 0 <= z_loss < math.inf:
         raise ValueError(f"z_loss must be finite and at least 0, got {z_loss}")
     hidden, item_embeddings = _autocast(hidden, item_embeddings)
@@ -157,12 +157,9 @@ def linear_reweighted_cross_entropy(
 
 def _autocast(hidden: Tensor, table: Tensor) -> tuple[Tensor, Tensor]:
     """As torch casts the operands of a linear layer; a float32 table is cast where it is read."""
-    kind = hidden.device.type
-    if hidden.dtype == torch.float64 or not torch.amp.is_autocast_available(kind):
+    dtype = row_losses.autocast_dtype(hidden)
+    if dtype is None:
         return hidden, table
-    if not torch.is_autocast_enabled(kind):
-        return hidden, table
-    dtype = torch.get_autocast_dtype(kind)
     return hidden.to(dtype), table if table.dtype == torch.float32 else table.to(dtype)
 
 

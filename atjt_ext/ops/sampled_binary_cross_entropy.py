@@ -8,6 +8,7 @@ from torch import Tensor
 from atjt_ext.ops import _row_losses as row_losses
 from atjt_ext.ops import _sampled_losses as sampled_losses
 from atjt_ext.ops._row_losses import Reduction
+from atjt_ext.ops.candidate_scores import autocast_operands
 
 _NAME = "reweighted_binary_cross_entropy"  # the operator that does the arithmetic
 
@@ -84,6 +85,7 @@ def sampled_binary_cross_entropy(
         >>> round(loss.item(), 4)  # log 2
         0.6931
     """
+    hidden, item_embeddings = autocast_operands(hidden, item_embeddings)
     sampled_losses.check_arguments(
         hidden, item_embeddings, targets, negatives, sample_weight, temperature, reduction
     )
@@ -94,6 +96,7 @@ def sampled_binary_cross_entropy(
         item_embeddings,
         targets,
         negatives,
+        sample_weight,
         temperature=temperature,
         mask_accidental_hits=mask_accidental_hits,
         ignore_index=ignore_index,

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from atjt_ext.ops import _sampled_losses as sampled_losses
 from atjt_ext.ops._row_losses import Reduction
+from atjt_ext.ops.candidate_scores import autocast_operands
 from atjt_ext.ops.reweighted_cross_entropy import reweighted_cross_entropy
 
 _IGNORED = -100
@@ -84,6 +85,7 @@ def sampled_cross_entropy(
         >>> sampled_cross_entropy(hidden, items, targets, negatives, reduction="none").exp()
         tensor([4., 3.])
     """
+    hidden, item_embeddings = autocast_operands(hidden, item_embeddings)
     sampled_losses.check_arguments(
         hidden, item_embeddings, targets, negatives, sample_weight, temperature, reduction
     )
@@ -93,6 +95,7 @@ def sampled_cross_entropy(
         item_embeddings,
         targets,
         negatives,
+        sample_weight,
         temperature=temperature,
         mask_accidental_hits=mask_accidental_hits,
         ignore_index=ignore_index,

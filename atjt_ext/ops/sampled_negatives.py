@@ -73,6 +73,8 @@ def uniform_negatives(
             f"row_keys must be [{len(targets)}] as targets, got shape {tuple(row_keys.shape)}"
         )
     if shared:
+        if row_keys is not None:
+            raise ValueError("row_keys must be None where shared=True: no row draws for itself")
         row_keys = targets.new_zeros(1)
     elif row_keys is None:
         row_keys = torch.arange(len(targets), device=targets.device)

@@ -2,7 +2,9 @@
 //
 // A pair's score has the same bits in both: one lane of a vector, multiply-adds in ascending order
 // of d, in the blocks of gemm_tiles.h, then the bias. No scalar code takes part: a compiler may
-// fuse a product and a sum there, or not. SPDX-License-Identifier: Apache-2.0
+// fuse a product and a sum there, or not.
+//
+// SPDX-License-Identifier: Apache-2.0
 #include "cpu/catalogue_scores_rows.h"
 
 #include "cpu/gemm_tiles.h"

@@ -1,6 +1,7 @@
 // candidate_scores on the GPU. Eight lanes share an embedding, 16 bytes each at a time: those of
-// one pair read whole sectors, and a warp has four embeddings under way. SPDX-License-Identifier:
-// Apache-2.0
+// one pair read whole sectors, and a warp has four embeddings under way.
+//
+// SPDX-License-Identifier: Apache-2.0
 #include "candidate_scores.h"
 #include "cuda/launch.cuh"
 #include "cuda/row_vectors.cuh"

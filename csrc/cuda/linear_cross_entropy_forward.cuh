@@ -35,7 +35,6 @@ constexpr float kLimit = std::is_same_v<T, Float16> ? 15.0f : 8.0f;
 template <class Products, class T>
 struct ForwardPass {
   static constexpr bool kHasSums = true;
-  static constexpr bool kManyRuns = false;
   static constexpr int kRows = 2 * Products::kRowFragments;  // of a lane
   using Scores = typename Products::Scores;
   using Sums = typename Products::Sums;

@@ -5,7 +5,9 @@
 //
 // One tile serves both. A warp has kWarpRows rows of `held`, of the scores and of the sums, the
 // latter two in the layout of mma's accumulators (AccumulatorLayout), which is also that of its
-// left operand, so that scores never leave the registers. SPDX-License-Identifier: Apache-2.0
+// left operand, so that scores never leave the registers.
+//
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include "cuda/tile.cuh"
