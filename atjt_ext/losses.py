@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor, nn
 
 from .ops import (
@@ -12,6 +13,7 @@ from .ops import (
     reweighted_binary_cross_entropy,
     reweighted_cross_entropy,
 )
+from .ops._row_losses import check_temperature
 
 __all__ = [
     "LinearReweightedCrossEntropyLoss",
@@ -106,8 +108,7 @@ class LinearReweightedCrossEntropyLoss(nn.Module):
     ) -> None:
         super().__init__()
         _check(reduction, label_smoothing)
-        if not 0 < temperature < math.inf:
-            raise ValueError(f"temperature must be finite and above 0, got {temperature}")
+        check_temperature(temperature, torch.float64)
         if not 0 <= z_loss < math.inf:
             raise ValueError(f"z_loss must be finite and at least 0, got {z_loss}")
         self.temperature = temperature

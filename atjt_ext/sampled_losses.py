@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from .ops import Reduction, gbce_beta, sampled_binary_cross_entropy, sampled_cross_entropy
+from .ops._row_losses import check_temperature
 
 __all__ = ["SampledBinaryCrossEntropyLoss", "SampledCrossEntropyLoss"]
 
@@ -25,8 +27,7 @@ class _SampledLoss(nn.Module):
             raise ValueError(
                 f"reduction must be none, sum, mean or weighted_mean, got {reduction!r}"
             )
-        if not 0 < temperature < float("inf"):
-            raise ValueError(f"temperature must be finite and above 0, got {temperature}")
+        check_temperature(temperature, torch.float64)
         self.mask_accidental_hits = mask_accidental_hits
         self.temperature = temperature
         self.ignore_index = ignore_index
