@@ -211,6 +211,8 @@ class DataConfig:
         item_columns: features that models see; none means all whose values items share, so no
             titles.
         k_core: drop users and items with fewer interactions, until none is left; 0 keeps all.
+        latest: of every user, use the latest so many interactions only (counted after ``k_core``);
+            0 uses all.
     """
 
     format: Literal[
@@ -223,10 +225,12 @@ class DataConfig:
     item_file: str | None = None
     item_columns: tuple[str, ...] = ()
     k_core: int = 0
+    latest: int = 0
 
     def __post_init__(self) -> None:
         _require_choices(self)
-        _require("k_core", self.k_core, "at least 0", self.k_core >= 0)
+        for name in ("k_core", "latest"):
+            _require(name, getattr(self, name), "at least 0", getattr(self, name) >= 0)
 
 
 # Naming one of a pair in a recipe's changes takes the other back.

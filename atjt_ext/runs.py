@@ -60,7 +60,8 @@ def load_sequences(path: str | Path, config: RunConfig) -> Sequences:
     )
     if data.item_file is not None:
         interactions = with_items(interactions, data.item_file)
-    return to_sequences(k_core(interactions, data.k_core))
+    sequences = to_sequences(k_core(interactions, data.k_core))
+    return sequences.only_last(data.latest) if data.latest else sequences
 
 
 def build_trainer(

@@ -163,18 +163,25 @@ def test_codes_outside_the_catalogue_have_no_id(sequences: Sequences) -> None:
 
 
 @given(lengths=st.lists(st.integers(0, 5), min_size=1), count=st.integers(0, 6))
-def test_without_last_drops_from_every_user(lengths: list[int], count: int) -> None:
+def test_histories_are_cut_for_every_user(lengths: list[int], count: int) -> None:
     offsets = torch.tensor([0, *lengths]).cumsum(0)
     total = int(offsets[-1])
     users = [str(user) for user in range(len(lengths))]
     items = torch.arange(1, total + 1)
     full = Sequences(offsets, items, users, [str(i) for i in range(total)], items % 2 == 0)
-    got = full.without_last(count)
+    before, after = full.without_last(count), full.only_last(count)
     for user, length in enumerate(lengths):
-        kept = full.items_of(user).tolist()[: max(length - count, 0)]
-        assert got.items_of(user).tolist() == kept
-    assert got.is_noise is not None
-    assert torch.equal(got.is_noise, got.items % 2 == 0)
+        whole = full.items_of(user).tolist()
+        cut = max(length - count, 0)
+        assert before.items_of(user).tolist() == whole[:cut]
+        assert after.items_of(user).tolist() == whole[cut:]
+    for got in (before, after):
+        assert got.num_items == full.num_items
+        assert got.is_noise is not None
+        assert torch.equal(got.is_noise, got.items % 2 == 0)
+    for cut_of in (full.without_last, full.only_last):
+        with pytest.raises(ValueError, match="count must be at least 0, got -1"):
+            cut_of(-1)
 
 
 @pytest.mark.parametrize(

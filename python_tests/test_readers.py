@@ -9,6 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from atjt_ext.config import RunConfig
 from atjt_ext.data import (
     DataError,
     Interactions,
@@ -21,6 +22,7 @@ from atjt_ext.data import (
     read_sequences,
     to_sequences,
 )
+from atjt_ext.runs import load_sequences
 
 RECBOLE = """user_id:token\titem_id:token\trating:float\ttimestamp:float
 196\t242\t3\t881250949
@@ -354,3 +356,17 @@ def test_real_files_have_their_published_sizes(
     sequences = to_sequences(got)
     assert (sequences.num_users, sequences.num_items) == (users, items)
     assert sequences.num_interactions == count
+
+
+def test_training_takes_the_latest_interactions_after_the_k_core(tmp_path: Path) -> None:
+    # Item e is rare: the 2-core drops it, and the latest two are counted among what is left.
+    path = tmp_path / "log.txt"
+    path.write_text("u a b c e\nv a b c\nw a c\n")
+    config = RunConfig.from_recipe(format="sequences", k_core=2, latest=2)
+    sequences = load_sequences(path, config)
+    assert sequences.item_ids == ["a", "b", "c"]
+    assert [sequences.decode_items(sequences.items_of(user)) for user in range(3)] == [
+        ["b", "c"],
+        ["b", "c"],
+        ["a", "c"],
+    ]
