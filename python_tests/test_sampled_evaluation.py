@@ -38,6 +38,29 @@ def test_negatives_are_never_the_target() -> None:
     }
 
 
+def test_negatives_are_none_of_the_users_items() -> None:
+    data = random_evaluation_set()
+    model = ScoreTable(torch.zeros(25, 30))
+    # Users' own items are by far the most popular ones.
+    popularity = torch.bincount(data.histories.items, minlength=31)[1:] ** 2 + 1
+    sampled_evaluate(model, data, popularity, num_negatives=200, max_length=3)
+    for user, asked in enumerate(torch.cat(model.asked)):
+        own = {*data.histories.items_of(user).tolist(), int(data.targets[user])}
+        drawn = set(asked[1:].tolist())
+        assert not own & drawn
+        assert len(drawn) > 5
+
+
+def test_users_are_drawn_for_alike_however_many_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    data, popularity = random_evaluation_set(), torch.arange(1, 31)
+    whole, single = (ScoreTable(torch.zeros(25, 30)) for _ in range(2))
+    sampled_evaluate(whole, data, popularity)
+    monkeypatch.setattr("atjt_ext.sampled_evaluation._MAX_CELLS", 1)
+    sampled_evaluate(single, data, popularity)
+    assert len(single.asked) == 25
+    assert torch.equal(torch.cat(single.asked), torch.cat(whole.asked))
+
+
 def test_the_worst_model_gets_nothing_and_a_constant_one_what_ties_are_worth() -> None:
     targets = [3, 4]
     data = tiny_evaluation_set([[1], [1]], targets)
@@ -100,12 +123,12 @@ def test_negatives_follow_the_power_of_popularity(power: float) -> None:
     drawn = torch.cat(model.asked)[:, 1:]
     counts = torch.bincount(drawn.flatten(), minlength=7)[1:].double()
     mass = popularity.double() ** power  # 0 ** 0 is 1
-    mass[3] = 0.0  # the target
+    mass[[0, 3]] = 0.0  # the history and the target
     expected = mass / mass.sum() * drawn.numel()
     possible = expected > 0
     assert not counts[~possible].any()
     chi_square = ((counts - expected)[possible] ** 2 / expected[possible]).sum()
-    assert float(chi_square) < 18.5  # P(more) = 0.001 at 4 degrees of freedom
+    assert float(chi_square) < 16.3  # P(more) = 0.001 at 3 degrees of freedom
 
 
 @pytest.mark.parametrize(
@@ -113,7 +136,8 @@ def test_negatives_follow_the_power_of_popularity(power: float) -> None:
     [
         (torch.ones(8), r"popularity must be \[9\], got \[8\]"),
         (torch.ones(9, 1), r"popularity must be \[9\], got \[9, 1\]"),
-        (torch.eye(9)[0], "popularity must be positive for at least two items"),
+        (torch.eye(9)[0], "for an item that the user has not, it is for none of those of user 0"),
+        (torch.eye(9)[1], "for an item that the user has not, it is for none of those of user 0"),
     ],
 )
 def test_popularity_that_does_not_fit_is_refused(popularity: Tensor, message: str) -> None:

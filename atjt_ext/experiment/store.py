@@ -19,7 +19,7 @@ from .spec import Cell
 __all__ = ["CellResult", "CellStore", "data_digest"]
 
 # Goes up when old results should not be mixed with new ones.
-_FORMAT = 2
+_FORMAT = 3
 
 
 def data_digest(sequences: Sequences) -> str:
