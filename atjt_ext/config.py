@@ -239,7 +239,7 @@ _EXCLUSIVE = (("num_replacements", "replace_ratio"), ("replace_ratio", "num_repl
 RECIPES: dict[str, dict[str, Any]] = {
     "default": {},
     "equal_weights": {"weighting": "equal"},
-    # Section 4 of arXiv:2409.17402 and its public code; docs/architecture.md says what differs.
+    # Section 4 of arXiv:2409.17402 and its public code; docs/paper.md says what differs.
     "paper": {
         "weighting": "clean_probability",
         "cross_fitting": "sequential",
