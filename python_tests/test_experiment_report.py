@@ -27,6 +27,7 @@ def result(
     recipe: str, seed: int, ranks: list[int], *, noise: str = "none", **more: float
 ) -> CellResult:
     values: dict[str, object] = {
+        "test": ranking_metrics(torch.tensor(ranks)),
         "detection": {},
         "weights": {},
         "sampled_test": {"AUC": 0.7, "HR@5": 0.5, "NDCG@5": 0.4, "paper_HR@5": 0.3}
@@ -131,8 +132,12 @@ def test_the_report_is_one_table(tmp_path: Path) -> None:
     assert len(document["cells"]) == len(results)
     text = (tmp_path / "results.md").read_text()
     rows = [line for line in text.splitlines() if line.startswith("| a.csv |")]
-    assert len(rows) == 2 + 3 + 1
-    assert rows[2].endswith("| equal_weights | 3 | 0.7000 | 0.5000 | 0.4000 | 0.3000 | 0.2000 |")
+    assert len(rows) == 2 + 3 + 3 + 1
+    assert document["means"][0]["HR@5"] == pytest.approx(
+        np.mean([r.values["test"]["HR@5"] for r in results if r.cell.recipe == "equal_weights"])
+    )
+    assert f"| equal_weights | 3 | {document['means'][0]['HR@5']:.4f} |" in rows[2]
+    assert rows[5].endswith("| equal_weights | 3 | 0.7000 | 0.5000 | 0.4000 | 0.3000 | 0.2000 |")
     assert document["sampled"][0]["paper_NDCG@5"] == pytest.approx(0.2)
     width = {line.count("|") for line in text.splitlines() if "verdict |" in line}
     assert {row.count("|") for row in rows[:2]} == width

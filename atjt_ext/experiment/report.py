@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,14 @@ import numpy as np
 from ..checkpoint import write_atomically
 from .comparison import Comparison, compare
 from .figures import plot_differences
+from .gain_map import gain_maps, map_table, plot_gain_maps
 from .store import CellResult
 
 __all__ = ["write_report"]
 
+_KEY = ("file", "model", "noise", "recipe")
+_HEAD = ("data", "model", "noise", "recipe")
+_FULL = ("HR@5", "NDCG@5", "HR@10", "NDCG@10", "MRR@10", "HR@20", "NDCG@20")
 _SAMPLED = ("AUC", "HR@5", "NDCG@5", "paper_HR@5", "paper_NDCG@5")
 _DETECTION = (
     "interaction_AUC",
@@ -31,6 +35,8 @@ def write_report(
 ) -> list[Comparison]:
     """Writes ``results.json``, ``results.md`` and, unless told not to, ``results.png``.
 
+    A grid over shares of noisy users and of their items also gets ``gain_map.png``.
+
     Raises:
         ImportError: figures without matplotlib.
     """
@@ -39,7 +45,8 @@ def write_report(
     document: dict[str, Any] = {
         "metric": metric,
         "comparisons": [comparison.as_dict() for comparison in comparisons],
-        "sampled": _sampled(results),
+        "means": _means(results, "test", _FULL),
+        "sampled": _means(results, "sampled_test", _SAMPLED),
         "detection": _detections(results),
         "cells": [{"cell": r.cell.as_dict(), **r.values} for r in results],
     }
@@ -47,6 +54,8 @@ def write_report(
     _write(folder / "results.md", _markdown(comparisons, document, metric))
     if figures and comparisons:
         plot_differences(folder / "results.png", comparisons)
+        if maps := gain_maps(comparisons):
+            plot_gain_maps(folder / "gain_map.png", maps, metric=metric)
     return comparisons
 
 
@@ -57,16 +66,20 @@ def _write(path: Path, text: str) -> None:
     write_atomically(path, write)
 
 
-def _detections(results: Sequence[CellResult]) -> list[dict[str, Any]]:
-    """For each recipe that judges interactions, means over seeds; None where no seed has one."""
+def _groups(results: Sequence[CellResult]) -> Iterator[tuple[dict[str, Any], list[CellResult]]]:
+    """What the seeds of a recipe have in common, and their results."""
     groups: dict[tuple[str, str, str, str], list[CellResult]] = {}
     for result in results:
         cell = result.cell
-        if result.values["detection"]:
-            groups.setdefault((cell.file, cell.model, cell.noise, cell.recipe), []).append(result)
+        groups.setdefault((cell.file, cell.model, cell.noise, cell.recipe), []).append(result)
+    for key, members in groups.items():
+        yield dict(zip(_KEY, key, strict=True)), members
+
+
+def _detections(results: Sequence[CellResult]) -> list[dict[str, Any]]:
+    """For each recipe that judges interactions, means over seeds; None where no seed has one."""
     rows = []
-    for (file, model, noise, recipe), members in groups.items():
-        row: dict[str, Any] = {"file": file, "model": model, "noise": noise, "recipe": recipe}
+    for row, members in _groups([result for result in results if result.values["detection"]]):
         for part, names in (
             ("detection", _DETECTION),
             ("weights", ("mean_clean", "mean_noise", "std")),
@@ -79,19 +92,13 @@ def _detections(results: Sequence[CellResult]) -> list[dict[str, Any]]:
     return rows
 
 
-def _sampled(results: Sequence[CellResult]) -> list[dict[str, Any]]:
-    """The paper's sampled protocol: for each recipe, means over seeds."""
-    groups: dict[tuple[str, str, str, str], list[CellResult]] = {}
-    for result in results:
-        cell = result.cell
-        groups.setdefault((cell.file, cell.model, cell.noise, cell.recipe), []).append(result)
+def _means(results: Sequence[CellResult], part: str, names: Sequence[str]) -> list[dict[str, Any]]:
+    """For each recipe, means over seeds of the metrics in a ``part`` of the results."""
     return [
-        {"file": file, "model": model, "noise": noise, "recipe": recipe, "seeds": len(members)}
-        | {
-            name: float(np.mean([m.values["sampled_test"][name] for m in members]))
-            for name in _SAMPLED
-        }
-        for (file, model, noise, recipe), members in groups.items()
+        row
+        | {"seeds": len(members)}
+        | {name: float(np.mean([m.values[part][name] for m in members])) for name in names}
+        for row, members in _groups(results)
     ]
 
 
@@ -126,27 +133,36 @@ def _markdown(comparisons: Sequence[Comparison], document: dict[str, Any], metri
         lines.append(f"| {' | '.join(cells)} |")
     if not comparisons:
         lines += ["", "No recipe has finished along with its baseline."]
+    if maps := gain_maps(comparisons):
+        lines += [
+            "",
+            "## Where the gain is",
+            "",
+            "Difference in per cent of the baseline, and its 95 % interval over seeds.",
+        ]
+        for one in maps:
+            lines += ["", *map_table(one)]
     lines += [
+        "",
+        "## Full ranking",
+        "",
+        "Means over seeds.",
+        "",
+        *_table((*_HEAD, "seeds", *_FULL), document["means"], (*_KEY, "seeds", *_FULL), 4),
         "",
         "## The paper's sampled protocol",
         "",
-        "Test targets against 63 negatives drawn by popularity^0.75; means over seeds. HR@5 and "
-        "NDCG@5 by their standard definitions, and by those of the paper's code.",
+        "Test targets against 63 negatives drawn by popularity^0.75 among items that the user has "
+        "nowhere; means over seeds. HR@5 and NDCG@5 by their standard definitions, and by those of "
+        "the paper's code.",
         "",
-        "| data | model | noise | recipe | seeds | AUC | HR@5 | NDCG@5 | paper's HR@5 | "
-        "paper's NDCG@5 |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        *_table(
+            (*_HEAD, "seeds", "AUC", "HR@5", "NDCG@5", "paper's HR@5", "paper's NDCG@5"),
+            document["sampled"],
+            (*_KEY, "seeds", *_SAMPLED),
+            4,
+        ),
     ]
-    for row in document["sampled"]:
-        cells = (
-            Path(row["file"]).name,
-            row["model"],
-            row["noise"],
-            row["recipe"],
-            str(row["seeds"]),
-            *(_number(row[name]) for name in _SAMPLED),
-        )
-        lines.append(f"| {' | '.join(cells)} |")
     if detections := document["detection"]:
         lines += [
             "",
@@ -156,21 +172,41 @@ def _markdown(comparisons: Sequence[Comparison], document: dict[str, Any], metri
             "alone; of users; of the artificial task on users not trained on. Weights: means on "
             "what is clean and what is noise.",
             "",
-            "| data | model | noise | recipe | interactions | within popularity | rarity alone | "
-            "users | artificial | w clean | w noise |",
-            "|---|---|---|---|---|---|---|---|---|---|---|",
+            *_table(
+                (
+                    *_HEAD,
+                    "interactions",
+                    "within popularity",
+                    "rarity alone",
+                    "users",
+                    "artificial",
+                    "w clean",
+                    "w noise",
+                ),
+                detections,
+                (*_KEY, *_DETECTION, "mean_clean", "mean_noise"),
+                3,
+            ),
         ]
-        for row in detections:
-            names = (*_DETECTION, "mean_clean", "mean_noise")
-            cells = (
-                Path(row["file"]).name,
-                row["model"],
-                row["noise"],
-                row["recipe"],
-                *(_number(row[name], 3) for name in names),
-            )
-            lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def _table(
+    head: Sequence[str], rows: Iterable[dict[str, Any]], names: Sequence[str], digits: int
+) -> list[str]:
+    """Lines of Markdown; files by their names alone."""
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    for row in rows:
+        cells = [
+            Path(row[name]).name
+            if name == "file"
+            else str(row[name])
+            if isinstance(row[name], str | int)
+            else _number(row[name], digits)
+            for name in names
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
 
 
 def _number(value: float | None, digits: int = 4) -> str:
