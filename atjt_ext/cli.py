@@ -205,7 +205,7 @@ def _train(options: Namespace, console: Console) -> int:
     folder = Path(options.out)
     arguments: dict[str, Any] = {"resume": options.resume, "device": options.device}
     runs = {config.recipe: train_run(folder, sequences, config, **arguments)}
-    if options.baseline and config.trainer.learns_noise:
+    if options.baseline and config.trainer.weighting != "equal":
         runs["equal weights"] = train_run(
             folder / "equal_weights",
             sequences,

@@ -26,13 +26,18 @@ class JointTrainerConfig:
     """Options of :class:`~atjt_ext.trainer.JointTrainer`; the defaults are the ``default`` recipe.
 
     Attributes:
-        weighting: ``equal`` (all weights one, no noise model runs), ``clean_probability`` (the
-            paper's ``w = g(sequence)``), ``calibrated`` (``clip(1 - rho / odds, 0, 1)``, gated by
-            ``gate_auc``) or ``given`` (those that the training sequences carry; no noise model
-            runs).
+        weighting: ``equal`` (all weights one), ``co_occurrence`` (P(clean) of each interaction, by
+            :func:`atjt_ext.recognition.recognise_noise` before training begins), ``given`` (those
+            that the training sequences carry), or by a noise model that is trained along:
+            ``clean_probability`` (the paper's ``w = g(sequence)``) or ``calibrated``
+            (``clip(1 - rho / odds, 0, 1)``, gated by ``gate_auc``).
         weights_act_on: ``targets`` (the loss of each predicted item), ``inputs`` (how much of each
-            item the recommender reads, in training and, where weights are given, in evaluation) or
-            ``both``. Inputs need one weight per position.
+            item the recommender reads, in training and, where weights are given, in evaluation),
+            ``both``, or ``drop`` (interactions of a weight below ``drop_below`` leave the training
+            sequences, and what stays counts alike; evaluation reads whole histories). None is
+            ``drop`` under ``co_occurrence`` and ``targets`` under all others. Inputs need one
+            weight per position, dropping needs weights that are known before training.
+        drop_below: see ``weights_act_on``.
         adaptive_denoising: further weights made of the losses (arXiv:2006.04153): ``truncated``
             drops the largest of every batch, ``reweighted`` multiplies by ``p ** power``.
         truncated_share: largest share that ``truncated`` drops.
@@ -80,8 +85,11 @@ class JointTrainerConfig:
         seed: decides everything random.
     """
 
-    weighting: Literal["equal", "clean_probability", "calibrated", "given"] = "calibrated"
-    weights_act_on: Literal["targets", "inputs", "both"] = "targets"
+    weighting: Literal["equal", "co_occurrence", "given", "clean_probability", "calibrated"] = (
+        "co_occurrence"
+    )
+    weights_act_on: Literal["targets", "inputs", "both", "drop"] | None = None
+    drop_below: float = 0.6
     adaptive_denoising: Literal["none", "truncated", "reweighted"] = "none"
     truncated_share: float = 0.2
     truncation_epochs: int = 5
@@ -144,7 +152,20 @@ class JointTrainerConfig:
         _require(
             "truncated_share", self.truncated_share, "in [0, 1)", 0 <= self.truncated_share < 1
         )
-        _require("gate_auc", self.gate_auc, "in [0, 1]", 0 <= self.gate_auc <= 1)
+        for name in ("gate_auc", "drop_below"):
+            value = getattr(self, name)
+            _require(name, value, "in [0, 1]", 0 <= value <= 1)
+        if self.learns_noise and self.acts_on == "drop":
+            raise ValueError(
+                "weights_act_on='drop' needs weights that are known before training "
+                f"(weighting='co_occurrence' or 'given'), got weighting={self.weighting!r}"
+            )
+        if self.weighting == "co_occurrence" and self.acts_on not in ("drop", "targets"):
+            raise ValueError(
+                "weighting='co_occurrence' judges training interactions only, so weights_act_on "
+                f"must be 'drop' or 'targets', got {self.weights_act_on!r}; sequences that carry "
+                "weights (weighting='given') can be read under them"
+            )
         _require(
             "sequence_fraction", self.sequence_fraction, "in (0, 1)", 0 < self.sequence_fraction < 1
         )
@@ -187,13 +208,30 @@ class JointTrainerConfig:
 
     @property
     def learns_noise(self) -> bool:
-        """Whether a noise model runs at all."""
-        return self.weighting not in ("equal", "given")
+        """Whether a noise model is trained along."""
+        return self.weighting in ("clean_probability", "calibrated")
+
+    @property
+    def judges_noise(self) -> bool:
+        """Whether weights come from what is recognised in the training data."""
+        return self.learns_noise or self.weighting == "co_occurrence"
+
+    @property
+    def acts_on(self) -> Literal["targets", "inputs", "both", "drop"]:
+        """``weights_act_on``, decided."""
+        if self.weights_act_on is not None:
+            return self.weights_act_on
+        return "drop" if self.weighting == "co_occurrence" else "targets"
 
     @property
     def weighs_inputs(self) -> bool:
         """Whether weights decide how much of an item the recommender reads."""
-        return self.weighting != "equal" and self.weights_act_on != "targets"
+        return self.weighting != "equal" and self.acts_on in ("inputs", "both")
+
+    @property
+    def drops(self) -> bool:
+        """Whether interactions of low weight leave the training sequences."""
+        return self.weighting != "equal" and self.acts_on == "drop"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,6 +276,7 @@ _EXCLUSIVE = (("num_replacements", "replace_ratio"), ("replace_ratio", "num_repl
 
 RECIPES: dict[str, dict[str, Any]] = {
     "default": {},
+    "joint": {"weighting": "calibrated"},
     "equal_weights": {"weighting": "equal"},
     # Section 4 of arXiv:2409.17402 and its public code; docs/paper.md says what differs.
     "paper": {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ from torch import Tensor, nn
 
 from .config import JointTrainerConfig
 from .data import EvaluationSet, Sequences, TrainingRows
+from .dropping import without_dropped
 from .evaluation import evaluate, full_ranks, top_k
 from .inference import inference
 from .noise_scores import detection_auc, per_interaction, per_user
+from .recognition import RecognisedNoise, RecognitionConfig, recognise_noise
 from .scoring import require_recommender
 from .training_state import TrainingState
 
@@ -43,6 +46,7 @@ class JointModels:
         self.recommender: Any = recommender.to(self.device)
         self.noise_model = noise_model
         self._state: TrainingState | None = None
+        self._recognised: tuple[Sequences, RecognisedNoise] | None = None
 
     @property
     def state(self) -> TrainingState:
@@ -89,8 +93,11 @@ class JointModels:
         """Out-of-fold noise logits ``[N]`` of the training interactions; > 0 looks noisy.
 
         A model that judges whole sequences gives all interactions of a window the same logit. NaN
-        for users with one interaction, and everywhere if no noise model was trained.
+        where nothing is judged: of users with one interaction by a noise model, and everywhere
+        under equal and given weights.
         """
+        if self.config.weighting == "co_occurrence":
+            return self.recognised_noise(train).noise_logits
         models = self.state.noise_models
         if models is None:
             return torch.full((train.num_interactions,), torch.nan)
@@ -99,11 +106,12 @@ class JointModels:
             return per_interaction(rows, models.logits)
 
     def interaction_weights(self, train: Sequences) -> Tensor:
-        """Out-of-fold weights ``[N]`` of the training interactions; ones if no noise model was
-        trained.
+        """Out-of-fold weights ``[N]`` of the training interactions; ones under equal weights.
 
-        NaN for users with one interaction: they are not trained on.
+        NaN for users with one interaction where a noise model judges: it has not seen them.
         """
+        if self.config.weighting == "co_occurrence":
+            return self.recognised_noise(train).weights
         models = self.state.noise_models
         if self.config.weighting == "given" and train.weights is not None:
             return train.weights.cpu()
@@ -116,6 +124,39 @@ class JointModels:
     def sequence_weights(self, train: Sequences) -> Tensor:
         """Mean weight of each user's training interactions: ``[num_users]``, NaN as above."""
         return per_user(train, self.interaction_weights(train))
+
+    def recognised_noise(self, train: Sequences) -> RecognisedNoise:
+        """What :func:`atjt_ext.recognition.recognise_noise` finds in ``train``, kept for the next
+        call.
+
+        One fold per user where there are fewer than usual.
+
+        Raises:
+            ValueError: fewer than two users.
+        """
+        if self._recognised is None or self._recognised[0] is not train:
+            usual = RecognitionConfig()
+            config = replace(usual, num_folds=min(usual.num_folds, max(train.num_users, 2)))
+            found = recognise_noise(train, config, seed=self.config.seed)
+            self._recognised = (train, found)
+        return self._recognised[1]
+
+    @property
+    def held_out_auc(self) -> float | None:
+        """How well artificial noise is recognised on users not learned from; None where none is."""
+        if self.config.weighting == "co_occurrence":
+            return None if self._recognised is None else self._recognised[1].held_out_auc
+        models = self.state.noise_models
+        return None if models is None else models.held_out_auc
+
+    def _to_learn_from(self, train: Sequences) -> Sequences:
+        """``train`` with the weights that are known before training, or without what they drop."""
+        if self.config.weighting == "co_occurrence":
+            weights = self.recognised_noise(train).weights
+            train = replace(train, weights=weights.to(train.device))
+        if self.config.drops:
+            return without_dropped(train, below=self.config.drop_below)
+        return train
 
     def noise_detection(self, train: Sequences) -> dict[str, float | None]:
         """AUCs of finding the planted noise, where ``train`` knows the truth; see

@@ -29,12 +29,14 @@ def require(name: str, value: float, wanted: str, holds: bool) -> None:
 
 
 def require_choices(config: object) -> None:
-    """Raises ValueError where a ``Literal`` field holds something else."""
+    """Raises ValueError where a ``Literal`` field, or an optional one, holds something else."""
     for name, hint in get_type_hints(type(config)).items():
         value = getattr(config, name)
-        if get_origin(hint) is Literal and value not in get_args(hint):
-            choices = ", ".join(map(str, get_args(hint)))
-            raise ValueError(f"{name} must be one of {choices}, got {value!r}")
+        allowed = [one for one in (hint, *get_args(hint)) if get_origin(one) is Literal]
+        if not allowed or (value is None and allowed[0] is not hint):
+            continue
+        if value not in (choices := get_args(allowed[0])):
+            raise ValueError(f"{name} must be one of {', '.join(map(str, choices))}, got {value!r}")
 
 
 def _in_range(default: Any, wanted: str, holds: Callable[[Any], bool]) -> Any:

@@ -158,9 +158,7 @@ def train_run(
         "softmax": trainer.softmax,
         **evaluate_run(trainer, split),
         "noise": {
-            "held_out_AUC": None
-            if trainer.state.noise_models is None
-            else trainer.state.noise_models.held_out_auc,
+            "held_out_AUC": trainer.held_out_auc,
             **trainer.noise_detection(split.train),
         },
         "weights": summarise_weights(weights[~weights.isnan()]).as_dict(),

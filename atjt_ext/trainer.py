@@ -44,7 +44,7 @@ class WeightsCollapsedWarning(UserWarning):
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """Detached outcome of one step: losses (scalars) and the weights used."""
+    """Detached outcome of one step: losses (scalars) and the weights used (flat, no padding)."""
 
     recommender_loss: Tensor
     noise_loss: Tensor | None
@@ -57,8 +57,9 @@ class JointTrainer(JointModels):
     Args:
         recommender: any ``nn.Module`` that meets ``SequenceRecommender`` or
             ``PointwiseRecommender`` (:mod:`atjt_ext.protocols`).
-        noise_model: prototype of the noise models; each fold gets a copy with its present
-            parameters. None is allowed under ``weighting="equal"`` and ``"given"``.
+        noise_model: prototype of the noise models that are trained along; each fold gets a copy
+            with its present parameters. For ``weighting="clean_probability"`` and ``"calibrated"``
+            (the recipes ``paper`` and ``joint``); None for all others.
         corruption: how sequences are damaged; None builds ``RandomReplacement`` from the config.
         config: every other choice.
         device: where to train; None keeps the recommender's.
@@ -80,7 +81,13 @@ class JointTrainer(JointModels):
         if noise_model is None and self.config.learns_noise:
             raise ValueError(
                 f"noise_model must be given under weighting={self.config.weighting!r}; "
-                "only weighting='equal' and 'given' need none"
+                "only weighting='co_occurrence', 'given' and 'equal' need none"
+            )
+        if noise_model is not None and self.config.weighting in ("co_occurrence", "given"):
+            raise ValueError(
+                f"noise_model must be None under weighting={self.config.weighting!r}, which trains "
+                f"none, got {type(noise_model).__name__}; the recipe 'joint' "
+                "(weighting='calibrated') trains one along"
             )
         if self.config.weighs_inputs:
             require_input_weight(recommender)
@@ -150,7 +157,7 @@ class JointTrainer(JointModels):
         return StepResult(
             recommended.detach(),
             None if noise_loss is None else noise_loss.detach(),
-            weights.detach(),
+            (weights if weights.dim() == 1 else weights[batch.sequences != 0]).detach(),
         )
 
     def _require_finite(self, loss: Tensor, batch: Batch) -> None:
@@ -207,8 +214,9 @@ class JointTrainer(JointModels):
         if self.config.weighting == "given" and train.weights is None:
             raise ValueError("weighting='given' needs training sequences that carry weights")
         self._checkpoint = None if checkpoint is None else Path(checkpoint)
+        learned_from = self._to_learn_from(train)
         rows = TrainingRows(
-            train.to(self.device),
+            learned_from.to(self.device),
             max_length=self.config.max_length,
             stride=self.config.window_stride,
         )
@@ -227,6 +235,9 @@ class JointTrainer(JointModels):
                 enabled=progress,
             ) as shown,
         ):
+            if self.config.weighting == "co_occurrence":
+                left_out = train.num_interactions - learned_from.num_interactions
+                shown.message(f"{title}: {self.recognised_noise(train).summary(left_out)}")
             if softmax == "linear":
                 shown.message(
                     f"{title}: softmax over {train.num_items:,} items without logits "
@@ -254,7 +265,7 @@ class JointTrainer(JointModels):
         epoch_of_phase = epoch if phase is None else epoch % config.epochs
         if noise_models is not None and epoch_of_phase >= config.warmup_epochs:
             used = noise_models.folds_weighed(active)
-        elif config.weighting == "given":
+        elif config.weighting in ("co_occurrence", "given"):
             used = "all"
         started = time.perf_counter()
         self.recommender.train()
@@ -278,7 +289,7 @@ class JointTrainer(JointModels):
             recommender_loss=float(torch.stack([r.recommender_loss for r in results]).mean()),
             noise_loss=float(torch.stack(noise_losses).mean()) if noise_losses else None,
             noise_auc=None if noise_models is None else noise_models.held_out_auc,
-            weights=summarise_weights(torch.cat([r.weights.flatten() for r in results])),
+            weights=summarise_weights(torch.cat([r.weights for r in results])),
             weights_used=used,
             valid={} if valid is None else self.evaluate(valid),
             seconds=seconds,

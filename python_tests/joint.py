@@ -11,17 +11,18 @@ from atjt_ext.data import LeaveOneOut
 
 def config(**changes: object) -> JointTrainerConfig:
     small = {"epochs": 3, "batch_size": 32, "max_length": 12, "learning_rate": 5e-3}
+    if "recipe" not in changes:
+        small["recipe"] = "joint"
     return JointTrainerConfig.from_recipe(**{**small, **changes})  # type: ignore[arg-type]
 
 
 def trainer(split: LeaveOneOut, **changes: object) -> JointTrainer:
     torch.manual_seed(0)
-    items = split.train.num_items
-    return JointTrainer(
-        SASRec(items, max_length=12, embedding_dim=16, num_blocks=1, dropout=0.3),
-        TargetAttentionNoiseModel(items, embedding_dim=8, hidden_dims=(16,)),
-        config=config(**changes),
-    )
+    items, chosen = split.train.num_items, config(**changes)
+    recommender = SASRec(items, max_length=12, embedding_dim=16, num_blocks=1, dropout=0.3)
+    noise_model = TargetAttentionNoiseModel(items, embedding_dim=8, hidden_dims=(16,))
+    takes_one = chosen.learns_noise or chosen.weighting == "equal"
+    return JointTrainer(recommender, noise_model if takes_one else None, config=chosen)
 
 
 def parameters(module: nn.Module) -> Tensor:

@@ -93,10 +93,20 @@ def test_the_baseline_is_the_same_run_with_equal_weights(trained: Path) -> None:
     assert baseline.config() == ours.config().with_equal_weights()
     assert baseline.metrics()["noise"] == {"held_out_AUC": None}
     assert baseline.metrics()["weights"] == {"mean": 1.0, "std": 0.0, "min": 1.0, "max": 1.0}
+    assert {r.weights_used for r in ours.history()} == {"all"}
+    assert {r.weights_used for r in baseline.history()} == {"none"}
+    # More is trained on, in the same number of epochs.
+    assert ours.history()[0].recommender_loss != baseline.history()[0].recommender_loss
+
+
+def test_a_joint_run_and_its_baseline_are_alike_until_weights_are_used(
+    tmp_path: Path, ratings: Path
+) -> None:
+    out = tmp_path / "joint"
+    assert main(["train", str(ratings), f"--out={out}", "--recipe=joint", *SMALL]) == 0
+    ours, baseline = Run(out).history(), Run(out / "equal_weights").history()
     # Warm-up epochs use weights of one: there both runs are the same to the last bit.
-    assert [r.recommender_loss for r in ours.history()[:2]] == [
-        r.recommender_loss for r in baseline.history()[:2]
-    ]
+    assert [r.recommender_loss for r in ours[:2]] == [r.recommender_loss for r in baseline[:2]]
 
 
 def test_two_runs_with_one_seed_write_the_same_bytes(

@@ -61,6 +61,8 @@ OUT_OF_RANGE: dict[type, list[tuple[str, Any]]] = {
         ("epochs", 0),
         ("optimizer", "sgd"),
         ("weights_act_on", "users"),
+        ("drop_below", 1.1),
+        ("drop_below", -0.1),
         ("adaptive_denoising", "dropped"),
         ("truncated_share", 1.0),
         ("truncation_epochs", -1),
@@ -256,7 +258,7 @@ def test_changing_a_recipe_leaves_it_as_it_was() -> None:
 
 def test_unknown_recipe_lists_the_known_ones() -> None:
     with pytest.raises(
-        ValueError, match="recipe must be one of default, equal_weights, paper, got 'papers'"
+        ValueError, match="recipe must be one of default, joint, equal_weights, paper, got 'papers'"
     ):
         RunConfig.from_recipe("papers")
 

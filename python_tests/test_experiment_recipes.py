@@ -166,7 +166,7 @@ def test_given_weights_are_read_at_test_time_if_asked_to(noisy: Sequences) -> No
 
 def test_dropping_takes_the_noise_out_and_keeps_what_was_seen(noisy: Sequences) -> None:
     weights = given_weights("oracle", leave_one_out(noisy).train, None, None, seed=0)
-    split = without_noise(noisy, weights, at_test=True)
+    split = without_noise(noisy, weights, below=0.5, at_test=True)
     assert split.train.items.tolist() == [1, 2, 5, 6]
     assert split.test.targets.tolist() == [4, 1]
     (batch,) = split.test.batches(2, 9)
@@ -174,13 +174,13 @@ def test_dropping_takes_the_noise_out_and_keeps_what_was_seen(noisy: Sequences) 
     assert sorted(batch.seen_items.tolist()) == [1, 2, 3, 5, 6, 7, 8, 9]
     (batch,) = split.valid.batches(2, 9)
     assert batch.inputs.tolist() == [[1, 2], [5, 6]]
-    (batch,) = without_noise(noisy, weights, at_test=False).test.batches(2, 9)
+    (batch,) = without_noise(noisy, weights, below=0.5, at_test=False).test.batches(2, 9)
     assert batch.inputs.tolist() == [[1, 8, 2, 3], [9, 5, 6, 7]]
 
 
 def test_dropping_leaves_everybody_the_cleanest_item() -> None:
     sequences = tiny_sequences([1, 2, 3, 4], [5, 6, 7, 8])
-    split = without_noise(sequences, torch.tensor([0.1, 0.3, 0.9, 0.2]), at_test=True)
+    split = without_noise(sequences, torch.tensor([0.1, 0.3, 0.9, 0.2]), below=0.5, at_test=True)
     assert split.train.items.tolist() == [2, 5]
     assert split.train.lengths.tolist() == [1, 1]
 
@@ -203,7 +203,9 @@ def test_weights_of_one_train_as_the_baseline_does(split: LeaveOneOut) -> None:
     for recipe in ("oracle-targets", "oracle-both"):
         given = trained(recipe, with_weights(whole, ones, at_test=True))
         torch.testing.assert_close(given, baseline, rtol=5e-3, atol=5e-3)
-    assert torch.equal(trained("oracle-drop", without_noise(whole, ones, at_test=True)), baseline)
+    assert torch.equal(
+        trained("oracle-drop", without_noise(whole, ones, below=0.5, at_test=True)), baseline
+    )
 
 
 def rejoined(split: LeaveOneOut) -> Sequences:

@@ -31,6 +31,7 @@ MAY_IMPORT = {
     "losses": {"ops"},
     "sampled_losses": {"ops"},
     "adaptive_denoising": set(),
+    "dropping": {"data"},
     "objectives": {"data", "ops", "protocols", "scoring"},
     "cross_fitting": {
         "config",
@@ -70,9 +71,11 @@ MAY_IMPORT = {
     "joint_models": {
         "config",
         "data",
+        "dropping",
         "evaluation",
         "inference",
         "noise_scores",
+        "recognition",
         "scoring",
         "training_state",
     },
@@ -107,6 +110,7 @@ MAY_IMPORT = {
         "checkpoint",
         "config",
         "data",
+        "dropping",
         "experiment",
         "inference",
         "metrics",

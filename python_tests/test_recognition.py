@@ -20,7 +20,13 @@ from atjt_ext.data import (
     simulate_interactions,
     to_sequences,
 )
-from atjt_ext.noise_scores import detection_auc, popularity_detection, stratified_auc
+from atjt_ext.metrics import auc
+from atjt_ext.noise_scores import (
+    detection_auc,
+    noisy_users,
+    popularity_detection,
+    stratified_auc,
+)
 from atjt_ext.recognition import RecognitionConfig, recognise_noise
 from atjt_ext.recognition.co_occurrence import CoOccurrences
 from atjt_ext.recognition.events import Events
@@ -201,8 +207,21 @@ def test_folds_that_know_nothing_weigh_nothing(clean: Sequences) -> None:
     train = noisy(clean, PlantedNoise(diffuse_share=0.2))
     found = recognise_noise(train, RecognitionConfig(gate_auc=1.0))
     assert set(found.weights.tolist()) == {1.0}
-    assert set(found.noise_rates) == {0.0}
     assert min(found.artificial_auc) > 0.6
+
+
+def test_users_of_whom_half_is_noise_are_found(clean: Sequences) -> None:
+    train = noisy(clean, PlantedNoise(noisy_user_share=0.3, noisy_item_share=0.5))
+    found = recognise_noise(train)
+    areas = detection_auc(train, found.noise_logits)
+    assert areas["sequence_AUC"] is not None
+    assert areas["sequence_AUC"] > 0.75
+    affected = noisy_users(train)
+    assert found.user_noise.shape == (train.num_users,)
+    area = auc(found.user_noise, affected)
+    assert area is not None
+    assert area > 0.75
+    assert found.held_out_auc == pytest.approx(np.mean(found.artificial_auc))
 
 
 @pytest.mark.parametrize(
@@ -262,6 +281,7 @@ def test_rarity_alone_is_told_apart() -> None:
         ({"window": 0}, "window must be at least 1, got 0"),
         ({"artificial_rate": 1.0}, r"artificial_rate must be in \(0, 1\), got 1.0"),
         ({"uniform_share": 1.5}, r"uniform_share must be in \[0, 1\], got 1.5"),
+        ({"evidence": 0.0}, r"evidence must be in \(0, 1\], got 0.0"),
     ],
 )
 def test_options_out_of_range_are_refused(changes: dict[str, float], message: str) -> None:
@@ -269,6 +289,8 @@ def test_options_out_of_range_are_refused(changes: dict[str, float], message: st
         RecognitionConfig(**changes)  # type: ignore[arg-type]
 
 
-def test_too_little_to_learn_from_is_refused() -> None:
-    with pytest.raises(ValueError, match="too few interactions to learn from"):
-        recognise_noise(tiny_sequences([1], [2]), RecognitionConfig(num_folds=2))
+def test_too_little_to_learn_from_weighs_nothing() -> None:
+    found = recognise_noise(tiny_sequences([1], [2]), RecognitionConfig(num_folds=2))
+    assert found.weights.tolist() == [1.0, 1.0]
+    assert found.held_out_auc is None
+    assert found.artificial_auc == (None, None)

@@ -283,7 +283,9 @@ def test_what_cannot_be_trained_is_refused(split: LeaveOneOut) -> None:
     with pytest.raises(TypeError, match=r"encode\(sequences\) .* Linear has neither"):
         JointTrainer(nn.Linear(2, 2), None, config=config(weighting="equal"))
     with pytest.raises(ValueError, match="noise_model must be given under weighting='calibrated'"):
-        JointTrainer(SASRec(9), None)
+        JointTrainer(SASRec(9), None, config=config())
+    with pytest.raises(ValueError, match=r"must be None under weighting='co_occ.*'joint'"):
+        JointTrainer(SASRec(9), TargetAttentionNoiseModel(9))
     with pytest.raises(ValueError, match="the recommender knows 9 items, train has 60"):
         JointTrainer(SASRec(9), None, config=config(weighting="equal")).fit(split.train)
     with pytest.raises(ValueError, match="resume needs a checkpoint"):

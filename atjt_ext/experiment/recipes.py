@@ -26,7 +26,8 @@ ACTS_ON = ("targets", "inputs", "both", "drop")
 _TRAINED: dict[str, dict[str, Any]] = {
     BASELINE: {"weighting": "equal"},
     "more_epochs": {"weighting": "equal"},
-    "default": {"weighting": "calibrated"},
+    "default": {"weighting": "co_occurrence"},
+    "joint": {"weighting": "calibrated"},
     "truncated_loss": {"weighting": "equal", "adaptive_denoising": "truncated"},
     "reweighted_loss": {"weighting": "equal", "adaptive_denoising": "reweighted"},
 }

@@ -89,9 +89,12 @@ def run_cell(
     plain = leave_one_out(sequences)
     weights, seconds, detection = _weights(cell, spec, settings, config, plain, device)
     split = plain
-    if weights is not None:
-        arrange = without_noise if recipe.acts_on == "drop" else with_weights
-        split = arrange(sequences, weights, at_test=spec.clean_at_test)
+    at_test = spec.clean_at_test
+    if weights is not None and recipe.acts_on == "drop":
+        below = config.trainer.drop_below
+        split = without_noise(sequences, weights, below=below, at_test=at_test)
+    elif weights is not None:
+        split = with_weights(sequences, weights, at_test=at_test)
     started = time.perf_counter()
     trainer = base_model(config, split.train, device=device, progress=progress, title=str(cell))
     with warnings.catch_warnings():
@@ -99,9 +102,9 @@ def run_cell(
         warnings.simplefilter("ignore", WeightsCollapsedWarning)
         history = trainer.fit(split.train, split.valid, progress=progress, title=str(cell))
     trained = time.perf_counter() - started
-    if trainer.state.noise_models is not None:
+    if config.trainer.judges_noise:
         logits = trainer.interaction_noise_logits(split.train)
-        detection = _detection(plain.train, logits, trainer.state.noise_models.held_out_auc)
+        detection = _detection(plain.train, logits, trainer.held_out_auc)
         weights = trainer.interaction_weights(split.train)
     ranks = trainer.ranks(split.test)
     return CellResult(
@@ -149,9 +152,8 @@ def _weights(
         seconds += time.perf_counter() - started
     weights = given_weights(source, plain.train, recognised.weights, losses, seed=cell.seed)
     if source == "co_occurrence":
-        areas = recognised.artificial_auc
-        held_out = sum(areas) / len(areas)
-        return weights, seconds, _detection(plain.train, recognised.noise_logits, held_out)
+        found = _detection(plain.train, recognised.noise_logits, recognised.held_out_auc)
+        return weights, seconds, found
     return weights, seconds, _detection(plain.train, -weights, None)
 
 

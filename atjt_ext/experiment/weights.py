@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..data import EvaluationSet, LeaveOneOut, Sequences, leave_one_out
+from ..dropping import kept
 
 __all__ = ["dealt_by", "given_weights", "with_weights", "without_noise"]
 
@@ -86,18 +87,19 @@ def with_weights(sequences: Sequences, weights: Tensor, *, at_test: bool) -> Lea
     return LeaveOneOut(split.train, plain.valid, plain.test)
 
 
-def without_noise(sequences: Sequences, weights: Tensor, *, at_test: bool) -> LeaveOneOut:
-    """The split without the training interactions of a weight below one half.
+def without_noise(
+    sequences: Sequences, weights: Tensor, *, below: float, at_test: bool
+) -> LeaveOneOut:
+    """The split without the training interactions of a weight ``below`` that.
 
     Everybody keeps the cleanest one. Seen items stay those of the whole history.
 
     Args:
+        below: a weight in [0, 1].
         at_test: leave them out of what is read before a held-out item, too.
     """
     split = leave_one_out(sequences)
-    owner = torch.repeat_interleave(split.train.lengths)
-    best = torch.zeros(sequences.num_users).scatter_reduce(0, owner, weights, "amax")
-    keep = (weights >= 0.5) | (weights == best[owner])
+    keep = kept(split.train, weights, below=below)
     cleaned = sequences.where(_of_whole(sequences, keep))
     train = cleaned.without_last(2)
     if not at_test:

@@ -11,13 +11,18 @@ from torch import Tensor
 
 from ..data import Sequences, user_folds
 from ..metrics import auc
-from ..weighting import calibrated_weights, estimate_noise_rate
+from ..weighting import estimate_noise_rate
 from .co_occurrence import CoOccurrences
-from .events import Codes, Events
-from .features import interaction_features
+from .events import Codes, Doubles, Events
+from .features import FEATURES, interaction_features
 from .logistic import fit_logistic
+from .user_shares import SHARES, likelihood_ratios, noise_probability, share_posterior
 
 __all__ = ["RecognisedNoise", "RecognitionConfig", "recognise_noise"]
+
+# What an item has to do with the others, however well those go with each other. In a noisy user
+# nothing goes with anything: beside the user's mean, noise looks normal there.
+_OF_ITSELF = np.array([not name.startswith("user_") for name in FEATURES])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +39,8 @@ class RecognitionConfig:
         uniform_share: share of the replacing items that are drawn uniformly; the others by
             popularity. The more, the more rarity alone counts as suspicious: 1 finds uniform noise
             best, 0 noise that is as popular as the rest.
+        evidence: in (0, 1], what one interaction counts when a user's share of noise is
+            estimated from all.
         gate_auc: a fold whose classifier tells artificial noise from the rest no better than that
             gives weights of one.
     """
@@ -43,6 +50,7 @@ class RecognitionConfig:
     dimension: int = 64
     artificial_rate: float = 0.1
     uniform_share: float = 0.8
+    evidence: float = 0.3
     gate_auc: float = 0.55
 
     def __post_init__(self) -> None:
@@ -54,6 +62,8 @@ class RecognitionConfig:
         for name in ("uniform_share", "gate_auc"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} must be in [0, 1], got {getattr(self, name)}")
+        if not 0.0 < self.evidence <= 1.0:
+            raise ValueError(f"evidence must be in (0, 1], got {self.evidence}")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -61,22 +71,44 @@ class RecognisedNoise:
     """What is believed of every training interaction.
 
     Attributes:
-        noise_logits: ``[N]`` float32, out of fold; > 0 looks replaced, given that
-            ``artificial_rates`` were. Higher is more suspicious across folds too.
-        weights: ``[N]`` float32, P(clean) by mixture calibration (``weighting.py``); ones in folds
-            that know nothing.
+        noise_logits: ``[N]`` float32, log odds of noise, out of fold; > 0 is more likely noise than
+            not.
+        weights: ``[N]`` float32, P(clean); ones in folds that know nothing.
+        user_noise: ``[num_users]`` float32, the expected share of noise of every user.
         artificial_auc: for each fold, how well its classifier tells artificial noise on users that
-            it was not trained on.
-        artificial_rates: for each fold, the share of artificial noise.
-        noise_rates: for each fold, the estimated bound on the share of noise in the data; 0 where
-            the fold knows nothing.
+            it was not trained on; None where there was too little of either to say.
+        noise_rates: for each fold, the bound on the share of noise in the data.
     """
 
     noise_logits: Tensor
     weights: Tensor
-    artificial_auc: tuple[float, ...]
-    artificial_rates: tuple[float, ...]
+    user_noise: Tensor
+    artificial_auc: tuple[float | None, ...]
     noise_rates: tuple[float, ...]
+
+    @property
+    def held_out_auc(self) -> float | None:
+        """Mean of ``artificial_auc``; None where no fold has any."""
+        known = [area for area in self.artificial_auc if area is not None]
+        return sum(known) / len(known) if known else None
+
+    def summary(self, left_out: int) -> str:
+        """A line on what was found.
+
+        Args:
+            left_out: how many interactions are not trained on because of it.
+        """
+        area = "none" if self.held_out_auc is None else f"{self.held_out_auc:.3f}"
+        if bool((self.weights == 1.0).all()):
+            return (
+                f"nothing is known of the noise (held-out AUC on artificial noise: {area}), "
+                "all interactions count alike"
+            )
+        return (
+            f"recognised noise: mean P(clean) {float(self.weights.mean()):.3f}, "
+            f"held-out AUC on artificial noise {area}, "
+            f"{left_out:,} of {len(self.weights):,} interactions left out"
+        )
 
 
 def recognise_noise(
@@ -85,9 +117,11 @@ def recognise_noise(
     """Judges every interaction of ``train`` by the sequences of other users.
 
     Features of co-occurrence (:mod:`~atjt_ext.recognition.features`) go into a logistic regression
-    that tells artificially replaced items from original ones, history and target alike; its answers
-    on the *original* sequences are calibrated as those of the paper's noise model are. It needs no
-    recommender and takes seconds for 10^5 interactions.
+    that tells artificially replaced items from original ones, history and target alike. Its answers
+    on the *original* sequences become likelihood ratios, from which the share of noise of every
+    user is estimated and then P(noise) of every interaction
+    (:mod:`~atjt_ext.recognition.user_shares`). It needs no recommender and takes seconds for 10^5
+    interactions.
 
     Args:
         train: training sequences only: nothing held out may be among them.
@@ -95,7 +129,7 @@ def recognise_noise(
         seed: decides folds, damage and the randomised SVD.
 
     Raises:
-        ValueError: fewer users than folds, a negative seed, or too few interactions to damage any.
+        ValueError: fewer users than folds, or a negative seed.
     """
     config = config or RecognitionConfig()
     folds = user_folds(train.num_users, config.num_folds, seed=seed)
@@ -106,30 +140,44 @@ def recognise_noise(
     items, replaced = _damaged(events, config, seed)
     damaged = interaction_features(events.with_items(items), table, vectors, window=config.window)
 
-    logits = torch.zeros(len(events.items))
-    weights = torch.ones(len(events.items))
-    areas, rates, bounds = [], [], []
+    size = len(events.items)
+    ratios, absolute = np.ones(size), np.ones(size)
+    trusted = np.zeros(size, bool)
+    areas: list[float | None] = []
+    bounds: list[float] = []
     for fold in range(config.num_folds):
         own = events.folds == fold
-        if not own.any() or not replaced[~own].any():
-            raise ValueError(
-                f"fold {fold} of {config.num_folds} has too few interactions to learn from: "
-                f"{int(own.sum())} inside, {int(replaced[~own].sum())} damaged ones outside"
-            )
-        model = fit_logistic(damaged[~own], replaced[~own])
-        inside = torch.from_numpy(own)
-        logits[inside] = torch.from_numpy(model.logits(original[own])).float()
+        learned = replaced[~own]
+        if not own.any() or learned.all() or not learned.any():
+            areas.append(None)
+            bounds.append(0.0)
+            continue
+        model = fit_logistic(damaged[~own], learned)
+        alone = fit_logistic(damaged[~own][:, _OF_ITSELF], learned)
+        logits = model.logits(original[own])
+        rate = float(learned.mean())
+        ratios[own], bound = _ratios(logits, rate)
+        both = 0.5 * (logits + alone.logits(original[own][:, _OF_ITSELF]))
+        absolute[own], _ = _ratios(both, rate)
         area = auc(torch.from_numpy(model.logits(damaged[own])), torch.from_numpy(replaced[own]))
-        rate, bound = float(replaced[~own].mean()), 0.0
-        if area is not None and area >= config.gate_auc:
-            bound = estimate_noise_rate(logits[inside], artificial_rate=rate)
-            weights[inside] = calibrated_weights(
-                logits[inside], artificial_rate=rate, noise_rate=bound
-            )
-        areas.append(float("nan") if area is None else area)
-        rates.append(rate)
+        trusted[own] = area is not None and area >= config.gate_auc
+        areas.append(area)
         bounds.append(bound)
-    return RecognisedNoise(logits, weights, tuple(areas), tuple(rates), tuple(bounds))
+    shares = share_posterior(absolute, events.users, train.num_users, evidence=config.evidence)
+    noise = noise_probability(ratios, events.users, shares).clip(1e-6, 1.0 - 1e-6)
+    return RecognisedNoise(
+        noise_logits=torch.from_numpy(np.log(noise) - np.log1p(-noise)).float(),
+        weights=torch.from_numpy(np.where(trusted, 1.0 - noise, 1.0)).float(),
+        user_noise=torch.from_numpy(shares @ SHARES).float(),
+        artificial_auc=tuple(areas),
+        noise_rates=tuple(bounds),
+    )
+
+
+def _ratios(logits: Doubles, rate: float) -> tuple[Doubles, float]:
+    """Likelihood ratios, and the bound on the share of noise that they go by."""
+    bound = estimate_noise_rate(torch.from_numpy(logits), artificial_rate=rate)
+    return likelihood_ratios(logits, artificial_rate=rate, noise_rate=bound), bound
 
 
 def _damaged(

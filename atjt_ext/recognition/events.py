@@ -13,6 +13,7 @@ from ..data import Sequences
 
 Codes = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
