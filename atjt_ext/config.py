@@ -34,9 +34,9 @@ class JointTrainerConfig:
         weights_act_on: ``targets`` (the loss of each predicted item), ``inputs`` (how much of each
             item the recommender reads, in training and, where weights are given, in evaluation),
             ``both``, or ``drop`` (interactions of a weight below ``drop_below`` leave the training
-            sequences, and what stays counts alike; evaluation reads whole histories). None is
-            ``drop`` under ``co_occurrence`` and ``targets`` under all others. Inputs need one
-            weight per position, dropping needs weights that are known before training.
+            sequences and the histories that are read in evaluation, and what stays counts alike).
+            None is ``drop`` under ``co_occurrence`` and ``targets`` under all others. Inputs need
+            one weight per position, dropping needs weights that are known before training.
         drop_below: see ``weights_act_on``.
         adaptive_denoising: further weights made of the losses (arXiv:2006.04153): ``truncated``
             drops the largest of every batch, ``reweighted`` multiplies by ``p ** power``.

@@ -15,7 +15,7 @@ from .dropping import without_dropped
 from .evaluation import evaluate, full_ranks, top_k
 from .inference import inference
 from .noise_scores import detection_auc, per_interaction, per_user
-from .recognition import RecognisedNoise, RecognitionConfig, recognise_noise
+from .recognition import NoiseRecogniser, RecognisedNoise, RecognitionConfig
 from .scoring import require_recommender
 from .training_state import TrainingState
 
@@ -46,7 +46,7 @@ class JointModels:
         self.recommender: Any = recommender.to(self.device)
         self.noise_model = noise_model
         self._state: TrainingState | None = None
-        self._recognised: tuple[Sequences, RecognisedNoise] | None = None
+        self._recogniser: tuple[Sequences, NoiseRecogniser] | None = None
 
     @property
     def state(self) -> TrainingState:
@@ -59,7 +59,7 @@ class JointModels:
         """Full-ranking HR, NDCG and MRR at 5, 10, 20; see :func:`atjt_ext.evaluation.evaluate`."""
         return evaluate(
             self.recommender,
-            data.to(self.device),
+            self.as_read(data).to(self.device),
             max_length=self.config.max_length,
             exclude_seen=exclude_seen,
             weigh_inputs=self.config.weighs_inputs,
@@ -69,7 +69,7 @@ class JointModels:
         """The rank of every user's target, ``[U]``; see :func:`atjt_ext.evaluation.full_ranks`."""
         return full_ranks(
             self.recommender,
-            data.to(self.device),
+            self.as_read(data).to(self.device),
             max_length=self.config.max_length,
             exclude_seen=exclude_seen,
             weigh_inputs=self.config.weighs_inputs,
@@ -82,7 +82,7 @@ class JointModels:
         unused."""
         return top_k(
             self.recommender,
-            data.to(self.device),
+            self.as_read(data).to(self.device),
             k=k,
             max_length=self.config.max_length,
             exclude_seen=exclude_seen,
@@ -97,7 +97,7 @@ class JointModels:
         under equal and given weights.
         """
         if self.config.weighting == "co_occurrence":
-            return self.recognised_noise(train).noise_logits
+            return self.recognise(train).noise_logits
         models = self.state.noise_models
         if models is None:
             return torch.full((train.num_interactions,), torch.nan)
@@ -111,7 +111,7 @@ class JointModels:
         NaN for users with one interaction where a noise model judges: it has not seen them.
         """
         if self.config.weighting == "co_occurrence":
-            return self.recognised_noise(train).weights
+            return self.recognise(train).weights
         models = self.state.noise_models
         if self.config.weighting == "given" and train.weights is not None:
             return train.weights.cpu()
@@ -125,35 +125,59 @@ class JointModels:
         """Mean weight of each user's training interactions: ``[num_users]``, NaN as above."""
         return per_user(train, self.interaction_weights(train))
 
-    def recognised_noise(self, train: Sequences) -> RecognisedNoise:
-        """What :func:`atjt_ext.recognition.recognise_noise` finds in ``train``, kept for the next
-        call.
+    def recognise(self, train: Sequences) -> RecognisedNoise:
+        """Learns what noise looks like from ``train``, and what of it is noise.
 
-        One fold per user where there are fewer than usual.
+        ``fit`` does so by itself. It takes seconds for 10^5 interactions, and is kept for the next
+        call. One fold per user where there are fewer than usual.
 
         Raises:
             ValueError: fewer than two users.
         """
-        if self._recognised is None or self._recognised[0] is not train:
+        if self._recogniser is None or self._recogniser[0] is not train:
             usual = RecognitionConfig()
             config = replace(usual, num_folds=min(usual.num_folds, max(train.num_users, 2)))
-            found = recognise_noise(train, config, seed=self.config.seed)
-            self._recognised = (train, found)
-        return self._recognised[1]
+            self._recogniser = train, NoiseRecogniser(train, config, seed=self.config.seed)
+        return self._recogniser[1].found
 
     @property
     def held_out_auc(self) -> float | None:
         """How well artificial noise is recognised on users not learned from; None where none is."""
         if self.config.weighting == "co_occurrence":
-            return None if self._recognised is None else self._recognised[1].held_out_auc
+            return None if self._recogniser is None else self._recogniser[1].found.held_out_auc
         models = self.state.noise_models
         return None if models is None else models.held_out_auc
+
+    def as_read(self, data: EvaluationSet) -> EvaluationSet:
+        """``data`` as the recommender gets to read it: where noise is dropped from the training
+        sequences, it is dropped from histories too. Seen items stay those of whole histories.
+
+        Raises:
+            RuntimeError: nothing is known of the noise, as after ``load``: call ``recognise``.
+            ValueError: ``data`` have other users or another catalogue than the training sequences.
+        """
+        if not self.config.drops or data.read is not None:
+            return data
+        histories = data.histories
+        if self.config.weighting == "co_occurrence":
+            if self._recogniser is None:
+                raise RuntimeError(
+                    "what is noise in these histories is not known after load: "
+                    "call recognise(train) with the training sequences first"
+                )
+            if len(data) < histories.num_users:
+                owner = torch.repeat_interleave(histories.lengths)
+                histories = histories.where(torch.isin(owner, data.users))
+            weights = self._recogniser[1].judge(histories).weights.to(histories.device)
+            histories = replace(histories, weights=weights)
+        elif histories.weights is None:
+            return data
+        return replace(data, read=without_dropped(histories, below=self.config.drop_below))
 
     def _to_learn_from(self, train: Sequences) -> Sequences:
         """``train`` with the weights that are known before training, or without what they drop."""
         if self.config.weighting == "co_occurrence":
-            weights = self.recognised_noise(train).weights
-            train = replace(train, weights=weights.to(train.device))
+            train = replace(train, weights=self.recognise(train).weights.to(train.device))
         if self.config.drops:
             return without_dropped(train, below=self.config.drop_below)
         return train
@@ -171,6 +195,8 @@ class JointModels:
 
     def load(self, path: str | Path, *, num_users: int) -> None:
         """Takes over what ``save`` or ``fit`` wrote, with the best epoch's models in place.
+
+        What co-occurrence knows of noise is no part of it: see ``recognise``.
 
         Args:
             num_users: of the training data; checked against the checkpoint.

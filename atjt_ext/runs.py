@@ -101,8 +101,11 @@ def load_trainer(
     run: Run, sequences: Sequences, *, device: torch.device | str | None = None
 ) -> JointTrainer:
     """A trainer with the best models of a finished or unfinished run in place."""
-    trainer = trainer_for(sequences, run.config(), device)
+    config = run.config()
+    trainer = trainer_for(sequences, config, device)
     trainer.load(run.checkpoint_path, num_users=sequences.num_users)
+    if config.trainer.weighting == "co_occurrence":
+        trainer.recognise(leave_one_out(sequences).train)
     return trainer
 
 
@@ -184,7 +187,7 @@ def sampled_test(trainer: JointTrainer, split: LeaveOneOut, train: Sequences) ->
     """The paper's sampled protocol on test data, negatives by the popularity in ``train``."""
     return sampled_evaluate(
         trainer.recommender,
-        split.test.to(trainer.device),
+        trainer.as_read(split.test).to(trainer.device),
         torch.bincount(train.items.cpu(), minlength=train.num_items + 1)[1:],
         max_length=trainer.config.max_length,
         weigh_inputs=trainer.config.weighs_inputs,

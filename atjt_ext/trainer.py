@@ -220,7 +220,7 @@ class JointTrainer(JointModels):
             max_length=self.config.max_length,
             stride=self.config.window_stride,
         )
-        watched = None if valid is None else valid.to(self.device)
+        watched = None if valid is None else self.as_read(valid).to(self.device)
         state = self._state = self._new_state(train.num_users)
         if resume and self._checkpoint is not None and self._checkpoint.exists():
             state.load(self._checkpoint)
@@ -237,7 +237,7 @@ class JointTrainer(JointModels):
         ):
             if self.config.weighting == "co_occurrence":
                 left_out = train.num_interactions - learned_from.num_interactions
-                shown.message(f"{title}: {self.recognised_noise(train).summary(left_out)}")
+                shown.message(f"{title}: {self.recognise(train).summary(left_out)}")
             if softmax == "linear":
                 shown.message(
                     f"{title}: softmax over {train.num_items:,} items without logits "

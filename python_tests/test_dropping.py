@@ -82,8 +82,40 @@ def test_the_default_recipe_drops_what_co_occurrence_recognises(noisy: LeaveOneO
     cleaned = without_dropped(replace(noisy.train, weights=found.weights), below=0.8)
     assert 0.6 < cleaned.num_interactions / noisy.train.num_interactions < 0.99
     by_hand = trainer(noisy, weighting="equal", seed=3)
-    by_hand.fit(cleaned, noisy.valid, progress=False)
+    by_hand.fit(cleaned, made.as_read(noisy.valid), progress=False)
     assert torch.equal(parameters(made.recommender), parameters(by_hand.recommender))
+
+
+def test_histories_are_read_without_what_looks_like_noise(noisy: LeaveOneOut) -> None:
+    made = trainer(noisy, recipe="default", epochs=1, drop_below=0.8)
+    made.fit(noisy.train, noisy.valid, progress=False)
+    read = made.as_read(noisy.test)
+    assert read.histories is noisy.test.histories  # what was seen stays seen
+    assert read.read is not None
+    assert read.read.num_interactions < noisy.test.histories.num_interactions
+    assert bool((read.read.lengths > 0).all())
+    assert made.as_read(read) is read
+    assert torch.equal(made.ranks(read), made.ranks(noisy.test))
+    # Some users alone are read as among all.
+    few = noisy.test.select(torch.tensor([5, 17]))
+    some = made.as_read(few).read
+    assert some is not None
+    for user in (5, 17):
+        assert torch.equal(some.items_of(user), read.read.items_of(user))
+    # Equal weights read everything.
+    equal = trainer(noisy, weighting="equal")
+    assert equal.as_read(noisy.test) is noisy.test
+
+
+def test_given_weights_drop_from_histories_that_carry_them(noisy: LeaveOneOut) -> None:
+    made = trainer(noisy, weighting="given", weights_act_on="drop")
+    assert made.as_read(noisy.test) is noisy.test
+    weights = torch.ones(noisy.test.histories.num_interactions)
+    weights[0] = 0.0
+    weighed = replace(noisy.test, histories=replace(noisy.test.histories, weights=weights))
+    read = made.as_read(weighed).read
+    assert read is not None
+    assert torch.equal(read.items, noisy.test.histories.items[1:])
 
 
 def test_it_says_what_it_left_out(noisy: LeaveOneOut, capsys: pytest.CaptureFixture[str]) -> None:
@@ -118,6 +150,9 @@ def test_a_saved_run_knows_its_weights_again(noisy: LeaveOneOut, tmp_path: objec
     made.save(f"{tmp_path}/c.pt")
     again = trainer(noisy, recipe="default", epochs=1)
     again.load(f"{tmp_path}/c.pt", num_users=noisy.train.num_users)
+    with pytest.raises(RuntimeError, match=r"call recognise\(train\) with the training sequences"):
+        again.evaluate(noisy.test)
+    again.recognise(noisy.train)
     assert torch.equal(again.sequence_weights(noisy.train), made.sequence_weights(noisy.train))
     assert again.evaluate(noisy.test) == made.evaluate(noisy.test)
 

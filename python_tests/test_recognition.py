@@ -27,7 +27,7 @@ from atjt_ext.noise_scores import (
     popularity_detection,
     stratified_auc,
 )
-from atjt_ext.recognition import RecognitionConfig, recognise_noise
+from atjt_ext.recognition import NoiseRecogniser, RecognitionConfig, recognise_noise
 from atjt_ext.recognition.co_occurrence import CoOccurrences
 from atjt_ext.recognition.events import Events
 from atjt_ext.recognition.features import FEATURES, interaction_features
@@ -203,6 +203,32 @@ def test_the_seed_decides_everything_and_the_callers_stream_is_left_alone(
     assert not torch.equal(recognise_noise(train, seed=2).noise_logits, first)
 
 
+def test_a_recogniser_judges_other_sequences_of_its_users(clean: Sequences) -> None:
+    split = leave_one_out(inject_noise(clean, PlantedNoise(diffuse_share=0.2), seed=0))
+    recogniser = NoiseRecogniser(split.train, seed=1)
+    again = recogniser.judge(split.train)
+    assert torch.equal(again.noise_logits, recogniser.found.noise_logits)
+    assert torch.equal(again.weights, recogniser.found.weights)
+    histories = split.test.histories
+    longer = recogniser.judge(histories)
+    assert longer.weights.shape == (histories.num_interactions,)
+    area = detection_auc(histories, longer.noise_logits)["interaction_AUC"]
+    assert area is not None
+    assert area > 0.75
+    with pytest.raises(ValueError, match="must have 1200 users, as those learned from, got 1"):
+        recogniser.judge(tiny_sequences([1, 2], num_items=300))
+    with pytest.raises(ValueError, match="must have 300 items, as those learned from, got 9"):
+        recogniser.judge(tiny_sequences(*[[1, 2]] * 1200))
+
+
+def test_large_data_are_counted_in_smaller_windows(clean: Sequences) -> None:
+    train = noisy(clean, PlantedNoise(diffuse_share=0.2))
+    bounded = RecognitionConfig(max_pairs=3 * train.num_interactions)
+    narrow = recognise_noise(train, RecognitionConfig(window=3)).noise_logits
+    assert torch.equal(recognise_noise(train, bounded).noise_logits, narrow)
+    assert not torch.equal(recognise_noise(train).noise_logits, narrow)
+
+
 def test_folds_that_know_nothing_weigh_nothing(clean: Sequences) -> None:
     train = noisy(clean, PlantedNoise(diffuse_share=0.2))
     found = recognise_noise(train, RecognitionConfig(gate_auc=1.0))
@@ -279,6 +305,7 @@ def test_rarity_alone_is_told_apart() -> None:
     [
         ({"num_folds": 1}, "num_folds must be at least 2, got 1"),
         ({"window": 0}, "window must be at least 1, got 0"),
+        ({"max_pairs": 0}, "max_pairs must be at least 1, got 0"),
         ({"artificial_rate": 1.0}, r"artificial_rate must be in \(0, 1\), got 1.0"),
         ({"uniform_share": 1.5}, r"uniform_share must be in \[0, 1\], got 1.5"),
         ({"evidence": 0.0}, r"evidence must be in \(0, 1\], got 0.0"),

@@ -1,5 +1,5 @@
 """RECOGNISE, beyond the paper: which interactions do not go with the rest of their sequence?"""
 
-from .detector import RecognisedNoise, RecognitionConfig, recognise_noise
+from .detector import NoiseRecogniser, RecognisedNoise, RecognitionConfig, recognise_noise
 
-__all__ = ["RecognisedNoise", "RecognitionConfig", "recognise_noise"]
+__all__ = ["NoiseRecogniser", "RecognisedNoise", "RecognitionConfig", "recognise_noise"]

@@ -10,19 +10,18 @@ import torch
 from torch import Tensor
 
 from ..data import Sequences, user_folds
-from ..metrics import auc
-from ..weighting import estimate_noise_rate
 from .co_occurrence import CoOccurrences
-from .events import Codes, Doubles, Events
-from .features import FEATURES, interaction_features
-from .logistic import fit_logistic
-from .user_shares import SHARES, likelihood_ratios, noise_probability, share_posterior
+from .events import Codes, Events, Floats
+from .features import interaction_features
+from .fold_classifier import FoldClassifier, Ratios
+from .user_shares import (
+    SHARES,
+    common_shares,
+    noise_probability,
+    share_posterior,
+)
 
-__all__ = ["RecognisedNoise", "RecognitionConfig", "recognise_noise"]
-
-# What an item has to do with the others, however well those go with each other. In a noisy user
-# nothing goes with anything: beside the user's mean, noise looks normal there.
-_OF_ITSELF = np.array([not name.startswith("user_") for name in FEATURES])
+__all__ = ["NoiseRecogniser", "RecognisedNoise", "RecognitionConfig", "recognise_noise"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +31,9 @@ class RecognitionConfig:
     Attributes:
         num_folds: folds of users, at least 2. A user's own fold adds nothing to the counts it is
             judged by, and the classifier of a fold never saw its damaged copies.
-        window: how far apart in a sequence two items are neighbours.
+        window: how far apart in a sequence two items are neighbours, at most.
+        max_pairs: about as many pairs of neighbours are counted at most; for larger data the window
+            shrinks. 50 million take about 3 GB.
         dimension: of the low-rank item vectors.
         artificial_rate: share of the interactions replaced in the damaged copy that the classifier
             learns from. Small, since every replaced item also disturbs its neighbours' features.
@@ -47,6 +48,7 @@ class RecognitionConfig:
 
     num_folds: int = 5
     window: int = 50
+    max_pairs: int = 50_000_000
     dimension: int = 64
     artificial_rate: float = 0.1
     uniform_share: float = 0.8
@@ -54,7 +56,7 @@ class RecognitionConfig:
     gate_auc: float = 0.55
 
     def __post_init__(self) -> None:
-        for name, least in (("num_folds", 2), ("window", 1), ("dimension", 1)):
+        for name, least in (("num_folds", 2), ("window", 1), ("max_pairs", 1), ("dimension", 1)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
         if not 0.0 < self.artificial_rate < 1.0:
@@ -114,7 +116,12 @@ class RecognisedNoise:
 def recognise_noise(
     train: Sequences, config: RecognitionConfig | None = None, *, seed: int = 0
 ) -> RecognisedNoise:
-    """Judges every interaction of ``train`` by the sequences of other users.
+    """What a :class:`NoiseRecogniser` of ``train`` finds in ``train``."""
+    return NoiseRecogniser(train, config, seed=seed).found
+
+
+class NoiseRecogniser:
+    """Judges every interaction by the sequences of other users.
 
     Features of co-occurrence (:mod:`~atjt_ext.recognition.features`) go into a logistic regression
     that tells artificially replaced items from original ones, history and target alike. Its answers
@@ -128,56 +135,79 @@ def recognise_noise(
         config: options; None takes the defaults.
         seed: decides folds, damage and the randomised SVD.
 
+    Attributes:
+        found: what it thinks of ``train``.
+
     Raises:
         ValueError: fewer users than folds, or a negative seed.
     """
-    config = config or RecognitionConfig()
-    folds = user_folds(train.num_users, config.num_folds, seed=seed)
-    events = Events.of(train, folds, config.num_folds)
-    table = CoOccurrences(events, config.window)
-    vectors = table.vectors(config.dimension, seed=seed)
-    original = interaction_features(events, table, vectors, window=config.window)
-    items, replaced = _damaged(events, config, seed)
-    damaged = interaction_features(events.with_items(items), table, vectors, window=config.window)
 
-    size = len(events.items)
-    ratios, absolute = np.ones(size), np.ones(size)
-    trusted = np.zeros(size, bool)
-    areas: list[float | None] = []
-    bounds: list[float] = []
-    for fold in range(config.num_folds):
-        own = events.folds == fold
-        learned = replaced[~own]
-        if not own.any() or learned.all() or not learned.any():
-            areas.append(None)
-            bounds.append(0.0)
-            continue
-        model = fit_logistic(damaged[~own], learned)
-        alone = fit_logistic(damaged[~own][:, _OF_ITSELF], learned)
-        logits = model.logits(original[own])
-        rate = float(learned.mean())
-        ratios[own], bound = _ratios(logits, rate)
-        both = 0.5 * (logits + alone.logits(original[own][:, _OF_ITSELF]))
-        absolute[own], _ = _ratios(both, rate)
-        area = auc(torch.from_numpy(model.logits(damaged[own])), torch.from_numpy(replaced[own]))
-        trusted[own] = area is not None and area >= config.gate_auc
-        areas.append(area)
-        bounds.append(bound)
-    shares = share_posterior(absolute, events.users, train.num_users, evidence=config.evidence)
-    noise = noise_probability(ratios, events.users, shares).clip(1e-6, 1.0 - 1e-6)
-    return RecognisedNoise(
-        noise_logits=torch.from_numpy(np.log(noise) - np.log1p(-noise)).float(),
-        weights=torch.from_numpy(np.where(trusted, 1.0 - noise, 1.0)).float(),
-        user_noise=torch.from_numpy(shares @ SHARES).float(),
-        artificial_auc=tuple(areas),
-        noise_rates=tuple(bounds),
-    )
+    def __init__(
+        self, train: Sequences, config: RecognitionConfig | None = None, *, seed: int = 0
+    ) -> None:
+        self.config = config = config or RecognitionConfig()
+        self.num_users, self.num_items = train.num_users, train.num_items
+        self._folds = user_folds(train.num_users, config.num_folds, seed=seed)
+        events = self._events(train)
+        self._window = max(1, min(config.window, config.max_pairs // max(1, len(events.items))))
+        self._table = CoOccurrences(events, self._window)
+        self._vectors = self._table.vectors(config.dimension, seed=seed)
+        items, replaced = _damaged(events, config, seed)
+        damaged = self._features(events.with_items(items))
+        original = self._features(events)
+        self._classifiers = [
+            FoldClassifier.of(damaged, replaced, original, events.folds == fold, config.gate_auc)
+            for fold in range(config.num_folds)
+        ]
+        ratios = self._ratios(events, original)
+        self._shares = common_shares(
+            ratios.absolute, events.users, train.num_users, evidence=config.evidence
+        )
+        self.found = self._judged(events, ratios)
 
+    def judge(self, sequences: Sequences) -> RecognisedNoise:
+        """What it thinks of other sequences of the same users, their histories today, say.
 
-def _ratios(logits: Doubles, rate: float) -> tuple[Doubles, float]:
-    """Likelihood ratios, and the bound on the share of noise that they go by."""
-    bound = estimate_noise_rate(torch.from_numpy(logits), artificial_rate=rate)
-    return likelihood_ratios(logits, artificial_rate=rate, noise_rate=bound), bound
+        No user is judged by counts that hold its own training sequence.
+
+        Raises:
+            ValueError: other users, or another catalogue, than those of the training sequences.
+        """
+        for name, own in (("num_users", self.num_users), ("num_items", self.num_items)):
+            if (other := getattr(sequences, name)) != own:
+                raise ValueError(
+                    f"sequences must have {own} {name[4:]}, as those learned from, got {other}"
+                )
+        events = self._events(sequences)
+        return self._judged(events, self._ratios(events, self._features(events)))
+
+    def _events(self, sequences: Sequences) -> Events:
+        return Events.of(sequences, self._folds, self.config.num_folds)
+
+    def _features(self, events: Events) -> Floats:
+        return interaction_features(events, self._table, self._vectors, window=self._window)
+
+    def _ratios(self, events: Events, features: Floats) -> Ratios:
+        relative, absolute = np.ones(len(features)), np.ones(len(features))
+        for fold, classifier in enumerate(self._classifiers):
+            own = events.folds == fold
+            relative[own], absolute[own] = classifier.ratios(features[own])
+        return Ratios(relative, absolute)
+
+    def _judged(self, events: Events, ratios: Ratios) -> RecognisedNoise:
+        evidence = self.config.evidence
+        shares = share_posterior(
+            ratios.absolute, events.users, self.num_users, self._shares, evidence=evidence
+        )
+        noise = noise_probability(ratios.relative, events.users, shares).clip(1e-6, 1.0 - 1e-6)
+        trusted = np.array([classifier.trusted for classifier in self._classifiers])
+        return RecognisedNoise(
+            noise_logits=torch.from_numpy(np.log(noise) - np.log1p(-noise)).float(),
+            weights=torch.from_numpy(np.where(trusted[events.folds], 1.0 - noise, 1.0)).float(),
+            user_noise=torch.from_numpy(shares @ SHARES).float(),
+            artificial_auc=tuple(classifier.auc for classifier in self._classifiers),
+            noise_rates=tuple(classifier.noise_rate for classifier in self._classifiers),
+        )
 
 
 def _damaged(

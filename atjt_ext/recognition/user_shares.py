@@ -12,7 +12,13 @@ import numpy as np
 
 from .events import Codes, Doubles
 
-__all__ = ["SHARES", "likelihood_ratios", "noise_probability", "share_posterior"]
+__all__ = [
+    "SHARES",
+    "common_shares",
+    "likelihood_ratios",
+    "noise_probability",
+    "share_posterior",
+]
 
 SHARES = np.array([0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8])
 """The shares of noise that a user may have."""
@@ -42,28 +48,45 @@ def likelihood_ratios(
     return np.asarray(ratios.clip(1.0 / _LARGEST_RATIO, _LARGEST_RATIO))
 
 
-def share_posterior(ratios: Doubles, users: Codes, num_users: int, *, evidence: float) -> Doubles:
-    """P(share of noise) of every user: ``[num_users, len(SHARES)]``.
+def common_shares(ratios: Doubles, users: Codes, num_users: int, *, evidence: float) -> Doubles:
+    """How common each of ``SHARES`` is among the users: ``[len(SHARES)]``, sums to 1.
 
     Args:
         ratios: ``[N]`` likelihood ratios.
         users: ``[N]``, whose they are.
-        num_users: how many there are; who has no interactions gets what users have on the whole.
+        num_users: how many there are.
         evidence: in (0, 1], what an interaction counts beside the others of its user. They are
             judged by each other, so that a hundred of them are not a hundred witnesses.
     """
-    log_likelihood = evidence * np.stack(
-        [np.bincount(users, np.log1p(share * (ratios - 1.0)), num_users) for share in SHARES],
-        axis=1,
-    )
     prior = np.full(len(SHARES), 1.0 / len(SHARES))
-    posterior = np.empty_like(log_likelihood)
+    log_likelihood = _log_likelihood(ratios, users, num_users, evidence)
     for _ in range(_EM_STEPS):
-        log_joint = np.log(np.maximum(prior, 1e-12)) + log_likelihood
-        log_joint -= log_joint.max(axis=1, keepdims=True)
-        posterior = np.exp(log_joint)
-        posterior /= posterior.sum(axis=1, keepdims=True)
-        prior = posterior.mean(axis=0)
+        prior = _posterior(log_likelihood, prior).mean(axis=0)
+    return prior
+
+
+def share_posterior(
+    ratios: Doubles, users: Codes, num_users: int, prior: Doubles, *, evidence: float
+) -> Doubles:
+    """P(share of noise) of every user: ``[num_users, len(SHARES)]``.
+
+    Who has no interactions gets the ``prior [len(SHARES)]``. For the rest see
+    :func:`common_shares`.
+    """
+    return _posterior(_log_likelihood(ratios, users, num_users, evidence), prior)
+
+
+def _log_likelihood(ratios: Doubles, users: Codes, num_users: int, evidence: float) -> Doubles:
+    columns = [np.bincount(users, np.log1p(share * (ratios - 1.0)), num_users) for share in SHARES]
+    total: Doubles = evidence * np.stack(columns, axis=1).astype(np.float64)
+    return total
+
+
+def _posterior(log_likelihood: Doubles, prior: Doubles) -> Doubles:
+    log_joint = np.log(np.maximum(prior, 1e-12)) + log_likelihood
+    log_joint -= log_joint.max(axis=1, keepdims=True)
+    joint = np.exp(log_joint)
+    posterior: Doubles = joint / joint.sum(axis=1, keepdims=True)
     return posterior
 
 
