@@ -324,4 +324,4 @@ def test_the_papers_protocol_runs_for_every_model(ratings: str, tmp_path: Path) 
         assert cell["sampled_test"].keys() >= {"AUC", "HR@5", "paper_NDCG@5", "paper_HR@5"}
     assert cells["s3rec", "paper"]["settings"]["config"]["model"]["pretrain_epochs"] == 1
     rows = [row for row in (tmp_path / "results.md").read_text().splitlines() if " | paper" in row]
-    assert len(rows) == 7 + 14 + 7 + 1  # comparisons, sampled, detection; a header
+    assert len(rows) == 7 + 14 + 14 + 7 + 1  # comparisons, full, sampled, detection; a header
