@@ -16,6 +16,7 @@ from .ops import (
     reweighted_cross_entropy,
     sampled_binary_cross_entropy,
 )
+from .ops.target_ranks import has_kernels
 from .protocols import (
     AuxiliaryLoss,
     Recommender,
@@ -30,7 +31,6 @@ __all__ = ["LINEAR_SOFTMAX_FROM", "auxiliary_loss", "recommender_loss", "softmax
 # it becomes faster; on a GPU, where [N, V] logits and their gradient begin to take gigabytes. It
 # was not measured there.
 LINEAR_SOFTMAX_FROM = {"cpu": 10_000, "cuda": 50_000}
-_WIDEST_ON_CUDA = 256
 
 
 def softmax_route(
@@ -66,12 +66,9 @@ def _route_for(
 ) -> Literal["logits", "linear"]:
     if softmax != "auto":
         return softmax
-    kind, (rows, width) = table.device.type, table.shape
-    if kind not in LINEAR_SOFTMAX_FROM or rows - 1 < LINEAR_SOFTMAX_FROM[kind]:
-        return "logits"
-    if kind == "cuda" and (width > _WIDEST_ON_CUDA or table.dtype == torch.float64):
-        return "logits"
-    return "linear"
+    least = LINEAR_SOFTMAX_FROM.get(table.device.type)
+    large = least is not None and table.shape[0] - 1 >= least
+    return "linear" if large and has_kernels(table) else "logits"
 
 
 def recommender_loss(
@@ -183,6 +180,8 @@ def _binary_loss(
 def _weighted_mean(losses: Tensor, weights: Tensor) -> Tensor:
     total = weights.sum()
     nothing_counts = total == 0
+    # What does not count may be infinite.
+    losses = torch.where((weights == 0) & ~losses.isfinite(), 0.0, losses)
     # The outer where makes the weights' gradient 0 too, the inner one keeps 0 / 0 out of it.
     mean = (weights * losses).sum() / torch.where(nothing_counts, 1.0, total)
     return torch.where(nothing_counts, 0.0, mean)

@@ -69,6 +69,25 @@ def test_the_loss_is_the_mean_under_the_weights_that_it_makes(loss: str, softmax
     assert found.item() == pytest.approx(float((weights * losses).sum() / weights.sum()), rel=1e-6)
 
 
+def test_a_loss_without_bounds_may_be_dropped() -> None:
+    model, batch = LastItemModel(), tiny_batch([1, 2, 3], [4, 5])
+    with torch.no_grad():
+        model.table[3] = -1e30  # never predicted: its loss is infinite
+        model.states[2] = 1e30
+    found = recommender_loss(
+        model,
+        batch,
+        torch.ones(2),
+        loss="cross_entropy",
+        num_negatives=1,
+        adapt=lambda losses: losses.isfinite().float(),
+    )
+    assert torch.isfinite(found)
+    found.backward()
+    assert model.table.grad is not None
+    assert bool(model.table.grad.isfinite().all())
+
+
 def test_the_options_reach_training_and_leave_the_random_stream_alone(split: LeaveOneOut) -> None:
     equal = parameters(fit(split, weighting="equal").recommender)
     for changes in (

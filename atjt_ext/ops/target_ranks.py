@@ -179,7 +179,8 @@ def _excluded_at_least(
 
 
 def has_kernels(embeddings: Tensor) -> bool:
-    """Whether :func:`target_ranks` takes ``[..., D]`` of this device, dtype and width here."""
+    """Whether :func:`target_ranks` takes ``[..., D]`` of this device, dtype and width here; the
+    linear losses take the same."""
     if embeddings.device.type != "cuda":
         return embeddings.device.type == "cpu"
     return (
