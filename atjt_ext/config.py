@@ -162,9 +162,9 @@ class JointTrainerConfig:
             )
         if self.weighting == "co_occurrence" and self.acts_on not in ("drop", "targets"):
             raise ValueError(
-                "weighting='co_occurrence' judges training interactions only, so weights_act_on "
-                f"must be 'drop' or 'targets', got {self.weights_act_on!r}; sequences that carry "
-                "weights (weighting='given') can be read under them"
+                "under weighting='co_occurrence' weights_act_on must be 'drop' or 'targets', got "
+                f"{self.weights_act_on!r}; weights on inputs have to be given "
+                "(weighting='given'), with those of the histories read in evaluation"
             )
         _require(
             "sequence_fraction", self.sequence_fraction, "in (0, 1)", 0 < self.sequence_fraction < 1
@@ -267,8 +267,9 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         _require_choices(self)
-        for name in ("k_core", "latest"):
-            _require(name, getattr(self, name), "at least 0", getattr(self, name) >= 0)
+        _require("k_core", self.k_core, "at least 0", self.k_core >= 0)
+        # Leave-one-out needs three.
+        _require("latest", self.latest, "0 or at least 3", self.latest == 0 or self.latest >= 3)
 
 
 # Naming one of a pair in a recipe's changes takes the other back.

@@ -15,7 +15,7 @@ __all__ = ["kept", "without_dropped"]
 def kept(sequences: Sequences, weights: Tensor, *, below: float) -> Tensor:
     """``[N]`` bool: the interactions whose weight is not ``below``.
 
-    Everybody keeps the cleanest one, however low its weight.
+    Everybody keeps one interaction at least: the cleanest, and among equals the latest.
 
     Args:
         sequences: whose interactions they are.
@@ -24,7 +24,11 @@ def kept(sequences: Sequences, weights: Tensor, *, below: float) -> Tensor:
     """
     owner = torch.repeat_interleave(sequences.lengths)
     best = weights.new_zeros(sequences.num_users).scatter_reduce(0, owner, weights, "amax")
-    return (weights >= below) | (weights == best[owner])
+    place = torch.where(weights == best[owner], torch.arange(len(owner), device=owner.device), -1)
+    latest = place.new_full((sequences.num_users,), -1).scatter_reduce(0, owner, place, "amax")
+    keep = weights >= below
+    keep[latest[latest >= 0]] = True
+    return keep
 
 
 def without_dropped(sequences: Sequences, *, below: float) -> Sequences:

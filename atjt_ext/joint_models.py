@@ -97,7 +97,7 @@ class JointModels:
         under equal and given weights.
         """
         if self.config.weighting == "co_occurrence":
-            return self.recognise(train).noise_logits
+            return self._recognised(train).noise_logits
         models = self.state.noise_models
         if models is None:
             return torch.full((train.num_interactions,), torch.nan)
@@ -111,7 +111,7 @@ class JointModels:
         NaN for users with one interaction where a noise model judges: it has not seen them.
         """
         if self.config.weighting == "co_occurrence":
-            return self.recognise(train).weights
+            return self._recognised(train).weights
         models = self.state.noise_models
         if self.config.weighting == "given" and train.weights is not None:
             return train.weights.cpu()
@@ -128,17 +128,29 @@ class JointModels:
     def recognise(self, train: Sequences) -> RecognisedNoise:
         """Learns what noise looks like from ``train``, and what of it is noise.
 
-        ``fit`` does so by itself. It takes seconds for 10^5 interactions, and is kept for the next
-        call. One fold per user where there are fewer than usual.
+        ``fit`` does so by itself, under ``weighting="co_occurrence"``. It takes seconds for 10^5
+        interactions, and is kept for what is judged later. One fold per user where there are fewer
+        than usual.
 
         Raises:
             ValueError: fewer than two users.
         """
         if self._recogniser is None or self._recogniser[0] is not train:
+            if train.num_users < 2:
+                raise ValueError(
+                    "users are judged by what others have, so train must have at least 2 users, "
+                    f"got {train.num_users}"
+                )
             usual = RecognitionConfig()
-            config = replace(usual, num_folds=min(usual.num_folds, max(train.num_users, 2)))
+            config = replace(usual, num_folds=min(usual.num_folds, train.num_users))
             self._recogniser = train, NoiseRecogniser(train, config, seed=self.config.seed)
         return self._recogniser[1].found
+
+    def _recognised(self, train: Sequences) -> RecognisedNoise:
+        """What is thought of ``train``, which is learned from only where nothing was before."""
+        if self._recogniser is None or self._recogniser[0] is train:
+            return self.recognise(train)
+        return self._recogniser[1].judge(train)
 
     @property
     def held_out_auc(self) -> float | None:
@@ -147,6 +159,15 @@ class JointModels:
             return None if self._recogniser is None else self._recogniser[1].found.held_out_auc
         models = self.state.noise_models
         return None if models is None else models.held_out_auc
+
+    @property
+    def _knows_noise(self) -> bool:
+        """Whether co-occurrence gave any weight other than one."""
+        return (
+            self.config.weighting == "co_occurrence"
+            and self._recogniser is not None
+            and bool((self._recogniser[1].found.weights < 1).any())
+        )
 
     def as_read(self, data: EvaluationSet) -> EvaluationSet:
         """``data`` as the recommender gets to read it: where noise is dropped from the training
@@ -174,13 +195,24 @@ class JointModels:
             return data
         return replace(data, read=without_dropped(histories, below=self.config.drop_below))
 
-    def _to_learn_from(self, train: Sequences) -> Sequences:
-        """``train`` with the weights that are known before training, or without what they drop."""
+    def to_learn_from(self, train: Sequences) -> Sequences:
+        """What the recommender is trained on: ``train`` with the weights that are known before
+        training, or without what they drop.
+
+        Raises:
+            ValueError: no user would be left two interactions.
+        """
         if self.config.weighting == "co_occurrence":
             train = replace(train, weights=self.recognise(train).weights.to(train.device))
-        if self.config.drops:
-            return without_dropped(train, below=self.config.drop_below)
-        return train
+        if not self.config.drops:
+            return train
+        left = without_dropped(train, below=self.config.drop_below)
+        if left.num_users and int(left.lengths.max()) < 2 <= int(train.lengths.max()):
+            raise ValueError(
+                f"drop_below={self.config.drop_below} leaves no user two interactions to train on: "
+                f"{left.num_interactions} of {train.num_interactions} are left"
+            )
+        return left
 
     def noise_detection(self, train: Sequences) -> dict[str, float | None]:
         """AUCs of finding the planted noise, where ``train`` knows the truth; see
@@ -204,6 +236,7 @@ class JointModels:
         Raises:
             CheckpointError: unreadable, or made with another catalogue, users, models or config.
         """
+        self._recogniser = None
         state = self._new_state(num_users)
         state.load(Path(path))
         state.restore_best()

@@ -105,7 +105,8 @@ def load_trainer(
     trainer = trainer_for(sequences, config, device)
     trainer.load(run.checkpoint_path, num_users=sequences.num_users)
     if config.trainer.weighting == "co_occurrence":
-        trainer.recognise(leave_one_out(sequences).train)
+        # Learned from what the run was trained on, whatever is to be evaluated.
+        trainer.recognise(leave_one_out(run.sequences()).train)
     return trainer
 
 
@@ -136,7 +137,7 @@ def train_run(
         )
     # Whatever can be refused is refused before anything is written.
     trainer = trainer_for(sequences, config, device)
-    rows = TrainingRows(split.train, max_length=config.trainer.max_length)
+    rows = TrainingRows(trainer.to_learn_from(split.train), max_length=config.trainer.max_length)
     user_folds(sequences.num_users, config.trainer.num_folds, seed=config.trainer.seed)
     run = Run(Path(folder))
     run.create(config, sequences, resume=resume)

@@ -214,7 +214,7 @@ class JointTrainer(JointModels):
         if self.config.weighting == "given" and train.weights is None:
             raise ValueError("weighting='given' needs training sequences that carry weights")
         self._checkpoint = None if checkpoint is None else Path(checkpoint)
-        learned_from = self._to_learn_from(train)
+        learned_from = self.to_learn_from(train)
         rows = TrainingRows(
             learned_from.to(self.device),
             max_length=self.config.max_length,
@@ -265,7 +265,7 @@ class JointTrainer(JointModels):
         epoch_of_phase = epoch if phase is None else epoch % config.epochs
         if noise_models is not None and epoch_of_phase >= config.warmup_epochs:
             used = noise_models.folds_weighed(active)
-        elif config.weighting in ("co_occurrence", "given"):
+        elif config.weighting == "given" or self._knows_noise:
             used = "all"
         started = time.perf_counter()
         self.recommender.train()

@@ -81,7 +81,15 @@ def test_holes_and_losses_are_drawn(tmp_path: Path) -> None:
         for seed in range(2)
         for name, ranks in (("equal_weights", GOOD), ("oracle-both", BAD))
     ]
-    (found,) = gain_maps(compare([*worse, *grid(*FOUR[1:3])], "HR@10"))
+    hopeless = [
+        result(name, seed, [99], noise=FOUR[3])
+        for seed in range(2)
+        for name in ("equal_weights", "oracle-both")
+    ]
+    (found,) = gain_maps(compare([*worse, *hopeless, *grid(*FOUR[1:3])], "HR@10"))
     assert map_table(found)[-1].endswith("-20.0 % [-20.0, -20.0] |")
+    assert map_table(found)[-2].startswith("| 10% | - |")  # nothing to divide by
     plot_gain_maps(tmp_path / "map.svg", [found], metric="HR@10")
-    assert "<!-- -20.0 % -->" in (tmp_path / "map.svg").read_text()
+    drawn = (tmp_path / "map.svg").read_text()
+    assert "<!-- -20.0 % -->" in drawn
+    assert "nan" not in drawn

@@ -359,14 +359,14 @@ def test_real_files_have_their_published_sizes(
 
 
 def test_training_takes_the_latest_interactions_after_the_k_core(tmp_path: Path) -> None:
-    # Item e is rare: the 2-core drops it, and the latest two are counted among what is left.
+    # Item e is rare: the 2-core drops it, and the latest three are counted among what is left.
     path = tmp_path / "log.txt"
-    path.write_text("u a b c e\nv a b c\nw a c\n")
-    config = RunConfig.from_recipe(format="sequences", k_core=2, latest=2)
+    path.write_text("u a b a c e\nv a b a c\nw a c\n")
+    config = RunConfig.from_recipe(format="sequences", k_core=2, latest=3)
     sequences = load_sequences(path, config)
     assert sequences.item_ids == ["a", "b", "c"]
     assert [sequences.decode_items(sequences.items_of(user)) for user in range(3)] == [
-        ["b", "c"],
-        ["b", "c"],
+        ["b", "a", "c"],
+        ["b", "a", "c"],
         ["a", "c"],
     ]

@@ -28,7 +28,8 @@ def base_model(
 ) -> JointTrainer:
     """The model of ``config``, initialised from its seed; S3-Rec pre-trained on ``train``."""
     trainer = trainer_for(train, config, device)
-    rows = TrainingRows(train.to(trainer.device), max_length=config.trainer.max_length)
+    learned_from = trainer.to_learn_from(train).to(trainer.device)
+    rows = TrainingRows(learned_from, max_length=config.trainer.max_length)
     pretrain(trainer.recommender, config, rows, progress=progress, title=title)
     return trainer
 

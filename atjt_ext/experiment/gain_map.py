@@ -112,9 +112,8 @@ def plot_gain_maps(path: str | Path, maps: Sequence[GainMap], *, metric: str) ->
         image = axis.imshow(grid, cmap="RdBu", vmin=-largest, vmax=largest, origin="lower")
         for row, users in enumerate(one.user_shares):
             for place, items in enumerate(one.item_shares):
-                point = one.points.get((users, items))
-                if point is not None:
-                    value = grid[row][place]
+                point, value = one.points.get((users, items)), grid[row][place]
+                if point is not None and value == value:
                     axis.text(
                         place,
                         row,

@@ -21,7 +21,7 @@ SOURCES = {
 """Where given weights come from."""
 
 ACTS_ON = ("targets", "inputs", "both", "drop")
-"""What given weights do; ``drop`` takes interactions below one half out of the sequences."""
+"""What given weights do; ``drop`` takes interactions below ``drop_below`` out of the sequences."""
 
 _TRAINED: dict[str, dict[str, Any]] = {
     BASELINE: {"weighting": "equal"},

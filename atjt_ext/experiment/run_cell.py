@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..config import DataConfig, RunConfig
-from ..data import LeaveOneOut, Sequences, inject_noise, leave_one_out
+from ..data import EvaluationSet, LeaveOneOut, Sequences, inject_noise, leave_one_out
 from ..metrics import ranking_metrics
 from ..noise_scores import detection_auc, popularity_detection
 from ..recognition import RecognisedNoise, recognise_noise
@@ -62,7 +63,7 @@ def cell_settings(cell: Cell, spec: ExperimentSpec, settings: RunConfig) -> dict
         "config": config.as_dict(),
         "data": _load(cell.file, settings.data)[1],
     }
-    if recipe.acts_on in ("inputs", "both", "drop"):
+    if recipe.acts_on in ("inputs", "both", "drop") or config.trainer.drops:
         values["clean_at_test"] = spec.clean_at_test
     if recipe.source == "loss":
         values["pilot_epochs"] = spec.pilot_epochs
@@ -95,6 +96,8 @@ def run_cell(
         split = without_noise(sequences, weights, below=below, at_test=at_test)
     elif weights is not None:
         split = with_weights(sequences, weights, at_test=at_test)
+    elif config.trainer.drops and not at_test:
+        split = LeaveOneOut(plain.train, _read_whole(plain.valid), _read_whole(plain.test))
     started = time.perf_counter()
     trainer = base_model(config, split.train, device=device, progress=progress, title=str(cell))
     with warnings.catch_warnings():
@@ -121,13 +124,17 @@ def run_cell(
             "kept_epoch_weighed": history[trainer.state.kept_epoch - 1].weights_used,
             "train_seconds": trained,
             "weighing_seconds": seconds,
-            "train_interactions": split.train.num_interactions,
+            "train_interactions": trainer.to_learn_from(split.train).num_interactions,
             "seen_items_excluded": True,
             "machine": _machine(trainer),
             "settings": cell_settings(cell, spec, settings),
         },
         ranks.int().numpy(),
     )
+
+
+def _read_whole(part: EvaluationSet) -> EvaluationSet:
+    return replace(part, read=part.histories)
 
 
 def _weights(

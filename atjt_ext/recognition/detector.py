@@ -146,7 +146,7 @@ class NoiseRecogniser:
         self, train: Sequences, config: RecognitionConfig | None = None, *, seed: int = 0
     ) -> None:
         self.config = config = config or RecognitionConfig()
-        self.num_users, self.num_items = train.num_users, train.num_items
+        self._user_ids, self._item_ids = train.user_ids, train.item_ids
         self._folds = user_folds(train.num_users, config.num_folds, seed=seed)
         events = self._events(train)
         self._window = max(1, min(config.window, config.max_pairs // max(1, len(events.items))))
@@ -161,7 +161,7 @@ class NoiseRecogniser:
         ]
         ratios = self._ratios(events, original)
         self._shares = common_shares(
-            ratios.absolute, events.users, train.num_users, evidence=config.evidence
+            ratios.between_users, events.users, train.num_users, evidence=config.evidence
         )
         self.found = self._judged(events, ratios)
 
@@ -173,10 +173,14 @@ class NoiseRecogniser:
         Raises:
             ValueError: other users, or another catalogue, than those of the training sequences.
         """
-        for name, own in (("num_users", self.num_users), ("num_items", self.num_items)):
-            if (other := getattr(sequences, name)) != own:
+        for kind, own, others in (
+            ("users", self._user_ids, sequences.user_ids),
+            ("items", self._item_ids, sequences.item_ids),
+        ):
+            if others is not own and others != own:
                 raise ValueError(
-                    f"sequences must have {own} {name[4:]}, as those learned from, got {other}"
+                    f"sequences must have the {len(own)} {kind} learned from, in their order; "
+                    f"got {len(others)}, not the same"
                 )
         events = self._events(sequences)
         return self._judged(events, self._ratios(events, self._features(events)))
@@ -188,18 +192,18 @@ class NoiseRecogniser:
         return interaction_features(events, self._table, self._vectors, window=self._window)
 
     def _ratios(self, events: Events, features: Floats) -> Ratios:
-        relative, absolute = np.ones(len(features)), np.ones(len(features))
+        within, between = np.ones(len(features)), np.ones(len(features))
         for fold, classifier in enumerate(self._classifiers):
             own = events.folds == fold
-            relative[own], absolute[own] = classifier.ratios(features[own])
-        return Ratios(relative, absolute)
+            within[own], between[own] = classifier.ratios(features[own])
+        return Ratios(within, between)
 
     def _judged(self, events: Events, ratios: Ratios) -> RecognisedNoise:
         evidence = self.config.evidence
         shares = share_posterior(
-            ratios.absolute, events.users, self.num_users, self._shares, evidence=evidence
+            ratios.between_users, events.users, len(self._user_ids), self._shares, evidence=evidence
         )
-        noise = noise_probability(ratios.relative, events.users, shares).clip(1e-6, 1.0 - 1e-6)
+        noise = noise_probability(ratios.within_users, events.users, shares).clip(1e-6, 1.0 - 1e-6)
         trusted = np.array([classifier.trusted for classifier in self._classifiers])
         return RecognisedNoise(
             noise_logits=torch.from_numpy(np.log(noise) - np.log1p(-noise)).float(),

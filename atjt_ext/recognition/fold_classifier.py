@@ -25,8 +25,8 @@ class Ratios(NamedTuple):
     """``p(features | noise) / p(features | clean)`` of interactions, ``[N]`` each: for telling the
     interactions of one user apart, and for telling users apart."""
 
-    relative: Doubles
-    absolute: Doubles
+    within_users: Doubles
+    between_users: Doubles
 
 
 @dataclass(frozen=True, slots=True)
