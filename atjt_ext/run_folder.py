@@ -163,6 +163,11 @@ class Run:
                 if "is_noise" in frame.columns
                 else None
             ),
+            weights=(
+                torch.from_numpy(frame["weights"].explode().to_numpy().astype("float32"))
+                if "weights" in frame.columns
+                else None
+            ),
             source=str(self.folder),
             item_features=self._item_features(),
         )
@@ -190,6 +195,8 @@ class Run:
         flat = {"items": sequences.items.to(torch.int32).numpy()}
         if sequences.is_noise is not None:
             flat["is_noise"] = sequences.is_noise.numpy()
+        if sequences.weights is not None:
+            flat["weights"] = sequences.weights.numpy()
         lists = (
             pl.DataFrame({"owner": owner, **flat})
             .group_by("owner", maintain_order=True)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from atjt_ext import JointTrainer, JointTrainerConfig, SASRec
+from atjt_ext.config import RunConfig
 from atjt_ext.data import (
     LeaveOneOut,
     PlantedNoise,
@@ -17,7 +19,10 @@ from atjt_ext.data import (
     to_sequences,
 )
 from atjt_ext.dropping import kept, without_dropped
+from atjt_ext.experiment.base_models import base_model
 from atjt_ext.recognition import recognise_noise
+from atjt_ext.run_folder import Run
+from atjt_ext.runs import load_trainer, train_run
 from joint import config, fit, parameters, trainer
 from tiny import tiny_sequences
 
@@ -153,12 +158,12 @@ def test_weights_of_co_occurrence_may_act_on_targets(noisy: LeaveOneOut) -> None
     assert torch.equal(parameters(made.recommender), parameters(given.recommender))
 
 
-def test_a_saved_run_knows_its_weights_again(noisy: LeaveOneOut, tmp_path: object) -> None:
+def test_a_saved_run_knows_its_weights_again(noisy: LeaveOneOut, tmp_path: Path) -> None:
     made = trainer(noisy, recipe="default", epochs=1)
     made.fit(noisy.train, noisy.valid, progress=False)
-    made.save(f"{tmp_path}/c.pt")
+    made.save(tmp_path / "c.pt")
     again = trainer(noisy, recipe="default", epochs=1)
-    again.load(f"{tmp_path}/c.pt", num_users=noisy.train.num_users)
+    again.load(tmp_path / "c.pt", num_users=noisy.train.num_users)
     with pytest.raises(RuntimeError, match=r"call recognise\(train\) with the training sequences"):
         again.evaluate(noisy.test)
     again.recognise(noisy.train)
@@ -189,3 +194,84 @@ def test_one_user_cannot_be_judged_by_others() -> None:
     made = JointTrainer(SASRec(9), config=JointTrainerConfig(epochs=1))
     with pytest.raises(ValueError, match="train must have at least 2 users, got 1"):
         made.fit(alone.train, progress=False)
+
+
+def test_asking_about_other_sequences_learns_nothing(noisy: LeaveOneOut) -> None:
+    made = trainer(noisy, recipe="default", epochs=1, drop_below=0.8)
+    made.fit(noisy.train, noisy.valid, progress=False)
+    before = made.as_read(noisy.test).read
+    # Whole histories hold what is held out: they are judged, and not learned from.
+    made.interaction_weights(noisy.test.histories)
+    made.sequence_weights(replace(noisy.train))
+    after = made.as_read(noisy.test).read
+    assert before is not None
+    assert after is not None
+    assert torch.equal(before.items, after.items)
+    copied = made.interaction_weights(replace(noisy.train))
+    assert torch.equal(copied, made.interaction_weights(noisy.train))
+
+
+def test_loading_forgets_what_was_recognised(noisy: LeaveOneOut, tmp_path: Path) -> None:
+    made = trainer(noisy, recipe="default", epochs=1)
+    made.fit(noisy.train, noisy.valid, progress=False)
+    made.save(tmp_path / "c.pt")
+    made.load(tmp_path / "c.pt", num_users=noisy.train.num_users)
+    with pytest.raises(RuntimeError, match="call recognise"):
+        made.evaluate(noisy.test)
+
+
+def test_a_threshold_that_leaves_nothing_is_refused(noisy: LeaveOneOut, tmp_path: Path) -> None:
+    made = trainer(noisy, recipe="default", drop_below=1.0)
+    with pytest.raises(ValueError, match=r"drop_below=1\.0 leaves no user two interactions"):
+        made.fit(noisy.train, progress=False)
+    config = RunConfig.from_recipe(drop_below=1.0, epochs=1)
+    sequences = replace(noisy.test.histories, item_features={})
+    with pytest.raises(ValueError, match="drop_below"):
+        train_run(tmp_path / "run", sequences, config, progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_folder_is_evaluated_by_what_it_was_trained_on(
+    noisy: LeaveOneOut, tmp_path: Path
+) -> None:
+    sequences = noisy.test.histories
+    small = {"epochs": 1, "embedding_dim": 16, "num_blocks": 1, "max_length": 12}
+    config = RunConfig.from_recipe(drop_below=0.8, **small)
+    metrics = train_run(tmp_path / "run", sequences, config, progress=False)
+    run = Run(tmp_path / "run")
+    split = leave_one_out(sequences)
+    assert load_trainer(run, sequences).evaluate(split.test) == metrics["test"]
+    # Newer data of the same users, judged by what the run knows.
+    random = torch.Generator().manual_seed(1)
+    order = torch.randperm(sequences.num_interactions, generator=random)
+    newer = replace(sequences, items=sequences.items[order])
+    test = leave_one_out(newer).test
+    first, second = (load_trainer(run, data).as_read(test).read for data in (sequences, newer))
+    assert first is not None
+    assert second is not None
+    assert torch.equal(first.items, second.items)
+
+
+def test_a_run_folder_keeps_given_weights(noisy: LeaveOneOut, tmp_path: Path) -> None:
+    weights = torch.rand(noisy.test.histories.num_interactions, generator=_seeded())
+    sequences = replace(noisy.test.histories, weights=weights)
+    small = {"epochs": 1, "embedding_dim": 16, "num_blocks": 1, "max_length": 12}
+    config = RunConfig.from_recipe(weighting="given", weights_act_on="drop", **small)
+    metrics = train_run(tmp_path / "run", sequences, config, progress=False)
+    run = Run(tmp_path / "run")
+    again = run.sequences()
+    assert again.weights is not None
+    assert torch.equal(again.weights, weights)
+    assert load_trainer(run, again).evaluate(leave_one_out(again).test) == metrics["test"]
+
+
+def test_pretraining_sees_what_is_left(noisy: LeaveOneOut, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    monkeypatch.setattr(
+        "atjt_ext.experiment.base_models.pretrain",
+        lambda model, config, rows, **_: seen.append(rows.sequences.num_interactions),
+    )
+    settings = RunConfig.from_recipe(drop_below=0.8, model="s3rec")
+    made = base_model(settings, noisy.train)
+    assert seen == [made.to_learn_from(noisy.train).num_interactions]
+    assert seen[0] < noisy.train.num_interactions
