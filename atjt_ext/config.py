@@ -32,10 +32,11 @@ class JointTrainerConfig:
             ``clean_probability`` (the paper's ``w = g(sequence)``) or ``calibrated``
             (``clip(1 - rho / odds, 0, 1)``, gated by ``gate_auc``).
         weights_act_on: ``targets`` (the loss of each predicted item), ``inputs`` (how much of each
-            item the recommender reads, in training and, where weights are given, in evaluation),
-            ``both``, or ``drop`` (interactions of a weight below ``drop_below`` leave the training
-            sequences and the histories that are read in evaluation, and what stays counts alike).
-            None is ``drop`` under ``co_occurrence`` and ``targets`` under all others. Inputs need
+            item the recommender reads, in training and, where they are given or by co-occurrence,
+            in evaluation), ``both``, or ``drop`` (interactions of a weight below ``drop_below``
+            leave the training sequences and the histories that are read in evaluation, and what
+            stays counts alike). None is, under ``co_occurrence``, ``inputs`` if the recommender
+            takes weights on them and else ``drop``, and ``targets`` under all others. Inputs need
             one weight per position, dropping needs weights that are known before training.
         drop_below: see ``weights_act_on``.
         adaptive_denoising: further weights made of the losses (arXiv:2006.04153): ``truncated``
@@ -155,16 +156,10 @@ class JointTrainerConfig:
         for name in ("gate_auc", "drop_below"):
             value = getattr(self, name)
             _require(name, value, "in [0, 1]", 0 <= value <= 1)
-        if self.learns_noise and self.acts_on == "drop":
+        if self.learns_noise and self.weights_act_on == "drop":
             raise ValueError(
                 "weights_act_on='drop' needs weights that are known before training "
                 f"(weighting='co_occurrence' or 'given'), got weighting={self.weighting!r}"
-            )
-        if self.weighting == "co_occurrence" and self.acts_on not in ("drop", "targets"):
-            raise ValueError(
-                "under weighting='co_occurrence' weights_act_on must be 'drop' or 'targets', got "
-                f"{self.weights_act_on!r}; weights on inputs have to be given "
-                "(weighting='given'), with those of the histories read in evaluation"
             )
         _require(
             "sequence_fraction", self.sequence_fraction, "in (0, 1)", 0 < self.sequence_fraction < 1
@@ -216,22 +211,27 @@ class JointTrainerConfig:
         """Whether weights come from what is recognised in the training data."""
         return self.learns_noise or self.weighting == "co_occurrence"
 
-    @property
-    def acts_on(self) -> Literal["targets", "inputs", "both", "drop"]:
-        """``weights_act_on``, decided."""
+    def decided(self, *, takes_input_weight: bool) -> JointTrainerConfig:
+        """The same with ``weights_act_on`` decided.
+
+        Args:
+            takes_input_weight: whether the recommender reads inputs under weights.
+        """
         if self.weights_act_on is not None:
-            return self.weights_act_on
-        return "drop" if self.weighting == "co_occurrence" else "targets"
+            return self
+        if self.weighting != "co_occurrence":
+            return replace(self, weights_act_on="targets")
+        return replace(self, weights_act_on="inputs" if takes_input_weight else "drop")
 
     @property
     def weighs_inputs(self) -> bool:
         """Whether weights decide how much of an item the recommender reads."""
-        return self.weighting != "equal" and self.acts_on in ("inputs", "both")
+        return self.weighting != "equal" and self.weights_act_on in ("inputs", "both")
 
     @property
     def drops(self) -> bool:
         """Whether interactions of low weight leave the training sequences."""
-        return self.weighting != "equal" and self.acts_on == "drop"
+        return self.weighting != "equal" and self.weights_act_on == "drop"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from .evaluation import evaluate, full_ranks, top_k
 from .inference import inference
 from .noise_scores import detection_auc, per_interaction, per_user
 from .recognition import NoiseRecogniser, RecognisedNoise, RecognitionConfig
-from .scoring import require_recommender
+from .scoring import require_recommender, takes_input_weight
 from .training_state import TrainingState
 
 __all__ = ["JointModels"]
@@ -41,7 +41,7 @@ class JointModels:
     ) -> None:
         require_recommender(recommender)
         first = next(recommender.parameters(), None)
-        self.config = config
+        self.config = config.decided(takes_input_weight=takes_input_weight(recommender))
         self.device = torch.device(device or (first.device if first is not None else "cpu"))
         self.recommender: Any = recommender.to(self.device)
         self.noise_model = noise_model
@@ -170,30 +170,32 @@ class JointModels:
         )
 
     def as_read(self, data: EvaluationSet) -> EvaluationSet:
-        """``data`` as the recommender gets to read it: where noise is dropped from the training
-        sequences, it is dropped from histories too. Seen items stay those of whole histories.
+        """``data`` as the recommender gets to read it: histories are judged as the training
+        sequences were, and their items weighed or dropped. Seen items stay those of whole
+        histories.
 
         Raises:
             RuntimeError: nothing is known of the noise, as after ``load``: call ``recognise``.
             ValueError: ``data`` have other users or another catalogue than the training sequences.
         """
-        if not self.config.drops or data.read is not None:
+        config, read = self.config, data.histories
+        if data.read is not None or not (config.drops or config.weighs_inputs):
             return data
-        histories = data.histories
-        if self.config.weighting == "co_occurrence":
+        if config.weighting == "co_occurrence":
             if self._recogniser is None:
                 raise RuntimeError(
                     "what is noise in these histories is not known after load: "
                     "call recognise(train) with the training sequences first"
                 )
-            if len(data) < histories.num_users:
-                owner = torch.repeat_interleave(histories.lengths)
-                histories = histories.where(torch.isin(owner, data.users))
-            weights = self._recogniser[1].judge(histories).weights.to(histories.device)
-            histories = replace(histories, weights=weights)
-        elif histories.weights is None:
+            if len(data) < read.num_users:
+                read = read.where(torch.isin(torch.repeat_interleave(read.lengths), data.users))
+            weights = self._recogniser[1].judge(read).weights
+            read = replace(read, weights=weights.to(read.device))
+        if read.weights is None:
             return data
-        return replace(data, read=without_dropped(histories, below=self.config.drop_below))
+        if config.drops:
+            read = without_dropped(read, below=config.drop_below)
+        return replace(data, read=read)
 
     def to_learn_from(self, train: Sequences) -> Sequences:
         """What the recommender is trained on: ``train`` with the weights that are known before

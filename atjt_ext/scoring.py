@@ -16,6 +16,7 @@ __all__ = [
     "require_recommender",
     "score_candidates",
     "score_catalogue",
+    "takes_input_weight",
 ]
 
 # Candidates that a pointwise model scores at once: bounds its [B, C, D] intermediates.
@@ -31,18 +32,27 @@ def require_recommender(recommender: object) -> None:
         )
 
 
+def takes_input_weight(recommender: object) -> bool:
+    """Whether ``recommender.encode`` takes ``input_weight``."""
+    return (
+        isinstance(recommender, SequenceRecommender)
+        and "input_weight" in inspect.signature(recommender.encode).parameters
+    )
+
+
 def require_input_weight(recommender: object) -> None:
     """Raises TypeError unless ``recommender.encode`` takes ``input_weight``."""
+    if takes_input_weight(recommender):
+        return
     if not isinstance(recommender, SequenceRecommender):
         raise TypeError(
             "weights on inputs need a recommender with encode(sequences, input_weight), "
             f"{type(recommender).__name__} has no encode"
         )
-    if "input_weight" not in inspect.signature(recommender.encode).parameters:
-        raise TypeError(
-            "weights on inputs need a recommender whose encode takes input_weight, that of "
-            f"{type(recommender).__name__} does not"
-        )
+    raise TypeError(
+        "weights on inputs need a recommender whose encode takes input_weight, that of "
+        f"{type(recommender).__name__} does not"
+    )
 
 
 def encode(

@@ -33,11 +33,11 @@ def on_targets_and_inputs(
         # of its items to read.
         if not bool((weights == 1).all()):
             raise ValueError(
-                f"weights_act_on={config.acts_on!r} needs a weight for each "
+                f"weights_act_on={config.weights_act_on!r} needs a weight for each "
                 "position, the noise model gives one for each sequence"
             )
         return weights, None
-    on_targets = torch.ones_like(weights) if config.acts_on == "inputs" else weights
+    on_targets = torch.ones_like(weights) if config.weights_act_on == "inputs" else weights
     return on_targets, weights[:, :-1]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -25,6 +26,8 @@ from atjt_ext.run_folder import Run
 from atjt_ext.runs import load_trainer, train_run
 from joint import config, fit, parameters, trainer
 from tiny import tiny_sequences
+
+DROP: dict[str, Any] = {"weighting": "co_occurrence", "weights_act_on": "drop"}
 
 
 def test_low_weights_leave_and_everybody_keeps_the_cleanest() -> None:
@@ -79,12 +82,8 @@ def noisy() -> LeaveOneOut:
     return leave_one_out(inject_noise(clean, PlantedNoise(diffuse_share=0.2), seed=0))
 
 
-def test_the_default_recipe_drops_what_co_occurrence_recognises(noisy: LeaveOneOut) -> None:
-    assert (JointTrainerConfig().weighting, JointTrainerConfig().acts_on) == (
-        "co_occurrence",
-        "drop",
-    )
-    made = trainer(noisy, recipe="default", seed=3, drop_below=0.8)
+def test_what_co_occurrence_recognises_is_dropped(noisy: LeaveOneOut) -> None:
+    made = trainer(noisy, **DROP, seed=3, drop_below=0.8)
     made.fit(noisy.train, noisy.valid, progress=False)
     found = recognise_noise(noisy.train, seed=3)
     assert torch.equal(made.interaction_weights(noisy.train), found.weights)
@@ -101,7 +100,7 @@ def test_the_default_recipe_drops_what_co_occurrence_recognises(noisy: LeaveOneO
 
 
 def test_histories_are_read_without_what_looks_like_noise(noisy: LeaveOneOut) -> None:
-    made = trainer(noisy, recipe="default", epochs=1, drop_below=0.8)
+    made = trainer(noisy, **DROP, epochs=1, drop_below=0.8)
     made.fit(noisy.train, noisy.valid, progress=False)
     read = made.as_read(noisy.test)
     assert read.histories is noisy.test.histories  # what was seen stays seen
@@ -133,7 +132,7 @@ def test_given_weights_drop_from_histories_that_carry_them(noisy: LeaveOneOut) -
 
 
 def test_it_says_what_it_left_out(noisy: LeaveOneOut, capsys: pytest.CaptureFixture[str]) -> None:
-    trainer(noisy, recipe="default", epochs=1).fit(noisy.train, title="run")
+    trainer(noisy, **DROP, epochs=1).fit(noisy.train, title="run")
     said = capsys.readouterr().err
     total = f"of {noisy.train.num_interactions:,} interactions left out"
     assert "run: recognised noise: mean P(clean) 0." in said
@@ -141,7 +140,8 @@ def test_it_says_what_it_left_out(noisy: LeaveOneOut, capsys: pytest.CaptureFixt
     # Eight interactions tell nothing.
     few = leave_one_out(tiny_sequences([1, 2, 3, 4, 5, 6], [2, 3, 4, 5, 6, 7]))
     made = JointTrainer(
-        SASRec(9, max_length=12, embedding_dim=16, num_blocks=1), config=config(recipe="default")
+        SASRec(9, max_length=12, embedding_dim=16, num_blocks=1),
+        config=config(**DROP),
     )
     made.fit(few.train, title="run")
     assert "run: nothing is known of the noise (held-out AUC" in capsys.readouterr().err
@@ -149,7 +149,7 @@ def test_it_says_what_it_left_out(noisy: LeaveOneOut, capsys: pytest.CaptureFixt
 
 
 def test_weights_of_co_occurrence_may_act_on_targets(noisy: LeaveOneOut) -> None:
-    made = trainer(noisy, recipe="default", weights_act_on="targets", epochs=1)
+    made = trainer(noisy, weighting="co_occurrence", weights_act_on="targets", epochs=1)
     history = made.fit(noisy.train, noisy.valid, progress=False)
     found = recognise_noise(noisy.train)
     assert history[0].weights.min == pytest.approx(float(found.weights.min()), abs=0.05)
@@ -159,10 +159,10 @@ def test_weights_of_co_occurrence_may_act_on_targets(noisy: LeaveOneOut) -> None
 
 
 def test_a_saved_run_knows_its_weights_again(noisy: LeaveOneOut, tmp_path: Path) -> None:
-    made = trainer(noisy, recipe="default", epochs=1)
+    made = trainer(noisy, **DROP, epochs=1)
     made.fit(noisy.train, noisy.valid, progress=False)
     made.save(tmp_path / "c.pt")
-    again = trainer(noisy, recipe="default", epochs=1)
+    again = trainer(noisy, **DROP, epochs=1)
     again.load(tmp_path / "c.pt", num_users=noisy.train.num_users)
     with pytest.raises(RuntimeError, match=r"call recognise\(train\) with the training sequences"):
         again.evaluate(noisy.test)
@@ -177,10 +177,6 @@ def test_a_saved_run_knows_its_weights_again(noisy: LeaveOneOut, tmp_path: Path)
         (
             {"weighting": "calibrated", "weights_act_on": "drop"},
             "weights_act_on='drop' needs weights that are known before training .*'calibrated'",
-        ),
-        (
-            {"weighting": "co_occurrence", "weights_act_on": "both"},
-            "co_occurrence.* must be 'drop' or 'targets', got 'both'",
         ),
     ],
 )
@@ -197,7 +193,7 @@ def test_one_user_cannot_be_judged_by_others() -> None:
 
 
 def test_asking_about_other_sequences_learns_nothing(noisy: LeaveOneOut) -> None:
-    made = trainer(noisy, recipe="default", epochs=1, drop_below=0.8)
+    made = trainer(noisy, **DROP, epochs=1, drop_below=0.8)
     made.fit(noisy.train, noisy.valid, progress=False)
     before = made.as_read(noisy.test).read
     # Whole histories hold what is held out: they are judged, and not learned from.
@@ -212,7 +208,7 @@ def test_asking_about_other_sequences_learns_nothing(noisy: LeaveOneOut) -> None
 
 
 def test_loading_forgets_what_was_recognised(noisy: LeaveOneOut, tmp_path: Path) -> None:
-    made = trainer(noisy, recipe="default", epochs=1)
+    made = trainer(noisy, **DROP, epochs=1)
     made.fit(noisy.train, noisy.valid, progress=False)
     made.save(tmp_path / "c.pt")
     made.load(tmp_path / "c.pt", num_users=noisy.train.num_users)
@@ -221,10 +217,10 @@ def test_loading_forgets_what_was_recognised(noisy: LeaveOneOut, tmp_path: Path)
 
 
 def test_a_threshold_that_leaves_nothing_is_refused(noisy: LeaveOneOut, tmp_path: Path) -> None:
-    made = trainer(noisy, recipe="default", drop_below=1.0)
+    made = trainer(noisy, **DROP, drop_below=1.0)
     with pytest.raises(ValueError, match=r"drop_below=1\.0 leaves no user two interactions"):
         made.fit(noisy.train, progress=False)
-    config = RunConfig.from_recipe(drop_below=1.0, epochs=1)
+    config = RunConfig.from_recipe(weights_act_on="drop", drop_below=1.0, epochs=1)
     sequences = replace(noisy.test.histories, item_features={})
     with pytest.raises(ValueError, match="drop_below"):
         train_run(tmp_path / "run", sequences, config, progress=False)
@@ -236,7 +232,7 @@ def test_a_run_folder_is_evaluated_by_what_it_was_trained_on(
 ) -> None:
     sequences = noisy.test.histories
     small = {"epochs": 1, "embedding_dim": 16, "num_blocks": 1, "max_length": 12}
-    config = RunConfig.from_recipe(drop_below=0.8, **small)
+    config = RunConfig.from_recipe(weights_act_on="drop", drop_below=0.8, **small)
     metrics = train_run(tmp_path / "run", sequences, config, progress=False)
     run = Run(tmp_path / "run")
     split = leave_one_out(sequences)
@@ -271,7 +267,7 @@ def test_pretraining_sees_what_is_left(noisy: LeaveOneOut, monkeypatch: pytest.M
         "atjt_ext.experiment.base_models.pretrain",
         lambda model, config, rows, **_: seen.append(rows.sequences.num_interactions),
     )
-    settings = RunConfig.from_recipe(drop_below=0.8, model="s3rec")
+    settings = RunConfig.from_recipe(weights_act_on="drop", drop_below=0.8, model="s3rec")
     made = base_model(settings, noisy.train)
     assert seen == [made.to_learn_from(noisy.train).num_interactions]
     assert seen[0] < noisy.train.num_interactions

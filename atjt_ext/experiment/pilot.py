@@ -33,7 +33,7 @@ def pilot_losses(
     mean: a user's first, and all but the last of a window where the model predicts no other.
     """
     trainer_config = replace(
-        config.trainer, weighting="equal", epochs=epochs, patience=None, weights_act_on=None
+        config.trainer, weighting="equal", epochs=epochs, patience=None, weights_act_on="targets"
     )
     trainer = base_model(replace(config, trainer=trainer_config), split.train, device=device)
     trainer.fit(split.train, progress=False)

@@ -63,7 +63,7 @@ def cell_settings(cell: Cell, spec: ExperimentSpec, settings: RunConfig) -> dict
         "config": config.as_dict(),
         "data": _load(cell.file, settings.data)[1],
     }
-    if recipe.acts_on in ("inputs", "both", "drop") or config.trainer.drops:
+    if recipe.acts_on in ("inputs", "both", "drop") or recipe.name == "default":
         values["clean_at_test"] = spec.clean_at_test
     if recipe.source == "loss":
         values["pilot_epochs"] = spec.pilot_epochs
@@ -96,7 +96,7 @@ def run_cell(
         split = without_noise(sequences, weights, below=below, at_test=at_test)
     elif weights is not None:
         split = with_weights(sequences, weights, at_test=at_test)
-    elif config.trainer.drops and not at_test:
+    elif recipe.name == "default" and not at_test:
         split = LeaveOneOut(plain.train, _read_whole(plain.valid), _read_whole(plain.test))
     started = time.perf_counter()
     trainer = base_model(config, split.train, device=device, progress=progress, title=str(cell))

@@ -106,11 +106,13 @@ class RecognisedNoise:
                 f"nothing is known of the noise (held-out AUC on artificial noise: {area}), "
                 "all interactions count alike"
             )
-        return (
+        said = (
             f"recognised noise: mean P(clean) {float(self.weights.mean()):.3f}, "
-            f"held-out AUC on artificial noise {area}, "
-            f"{left_out:,} of {len(self.weights):,} interactions left out"
+            f"held-out AUC on artificial noise {area}"
         )
+        if left_out:
+            said += f", {left_out:,} of {len(self.weights):,} interactions left out"
+        return said
 
 
 def recognise_noise(
