@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from .config import JointTrainerConfig
 from .data import EvaluationSet, Sequences, TrainingRows
-from .dropping import without_dropped
 from .evaluation import evaluate, full_ranks, top_k
 from .inference import inference
+from .known_weights import extended_weights, without_dropped
 from .noise_scores import detection_auc, per_interaction, per_user
 from .recognition import NoiseRecogniser, RecognisedNoise, RecognitionConfig
 from .scoring import require_recommender, takes_input_weight
@@ -170,9 +170,11 @@ class JointModels:
         )
 
     def as_read(self, data: EvaluationSet) -> EvaluationSet:
-        """``data`` as the recommender gets to read it: histories are judged as the training
-        sequences were, and their items weighed or dropped. Seen items stay those of whole
-        histories.
+        """``data`` as the recommender gets to read it: under the weights that its training
+        interactions had, or without those that were dropped.
+
+        What a user has done since is read in full: it was not judged, for want of what came after
+        it. Seen items stay those of whole histories.
 
         Raises:
             RuntimeError: nothing is known of the noise, as after ``load``: call ``recognise``.
@@ -187,10 +189,8 @@ class JointModels:
                     "what is noise in these histories is not known after load: "
                     "call recognise(train) with the training sequences first"
                 )
-            if len(data) < read.num_users:
-                read = read.where(torch.isin(torch.repeat_interleave(read.lengths), data.users))
-            weights = self._recogniser[1].judge(read).weights
-            read = replace(read, weights=weights.to(read.device))
+            train, recogniser = self._recogniser
+            read = replace(read, weights=extended_weights(train, recogniser.found.weights, read))
         if read.weights is None:
             return data
         if config.drops:

@@ -16,6 +16,7 @@ from atjt_ext.data import (
     simulate_interactions,
     to_sequences,
 )
+from atjt_ext.known_weights import extended_weights
 from atjt_ext.recognition import NoiseRecogniser
 from joint import config, parameters, trainer
 
@@ -60,7 +61,7 @@ def test_it_reads_training_sequences_and_histories_under_their_weights(noisy: Le
 
     def weighed(of: LeaveOneOut, part: str) -> object:
         data = getattr(of, part)
-        found = recogniser.judge(data.histories).weights
+        found = extended_weights(of.train, weights, data.histories)
         return replace(data, histories=replace(data.histories, weights=found))
 
     valid, test = weighed(noisy, "valid"), weighed(noisy, "test")

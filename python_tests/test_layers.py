@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "losses": {"ops"},
     "sampled_losses": {"ops"},
     "adaptive_denoising": set(),
-    "dropping": {"data"},
+    "known_weights": {"data"},
     "objectives": {"data", "ops", "protocols", "scoring"},
     "cross_fitting": {
         "config",
@@ -71,7 +71,7 @@ MAY_IMPORT = {
     "joint_models": {
         "config",
         "data",
-        "dropping",
+        "known_weights",
         "evaluation",
         "inference",
         "noise_scores",
@@ -110,7 +110,7 @@ MAY_IMPORT = {
         "checkpoint",
         "config",
         "data",
-        "dropping",
+        "known_weights",
         "experiment",
         "inference",
         "metrics",

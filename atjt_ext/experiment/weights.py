@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..data import EvaluationSet, LeaveOneOut, Sequences, leave_one_out
-from ..dropping import kept
+from ..known_weights import kept
 
 __all__ = ["dealt_by", "given_weights", "with_weights", "without_noise"]
 

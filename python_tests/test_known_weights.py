@@ -19,8 +19,8 @@ from atjt_ext.data import (
     simulate_interactions,
     to_sequences,
 )
-from atjt_ext.dropping import kept, without_dropped
 from atjt_ext.experiment.base_models import base_model
+from atjt_ext.known_weights import extended_weights, kept, without_dropped
 from atjt_ext.recognition import recognise_noise
 from atjt_ext.run_folder import Run
 from atjt_ext.runs import load_trainer, train_run
@@ -52,6 +52,21 @@ def test_low_weights_leave_and_everybody_keeps_the_cleanest() -> None:
     assert left.num_items == sequences.num_items
     with pytest.raises(ValueError, match="sequences must carry weights to drop by, got None"):
         without_dropped(sequences, below=0.5)
+
+
+def test_what_was_done_since_training_is_read_in_full() -> None:
+    train = tiny_sequences([1, 2], [3, 4, 5], [], [6])
+    weights = torch.tensor([0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
+    later = tiny_sequences([1, 2, 7], [3, 9, 5, 8], [2], [])
+    found = extended_weights(train, weights, later)
+    # User 1's history differs in its second item: what follows is no continuation.
+    assert found.tolist() == pytest.approx([0.1, 0.2, 1.0, 0.3, 1.0, 1.0, 1.0, 1.0])
+    assert torch.equal(extended_weights(train, weights, train), weights)
+    other = replace(later, item_ids=later.item_ids[::-1])
+    with pytest.raises(ValueError, match="must have the 9 items trained on, in their order; got 9"):
+        extended_weights(train, weights, other)
+    with pytest.raises(ValueError, match="must have the 4 users trained on, in their order; got 1"):
+        extended_weights(train, weights, tiny_sequences([1]))
 
 
 def test_what_is_dropped_is_not_trained_on(split: LeaveOneOut) -> None:
