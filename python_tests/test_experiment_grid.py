@@ -26,7 +26,7 @@ from atjt_ext.experiment import (
     run_grid,
     settings_by_model,
 )
-from atjt_ext.experiment.run_cell import cell_settings
+from atjt_ext.experiment.run_cell import cell_settings, run_cell
 from atjt_ext.experiment.store import CellStore, data_digest
 from atjt_ext.model_config import MODELS, DINConfig, SASRecConfig
 from tiny import tiny_sequences
@@ -138,6 +138,17 @@ def test_a_cells_name_depends_on_all_that_its_result_does(
     copy = tmp_path / "ratings.csv"
     copy.write_bytes(Path(ratings).read_bytes())
     assert name(replace(cell, file=str(copy))) == name()
+
+
+def test_the_default_recipe_reads_whole_histories_where_only_training_is_cleaned(
+    spec: ExperimentSpec, ratings: str
+) -> None:
+    cell = Cell(ratings, "sasrec", "diffuse:0.3", 0, "default")
+    raw = replace(spec, clean_at_test=False)
+    assert cell_settings(cell, spec, SETTINGS) != cell_settings(cell, raw, SETTINGS)
+    cleaned, whole = (run_cell(cell, one, SETTINGS) for one in (spec, raw))
+    assert cleaned.values["weights"] == whole.values["weights"]
+    assert not np.array_equal(cleaned.ranks, whole.ranks)
 
 
 def test_the_features_of_the_items_are_part_of_the_data() -> None:

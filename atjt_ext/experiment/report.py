@@ -105,7 +105,7 @@ def _means(results: Sequence[CellResult], part: str, names: Sequence[str]) -> li
 def _markdown(comparisons: Sequence[Comparison], document: dict[str, Any], metric: str) -> str:
     lines = [f"# {metric}: every recipe against its baseline", ""]
     lines += [
-        "Differences are recipe minus baseline on the same seed, noise and random numbers. Full "
+        "Differences are recipe minus baseline on the same seed and planted noise. Full "
         "ranking, seen items excluded. Intervals hold 95 %; p is corrected by Holm over the "
         f"{len(comparisons)} comparisons here. *helps* and *harms* need both tests below 0.05.",
         "",
