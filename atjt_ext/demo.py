@@ -49,7 +49,7 @@ def run_demo(
     config = RunConfig.from_recipe("default", epochs=epochs, dropout=0.2, seed=seed)
     run, baseline = Run(folder), Run(folder / "equal_weights")
     metrics = {
-        "ATJT": train_run(run.folder, sequences, config, resume=resume, title="ATJT"),
+        "default": train_run(run.folder, sequences, config, resume=resume, title="default"),
         "equal weights": train_run(
             baseline.folder,
             sequences,
@@ -65,7 +65,7 @@ def run_demo(
     logits = per_user(train, trainer.interaction_noise_logits(train))
     weights = trainer.sequence_weights(train)
     known = ~logits.isnan()
-    histories = {"ATJT": run.history(), "equal weights": baseline.history()}
+    histories = {"default": run.history(), "equal weights": baseline.history()}
     plot_training(folder / "training.png", histories)
     plot_noise(folder / "noise.png", logits[known], weights[known], noisy_users(train)[known])
     console.print(
