@@ -185,6 +185,21 @@ def test_the_pages_commands_and_its_grid_are_understood(
         assert len(list(spec.cells())) in (36, 2 * 4 * 5 * 8, 6 * 3 * 2)
 
 
+def test_the_commands_behind_the_results_are_understood() -> None:
+    page = EVIDENCE.with_name("results.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```bash\n(.*?)^```", page, re.S | re.M)
+    for line in block.splitlines():
+        words = shlex.split(line)[1:]
+        options = build_parser(words).parse_args(words).experiment
+        spec = ExperimentSpec(**{field.name: options[field.name] for field in fields(ExperimentSpec)})
+        assert len(spec.files) == 1
+        assert options.threads == 1  # the number decides the last bits
+        report = EVIDENCE.parent / "results" / f"{Path(options.out).name}.md"
+        text = report.read_text(encoding="utf-8")
+        for recipe in spec.recipes:
+            assert f"| {recipe} | {len(spec.seeds)} |" in text
+
+
 def test_the_pages_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = simulate_interactions(num_users=80, num_items=60, seed=1, mean_length=9, max_length=20)
     made.frame.select("user", "item", "time").write_csv(tmp_path / "ratings.csv")
