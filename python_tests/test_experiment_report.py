@@ -191,7 +191,9 @@ def test_the_commands_behind_the_results_are_understood() -> None:
     for line in block.splitlines():
         words = shlex.split(line)[1:]
         options = build_parser(words).parse_args(words).experiment
-        spec = ExperimentSpec(**{field.name: options[field.name] for field in fields(ExperimentSpec)})
+        spec = ExperimentSpec(
+            **{field.name: options[field.name] for field in fields(ExperimentSpec)}
+        )
         assert len(spec.files) == 1
         assert options.threads == 1  # the number decides the last bits
         report = EVIDENCE.parent / "results" / f"{Path(options.out).name}.md"
