@@ -229,6 +229,11 @@ class JointTrainerConfig:
         return self.weighting != "equal" and self.weights_act_on in ("inputs", "both")
 
     @property
+    def changes_reading(self) -> bool:
+        """Whether histories are read under weights, or without what those drop."""
+        return self.weighs_inputs or self.drops
+
+    @property
     def drops(self) -> bool:
         """Whether interactions of low weight leave the training sequences."""
         return self.weighting != "equal" and self.weights_act_on == "drop"

@@ -181,7 +181,7 @@ class JointModels:
             ValueError: ``data`` have other users or another catalogue than the training sequences.
         """
         config, read = self.config, data.histories
-        if data.read is not None or not (config.drops or config.weighs_inputs):
+        if data.read is not None or not config.changes_reading:
             return data
         if config.weighting == "co_occurrence":
             if self._recogniser is None:

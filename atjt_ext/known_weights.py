@@ -55,15 +55,7 @@ def extended_weights(train: Sequences, weights: Tensor, histories: Sequences) ->
     Raises:
         ValueError: other users or another catalogue.
     """
-    for kind, own, others in (
-        ("users", train.user_ids, histories.user_ids),
-        ("items", train.item_ids, histories.item_ids),
-    ):
-        if others is not own and others != own:
-            raise ValueError(
-                f"histories must have the {len(own)} {kind} trained on, in their order; "
-                f"got {len(others)}, not the same"
-            )
+    train.require_ids(histories, "histories", "trained on")
     device = histories.device
     offsets, items = train.offsets.to(device), train.items.to(device)
     owner = torch.repeat_interleave(histories.lengths)

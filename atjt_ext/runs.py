@@ -101,10 +101,9 @@ def load_trainer(
     run: Run, sequences: Sequences, *, device: torch.device | str | None = None
 ) -> JointTrainer:
     """A trainer with the best models of a finished or unfinished run in place."""
-    config = run.config()
-    trainer = trainer_for(sequences, config, device)
+    trainer = trainer_for(sequences, run.config(), device)
     trainer.load(run.checkpoint_path, num_users=sequences.num_users)
-    if config.trainer.weighting == "co_occurrence":
+    if trainer.config.weighting == "co_occurrence" and trainer.config.changes_reading:
         # Learned from what the run was trained on, whatever is to be evaluated.
         trainer.recognise(leave_one_out(run.sequences()).train)
     return trainer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ import emulator
 from atjt_ext.data import (
     LeaveOneOut,
     PlantedNoise,
+    inject_noise,
     leave_one_out,
     simulate_interactions,
     to_sequences,
@@ -79,3 +81,11 @@ def split() -> LeaveOneOut:
         max_length=30,
     )
     return leave_one_out(to_sequences(interactions))
+
+
+@pytest.fixture(scope="session")
+def noisy() -> LeaveOneOut:
+    """600 users, a fifth of their training interactions replaced."""
+    made = simulate_interactions(num_users=600, num_items=120, seed=2, mean_length=14)
+    clean = replace(to_sequences(made), is_noise=None)
+    return leave_one_out(inject_noise(clean, PlantedNoise(diffuse_share=0.2), seed=0))

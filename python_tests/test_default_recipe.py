@@ -10,22 +10,10 @@ import torch
 from atjt_ext import GRU4Rec, JointTrainer, JointTrainerConfig
 from atjt_ext.data import (
     LeaveOneOut,
-    PlantedNoise,
-    inject_noise,
-    leave_one_out,
-    simulate_interactions,
-    to_sequences,
 )
 from atjt_ext.known_weights import extended_weights
 from atjt_ext.recognition import NoiseRecogniser
 from joint import config, parameters, trainer
-
-
-@pytest.fixture(scope="module")
-def noisy() -> LeaveOneOut:
-    made = simulate_interactions(num_users=600, num_items=120, seed=2, mean_length=14)
-    clean = replace(to_sequences(made), is_noise=None)
-    return leave_one_out(inject_noise(clean, PlantedNoise(diffuse_share=0.2), seed=0))
 
 
 def test_it_weighs_inputs_where_the_recommender_takes_weights_and_else_drops() -> None:

@@ -13,11 +13,7 @@ from atjt_ext import JointTrainer, JointTrainerConfig, SASRec
 from atjt_ext.config import RunConfig
 from atjt_ext.data import (
     LeaveOneOut,
-    PlantedNoise,
-    inject_noise,
     leave_one_out,
-    simulate_interactions,
-    to_sequences,
 )
 from atjt_ext.experiment.base_models import base_model
 from atjt_ext.known_weights import extended_weights, kept, without_dropped
@@ -88,13 +84,6 @@ def test_what_is_dropped_is_not_trained_on(split: LeaveOneOut) -> None:
 
 def _seeded() -> torch.Generator:
     return torch.Generator().manual_seed(0)
-
-
-@pytest.fixture(scope="module")
-def noisy() -> LeaveOneOut:
-    made = simulate_interactions(num_users=600, num_items=120, seed=2, mean_length=14)
-    clean = replace(to_sequences(made), is_noise=None)
-    return leave_one_out(inject_noise(clean, PlantedNoise(diffuse_share=0.2), seed=0))
 
 
 def test_what_co_occurrence_recognises_is_dropped(noisy: LeaveOneOut) -> None:

@@ -150,6 +150,24 @@ class Sequences:
                 raise ValueError(f"item codes must be in 1..{self.num_items}, got {code}")
         return [self.item_ids[code - 1] for code in numbers]
 
+    def require_ids(self, other: Sequences, name: str, use: str) -> None:
+        """Raises ValueError unless ``other`` has these users and items, in their order.
+
+        Args:
+            other: what is to fit.
+            name: what ``other`` is called in the message.
+            use: what was done with these, as "trained on".
+        """
+        for kind, own, others in (
+            ("users", self.user_ids, other.user_ids),
+            ("items", self.item_ids, other.item_ids),
+        ):
+            if others is not own and others != own:
+                raise ValueError(
+                    f"{name} must have the {len(own)} {kind} {use}, in their order; "
+                    f"got {len(others)}, not the same"
+                )
+
     def without_last(self, count: int) -> Sequences:
         """The same users without their last ``count`` items (nothing is left of shorter ones)."""
         if count < 0:

@@ -148,7 +148,7 @@ class NoiseRecogniser:
         self, train: Sequences, config: RecognitionConfig | None = None, *, seed: int = 0
     ) -> None:
         self.config = config = config or RecognitionConfig()
-        self._user_ids, self._item_ids = train.user_ids, train.item_ids
+        self._train = train
         self._folds = user_folds(train.num_users, config.num_folds, seed=seed)
         events = self._events(train)
         self._window = max(1, min(config.window, config.max_pairs // max(1, len(events.items))))
@@ -175,15 +175,7 @@ class NoiseRecogniser:
         Raises:
             ValueError: other users, or another catalogue, than those of the training sequences.
         """
-        for kind, own, others in (
-            ("users", self._user_ids, sequences.user_ids),
-            ("items", self._item_ids, sequences.item_ids),
-        ):
-            if others is not own and others != own:
-                raise ValueError(
-                    f"sequences must have the {len(own)} {kind} learned from, in their order; "
-                    f"got {len(others)}, not the same"
-                )
+        self._train.require_ids(sequences, "sequences", "learned from")
         events = self._events(sequences)
         return self._judged(events, self._ratios(events, self._features(events)))
 
@@ -203,7 +195,11 @@ class NoiseRecogniser:
     def _judged(self, events: Events, ratios: Ratios) -> RecognisedNoise:
         evidence = self.config.evidence
         shares = share_posterior(
-            ratios.between_users, events.users, len(self._user_ids), self._shares, evidence=evidence
+            ratios.between_users,
+            events.users,
+            self._train.num_users,
+            self._shares,
+            evidence=evidence,
         )
         noise = noise_probability(ratios.within_users, events.users, shares).clip(1e-6, 1.0 - 1e-6)
         trusted = np.array([classifier.trusted for classifier in self._classifiers])

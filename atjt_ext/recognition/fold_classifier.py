@@ -67,8 +67,7 @@ class FoldClassifier:
         relative = fit_logistic(damaged[~own], truth)
         absolute = fit_logistic(damaged[~own][:, _OF_ITSELF], truth)
         rate = float(truth.mean())
-        logits = relative.logits(original[own])
-        both = 0.5 * (logits + absolute.logits(original[own][:, _OF_ITSELF]))
+        logits, both = _logits(relative, absolute, original[own])
         area = auc(torch.from_numpy(relative.logits(damaged[own])), torch.from_numpy(replaced[own]))
         return FoldClassifier(
             relative,
@@ -84,10 +83,17 @@ class FoldClassifier:
         """``[n, F]`` -> the two ratios ``[n]``; ones where nothing was learned."""
         if self.relative is None or self.absolute is None:
             return Ratios(np.ones(len(features)), np.ones(len(features)))
-        logits = self.relative.logits(features)
-        both = 0.5 * (logits + self.absolute.logits(features[:, _OF_ITSELF]))
+        logits, both = _logits(self.relative, self.absolute, features)
         rate = self.artificial_rate
         return Ratios(
             likelihood_ratios(logits, artificial_rate=rate, noise_rate=self.noise_rate),
             likelihood_ratios(both, artificial_rate=rate, noise_rate=self.absolute_noise_rate),
         )
+
+
+def _logits(
+    relative: LogisticRegression, absolute: LogisticRegression, features: Floats
+) -> tuple[Doubles, Doubles]:
+    """``[n]`` each: of the first, and the mean of both."""
+    logits = relative.logits(features)
+    return logits, 0.5 * (logits + absolute.logits(features[:, _OF_ITSELF]))
