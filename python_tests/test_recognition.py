@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 
@@ -20,6 +21,7 @@ from atjt_ext.data import (
     simulate_interactions,
     to_sequences,
 )
+from atjt_ext.data.features import item_features
 from atjt_ext.metrics import auc
 from atjt_ext.noise_scores import (
     detection_auc,
@@ -28,9 +30,10 @@ from atjt_ext.noise_scores import (
     stratified_auc,
 )
 from atjt_ext.recognition import NoiseRecogniser, RecognitionConfig, recognise_noise
+from atjt_ext.recognition.attributes import attribute_vectors
 from atjt_ext.recognition.co_occurrence import CoOccurrences
 from atjt_ext.recognition.events import Events
-from atjt_ext.recognition.features import FEATURES, interaction_features
+from atjt_ext.recognition.features import ATTRIBUTE_FEATURES, FEATURES, interaction_features
 from atjt_ext.recognition.logistic import fit_logistic
 from tiny import tiny_sequences
 
@@ -112,6 +115,75 @@ def test_a_users_own_fold_says_nothing_about_it() -> None:
     for name in FEATURES:
         assert np.array_equal(before[name][:6], after[name][:6]), name  # user 0, of fold 0
     assert any(not np.array_equal(before[n][6:12], after[n][6:12]) for n in FEATURES)
+
+
+# ---- attributes -------------------------------------------------------------------------------
+
+
+def with_attributes(sequences: Sequences, *of_items: str) -> Sequences:
+    """Items 1, 2, ... have the letters of ``of_items``."""
+    ids = [str(code) for code in range(1, sequences.num_items + 1)]
+    table = pl.DataFrame({"item": ids, "letter": [list(letters) for letters in of_items]})
+    return replace(sequences, item_features=item_features(table, ids))
+
+
+def test_items_with_the_same_rare_attributes_have_like_vectors() -> None:
+    sequences = with_attributes(
+        tiny_sequences([1, 2, 3, 4, 5, 6], num_items=6), *["ax", "ax", "bx", "bx", "x", ""]
+    )
+    vectors = attribute_vectors(sequences, 8, seed=0)
+    assert vectors is not None
+    alike = vectors @ vectors.T
+    assert alike[1, 2] == pytest.approx(1.0, abs=1e-5) == alike[3, 4]
+    # x is on five of six items: log(7 / 5) beside log(7 / 2).
+    assert 0.0 <= alike[1, 3] < 0.1
+    assert not vectors[0].any()  # padding
+    assert not vectors[6].any()  # nothing is known
+
+
+def test_titles_are_no_attributes() -> None:
+    titled = with_attributes(tiny_sequences([1, 2, 3], num_items=3), "a", "b", "c")
+    assert attribute_vectors(titled, 8, seed=0) is None
+    assert attribute_vectors(tiny_sequences([1, 2, 3]), 8, seed=0) is None
+
+
+def test_attribute_features_by_hand() -> None:
+    made = events([1, 2, 3], [1], [2, 3], folds=[0, 1, 1])
+    vectors = np.zeros((4, 2), np.float32)
+    vectors[1:3] = [1.0, 0.0]
+    vectors[3] = [0.6, 0.8]
+    table = CoOccurrences(made, 5)
+    found = interaction_features(
+        made, table, table.vectors(2, seed=0), window=5, attributes=vectors
+    )
+    mean, near, best, best_3, user_mean = found[0, len(FEATURES) :]
+    # Item 1 beside 2 (alike) and, two apart, 3 (cosine 0.6).
+    assert mean == best_3 == pytest.approx(0.8)
+    assert near == pytest.approx((1 + 0.3) / 1.5)
+    assert best == 1.0
+    assert user_mean == pytest.approx((0.8 + 0.8 + 0.6) / 3)
+    assert len(ATTRIBUTE_FEATURES) == 5
+    without = interaction_features(made, table, table.vectors(2, seed=0), window=5)
+    assert np.array_equal(without, found[:, : len(FEATURES)])
+
+
+def test_attributes_are_gone_by_only_if_wanted() -> None:
+    # Five kinds of users, and items so many that they hardly ever meet twice.
+    random = np.random.default_rng(0)
+    users = [(200 * (user % 5) + random.integers(1, 201, 8)).tolist() for user in range(200)]
+    plain = tiny_sequences(*users, num_items=1000)
+    clean = with_attributes(plain, *(letter for letter in "abcde" for _ in range(200)))
+    noisy = inject_noise(clean, PlantedNoise(diffuse_share=0.2), seed=0)
+    areas = [
+        auc(
+            recognise_noise(noisy, RecognitionConfig(attributes=attributes)).noise_logits,
+            noisy.is_noise,
+        )
+        for attributes in (False, True)
+    ]
+    assert areas[0] is not None
+    assert areas[1] is not None
+    assert areas[0] < 0.7 < 0.85 < areas[1]
 
 
 def test_items_that_meet_the_same_others_have_like_vectors() -> None:

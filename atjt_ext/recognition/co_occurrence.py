@@ -6,9 +6,7 @@ import numpy as np
 import torch
 
 from .events import Codes, Events, Floats
-
-# Vectors of items that nobody else has, and so length 0, stay 0.
-_SMALLEST_NORM = 1e-6
+from .low_rank import unit_vectors
 
 
 class CoOccurrences:
@@ -70,29 +68,24 @@ class CoOccurrences:
         """``[num_folds, num_items + 1, D]`` unit vectors that factor each fold's positive PMI.
 
         ``max(0, log(count / expected)) * count / (count + 1)``, the factor a shrinkage of pairs
-        seen once or twice, by a randomised SVD with square roots of the singular values. So two
-        items may be alike that never met, if they meet the same others.
+        seen once or twice, by :func:`~atjt_ext.recognition.low_rank.unit_vectors`. So two items may
+        be alike that never met, if they meet the same others.
         """
         low, high = self._pairs // self._stride, self._pairs % self._stride
-        dimension = min(dimension, self._stride)
-        result = np.zeros((self.num_folds, self._stride, dimension), np.float32)
+        width = min(dimension, self._stride)
+        result = np.zeros((self.num_folds, self._stride, width), np.float32)
         for fold, counts in enumerate(self._counts):
-            met = counts > 0
-            if not met.any():
+            chance = self.expected(low, high, np.full(len(low), fold))
+            more = counts > chance
+            if not more.any():
                 continue
-            i, j, count = low[met], high[met], counts[met]
-            pmi = np.log(count / self.expected(i, j, np.full(len(i), fold)))
-            value = np.maximum(pmi, 0.0) * count / (count + 1.0)
+            i, j, count = low[more], high[more], counts[more]
+            value = np.log(count / chance[more]) * count / (count + 1.0)
             matrix = torch.sparse_coo_tensor(
                 torch.from_numpy(np.stack([np.r_[i, j], np.r_[j, i]])),
                 torch.from_numpy(np.r_[value, value]).float(),
                 (self._stride, self._stride),
                 check_invariants=True,
             ).coalesce()
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed)
-                left, singular, _ = torch.svd_lowrank(matrix, q=dimension, niter=2)
-            vectors = left * singular.sqrt()
-            norms = vectors.norm(dim=1, keepdim=True).clamp(min=_SMALLEST_NORM)
-            result[fold] = (vectors / norms).numpy()
+            result[fold] = unit_vectors(matrix, dimension, seed=seed)
         return result

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..data import Sequences, user_folds
+from .attributes import attribute_vectors
 from .co_occurrence import CoOccurrences
 from .events import Codes, Events, Floats
 from .features import interaction_features
@@ -35,6 +36,8 @@ class RecognitionConfig:
         max_pairs: about as many pairs of neighbours are counted at most; for larger data the window
             shrinks. 50 million take about 3 GB.
         dimension: of the low-rank item vectors.
+        attributes: go by the items' attributes as well, where the sequences have any that items
+            share (:func:`atjt_ext.data.shared_features`): genres, categories.
         artificial_rate: share of the interactions replaced in the damaged copy that the classifier
             learns from. Small, since every replaced item also disturbs its neighbours' features.
         uniform_share: share of the replacing items that are drawn uniformly; the others by
@@ -50,6 +53,7 @@ class RecognitionConfig:
     window: int = 50
     max_pairs: int = 50_000_000
     dimension: int = 64
+    attributes: bool = True
     artificial_rate: float = 0.1
     uniform_share: float = 0.8
     evidence: float = 0.3
@@ -154,6 +158,11 @@ class NoiseRecogniser:
         self._window = max(1, min(config.window, config.max_pairs // max(1, len(events.items))))
         self._table = CoOccurrences(events, self._window)
         self._vectors = self._table.vectors(config.dimension, seed=seed)
+        self._attributes = (
+            attribute_vectors(train.to("cpu"), config.dimension, seed=seed)
+            if config.attributes
+            else None
+        )
         items, replaced = _damaged(events, config, seed)
         damaged = self._features(events.with_items(items))
         original = self._features(events)
@@ -183,7 +192,13 @@ class NoiseRecogniser:
         return Events.of(sequences, self._folds, self.config.num_folds)
 
     def _features(self, events: Events) -> Floats:
-        return interaction_features(events, self._table, self._vectors, window=self._window)
+        return interaction_features(
+            events,
+            self._table,
+            self._vectors,
+            window=self._window,
+            attributes=self._attributes,
+        )
 
     def _ratios(self, events: Events, features: Floats) -> Ratios:
         within, between = np.ones(len(features)), np.ones(len(features))

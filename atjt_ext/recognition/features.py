@@ -5,6 +5,9 @@ the cosine ``count / sqrt(n_i * n_j + 1)``, and the similarity of low-rank vecto
 summarised over the window: the mean, the mean weighted by 1 / distance, the best one and the best
 three. Some columns come once more times log popularity, since what a count says depends on how many
 there could be. None of the counts holds the user's own fold.
+
+Where attributes of the items are known (categories, genres), how alike two items' are is a fourth
+measure, summarised likewise.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ import numpy.typing as npt
 from .co_occurrence import CoOccurrences
 from .events import Codes, Events, Floats
 
-__all__ = ["FEATURES", "interaction_features"]
+__all__ = ["ATTRIBUTE_FEATURES", "FEATURES", "interaction_features"]
 
 _MEASURES = ("pmi", "cosine", "vector")
 _SUMMARIES = ("mean", "near", "best", "best_3")
@@ -50,6 +53,9 @@ FEATURES = (
 )
 """Names of the columns."""
 
+ATTRIBUTE_FEATURES = (*(f"attribute_{summary}" for summary in _SUMMARIES), "user_attribute_mean")
+"""Names of the further columns where items have attributes."""
+
 
 class _Summary:
     """Summaries of one measure over every event's neighbours."""
@@ -81,18 +87,26 @@ class _Summary:
 
 
 def interaction_features(
-    events: Events, table: CoOccurrences, vectors: Floats, *, window: int
+    events: Events,
+    table: CoOccurrences,
+    vectors: Floats,
+    *,
+    window: int,
+    attributes: Floats | None = None,
 ) -> Floats:
-    """``[N, len(FEATURES)]`` of every event; zeros where it has no neighbours.
+    """``[N, len(FEATURES)]`` of every event, and ``len(ATTRIBUTE_FEATURES)`` more columns with
+    ``attributes``; zeros where it has no neighbours.
 
     Args:
         events: what is judged; may hold other items than ``table`` was counted on.
         table: co-occurrences of the original events.
         vectors: ``table.vectors(...)``.
         window: how far neighbours may stand.
+        attributes: ``attribute_vectors(...)``, or None where nothing is known of the items.
     """
     size = len(events.items)
     summaries = [_Summary(size) for _ in _MEASURES]
+    alike = _Summary(size)
     count, nearness, met, total, chance = (np.zeros(size, np.float32) for _ in range(5))
     for distance, earlier, later in events.neighbours(window):
         first, second, fold = events.items[earlier], events.items[later], events.folds[earlier]
@@ -112,6 +126,10 @@ def interaction_features(
             chance[end] += expected
             for summary, values in zip(summaries, measures, strict=True):
                 summary.add(end, values, distance)
+        if attributes is not None:
+            similarity = np.einsum("pd,pd->p", attributes[first], attributes[second])
+            for end in (earlier, later):
+                alike.add(end, similarity, distance)
 
     columns: list[npt.NDArray[Any]] = [
         column for summary in summaries for column in summary.columns(count, nearness)
@@ -125,8 +143,15 @@ def interaction_features(
         np.log(events.lengths[events.users].astype(np.float32)),
     ]
     by_name = dict(zip(FEATURES, columns, strict=False))
-    for name in _USER_MEANS:
-        sums = np.bincount(events.users, by_name[name], len(events.lengths))
-        columns.append((sums / np.maximum(events.lengths, 1))[events.users])
+    columns += [_user_mean(events, by_name[name]) for name in _USER_MEANS]
     columns += [by_name[name] * by_name["log_popularity"] for name in _BY_POPULARITY]
+    if attributes is not None:
+        of_attributes = alike.columns(count, nearness)
+        columns += [*of_attributes, _user_mean(events, of_attributes[0])]
     return np.stack(columns, axis=1).astype(np.float32)
+
+
+def _user_mean(events: Events, column: Floats) -> npt.NDArray[Any]:
+    """``[N]``, for every event the mean of ``column [N]`` over its user."""
+    sums = np.bincount(events.users, column, len(events.lengths))
+    return (sums / np.maximum(events.lengths, 1))[events.users]

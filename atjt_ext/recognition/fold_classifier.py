@@ -12,13 +12,13 @@ import torch
 from ..metrics import auc
 from ..weighting import estimate_noise_rate
 from .events import Doubles, Floats
-from .features import FEATURES
+from .features import ATTRIBUTE_FEATURES, FEATURES
 from .logistic import LogisticRegression, fit_logistic
 from .user_shares import likelihood_ratios
 
 __all__ = ["FoldClassifier", "Ratios"]
 
-_OF_ITSELF = np.array([not name.startswith("user_") for name in FEATURES])
+_OF_ITSELF = np.array([not name.startswith("user_") for name in (*FEATURES, *ATTRIBUTE_FEATURES)])
 
 
 class Ratios(NamedTuple):
@@ -65,7 +65,7 @@ class FoldClassifier:
         if not own.any() or truth.all() or not truth.any():
             return FoldClassifier(None, None)
         relative = fit_logistic(damaged[~own], truth)
-        absolute = fit_logistic(damaged[~own][:, _OF_ITSELF], truth)
+        absolute = fit_logistic(_of_itself(damaged[~own]), truth)
         rate = float(truth.mean())
         logits, both = _logits(relative, absolute, original[own])
         area = auc(torch.from_numpy(relative.logits(damaged[own])), torch.from_numpy(replaced[own]))
@@ -96,4 +96,9 @@ def _logits(
 ) -> tuple[Doubles, Doubles]:
     """``[n]`` each: of the first, and the mean of both."""
     logits = relative.logits(features)
-    return logits, 0.5 * (logits + absolute.logits(features[:, _OF_ITSELF]))
+    return logits, 0.5 * (logits + absolute.logits(_of_itself(features)))
+
+
+def _of_itself(features: Floats) -> Floats:
+    """The columns that say nothing of the user's mean; those of attributes may be missing."""
+    return features[:, _OF_ITSELF[: features.shape[1]]]
