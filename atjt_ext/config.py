@@ -35,7 +35,7 @@ class JointTrainerConfig:
             item the recommender reads, in training and, where they are given or by co-occurrence,
             in evaluation), ``both``, or ``drop`` (interactions of a weight below ``drop_below``
             leave the training sequences and the histories that are read in evaluation, and what
-            stays counts alike). None is, under ``co_occurrence``, ``inputs`` if the recommender
+            stays counts alike). None is, under ``co_occurrence``, ``both`` if the recommender
             takes weights on them and else ``drop``, and ``targets`` under all others. Inputs need
             one weight per position, dropping needs weights that are known before training.
         drop_below: see ``weights_act_on``.
@@ -221,7 +221,7 @@ class JointTrainerConfig:
             return self
         if self.weighting != "co_occurrence":
             return replace(self, weights_act_on="targets")
-        return replace(self, weights_act_on="inputs" if takes_input_weight else "drop")
+        return replace(self, weights_act_on="both" if takes_input_weight else "drop")
 
     @property
     def weighs_inputs(self) -> bool:

@@ -1,4 +1,4 @@
-"""The recipe `default`: weights by co-occurrence, on what the recommender reads."""
+"""The recipe `default`: weights by co-occurrence, on what is read and on what is predicted."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from atjt_ext.recognition import NoiseRecogniser
 from joint import config, parameters, trainer
 
 
-def test_it_weighs_inputs_where_the_recommender_takes_weights_and_else_drops() -> None:
+def test_it_weighs_all_where_the_recommender_takes_weights_and_else_drops() -> None:
     assert JointTrainerConfig().weighting == "co_occurrence"
     assert JointTrainerConfig().weights_act_on is None
     gru = JointTrainer(GRU4Rec(9))
     assert gru.config.drops
     assert not gru.config.weighs_inputs
     for weighting, takes, decided in (
-        ("co_occurrence", True, "inputs"),
+        ("co_occurrence", True, "both"),
         ("co_occurrence", False, "drop"),
         ("given", True, "targets"),
         ("calibrated", True, "targets"),
@@ -31,13 +31,13 @@ def test_it_weighs_inputs_where_the_recommender_takes_weights_and_else_drops() -
     ):
         made = JointTrainerConfig(weighting=weighting).decided(takes_input_weight=takes)  # type: ignore[arg-type]
         assert made.weights_act_on == decided
-    asked = JointTrainerConfig(weights_act_on="both")
+    asked = JointTrainerConfig(weights_act_on="inputs")
     assert asked.decided(takes_input_weight=True) is asked
 
 
 def test_it_reads_training_sequences_and_histories_under_their_weights(noisy: LeaveOneOut) -> None:
     made = trainer(noisy, recipe="default", seed=3)
-    assert made.config.weights_act_on == "inputs"
+    assert made.config.weights_act_on == "both"
     history = made.fit(noisy.train, noisy.valid, progress=False)
     recogniser = NoiseRecogniser(noisy.train, seed=3)
     weights = recogniser.found.weights
@@ -45,7 +45,7 @@ def test_it_reads_training_sequences_and_histories_under_their_weights(noisy: Le
     assert {record.weights_used for record in history} == {"all"}
     assert history[0].weights.mean == pytest.approx(float(weights.mean()), abs=0.02)
     # The same by hand: given weights, in training and in what is read.
-    given = trainer(noisy, weighting="given", weights_act_on="inputs", seed=3)
+    given = trainer(noisy, weighting="given", weights_act_on="both", seed=3)
 
     def weighed(of: LeaveOneOut, part: str) -> object:
         data = getattr(of, part)
