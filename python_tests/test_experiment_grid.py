@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,7 @@ from atjt_ext.experiment import (
 from atjt_ext.experiment.run_cell import cell_settings, run_cell
 from atjt_ext.experiment.store import CellStore, data_digest
 from atjt_ext.model_config import MODELS, DINConfig, SASRecConfig
+from atjt_ext.recognition import RecognitionConfig
 from tiny import tiny_sequences
 
 SMALL = {
@@ -138,6 +139,24 @@ def test_a_cells_name_depends_on_all_that_its_result_does(
     copy = tmp_path / "ratings.csv"
     copy.write_bytes(Path(ratings).read_bytes())
     assert name(replace(cell, file=str(copy))) == name()
+
+
+def test_what_the_package_decides_is_part_of_a_cells_settings(
+    spec: ExperimentSpec, ratings: str
+) -> None:
+    """Or a grid of an earlier release would be taken for one of this."""
+
+    def settings(recipe: str, model: str = "sasrec") -> dict[str, object]:
+        of_model = RunConfig.from_recipe(model=model, embedding_dim=16)
+        return cell_settings(Cell(ratings, model, "none", 0, recipe), spec, of_model)
+
+    assert settings("default")["weights_act_on"] == "both"
+    assert settings("default", "gru4rec")["weights_act_on"] == "drop"
+    recognition = asdict(RecognitionConfig())
+    for recipe in ("default", "co_occurrence-targets", "shuffled-both", "loss-drop"):
+        assert settings(recipe)["recognition"] == recognition
+    for recipe in ("equal_weights", "oracle-both", "joint", "truncated_loss"):
+        assert "recognition" not in settings(recipe)
 
 
 def test_the_default_recipe_reads_whole_histories_where_only_training_is_cleaned(

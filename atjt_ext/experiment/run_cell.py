@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import lru_cache
 from typing import Any
 
@@ -15,8 +15,10 @@ from ..config import DataConfig, RunConfig
 from ..data import EvaluationSet, LeaveOneOut, Sequences, inject_noise, leave_one_out
 from ..metrics import ranking_metrics
 from ..noise_scores import detection_auc, popularity_detection
-from ..recognition import RecognisedNoise, recognise_noise
+from ..recognition import RecognisedNoise, RecognitionConfig, recognise_noise
+from ..recommenders import build_recommender
 from ..runs import load_sequences, sampled_test
+from ..scoring import takes_input_weight
 from ..trainer import JointTrainer, WeightsCollapsedWarning
 from ..weighting import summarise_weights
 from .base_models import base_model
@@ -67,7 +69,19 @@ def cell_settings(cell: Cell, spec: ExperimentSpec, settings: RunConfig) -> dict
         values["clean_at_test"] = spec.clean_at_test
     if recipe.source == "loss":
         values["pilot_epochs"] = spec.pilot_epochs
+    if recipe.name == "default":
+        values["weights_act_on"] = _decided(settings).trainer.weights_act_on
+    if config.trainer.weighting == "co_occurrence" or recipe.source not in (None, "oracle"):
+        values["recognition"] = asdict(RecognitionConfig())
     return values
+
+
+@lru_cache(maxsize=32)
+def _decided(settings: RunConfig) -> RunConfig:
+    """The settings with what ``default`` decides by the model."""
+    takes = takes_input_weight(build_recommender(settings, 2, num_users=1))
+    trainer = replace(settings.trainer, weighting="co_occurrence")
+    return replace(settings, trainer=trainer.decided(takes_input_weight=takes))
 
 
 def run_cell(
