@@ -126,6 +126,9 @@ def _train_parser(recipe: str, model: str) -> ArgumentParser:
         help="also train with all weights one on the same random numbers, to compare",
     )
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    parser.add_argument(
+        "--tensorboard", action="store_true", help="training curves in OUT/tensorboard"
+    )
     parser.add_argument("--device", type=str, default=_default_device(), help="cpu, cuda, cuda:1")
     # An unknown recipe or model is left to the choices, whose message names them.
     recipe = recipe if recipe in RECIPES else "default"
@@ -203,7 +206,11 @@ def _train(options: Namespace, console: Console) -> int:
         f"{sequences.num_interactions:,} interactions"
     )
     folder = Path(options.out)
-    arguments: dict[str, Any] = {"resume": options.resume, "device": options.device}
+    arguments: dict[str, Any] = {
+        "resume": options.resume,
+        "device": options.device,
+        "tensorboard": options.tensorboard,
+    }
     runs = {config.recipe: train_run(folder, sequences, config, **arguments)}
     if options.baseline and config.trainer.weighting != "equal":
         runs["equal weights"] = train_run(

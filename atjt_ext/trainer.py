@@ -297,4 +297,5 @@ class JointTrainer(JointModels):
             weights_used=used,
             valid={} if valid is None else self.evaluate(valid),
             seconds=seconds,
+            learning_rate=self.state.learning_rate,
         )

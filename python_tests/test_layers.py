@@ -45,6 +45,7 @@ MAY_IMPORT = {
     },
     "noise_scores": {"data", "metrics"},
     "recognition": {"data", "metrics", "recognition", "weighting"},
+    "tensorboard_log": {"history"},
     # RECOMMEND
     "models": {"models"},
     "recommenders": {"config", "data", "models", "progress"},
@@ -111,10 +112,12 @@ MAY_IMPORT = {
     "runs": {
         "config",
         "data",
+        "history",
         "noise",
         "recommenders",
         "run_folder",
         "sampled_evaluation",
+        "tensorboard_log",
         "trainer",
         "weighting",
     },
