@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 import torch
 
-from atjt_ext import batch_recommendations
+from atjt_ext import batch_recommendations, joint_models
 from atjt_ext.batch_recommendations import users_named, write_recommendations
 from atjt_ext.cli import main
 from atjt_ext.data import DataError, Sequences
@@ -81,12 +82,24 @@ def test_where_few_items_are_unseen_lists_are_short(
     assert (frame["user"] == sequences.user_ids[31]).sum() == unseen < 40
 
 
-def test_histories_are_read_as_in_training(tmp_path: Path) -> None:
+def test_histories_are_read_as_in_training_and_prepared_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = make_run(tmp_path / "run", recipe="default", gate_auc=0.0)
     trainer, sequences = load_trainer(made, made.sequences()), made.sequences()
     data = everything_known(sequences, torch.arange(sequences.num_users))
     assert trainer.as_read(data).read is not None
+    prepared = []
+    extended_weights = joint_models.extended_weights
+
+    def spy(*arguments: Any) -> torch.Tensor:
+        prepared.append(arguments)
+        return extended_weights(*arguments)
+
+    monkeypatch.setattr(joint_models, "extended_weights", spy)
+    monkeypatch.setattr(batch_recommendations, "_ROWS_PER_PART", 35)
     write_recommendations(tmp_path / "recs.parquet", trainer, data, k=5)
+    assert len(prepared) == 1
     items, _ = trainer.recommend(data, k=5)
     written = pl.read_parquet(tmp_path / "recs.parquet")["item"].to_list()
     assert written == sequences.decode_items(items.flatten())

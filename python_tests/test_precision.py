@@ -9,12 +9,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from atjt_ext import JointTrainer
+from atjt_ext import JointTrainer, objectives
 from atjt_ext.data import LeaveOneOut
+from atjt_ext.precision import autocast
 from atjt_ext.trainer import StepResult
 from atjt_ext.training_state import TrainingState
 from joint import config, fit, parameters, trainer
 from resuming import assert_resumes_like_unbroken
+from tiny import ScoreTable, tiny_batch
 from zoo import ALL_MODELS, POINTWISE_MODELS, SEQUENCE_MODELS
 
 CPU = torch.device("cpu")
@@ -23,7 +25,7 @@ CPU = torch.device("cpu")
 def test_matrix_products_are_in_half_precision_and_nothing_that_lasts_is(
     split: LeaveOneOut, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = trainer(split, epochs=1, gate_auc=0.0, warmup_epochs=0, precision="bfloat16")
+    made = trainer(split, epochs=2, gate_auc=0.0, warmup_epochs=1, precision="bfloat16")
     products: dict[str, set[torch.dtype]] = {"training": set(), "evaluation": set()}
 
     def watch(module: nn.Module, inputs: object, output: Tensor) -> None:
@@ -40,6 +42,7 @@ def test_matrix_products_are_in_half_precision_and_nothing_that_lasts_is(
     monkeypatch.setattr(made, "step", spy)
     made.fit(split.train, split.valid, progress=False)
     assert products == {"training": {torch.bfloat16}, "evaluation": {torch.float32}}
+    assert len(results[-1].weights.unique()) > 2  # the noise models', in float32:
     assert {r.weights.dtype for r in results} == {torch.float32}
     assert {p.dtype for p in made.recommender.parameters()} == {torch.float32}
     assert made.recommender.item_embedding.weight.grad.dtype == torch.float32
@@ -79,6 +82,56 @@ def test_every_model_learns_in_half_precision(split: LeaveOneOut, model: str, lo
         losses[precision] = [record.recommender_loss for record in history]
     assert losses["bfloat16"] != losses["float32"]
     assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("loss", "operator"),
+    [
+        ("cross_entropy", "linear_reweighted_cross_entropy"),
+        ("binary_cross_entropy", "sampled_binary_cross_entropy"),
+    ],
+)
+def test_operators_over_the_catalogue_get_what_a_matrix_product_would(
+    loss: str, operator: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    original = getattr(objectives, operator)
+
+    def spy(hidden: Tensor, items: Tensor, *arguments: object, **options: object) -> Tensor:
+        seen.append((hidden.dtype, items.dtype))
+        return original(hidden, items, *arguments, **options)
+
+    monkeypatch.setattr(objectives, operator, spy)
+    for precision in ("float32", "bfloat16"):
+        with autocast(precision, CPU):
+            objectives.recommender_loss(
+                SEQUENCE_MODELS["sasrec"](),
+                tiny_batch([1, 2, 3], [4, 5]),
+                torch.ones(2),
+                loss=loss,
+                num_negatives=2,
+                softmax="linear",
+            ).backward()
+    assert seen == [(torch.float32,) * 2, (torch.bfloat16,) * 2]
+
+
+def test_losses_of_scores_in_half_precision_are_summed_in_single() -> None:
+    scores = torch.randn(300, 9, generator=torch.Generator().manual_seed(0)).bfloat16()
+    batch = tiny_batch(*([1 + row % 9, 1 + row % 7] for row in range(300)))
+    found = []
+    for dtype in (torch.bfloat16, torch.float32):
+        torch.manual_seed(0)  # the negatives
+        found.append(
+            objectives.recommender_loss(
+                ScoreTable(scores.to(dtype)),
+                batch,
+                torch.ones(300),
+                loss="binary_cross_entropy",
+                num_negatives=2,
+            )
+        )
+    assert found[0].dtype == torch.float32
+    assert found[0].item() == found[1].item()
 
 
 @pytest.mark.parametrize("softmax", ["logits", "linear"])
