@@ -17,6 +17,10 @@ def compiled(recommender: Recommender) -> Recommender:
 
     The recommender itself stays as it is, for evaluation, checkpoints, and whoever owns it. Shapes
     are dynamic: the widths of batches and their number of valid positions vary from step to step.
+
+    Where a size depends on the data (``sequences[sequences != 0]``) the graph breaks, and torch
+    says so. Its ``capture_dynamic_output_shape_ops`` mends that for SASRec, but with torch 2.13
+    neither DIN nor GRU4Rec then runs.
     """
     if isinstance(recommender, SequenceRecommender):
         view: Any = SimpleNamespace(

@@ -84,8 +84,9 @@ class JointTrainerConfig:
         precision: of matrix products in training. ``bfloat16`` and ``float16`` run the models under
             ``torch.autocast``; parameters, sums of losses, evaluation and recommendations stay
             float32. ``float16`` scales the loss so that small gradients survive, and needs CUDA.
-        compile: train through ``torch.compile`` of the recommender's ``encode`` or ``score``. Its
-            dropout masks are others than those of an uncompiled run.
+        compile: train through ``torch.compile`` of the recommender's ``encode`` or ``score``, for
+            models of your own. Those here pack what is no padding, which breaks their graphs; on a
+            CPU they are slower compiled. Dropout masks are others than those of an uncompiled run.
         valid_metric: what early stopping watches, e.g. ``NDCG@10``.
         patience: epochs without a better ``valid_metric`` before training stops; None trains all
             ``epochs``. Training never stops in the first ``min_epochs``.
