@@ -10,13 +10,13 @@ from torch import Tensor
 from .config import JointTrainerConfig
 from .data import Batch, TrainingRows
 
-__all__ = ["batch_pairs"]
+__all__ = ["batch_pairs", "steps_per_epoch"]
 
 
 def batch_pairs(
     rows: TrainingRows, config: JointTrainerConfig, epoch: int, phase: tuple[int, Tensor] | None
-) -> tuple[Iterator[tuple[Batch, Batch]], int]:
-    """Pairs (for the recommender, for the noise models), and how many there are.
+) -> Iterator[tuple[Batch, Batch]]:
+    """Pairs (for the recommender, for the noise models), ``steps_per_epoch`` of them.
 
     Args:
         rows: windows of the training data.
@@ -31,8 +31,29 @@ def batch_pairs(
     """
     size, seed = config.batch_size, config.seed
     if phase is None:
-        batches = rows.batches(size, seed=seed, epoch=epoch)
-        return ((batch, batch) for batch in batches), -(-len(rows) // size)
+        return ((batch, batch) for batch in rows.batches(size, seed=seed, epoch=epoch))
+    own, others = _in_and_out(rows, config, phase)
+    # As many laps over the other folds as it takes; no two laps have one order.
+    damaged = itertools.chain.from_iterable(
+        rows.batches(size, seed=seed + 1, epoch=epoch * 10_000 + lap, rows=others)
+        for lap in itertools.count()
+    )
+    recommended = rows.batches(size, seed=seed, epoch=epoch, rows=own)
+    return zip(recommended, damaged, strict=False)
+
+
+def steps_per_epoch(
+    rows: TrainingRows, config: JointTrainerConfig, phase: tuple[int, Tensor] | None
+) -> int:
+    """How many pairs :func:`batch_pairs` gives in every epoch (of a phase)."""
+    learned_from = len(rows) if phase is None else len(_in_and_out(rows, config, phase)[0])
+    return -(-learned_from // config.batch_size)
+
+
+def _in_and_out(
+    rows: TrainingRows, config: JointTrainerConfig, phase: tuple[int, Tensor]
+) -> tuple[Tensor, Tensor]:
+    """The rows inside and outside of a phase's fold."""
     fold = phase[1][rows.users]
     own, others = (fold == phase[0]).nonzero().flatten(), (fold != phase[0]).nonzero().flatten()
     if not len(own) or not len(others):
@@ -40,10 +61,4 @@ def batch_pairs(
             f"sequential cross-fitting needs sequences inside and outside of every fold, "
             f"but fold {phase[0]} of {config.num_folds} has {len(own)} of {len(rows)}"
         )
-    # As many laps over the other folds as it takes; no two laps have one order.
-    damaged = itertools.chain.from_iterable(
-        rows.batches(size, seed=seed + 1, epoch=epoch * 10_000 + lap, rows=others)
-        for lap in itertools.count()
-    )
-    recommended = rows.batches(size, seed=seed, epoch=epoch, rows=own)
-    return zip(recommended, damaged, strict=False), -(-len(own) // size)
+    return own, others

@@ -19,13 +19,15 @@ from rich.console import Console
 from . import __version__, build_info
 from .checkpoint import CheckpointError
 from .config import RECIPES, DataConfig, JointTrainerConfig, RunConfig
-from .data import DataError, leave_one_out
+from .data import leave_one_out
 from .demo import run_demo
 from .experiment_command import experiment_parser, run_experiment
+from .export_command import export_parser, run_export
 from .model_config import MODELS
+from .recommend_command import recommend_parser, run_recommend
 from .run_folder import Run
-from .runs import evaluate_run, everything_known, load_sequences, load_trainer, train_run
-from .tables import comparison_table, metrics_table, recommendation_table
+from .runs import evaluate_run, load_sequences, load_trainer, train_run
+from .tables import comparison_table, metrics_table
 from .trainer import TrainingDivergedError
 
 __all__ = ["build_parser", "main"]
@@ -97,7 +99,9 @@ def build_parser(arguments: Sequence[str] = ()) -> ArgumentParser:
     experiment = experiment_parser(_default_device())
     commands.add_subcommand("experiment", experiment, help="does weighing help? with controls")
     commands.add_subcommand("evaluate", _evaluate_parser(), help="measure a trained run")
-    commands.add_subcommand("recommend", _recommend_parser(), help="best items for users of a run")
+    recommend = recommend_parser(_default_device())
+    commands.add_subcommand("recommend", recommend, help="best items for users of a run")
+    commands.add_subcommand("export", export_parser(), help="a run's model for other programs")
     commands.add_subcommand(
         "info", ArgumentParser(allow_abbrev=False), help="what was built and what is usable"
     )
@@ -126,6 +130,9 @@ def _train_parser(recipe: str, model: str) -> ArgumentParser:
         help="also train with all weights one on the same random numbers, to compare",
     )
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    parser.add_argument(
+        "--tensorboard", action="store_true", help="training curves in OUT/tensorboard"
+    )
     parser.add_argument("--device", type=str, default=_default_device(), help="cpu, cuda, cuda:1")
     # An unknown recipe or model is left to the choices, whose message names them.
     recipe = recipe if recipe in RECIPES else "default"
@@ -161,17 +168,6 @@ def _evaluate_parser() -> ArgumentParser:
     return parser
 
 
-def _recommend_parser() -> ArgumentParser:
-    parser = ArgumentParser(
-        allow_abbrev=False, description="Best items for users of a run, seen ones excluded."
-    )
-    parser.add_argument("--run", type=str, required=True, help="run folder")
-    parser.add_argument("--user", type=str, required=True, help="user id as in the data")
-    parser.add_argument("--k", type=int, default=10, help="how many items")
-    parser.add_argument("--device", type=str, default=_default_device())
-    return parser
-
-
 def _default_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -203,7 +199,11 @@ def _train(options: Namespace, console: Console) -> int:
         f"{sequences.num_interactions:,} interactions"
     )
     folder = Path(options.out)
-    arguments: dict[str, Any] = {"resume": options.resume, "device": options.device}
+    arguments: dict[str, Any] = {
+        "resume": options.resume,
+        "device": options.device,
+        "tensorboard": options.tensorboard,
+    }
     runs = {config.recipe: train_run(folder, sequences, config, **arguments)}
     if options.baseline and config.trainer.weighting != "equal":
         runs["equal weights"] = train_run(
@@ -245,21 +245,6 @@ def _evaluate(options: Namespace, console: Console) -> int:
     return 0
 
 
-def _recommend(options: Namespace, console: Console) -> int:
-    run = Run(Path(options.run))
-    sequences = run.sequences()
-    user = torch.tensor([sequences.user_index(options.user)])
-    trainer = load_trainer(run, sequences, device=options.device)
-    if not 1 <= options.k <= sequences.num_items:
-        raise DataError(f"k must be in 1..{sequences.num_items} (the items), got {options.k}")
-    items, scores = trainer.recommend(everything_known(sequences, user), k=options.k)
-    # Fewer than k items may be left unseen.
-    unseen = scores[0] > -torch.inf
-    ids = sequences.decode_items(items[0][unseen])
-    console.print(recommendation_table(options.user, ids, scores[0][unseen].tolist()))
-    return 0
-
-
 def _info(options: Namespace, console: Console) -> int:
     info = {
         **build_info(),
@@ -278,6 +263,7 @@ _COMMANDS = {
     "train": _train,
     "experiment": run_experiment,
     "evaluate": _evaluate,
-    "recommend": _recommend,
+    "recommend": run_recommend,
+    "export": run_export,
     "info": _info,
 }

@@ -1,23 +1,20 @@
-"""How joint training runs: every choice by name, and the recipes that bundle them."""
+"""How joint training runs, and everything else that a run depends on: every choice by name."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
-from .model_config import (
-    MODEL_TRAINING,
-    MODELS,
-    ModelConfig,
-    SASRecConfig,
-)
-from .model_config import require as _require
-from .model_config import require_choices as _require_choices
+from .data_config import DataConfig
+from .model_config import MODEL_TRAINING, MODELS, ModelConfig, SASRecConfig
+from .options import above_zero, at_least_zero, check_options, in_range, require, share, size
+from .recipes import EXCLUSIVE, RECIPES
 
 __all__ = ["RECIPES", "DataConfig", "JointTrainerConfig", "RunConfig"]
 
 
 RANKING_KS = (5, 10, 20)
+_FROM_0_TO_1 = ("in [0, 1]", lambda value: 0 <= value <= 1)
 RANKING_METRICS = tuple(f"{kind}@{k}" for k in RANKING_KS for kind in ("HR", "NDCG", "MRR"))
 
 
@@ -77,8 +74,19 @@ class JointTrainerConfig:
         optimizer: ``adam`` or ``adagrad``, for both models.
         learning_rate: the recommender's.
         noise_learning_rate: the noise model's.
+        schedule: how the recommender's rate goes on from there: not at all, or to 0 over all steps,
+            along a line or half a cosine (:func:`atjt_ext.schedule.learning_rate_factor`). That of
+            the noise models stays: those of a later phase begin when little would be left of it.
+        schedule_warmup_steps: first steps, over which the recommender's rate rises to
+            ``learning_rate``.
         weight_decay: L2 penalty of both optimizers.
         clip_grad_norm: largest gradient norm of the recommender, None for no clipping.
+        precision: of matrix products in training. ``bfloat16`` and ``float16`` run the models under
+            ``torch.autocast``; parameters, sums of losses, evaluation and recommendations stay
+            float32. ``float16`` scales the loss so that small gradients survive, and needs CUDA.
+        compile: train through ``torch.compile`` of the recommender's ``encode`` or ``score``, for
+            models of your own. Those here pack what is no padding, which breaks their graphs; on a
+            CPU they are slower compiled. Dropout masks are others than those of an uncompiled run.
         valid_metric: what early stopping watches, e.g. ``NDCG@10``.
         patience: epochs without a better ``valid_metric`` before training stops; None trains all
             ``epochs``. Training never stops in the first ``min_epochs``.
@@ -90,42 +98,45 @@ class JointTrainerConfig:
         "co_occurrence"
     )
     weights_act_on: Literal["targets", "inputs", "both", "drop"] | None = None
-    drop_below: float = 0.6
+    drop_below: float = in_range(0.6, *_FROM_0_TO_1)
     adaptive_denoising: Literal["none", "truncated", "reweighted"] = "none"
-    truncated_share: float = 0.2
-    truncation_epochs: int = 5
-    reweighting_power: float = 0.2
+    truncated_share: float = share(0.2)
+    truncation_epochs: int = at_least_zero(5)
+    reweighting_power: float = at_least_zero(0.2)
     cross_fitting: Literal["simultaneous", "sequential"] = "simultaneous"
-    num_folds: int = 2
-    noise_loss_weight: float = 1.0
+    num_folds: int = in_range(2, "at least 2", lambda value: value >= 2)
+    noise_loss_weight: float = at_least_zero(1.0)
     gradient_through_weights: bool = False
-    warmup_epochs: int = 2
-    gate_auc: float = 0.55
-    sequence_fraction: float = 0.5
-    num_replacements: int | None = None
-    replace_ratio: float | None = 0.3
+    warmup_epochs: int = at_least_zero(2)
+    gate_auc: float = in_range(0.55, *_FROM_0_TO_1)
+    sequence_fraction: float = in_range(0.5, "in (0, 1)", lambda value: 0 < value < 1)
+    num_replacements: int | None = size(None)
+    replace_ratio: float | None = in_range(0.3, "in (0, 1]", lambda value: 0 < value <= 1)
     corrupt_target: bool = True
     loss: Literal["cross_entropy", "binary_cross_entropy"] = "cross_entropy"
     softmax: Literal["auto", "logits", "linear"] = "auto"
-    num_negatives: int = 1
-    max_length: int = 50
+    num_negatives: int = size(1)
+    max_length: int = size(50)
     window_stride: int | None = None
-    batch_size: int = 128
-    epochs: int = 60
+    batch_size: int = size(128)
+    epochs: int = size(60)
     optimizer: Literal["adam", "adagrad"] = "adam"
-    learning_rate: float = 1e-3
-    noise_learning_rate: float = 1e-3
-    weight_decay: float = 0.0
-    clip_grad_norm: float | None = None
+    learning_rate: float = above_zero(1e-3)
+    noise_learning_rate: float = above_zero(1e-3)
+    schedule: Literal["constant", "cosine", "linear"] = "constant"
+    schedule_warmup_steps: int = at_least_zero(0)
+    weight_decay: float = at_least_zero(0.0)
+    clip_grad_norm: float | None = above_zero(None)
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    compile: bool = False
     valid_metric: str = "NDCG@10"
-    patience: int | None = 6
-    min_epochs: int = 10
-    seed: int = 0
+    patience: int | None = size(6)
+    min_epochs: int = at_least_zero(10)
+    # Larger ones would overflow the 64 bits of (seed, step).
+    seed: int = in_range(0, "below 2**32 and at least 0", lambda value: 0 <= value < 2**32)
 
     def __post_init__(self) -> None:
-        _require_choices(self)
-        for name in ("num_negatives", "max_length", "batch_size", "epochs"):
-            _require(name, getattr(self, name), "at least 1", getattr(self, name) >= 1)
+        check_options(self)
         if self.cross_fitting == "sequential" and self.patience is not None:
             raise ValueError(
                 "patience must be None under cross_fitting='sequential', got "
@@ -135,57 +146,23 @@ class JointTrainerConfig:
             raise ValueError(
                 f"valid_metric must be one of {', '.join(RANKING_METRICS)}, got {self.valid_metric}"
             )
-        for name in (
-            "warmup_epochs",
-            "truncation_epochs",
-            "reweighting_power",
-            "min_epochs",
-            "seed",
-            "noise_loss_weight",
-            "weight_decay",
-        ):
-            _require(name, getattr(self, name), "at least 0", getattr(self, name) >= 0)
-        for name in ("learning_rate", "noise_learning_rate"):
-            _require(name, getattr(self, name), "above 0", getattr(self, name) > 0)
-        # Larger seeds would overflow the 64 bits of (seed, step).
-        _require("seed", self.seed, "below 2**32", self.seed < 2**32)
-        _require("num_folds", self.num_folds, "at least 2", self.num_folds >= 2)
-        _require(
-            "truncated_share", self.truncated_share, "in [0, 1)", 0 <= self.truncated_share < 1
-        )
-        for name in ("gate_auc", "drop_below"):
-            value = getattr(self, name)
-            _require(name, value, "in [0, 1]", 0 <= value <= 1)
         if self.learns_noise and self.weights_act_on == "drop":
             raise ValueError(
                 "weights_act_on='drop' needs weights that are known before training "
                 f"(weighting='co_occurrence' or 'given'), got weighting={self.weighting!r}"
             )
-        _require(
-            "sequence_fraction", self.sequence_fraction, "in (0, 1)", 0 < self.sequence_fraction < 1
-        )
         if (self.num_replacements is None) == (self.replace_ratio is None):
             raise ValueError(
                 "exactly one of num_replacements and replace_ratio must be given, got "
                 f"num_replacements={self.num_replacements}, replace_ratio={self.replace_ratio}"
             )
-        if self.num_replacements is not None:
-            _require(
-                "num_replacements", self.num_replacements, "at least 1", self.num_replacements >= 1
-            )
-        if self.replace_ratio is not None:
-            _require("replace_ratio", self.replace_ratio, "in (0, 1]", 0 < self.replace_ratio <= 1)
         if self.window_stride is not None:
-            _require(
+            require(
                 "window_stride",
                 self.window_stride,
                 f"in 1..{self.max_length} (max_length)",
                 1 <= self.window_stride <= self.max_length,
             )
-        if self.patience is not None:
-            _require("patience", self.patience, "at least 1", self.patience >= 1)
-        if self.clip_grad_norm is not None:
-            _require("clip_grad_norm", self.clip_grad_norm, "above 0", self.clip_grad_norm > 0)
 
     @staticmethod
     def from_recipe(recipe: str = "default", **changes: Any) -> JointTrainerConfig:
@@ -240,78 +217,6 @@ class JointTrainerConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DataConfig:
-    """Which interactions to read.
-
-    Attributes:
-        format: auto decides by name and content.
-        user_column: name of the user column where columns have names; None guesses.
-        item_column: name of the item column; None guesses.
-        time_column: name of the time column; None guesses.
-        rating_column: name of the rating column; None guesses. Ratings are read, not used.
-        item_file: table of the items' features where it does not lie in the folder of the
-            interactions: RecBole .item, MovieLens, Amazon, Yelp, or JSON {item: [value, ...]}.
-        item_columns: features that models see; none means all whose values items share, so no
-            titles.
-        k_core: drop users and items with fewer interactions, until none is left; 0 keeps all.
-        latest: of every user, use the latest so many interactions only (counted after ``k_core``);
-            0 uses all.
-    """
-
-    format: Literal[
-        "auto", "recbole", "movielens", "amazon", "yelp", "csv", "parquet", "sequences"
-    ] = "auto"
-    user_column: str | None = None
-    item_column: str | None = None
-    time_column: str | None = None
-    rating_column: str | None = None
-    item_file: str | None = None
-    item_columns: tuple[str, ...] = ()
-    k_core: int = 0
-    latest: int = 0
-
-    def __post_init__(self) -> None:
-        _require_choices(self)
-        _require("k_core", self.k_core, "at least 0", self.k_core >= 0)
-        # Leave-one-out needs three.
-        _require("latest", self.latest, "0 or at least 3", self.latest == 0 or self.latest >= 3)
-
-
-# Naming one of a pair in a recipe's changes takes the other back.
-_EXCLUSIVE = (("num_replacements", "replace_ratio"), ("replace_ratio", "num_replacements"))
-
-RECIPES: dict[str, dict[str, Any]] = {
-    "default": {},
-    "joint": {"weighting": "calibrated"},
-    "equal_weights": {"weighting": "equal"},
-    # Section 4 of arXiv:2409.17402 and its public code; docs/paper.md says what differs.
-    "paper": {
-        "weighting": "clean_probability",
-        "cross_fitting": "sequential",
-        "noise_loss_weight": 100.0,
-        "gradient_through_weights": True,
-        "warmup_epochs": 0,
-        "num_replacements": 1,
-        "replace_ratio": None,
-        "corrupt_target": False,
-        "loss": "binary_cross_entropy",
-        "max_length": 19,
-        "window_stride": None,
-        "batch_size": 256,
-        "epochs": 4,
-        "optimizer": "adagrad",
-        "learning_rate": 8e-4,
-        "noise_learning_rate": 0.024,
-        "weight_decay": 5e-4,
-        "patience": None,
-        "embedding_dim": 8,
-        "noise_embedding_dim": 8,
-    },
-}
-"""What each recipe changes, by field name of any part of :class:`RunConfig`."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RunConfig:
     """Everything that a training run from a file depends on, but the file.
 
@@ -323,7 +228,7 @@ class RunConfig:
     """
 
     recipe: str = "default"
-    data: DataConfig = DataConfig()
+    data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=SASRecConfig)
     trainer: JointTrainerConfig = JointTrainerConfig()
 
@@ -340,7 +245,7 @@ class RunConfig:
         if model not in MODELS:
             raise ValueError(f"model must be one of {', '.join(MODELS)}, got {model!r}")
         values = {**MODEL_TRAINING.get(model, {}), **RECIPES[recipe], **changes}
-        for given, other in _EXCLUSIVE:
+        for given, other in EXCLUSIVE:
             if changes.get(given) is not None and other not in changes:
                 values[other] = None
         parts: dict[str, Any] = {}

@@ -20,6 +20,7 @@ from .data import Batch, TrainingRows
 from .inference import inference
 from .losses import noise_recognition_loss
 from .metrics import auc
+from .precision import widened
 from .weighting import calibrated_weights, clean_probability, estimate_noise_rate
 
 __all__ = ["Calibration", "CrossFittedNoiseModels"]
@@ -96,7 +97,7 @@ class CrossFittedNoiseModels(nn.Module):
 
     def weights(self, batch: Batch) -> Tensor:
         """Sample weights ``[B]`` or ``[B, W]``; ones for folds whose model is not trusted."""
-        logits = self.logits(batch)
+        logits = widened(self.logits(batch))
         if self.config.weighting == "clean_probability":
             return clean_probability(logits)
         fold = self.folds[batch.users]

@@ -23,6 +23,7 @@ class EpochRecord:
         weights_used: ``all``, ``some`` or ``none`` of the folds were weighed by a noise model.
         valid: validation metrics, empty without validation data.
         seconds: wall time of the training steps.
+        learning_rate: the recommender's in the last step; None in records from before it was kept.
     """
 
     epoch: int
@@ -33,9 +34,23 @@ class EpochRecord:
     weights_used: str
     valid: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
+    learning_rate: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+    def scalars(self) -> dict[str, float]:
+        """All numbers by name, those that are None left out: what a tracker logs at ``epoch``."""
+        values = {
+            "loss/recommender": self.recommender_loss,
+            "loss/noise": self.noise_loss,
+            "noise/held_out_AUC": self.noise_auc,
+            **{f"weights/{name}": value for name, value in self.weights.as_dict().items()},
+            **{f"valid/{name}": value for name, value in self.valid.items()},
+            "learning_rate": self.learning_rate,
+            "seconds": self.seconds,
+        }
+        return {name: value for name, value in values.items() if value is not None}
 
     @staticmethod
     def from_dict(values: dict[str, Any]) -> EpochRecord:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, fields
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from .options import above_zero, at_least_zero, check_options, in_range, share, size, sizes
 
 __all__ = [
     "MODELS",
@@ -17,47 +18,7 @@ __all__ = [
     "S3RecConfig",
     "SASRecConfig",
     "WideDeepConfig",
-    "require",
-    "require_choices",
 ]
-
-
-def require(name: str, value: float, wanted: str, holds: bool) -> None:
-    """Raises ValueError unless ``holds``."""
-    if not holds:
-        raise ValueError(f"{name} must be {wanted}, got {value}")
-
-
-def require_choices(config: object) -> None:
-    """Raises ValueError where a ``Literal`` field, or an optional one, holds something else."""
-    for name, hint in get_type_hints(type(config)).items():
-        value = getattr(config, name)
-        allowed = [one for one in (hint, *get_args(hint)) if get_origin(one) is Literal]
-        if not allowed or (value is None and allowed[0] is not hint):
-            continue
-        if value not in (choices := get_args(allowed[0])):
-            raise ValueError(f"{name} must be one of {', '.join(map(str, choices))}, got {value!r}")
-
-
-def _in_range(default: Any, wanted: str, holds: Callable[[Any], bool]) -> Any:
-    """A field with a range; of a tuple every member must be in it."""
-    return field(default=default, metadata={"wanted": wanted, "holds": holds})
-
-
-def _size(default: int) -> Any:
-    return _in_range(default, "at least 1", lambda value: value >= 1)
-
-
-def _sizes(*default: int) -> Any:
-    return _in_range(default, "at least 1 each", lambda value: value >= 1)
-
-
-def _dropout(default: float) -> Any:
-    return _in_range(default, "in [0, 1)", lambda value: 0 <= value < 1)
-
-
-def _at_least_zero(default: float) -> Any:
-    return _in_range(default, "at least 0", lambda value: value >= 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,17 +30,11 @@ class ModelConfig:
         noise_hidden_dims: widths of its classifier's hidden layers.
     """
 
-    noise_embedding_dim: int = _size(32)
-    noise_hidden_dims: tuple[int, ...] = _sizes(256, 64)
+    noise_embedding_dim: int = size(32)
+    noise_hidden_dims: tuple[int, ...] = sizes(256, 64)
 
     def __post_init__(self) -> None:
-        require_choices(self)
-        for one in fields(self):
-            value = getattr(self, one.name)
-            for member in value if isinstance(value, tuple) else (value,):
-                if "holds" in one.metadata:
-                    holds = one.metadata["holds"](member)
-                    require(one.name, member, one.metadata["wanted"], holds)
+        check_options(self)
 
     @property
     def name(self) -> str:
@@ -103,10 +58,10 @@ class SASRecConfig(ModelConfig):
         dropout: of the recommender.
     """
 
-    embedding_dim: int = _size(64)
-    num_blocks: int = _size(2)
-    num_heads: int = _size(1)
-    dropout: float = _dropout(0.5)
+    embedding_dim: int = size(64)
+    num_blocks: int = size(2)
+    num_heads: int = size(1)
+    dropout: float = share(0.5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,13 +78,13 @@ class S3RecConfig(ModelConfig):
         mask_ratio: share of the items masked in pre-training.
     """
 
-    embedding_dim: int = _size(64)
-    num_blocks: int = _size(2)
-    num_heads: int = _size(2)
-    dropout: float = _dropout(0.2)
-    pretrain_epochs: int = _at_least_zero(20)
-    pretrain_learning_rate: float = _in_range(1e-3, "above 0", lambda value: value > 0)
-    mask_ratio: float = _in_range(0.2, "in (0, 1)", lambda value: 0 < value < 1)
+    embedding_dim: int = size(64)
+    num_blocks: int = size(2)
+    num_heads: int = size(2)
+    dropout: float = share(0.2)
+    pretrain_epochs: int = at_least_zero(20)
+    pretrain_learning_rate: float = above_zero(1e-3)
+    mask_ratio: float = in_range(0.2, "in (0, 1)", lambda value: 0 < value < 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,14 +102,14 @@ class FEARecConfig(ModelConfig):
         contrast_weight: of the contrast between two dropout masks; 0 saves two passes of three.
     """
 
-    embedding_dim: int = _size(64)
-    num_blocks: int = _size(2)
-    num_heads: int = _size(2)
-    dropout: float = _dropout(0.5)
-    band_share: float = _in_range(0.6, "in (0, 1]", lambda value: 0 < value <= 1)
-    time_share: float = _in_range(0.1, "in [0, 1]", lambda value: 0 <= value <= 1)
-    delay_factor: float = _in_range(1.0, "above 0", lambda value: value > 0)
-    contrast_weight: float = _at_least_zero(0.1)
+    embedding_dim: int = size(64)
+    num_blocks: int = size(2)
+    num_heads: int = size(2)
+    dropout: float = share(0.5)
+    band_share: float = in_range(0.6, "in (0, 1]", lambda value: 0 < value <= 1)
+    time_share: float = in_range(0.1, "in [0, 1]", lambda value: 0 <= value <= 1)
+    delay_factor: float = above_zero(1.0)
+    contrast_weight: float = at_least_zero(0.1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,10 +123,10 @@ class GRU4RecConfig(ModelConfig):
         dropout: of the recommender.
     """
 
-    embedding_dim: int = _size(64)
-    hidden_dim: int = _size(128)
-    num_layers: int = _size(1)
-    dropout: float = _dropout(0.3)
+    embedding_dim: int = size(64)
+    hidden_dim: int = size(128)
+    num_layers: int = size(1)
+    dropout: float = share(0.3)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,11 +142,11 @@ class DINConfig(ModelConfig):
         see_users: give the model an embedding of every user.
     """
 
-    embedding_dim: int = _size(32)
-    hidden_dims: tuple[int, ...] = _sizes(256, 64)
-    attention_dims: tuple[int, ...] = _sizes(32)
+    embedding_dim: int = size(32)
+    hidden_dims: tuple[int, ...] = sizes(256, 64)
+    attention_dims: tuple[int, ...] = sizes(32)
     activation: Literal["dice", "prelu", "relu"] = "dice"
-    dropout: float = _dropout(0.0)
+    dropout: float = share(0.0)
     see_users: bool = True
 
 
@@ -208,11 +163,11 @@ class WideDeepConfig(ModelConfig):
         see_users: give the model an embedding of every user.
     """
 
-    embedding_dim: int = _size(32)
-    hidden_dims: tuple[int, ...] = _sizes(256, 64)
-    cross_buckets: int = _at_least_zero(2**16)
+    embedding_dim: int = size(32)
+    hidden_dims: tuple[int, ...] = sizes(256, 64)
+    cross_buckets: int = at_least_zero(2**16)
     activation: Literal["dice", "prelu", "relu"] = "relu"
-    dropout: float = _dropout(0.0)
+    dropout: float = share(0.0)
     see_users: bool = True
 
 
@@ -230,12 +185,12 @@ class DCNConfig(ModelConfig):
         see_users: give the model an embedding of every user.
     """
 
-    embedding_dim: int = _size(32)
-    hidden_dims: tuple[int, ...] = _sizes(256, 64)
-    num_cross_layers: int = _size(3)
+    embedding_dim: int = size(32)
+    hidden_dims: tuple[int, ...] = sizes(256, 64)
+    num_cross_layers: int = size(3)
     cross_version: Literal[1, 2] = 1
     activation: Literal["dice", "prelu", "relu"] = "relu"
-    dropout: float = _dropout(0.0)
+    dropout: float = share(0.0)
     see_users: bool = True
 
 

@@ -17,6 +17,7 @@ from .ops import (
     sampled_binary_cross_entropy,
 )
 from .ops.target_ranks import has_kernels
+from .precision import in_autocast_dtype, widened
 from .protocols import (
     AuxiliaryLoss,
     Recommender,
@@ -127,12 +128,14 @@ def recommender_loss(
     table = recommender.item_table()
     if loss == "cross_entropy" and _route_for(table, softmax) == "linear":
         # Column v of the logits is item v + 1: padding is no class.
-        linear = partial(linear_reweighted_cross_entropy, hidden, table[1:], targets - 1)
+        states, items = in_autocast_dtype(hidden, table[1:])
+        linear = partial(linear_reweighted_cross_entropy, states, items, targets - 1)
         return _weighted(linear, weights, adapt)
     if loss == "cross_entropy":
         return _softmax_loss(hidden @ table[1:].T, targets, weights, adapt)
     candidates = _with_negatives(targets, recommender.num_items, num_negatives)
-    sampled = partial(sampled_binary_cross_entropy, hidden, table, targets, candidates[:, 1:])
+    states, items = in_autocast_dtype(hidden, table)
+    sampled = partial(sampled_binary_cross_entropy, states, items, targets, candidates[:, 1:])
     return _weighted(sampled, weights, adapt)
 
 
@@ -171,6 +174,7 @@ def _binary_loss(
     logits: Tensor, weights: Tensor, adapt: Callable[[Tensor], Tensor] | None
 ) -> Tensor:
     """Column 0 positive, the others negative; one weight for all of a row, as in the paper."""
+    logits = widened(logits)
     labels = torch.zeros_like(logits)
     labels[:, 0] = 1.0
     losses = F.binary_cross_entropy_with_logits(logits, labels, reduction="none").mean(dim=1)

@@ -59,6 +59,10 @@ class Run:
     def item_features_path(self) -> Path:
         return self.folder / "item_features.parquet"
 
+    @property
+    def tensorboard_path(self) -> Path:
+        return self.folder / "tensorboard"
+
     def create(self, config: RunConfig, sequences: Sequences, *, resume: bool) -> None:
         """Writes config and data, or checks that they are those of the run to resume.
 

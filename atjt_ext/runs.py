@@ -24,10 +24,12 @@ from .data import (
     user_folds,
     with_items,
 )
+from .history import EpochRecord
 from .noise import TargetAttentionNoiseModel
 from .recommenders import build_recommender, pretrain
 from .run_folder import Run
 from .sampled_evaluation import sampled_evaluate
+from .tensorboard_log import TensorBoardLog
 from .trainer import JointTrainer
 from .weighting import summarise_weights
 
@@ -118,6 +120,7 @@ def train_run(
     device: torch.device | str | None = None,
     progress: bool = True,
     title: str | None = None,
+    tensorboard: bool = False,
 ) -> dict[str, Any]:
     """Trains on leave-one-out of ``sequences``, measures, and leaves everything in ``folder``.
 
@@ -127,6 +130,7 @@ def train_run(
     Raises:
         DataError: a user is too short for leave-one-out.
         CheckpointError: the folder belongs to another run.
+        ImportError: ``tensorboard`` asks for curves in the folder, and it is not installed.
     """
     split = leave_one_out(sequences)
     if sequences.num_items < 2:
@@ -139,6 +143,13 @@ def train_run(
     rows = TrainingRows(trainer.to_learn_from(split.train), max_length=config.trainer.max_length)
     user_folds(sequences.num_users, config.trainer.num_folds, seed=config.trainer.seed)
     run = Run(Path(folder))
+    curves = TensorBoardLog(run.tensorboard_path) if tensorboard else None
+
+    def on_epoch(history: list[EpochRecord]) -> None:
+        run.write_history(history)
+        if curves is not None:
+            curves(history)
+
     run.create(config, sequences, resume=resume)
     title = title or config.recipe
     if not (resume and run.checkpoint_path.exists()):
@@ -152,8 +163,10 @@ def train_run(
         resume=resume,
         progress=progress,
         title=title,
-        on_epoch=run.write_history,
+        on_epoch=on_epoch,
     )
+    if curves is not None:
+        curves.close()
     weights = trainer.sequence_weights(split.train)
     run.write_weights(split.train.user_ids, weights)
     metrics = {

@@ -10,7 +10,6 @@ arXiv:2409.17402.
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,27 +18,28 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
-from .batch_pairs import batch_pairs
+from .batch_pairs import batch_pairs, steps_per_epoch
+from .compilation import compiled
 from .config import JointTrainerConfig
 from .corruption import Corruption, RandomReplacement
 from .data import Batch, EvaluationSet, Sequences, TrainingRows
 from .history import EpochRecord
 from .joint_models import JointModels
 from .objectives import auxiliary_loss, recommender_loss, softmax_route
+from .precision import autocast, require_precision
 from .progress import FitProgress
+from .schedule import require_schedule
 from .scoring import require_input_weight
 from .step_weights import on_targets_and_inputs, weights_of_losses
+from .training_trouble import (
+    TrainingDivergedError,
+    WeightsCollapsedWarning,
+    require_finite,
+    warn_if_collapsed,
+)
 from .weighting import summarise_weights
 
 __all__ = ["JointTrainer", "StepResult", "TrainingDivergedError", "WeightsCollapsedWarning"]
-
-
-class TrainingDivergedError(RuntimeError):
-    """The loss became NaN or infinite."""
-
-
-class WeightsCollapsedWarning(UserWarning):
-    """All weights are alike, so that reweighting changes nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +100,10 @@ class JointTrainer(JointModels):
             replace_ratio=self.config.replace_ratio,
             include_target=self.config.corrupt_target,
         )
+        require_precision(self.config.precision, self.device)
+        self._trained_through = (
+            compiled(self.recommender) if self.config.compile else self.recommender
+        )
         self._checkpoint: Path | None = None
         self._steps_per_epoch = 1
 
@@ -128,9 +132,10 @@ class JointTrainer(JointModels):
             noisy = self.corruption(
                 noise_batch.sequences, seed=config.seed, step=state.steps, row_keys=noise_batch.rows
             )
-            noise_loss = noise_models.noise_loss(noise_batch, noisy, active)
-            if weigh:
-                weights = noise_models.weights(batch)
+            with autocast(config.precision, self.device):
+                noise_loss = noise_models.noise_loss(noise_batch, noisy, active)
+                if weigh:
+                    weights = noise_models.weights(batch)
         elif weigh and batch.weights is not None:
             weights = batch.weights
         if not config.gradient_through_weights:
@@ -138,38 +143,28 @@ class JointTrainer(JointModels):
         # The recommender's dropout must not depend on what else drew random numbers before it.
         torch.manual_seed(config.seed * 1_000_003 + state.steps)
         on_targets, on_inputs = on_targets_and_inputs(weights, config)
-        recommended = recommender_loss(
-            self.recommender,
-            batch,
-            on_targets,
-            loss=config.loss,
-            num_negatives=config.num_negatives,
-            softmax=config.softmax,
-            input_weight=on_inputs,
-            adapt=weights_of_losses(config, state.steps / self._steps_per_epoch),
-        )
-        recommended = recommended + auxiliary_loss(self.recommender, batch)
+        with autocast(config.precision, self.device):
+            recommended = recommender_loss(
+                self._trained_through,
+                batch,
+                on_targets,
+                loss=config.loss,
+                num_negatives=config.num_negatives,
+                softmax=config.softmax,
+                input_weight=on_inputs,
+                adapt=weights_of_losses(config, state.steps / self._steps_per_epoch),
+            )
+            recommended = recommended + auxiliary_loss(self.recommender, batch)
         loss = recommended
         if noise_loss is not None:
             loss = loss + config.noise_loss_weight * noise_loss
-        self._require_finite(loss, batch)
+        require_finite(loss, batch, state.steps, self._checkpoint)
         state.update(loss)
         return StepResult(
             recommended.detach(),
             None if noise_loss is None else noise_loss.detach(),
             (weights if weights.dim() == 1 else weights[batch.sequences != 0]).detach(),
         )
-
-    def _require_finite(self, loss: Tensor, batch: Batch) -> None:
-        if not bool(torch.isfinite(loss)):
-            rows = batch.rows.tolist()
-            more = ", ..." if len(rows) > 8 else ""
-            raise TrainingDivergedError(
-                f"loss is {loss.item()} at step {self.state.steps} "
-                f"(training rows {rows[:8]}{more}); "
-                "a lower learning_rate or clip_grad_norm usually helps; "
-                f"last good checkpoint: {self._checkpoint or 'none kept'}"
-            )
 
     # ---- epochs ---------------------------------------------------------------------------------
 
@@ -222,6 +217,8 @@ class JointTrainer(JointModels):
         )
         watched = None if valid is None else self.as_read(valid).to(self.device)
         state = self._state = self._new_state(train.num_users)
+        state.total_steps = self._total_steps(rows)
+        require_schedule(self.config.schedule_warmup_steps, state.total_steps)
         if resume and self._checkpoint is not None and self._checkpoint.exists():
             state.load(self._checkpoint)
             if on_epoch is not None:  # a kill between checkpoint and callback left it behind
@@ -251,9 +248,17 @@ class JointTrainer(JointModels):
                 if on_epoch is not None:
                     on_epoch(state.history)
         if state.noise_models is not None:
-            self._warn_if_collapsed(state.history)
+            warn_if_collapsed(state.history)
         state.restore_best()
         return state.history
+
+    def _total_steps(self, rows: TrainingRows) -> int:
+        """Steps of all epochs, if training does not stop early."""
+        config = self.config
+        if config.cross_fitting != "sequential":
+            return config.epochs * steps_per_epoch(rows, config, None)
+        phases = [(phase, self.state.folds) for phase in range(config.num_folds)]
+        return config.epochs * sum(steps_per_epoch(rows, config, phase) for phase in phases)
 
     def _epoch(
         self, epoch: int, rows: TrainingRows, valid: EvaluationSet | None, shown: FitProgress
@@ -270,11 +275,10 @@ class JointTrainer(JointModels):
         started = time.perf_counter()
         self.recommender.train()
         fold = None if phase is None else (phase, self.state.folds)
-        pairs, steps = batch_pairs(rows, config, epoch, fold)
-        self._steps_per_epoch = steps
-        shown.start_epoch(epoch + 1, steps)
+        self._steps_per_epoch = steps_per_epoch(rows, config, fold)
+        shown.start_epoch(epoch + 1, self._steps_per_epoch)
         results = []
-        for batch, noise_batch in pairs:
+        for batch, noise_batch in batch_pairs(rows, config, epoch, fold):
             results.append(self.step(batch, noise_batch, active=active, weigh=used != "none"))
             shown.advance()
         seconds = time.perf_counter() - started
@@ -293,18 +297,5 @@ class JointTrainer(JointModels):
             weights_used=used,
             valid={} if valid is None else self.evaluate(valid),
             seconds=seconds,
+            learning_rate=self.state.learning_rate,
         )
-
-    @staticmethod
-    def _warn_if_collapsed(history: Sequence[EpochRecord]) -> None:
-        weighed = [record for record in history if record.weights_used != "none"]
-        if weighed and weighed[-1].weights.collapsed:
-            weights = weighed[-1].weights
-            warnings.warn(
-                f"weights have collapsed to {weights.mean:.3f} ± {weights.std:.4f}: normalised by "
-                "their sum they are equal weights. The noise model has usually learned nothing: "
-                "replace more items per sequence (replace_ratio), train longer, or raise "
-                "noise_learning_rate",
-                WeightsCollapsedWarning,
-                stacklevel=3,
-            )

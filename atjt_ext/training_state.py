@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -17,6 +17,7 @@ from .config import JointTrainerConfig
 from .cross_fitting import Calibration, CrossFittedNoiseModels
 from .data import user_folds
 from .history import EpochRecord
+from .schedule import learning_rate_factor
 
 __all__ = ["TrainingState"]
 
@@ -47,16 +48,19 @@ class TrainingState:
         self.num_users = num_users
         self.device = device
         self.steps = 0
+        self.total_steps = 1
         self.history: list[EpochRecord] = []
         self.recommender = recommender
         self.noise_models: CrossFittedNoiseModels | None = None
-        self._optimizers = {
+        self.optimizers = {
             "recommender": self._optimizer(recommender.parameters(), config.learning_rate)
         }
+        # Without effect but for float16.
+        self._scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "float16")
         self._best: dict[str, Any] | None = None
         if noise_model is not None:
             self.noise_models = CrossFittedNoiseModels(noise_model, self.folds, config).to(device)
-            self._optimizers["noise_models"] = self._optimizer(
+            self.optimizers["noise_models"] = self._optimizer(
                 self.noise_models.parameters(), config.noise_learning_rate
             )
 
@@ -74,14 +78,41 @@ class TrainingState:
 
     def update(self, loss: torch.Tensor) -> None:
         """One optimizer step of all models on the joint loss."""
-        for optimizer in self._optimizers.values():
+        self._set_learning_rate()
+        for optimizer in self.optimizers.values():
             optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        self._scaler.scale(loss).backward()
+        # A scaler refuses optimizers without a gradient, and they have nothing to do.
+        moved = [optimizer for optimizer in self.optimizers.values() if _has_gradient(optimizer)]
+        for optimizer in moved:
+            self._scaler.unscale_(optimizer)  # first, as norms are of gradients, not of scaled ones
         if self.config.clip_grad_norm is not None:
             nn.utils.clip_grad_norm_(self.recommender.parameters(), self.config.clip_grad_norm)
-        for optimizer in self._optimizers.values():
-            optimizer.step()
+        for optimizer in moved:
+            self._scaler.step(optimizer)
+        self._scaler.update()
         self.steps += 1
+
+    def _set_learning_rate(self) -> None:
+        factor = learning_rate_factor(
+            self.steps,
+            schedule=self.config.schedule,
+            warmup_steps=self.config.schedule_warmup_steps,
+            total_steps=self.total_steps,
+        )
+        for group in self.optimizers["recommender"].param_groups:
+            group["lr"] = factor * self.config.learning_rate
+
+    @property
+    def learning_rate(self) -> float:
+        """The recommender's, in its latest step."""
+        rate: float = self.optimizers["recommender"].param_groups[0]["lr"]
+        return rate
+
+    @property
+    def scale(self) -> float:
+        """What float16 losses are multiplied by at present; 1 in other precisions."""
+        return float(self._scaler.get_scale())
 
     # ---- the best epoch -------------------------------------------------------------------------
 
@@ -161,8 +192,9 @@ class TrainingState:
                 "models": self._models(),
                 "best": self._best,
                 "optimizers": {
-                    name: optimizer.state_dict() for name, optimizer in self._optimizers.items()
+                    name: optimizer.state_dict() for name, optimizer in self.optimizers.items()
                 },
+                "scaler": self._scaler.state_dict(),
             },
         )
 
@@ -176,8 +208,10 @@ class TrainingState:
         saved = load_checkpoint(path, device=device)
         self._check_same(path, "num_items", saved["num_items"], self.recommender.num_items)
         self._check_same(path, "num_users", saved["num_users"], self.num_users)
+        # An option that came later did then what its default does now.
+        defaults = {one.name: one.default for one in fields(self.config)}
         for name, value in asdict(self.config).items():
-            self._check_same(path, name, saved["config"].get(name), value)
+            self._check_same(path, name, saved["config"].get(name, defaults[name]), value)
         try:
             self._restore(saved["models"])
         except RuntimeError as error:
@@ -185,8 +219,10 @@ class TrainingState:
                 f"{path}: the checkpoint's parameters do not fit the models: "
                 f"{' '.join(str(error).split())[:300]}"
             ) from error
-        for name, optimizer in self._optimizers.items():
+        for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(saved["optimizers"][name])
+        if self._scaler.is_enabled():
+            self._scaler.load_state_dict(saved["scaler"])
         self.steps = int(saved["steps"])
         self.history = [EpochRecord.from_dict(values) for values in saved["history"]]
         self._best = saved["best"]
@@ -197,3 +233,11 @@ class TrainingState:
             raise CheckpointError(
                 f"{path}: the checkpoint was made with {name}={saved}, this run has {name}={wanted}"
             )
+
+
+def _has_gradient(optimizer: torch.optim.Optimizer) -> bool:
+    return any(
+        parameter.grad is not None
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+    )

@@ -72,6 +72,9 @@ OUT_OF_RANGE: dict[type, list[tuple[str, Any]]] = {
         ("noise_learning_rate", 0.0),
         ("weight_decay", -1e-9),
         ("clip_grad_norm", 0.0),
+        ("schedule", "step"),
+        ("schedule_warmup_steps", -1),
+        ("precision", "int8"),
         ("patience", 0),
         ("min_epochs", -1),
         ("seed", -1),
@@ -108,7 +111,7 @@ OUT_OF_RANGE: dict[type, list[tuple[str, Any]]] = {
 # What can't be out of range: switches and names (valid_metric is checked against the metrics
 # that an evaluation returns).
 FREE = (
-    {"gradient_through_weights", "corrupt_target", "valid_metric", "see_users"}
+    {"gradient_through_weights", "corrupt_target", "compile", "valid_metric", "see_users"}
     | {
         "item_file",
         "item_columns",
@@ -342,3 +345,12 @@ def test_a_config_from_before_there_were_models_is_sasrecs() -> None:
     values = RunConfig().as_dict()
     del values["model"]["name"], values["trainer"]["window_stride"]
     assert RunConfig.from_dict(values) == RunConfig()
+
+
+def test_a_config_from_before_an_option_did_what_its_default_does() -> None:
+    values = RunConfig(trainer=JointTrainerConfig(epochs=3)).as_dict()
+    for name in ("schedule", "schedule_warmup_steps", "precision", "compile"):
+        del values["trainer"][name]
+    trainer = RunConfig.from_dict(values).trainer
+    assert (trainer.schedule, trainer.schedule_warmup_steps) == ("constant", 0)
+    assert (trainer.precision, trainer.compile, trainer.epochs) == ("float32", False, 3)

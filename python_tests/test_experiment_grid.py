@@ -132,7 +132,13 @@ def test_a_cells_name_depends_on_all_that_its_result_does(
         name(settings=RunConfig.from_recipe(**{**SMALL, "epochs": 3})),
         name(spec=replace(spec, clean_at_test=False)),
     ]
-    assert len({name(), *other}) == 6
+    later = {"schedule": "cosine", "precision": "bfloat16", "compile": True}
+    later["schedule_warmup_steps"] = 1
+    other += [
+        name(settings=RunConfig.from_recipe(**{**SMALL, option: value}))
+        for option, value in later.items()
+    ]
+    assert len({name(), *other}) == 10
     assert name().startswith("ratings_sasrec_none_oracle-both_s0_")
     # What it does not depend on.
     assert name(spec=replace(spec, seeds=(0, 1), pilot_epochs=9, more_epochs=5)) == name()
@@ -157,6 +163,15 @@ def test_what_the_package_decides_is_part_of_a_cells_settings(
         assert settings(recipe)["recognition"] == recognition
     for recipe in ("equal_weights", "oracle-both", "joint", "truncated_loss"):
         assert "recognition" not in settings(recipe)
+
+
+def test_results_from_before_an_option_count_as_those_of_its_default(
+    spec: ExperimentSpec, ratings: str
+) -> None:
+    cell = Cell(ratings, "sasrec", "none", 0, "equal_weights")
+    trainer = cell_settings(cell, spec, SETTINGS)["config"]["trainer"]
+    assert not {"schedule", "schedule_warmup_steps", "precision", "compile"} & set(trainer)
+    assert {"weighting", "epochs", "clip_grad_norm"} <= set(trainer)
 
 
 def test_the_default_recipe_reads_whole_histories_where_only_training_is_cleaned(

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from atjt_ext import JointTrainer, SASRec, TargetAttentionNoiseModel
-from atjt_ext.checkpoint import CheckpointError
+from atjt_ext.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from atjt_ext.data import LeaveOneOut
 from joint import config, fit, parameters, trainer
+from resuming import assert_resumes_like_unbroken
 
 # ---- early stopping ---------------------------------------------------------------------------
 
@@ -63,33 +63,29 @@ def test_an_unknown_validation_metric_is_refused(split: LeaveOneOut) -> None:
 # ---- checkpoints ------------------------------------------------------------------------------
 
 
-class Killed(Exception):
-    pass
-
-
 @pytest.mark.parametrize("weighting", ["equal", "calibrated"])
 def test_a_resumed_run_ends_like_an_unbroken_one(
     split: LeaveOneOut, tmp_path: Path, weighting: str
 ) -> None:
     changes = {"epochs": 6, "weighting": weighting, "gate_auc": 0.0}
-    unbroken = fit(split, **changes)
-
-    def kill(history: list[object]) -> None:
-        if len(history) == 3:
-            raise Killed
-
     path = tmp_path / "run" / "checkpoint.pt"
-    with pytest.raises(Killed):
-        trainer(split, **changes).fit(
-            split.train, split.valid, checkpoint=path, progress=False, on_epoch=kill
-        )
-    resumed = trainer(split, **changes)
-    torch.manual_seed(99)  # whatever the new process drew before
-    resumed.fit(split.train, split.valid, checkpoint=path, resume=True, progress=False)
-    assert torch.equal(parameters(resumed.recommender), parameters(unbroken.recommender))
-    for ours, theirs in zip(resumed.state.history, unbroken.state.history, strict=True):
-        assert replace(ours, seconds=0) == replace(theirs, seconds=0)
-    assert resumed.sequence_weights(split.train).equal(unbroken.sequence_weights(split.train))
+    assert_resumes_like_unbroken(lambda: trainer(split, **changes), split, path, after=3)
+
+
+def test_a_checkpoint_from_before_an_option_is_taken(split: LeaveOneOut, tmp_path: Path) -> None:
+    path = tmp_path / "c.pt"
+    made = trainer(split, epochs=2)
+    made.fit(split.train, split.valid, checkpoint=path, progress=False)
+    state = load_checkpoint(path)
+    del state["format"], state["scaler"]
+    for name in ("schedule", "schedule_warmup_steps", "precision", "compile"):
+        del state["config"][name]
+    save_checkpoint(path, state)
+    loaded = trainer(split, epochs=2)
+    loaded.load(path, num_users=split.train.num_users)
+    assert torch.equal(parameters(loaded.recommender), parameters(made.recommender))
+    with pytest.raises(CheckpointError, match=r"with schedule=constant, .* schedule=cosine"):
+        trainer(split, epochs=2, schedule="cosine").load(path, num_users=split.train.num_users)
 
 
 def test_loading_brings_back_the_best_models_and_their_weights(

@@ -53,6 +53,16 @@ def _recognised(
     return recognise_noise(train, seed=seed), time.perf_counter() - started
 
 
+# Options that the first results were trained without, and what was done then: such results are
+# not computed anew.
+_CAME_LATER = {
+    "schedule": "constant",
+    "schedule_warmup_steps": 0,
+    "precision": "float32",
+    "compile": False,
+}
+
+
 def cell_settings(cell: Cell, spec: ExperimentSpec, settings: RunConfig) -> dict[str, Any]:
     """All that a cell's result depends on but its own coordinates and the machine.
 
@@ -65,6 +75,10 @@ def cell_settings(cell: Cell, spec: ExperimentSpec, settings: RunConfig) -> dict
         "config": config.as_dict(),
         "data": _load(cell.file, settings.data)[1],
     }
+    trainer = values["config"]["trainer"]
+    for name, before in _CAME_LATER.items():
+        if trainer[name] == before:
+            del trainer[name]
     if recipe.acts_on in ("inputs", "both", "drop") or recipe.name == "default":
         values["clean_at_test"] = spec.clean_at_test
     if recipe.source == "loss":

@@ -112,8 +112,9 @@ class DIN(nn.Module):
 
         def scores(tile: Tensor) -> Tensor:
             candidate = self.items(tile)
-            affinities = items.new_zeros(*history.shape, tile.shape[1])
-            affinities[valid] = self.attention(items, rows, candidate)
+            packed = self.attention(items, rows, candidate)
+            affinities = packed.new_zeros(*history.shape, tile.shape[1])
+            affinities[valid] = packed
             parts = [affinities.transpose(1, 2) @ grid, candidate]
             if user is not None:
                 parts.append(user[:, None, :].expand(-1, tile.shape[1], -1))

@@ -114,7 +114,8 @@ class _HybridBlock(nn.Module):
         similarity = alike.gather(2, ahead.expand(len(grid), -1, -1)).sum(dim=1)
         count = min(length, max(1, int(self.delay_factor * math.log(length))))
         best, delays = similarity.topk(count, dim=1)
-        weights = torch.zeros_like(similarity).scatter(1, delays, best.softmax(dim=1))
+        chosen = best.softmax(dim=1).to(similarity.dtype)  # float32 under autocast
+        weights = torch.zeros_like(similarity).scatter(1, delays, chosen)
         rolled = weights[:, (position - position[:, None]) % length]  # [B, L, L]
         return rolled @ grid.chunk(3, dim=-1)[2]
 

@@ -104,3 +104,19 @@ class GRU4Rec(nn.Module):
             self.gru(packed)[0], batch_first=True, total_length=sequences.shape[1]
         )
         return unpacked(self.output(states[moved]), valid)
+
+    def last_state(self, sequences: Tensor) -> Tensor:
+        """``encode(sequences)[:, -1]``: ``[B, L] -> [B, D]``, by a graph that can be exported.
+
+        Rows are moved to the left and read whole: what stands after a row's last item is not looked
+        at. :meth:`encode` saves that work, and its shapes depend on the data for it.
+        """
+        length = sequences.shape[1]
+        lengths = (sequences != 0).sum(dim=1)
+        columns = torch.arange(length, device=sequences.device)
+        source = columns + (length - lengths)[:, None]
+        source = torch.where(source < length, source, source - length)
+        states, _ = self.gru(self.dropout(self.item_embedding(sequences.gather(1, source))))
+        rows = torch.arange(len(sequences), device=sequences.device)
+        last = self.output(states[rows, (lengths - 1).clamp(min=0)])
+        return torch.where(lengths[:, None] > 0, last, 0.0)

@@ -1,0 +1,101 @@
+"""RECOMMEND, for everybody: top-k lists of many users, straight to Parquet."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+import torch
+from torch import Tensor
+
+from .checkpoint import write_atomically
+from .data import DataError, EvaluationSet, Sequences
+from .joint_models import JointModels
+
+__all__ = ["recommendation_frames", "users_named", "write_recommendations"]
+
+# What memory holds of a result, about 50 MB with ids.
+_ROWS_PER_PART = 2**20
+
+
+def users_named(sequences: Sequences, path: str | Path) -> Tensor:
+    """``[U]`` int64, the codes of the users whose ids are the lines of a text file, in its order.
+
+    Empty lines and repetitions are left out.
+
+    Raises:
+        DataError: a user that is not in ``sequences``, or no user at all.
+    """
+    lines = Path(path).read_text(encoding="utf-8").splitlines()
+    names = dict.fromkeys(line.strip() for line in lines if line.strip())
+    if not names:
+        raise DataError(f"{path}: no user ids, one per line wanted")
+    return torch.tensor([sequences.user_index(name) for name in names])
+
+
+def recommendation_frames(
+    models: JointModels, data: EvaluationSet, *, k: int = 10, exclude_seen: bool = True
+) -> Iterator[pl.DataFrame]:
+    """The k best items of some users at a time, a row each: ``user``, ``rank`` (from 1), ``item``,
+    ``score``.
+
+    Users come in the order of ``data``, whose targets are not looked at. Fewer than k rows are
+    those of users with fewer unseen items.
+
+    Raises:
+        ValueError: ``k`` is not in ``1..num_items``, or there are no users.
+    """
+    # Once, as weighing or cutting histories goes over all of them.
+    data = models.as_read(data).to(models.device)
+    histories = data.histories
+    user_ids = pl.Series("user", histories.user_ids, dtype=pl.String)
+    item_ids = pl.Series("item", histories.item_ids, dtype=pl.String)
+    for rows in torch.arange(len(data)).split(max(1, _ROWS_PER_PART // k)):
+        part = data.select(rows.to(models.device))
+        items, scores = models.recommend(part, k=k, exclude_seen=exclude_seen)
+        ranks = torch.arange(1, k + 1, dtype=torch.int32).expand_as(items)
+        users = part.users.cpu()[:, None].expand_as(items)
+        unseen = scores > -torch.inf
+        yield pl.DataFrame(
+            [
+                user_ids.gather(users[unseen].numpy()),
+                pl.Series("rank", ranks[unseen].numpy()),
+                item_ids.gather(items[unseen].numpy() - 1),
+                pl.Series("score", scores[unseen].float().numpy()),
+            ]
+        )
+
+
+def write_recommendations(
+    path: str | Path,
+    models: JointModels,
+    data: EvaluationSet,
+    *,
+    k: int = 10,
+    exclude_seen: bool = True,
+) -> int:
+    """Writes :func:`recommendation_frames` to one Parquet file, whole or not at all.
+
+    Memory holds a million rows at a time, whatever the number of users and items.
+
+    Returns:
+        The number of rows.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+        parts = _write_parts(
+            Path(folder), recommendation_frames(models, data, k=k, exclude_seen=exclude_seen)
+        )
+        write_atomically(path, pl.scan_parquet(parts).sink_parquet)
+        return int(pl.scan_parquet(path).select(pl.len()).collect().item())
+
+
+def _write_parts(folder: Path, frames: Iterator[pl.DataFrame]) -> list[Path]:
+    parts = []
+    for index, frame in enumerate(frames):
+        parts.append(folder / f"{index:06}.parquet")
+        frame.write_parquet(parts[-1])
+    return parts

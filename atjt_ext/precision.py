@@ -1,0 +1,46 @@
+"""Mixed precision: what matrix products are computed in while training."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+__all__ = ["Precision", "autocast", "in_autocast_dtype", "require_precision", "widened"]
+
+Precision = Literal["float32", "bfloat16", "float16"]
+
+
+def require_precision(precision: Precision, device: torch.device) -> None:
+    """Raises ValueError where ``device`` can't train in ``precision``."""
+    if precision == "float16" and device.type != "cuda":
+        raise ValueError(
+            f"precision='float16' needs a CUDA device, got device={device}: "
+            "precision='bfloat16' is what a CPU can do"
+        )
+
+
+def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
+    """``torch.autocast`` to ``precision``; nothing at all for float32."""
+    if precision == "float32":
+        return nullcontext()
+    return torch.autocast(device.type, dtype=getattr(torch, precision))
+
+
+def in_autocast_dtype(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """``tensors`` as an autocast around would give them to a matrix product.
+
+    For operators of our own, which torch's autocast does not know.
+    """
+    kind = tensors[0].device.type
+    if not torch.is_autocast_enabled(kind):
+        return tensors
+    dtype = torch.get_autocast_dtype(kind)
+    return tuple(tensor.to(dtype) for tensor in tensors)
+
+
+def widened(tensor: Tensor) -> Tensor:
+    """Half precision as float32, everything else as it is: for sums and weights."""
+    return tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor

@@ -1,0 +1,40 @@
+"""The recipes: named sets of choices, by field name of any part of a run's config."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["EXCLUSIVE", "RECIPES"]
+
+# Naming one of a pair in a recipe's changes takes the other back.
+EXCLUSIVE = (("num_replacements", "replace_ratio"), ("replace_ratio", "num_replacements"))
+
+RECIPES: dict[str, dict[str, Any]] = {
+    "default": {},
+    "joint": {"weighting": "calibrated"},
+    "equal_weights": {"weighting": "equal"},
+    # Section 4 of arXiv:2409.17402 and its public code; docs/paper.md says what differs.
+    "paper": {
+        "weighting": "clean_probability",
+        "cross_fitting": "sequential",
+        "noise_loss_weight": 100.0,
+        "gradient_through_weights": True,
+        "warmup_epochs": 0,
+        "num_replacements": 1,
+        "replace_ratio": None,
+        "corrupt_target": False,
+        "loss": "binary_cross_entropy",
+        "max_length": 19,
+        "window_stride": None,
+        "batch_size": 256,
+        "epochs": 4,
+        "optimizer": "adagrad",
+        "learning_rate": 8e-4,
+        "noise_learning_rate": 0.024,
+        "weight_decay": 5e-4,
+        "patience": None,
+        "embedding_dim": 8,
+        "noise_embedding_dim": 8,
+    },
+}
+"""What each recipe changes, by field name of any part of :class:`RunConfig`."""
