@@ -65,5 +65,10 @@ $(VENV)/tools: pyproject.toml $(VENV)/installed
 	$(BIN)/python -m pip install -q -c constraints.txt 'atjt_ext[dev]'
 	@touch $@
 
+# What export and tracking need: their tests skip without, and CI leaves none out.
+$(VENV)/extras: pyproject.toml $(VENV)/installed
+	$(BIN)/python -m pip install -q -c constraints.txt 'atjt_ext[export,track]'
+	@touch $@
+
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
