@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,30 +15,23 @@ from .features import ATTRIBUTE_FEATURES, FEATURES
 from .logistic import LogisticRegression, fit_logistic
 from .user_shares import likelihood_ratios
 
-__all__ = ["FoldClassifier", "Ratios"]
+__all__ = ["FoldClassifier"]
 
 _OF_ITSELF = np.array([not name.startswith("user_") for name in (*FEATURES, *ATTRIBUTE_FEATURES)])
-
-
-class Ratios(NamedTuple):
-    """``p(features | noise) / p(features | clean)`` of interactions, ``[N]`` each: for telling the
-    interactions of one user apart, and for telling users apart."""
-
-    within_users: Doubles
-    between_users: Doubles
 
 
 @dataclass(frozen=True, slots=True)
 class FoldClassifier:
     """Artificial noise or not, learned outside of a fold; None where there is nothing to learn.
 
+    Its logit is the mean of two models'. Beside the mean of a noisy user, noise looks normal; away
+    from that of a user with a taste of his own, anything looks odd.
+
     Attributes:
-        relative: of all features.
+        relative: of all features, the user's means among them.
         absolute: of what an item has to do with the others, however well those go with each other.
-            In a noisy user nothing goes with anything: beside its mean, noise looks normal there.
-        artificial_rate: share of noise among what it learned from.
-        noise_rate: bound on the share of noise in the data, by ``relative``.
-        absolute_noise_rate: likewise by the mean of both.
+        artificial_rate: share of noise among what they learned from.
+        noise_rate: bound on the share of noise in the data.
         auc: on the fold; None where it holds one kind only.
         trusted: whether that is enough.
     """
@@ -48,7 +40,6 @@ class FoldClassifier:
     absolute: LogisticRegression | None
     artificial_rate: float = 0.0
     noise_rate: float = 0.0
-    absolute_noise_rate: float = 0.0
     auc: float | None = None
     trusted: bool = False
 
@@ -67,36 +58,35 @@ class FoldClassifier:
         relative = fit_logistic(damaged[~own], truth)
         absolute = fit_logistic(_of_itself(damaged[~own]), truth)
         rate = float(truth.mean())
-        logits, both = _logits(relative, absolute, original[own])
-        area = auc(torch.from_numpy(relative.logits(damaged[own])), torch.from_numpy(replaced[own]))
+        logits = _logits(relative, absolute, original[own])
+        on_damaged = _logits(relative, absolute, damaged[own])
+        area = auc(torch.from_numpy(on_damaged), torch.from_numpy(replaced[own]))
         return FoldClassifier(
             relative,
             absolute,
             rate,
             estimate_noise_rate(torch.from_numpy(logits), artificial_rate=rate),
-            estimate_noise_rate(torch.from_numpy(both), artificial_rate=rate),
             area,
             area is not None and area >= gate_auc,
         )
 
-    def ratios(self, features: Floats) -> Ratios:
-        """``[n, F]`` -> the two ratios ``[n]``; ones where nothing was learned."""
+    def ratios(self, features: Floats) -> Doubles:
+        """``p(features | noise) / p(features | clean)`` of ``features [n, F]``: ``[n]``; ones where
+        nothing was learned."""
         if self.relative is None or self.absolute is None:
-            return Ratios(np.ones(len(features)), np.ones(len(features)))
-        logits, both = _logits(self.relative, self.absolute, features)
-        rate = self.artificial_rate
-        return Ratios(
-            likelihood_ratios(logits, artificial_rate=rate, noise_rate=self.noise_rate),
-            likelihood_ratios(both, artificial_rate=rate, noise_rate=self.absolute_noise_rate),
+            return np.ones(len(features))
+        return likelihood_ratios(
+            _logits(self.relative, self.absolute, features),
+            artificial_rate=self.artificial_rate,
+            noise_rate=self.noise_rate,
         )
 
 
 def _logits(
     relative: LogisticRegression, absolute: LogisticRegression, features: Floats
-) -> tuple[Doubles, Doubles]:
-    """``[n]`` each: of the first, and the mean of both."""
-    logits = relative.logits(features)
-    return logits, 0.5 * (logits + absolute.logits(_of_itself(features)))
+) -> Doubles:
+    """``[n]``, the mean of both."""
+    return 0.5 * (relative.logits(features) + absolute.logits(_of_itself(features)))
 
 
 def _of_itself(features: Floats) -> Floats:

@@ -90,9 +90,20 @@ def _posterior(log_likelihood: Doubles, prior: Doubles) -> Doubles:
     return posterior
 
 
-def noise_probability(ratios: Doubles, users: Codes, posterior: Doubles) -> Doubles:
-    """P(noise) of every interaction ``[N]``, over all shares that its user may have."""
+def noise_probability(
+    ratios: Doubles, users: Codes, posterior: Doubles, *, largest: float
+) -> Doubles:
+    """P(noise) of every interaction ``[N]``, over all shares that its user may have.
+
+    Args:
+        ratios: ``[N]`` likelihood ratios.
+        users: ``[N]``, whose they are.
+        posterior: ``[num_users, len(SHARES)]``, P(share of noise).
+        largest: from there on ratios count by their logarithm only. That an item looks odder than
+            all others speaks for a clean user's one odd item as well.
+    """
+    bounded = np.minimum(ratios, largest) + np.log(np.maximum(ratios / largest, 1.0))
     total = np.zeros(len(ratios))
     for column, share in enumerate(SHARES):
-        total += posterior[users, column] * share * ratios / (1.0 + share * (ratios - 1.0))
+        total += posterior[users, column] * share * bounded / (1.0 + share * (bounded - 1.0))
     return total
