@@ -234,13 +234,14 @@ def _demo(options: Namespace, console: Console) -> int:
 def _evaluate(options: Namespace, console: Console) -> int:
     run = Run(Path(options.run))
     config, sequences = run.config(), run.sequences()
+    train = leave_one_out(sequences).train
     if options.file is not None:
         features = sequences.item_features  # what the model learned on, wherever its file is now
         without = replace(config, data=replace(config.data, item_file=None))
         sequences = load_sequences(options.file, without)
         run.check_same_data(sequences)
         sequences = replace(sequences, item_features=features)
-    trainer = load_trainer(run, sequences, device=options.device)
+    trainer = load_trainer(run, sequences, device=options.device, train=train)
     console.print(metrics_table(evaluate_run(trainer, leave_one_out(sequences))))
     return 0
 
@@ -249,7 +250,8 @@ def _recommend(options: Namespace, console: Console) -> int:
     run = Run(Path(options.run))
     sequences = run.sequences()
     user = torch.tensor([sequences.user_index(options.user)])
-    trainer = load_trainer(run, sequences, device=options.device)
+    train = leave_one_out(sequences).train
+    trainer = load_trainer(run, sequences, device=options.device, train=train)
     if not 1 <= options.k <= sequences.num_items:
         raise DataError(f"k must be in 1..{sequences.num_items} (the items), got {options.k}")
     items, scores = trainer.recommend(everything_known(sequences, user), k=options.k)
