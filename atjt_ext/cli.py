@@ -17,12 +17,14 @@ from jsonargparse import ActionYesNo, ArgumentParser, Namespace
 from rich.console import Console
 
 from . import __version__, build_info
+from .audit_command import audit_parser, run_audit
 from .checkpoint import CheckpointError
 from .config import RECIPES, DataConfig, JointTrainerConfig, RunConfig
 from .data import DataError, leave_one_out
 from .demo import run_demo
 from .experiment_command import experiment_parser, run_experiment
 from .model_config import MODELS
+from .report_command import report_parser, run_report
 from .run_folder import Run
 from .runs import evaluate_run, everything_known, load_sequences, load_trainer, train_run
 from .tables import comparison_table, metrics_table, recommendation_table
@@ -98,6 +100,9 @@ def build_parser(arguments: Sequence[str] = ()) -> ArgumentParser:
     commands.add_subcommand("experiment", experiment, help="does weighing help? with controls")
     commands.add_subcommand("evaluate", _evaluate_parser(), help="measure a trained run")
     commands.add_subcommand("recommend", _recommend_parser(), help="best items for users of a run")
+    audit, report = audit_parser(_default_device()), report_parser(_default_device())
+    commands.add_subcommand("audit", audit, help="which interactions look like noise, and why")
+    commands.add_subcommand("report", report, help="a page on a run, for the browser")
     commands.add_subcommand(
         "info", ArgumentParser(allow_abbrev=False), help="what was built and what is usable"
     )
@@ -281,5 +286,7 @@ _COMMANDS = {
     "experiment": run_experiment,
     "evaluate": _evaluate,
     "recommend": _recommend,
+    "audit": run_audit,
+    "report": run_report,
     "info": _info,
 }
