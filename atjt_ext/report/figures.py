@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from ..metrics import auc, roc_curve
 from ..noise_scores import CalibrationBin
+from ..statistics import wilson_interval
 from .axis import Axis
 from .segments import Segment
 from .svg import Chart
@@ -168,9 +168,7 @@ def calibration_figure(bins: Sequence[CalibrationBin], error: float) -> Figure:
     )
     chart.reference((0.0, 0.0), (1.0, 1.0))
     for one in bins:
-        reach = 1.96 * math.sqrt(one.observed * (1.0 - one.observed) / one.count)
-        low, high = max(0.0, one.observed - reach), min(1.0, one.observed + reach)
-        chart.upright(one.predicted, low, high)
+        chart.upright(one.predicted, *wilson_interval(one.observed, one.count))
     chart.line([(one.predicted, one.observed) for one in bins], 0)
     chart.key(f"calibration error {error:.3f}", 0, corner="top-left")
     rows = tuple(
