@@ -17,6 +17,7 @@ from jsonargparse import ActionYesNo, ArgumentParser, Namespace
 from rich.console import Console
 
 from . import __version__, build_info
+from .audit_command import audit_parser, run_audit
 from .checkpoint import CheckpointError
 from .config import RECIPES, DataConfig, JointTrainerConfig, RunConfig
 from .data import leave_one_out
@@ -25,6 +26,7 @@ from .experiment_command import experiment_parser, run_experiment
 from .export_command import export_parser, run_export
 from .model_config import MODELS
 from .recommend_command import recommend_parser, run_recommend
+from .report_command import report_parser, run_report
 from .run_folder import Run
 from .runs import evaluate_run, load_sequences, load_trainer, train_run
 from .tables import comparison_table, metrics_table
@@ -102,6 +104,9 @@ def build_parser(arguments: Sequence[str] = ()) -> ArgumentParser:
     recommend = recommend_parser(_default_device())
     commands.add_subcommand("recommend", recommend, help="best items for users of a run")
     commands.add_subcommand("export", export_parser(), help="a run's model for other programs")
+    audit, report = audit_parser(_default_device()), report_parser(_default_device())
+    commands.add_subcommand("audit", audit, help="which interactions look like noise, and why")
+    commands.add_subcommand("report", report, help="a page on a run, for the browser")
     commands.add_subcommand(
         "info", ArgumentParser(allow_abbrev=False), help="what was built and what is usable"
     )
@@ -234,13 +239,14 @@ def _demo(options: Namespace, console: Console) -> int:
 def _evaluate(options: Namespace, console: Console) -> int:
     run = Run(Path(options.run))
     config, sequences = run.config(), run.sequences()
+    train = leave_one_out(sequences).train
     if options.file is not None:
         features = sequences.item_features  # what the model learned on, wherever its file is now
         without = replace(config, data=replace(config.data, item_file=None))
         sequences = load_sequences(options.file, without)
         run.check_same_data(sequences)
         sequences = replace(sequences, item_features=features)
-    trainer = load_trainer(run, sequences, device=options.device)
+    trainer = load_trainer(run, sequences, device=options.device, train=train)
     console.print(metrics_table(evaluate_run(trainer, leave_one_out(sequences))))
     return 0
 
@@ -265,5 +271,7 @@ _COMMANDS = {
     "evaluate": _evaluate,
     "recommend": run_recommend,
     "export": run_export,
+    "audit": run_audit,
+    "report": run_report,
     "info": _info,
 }

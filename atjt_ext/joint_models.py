@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,11 +15,19 @@ from .evaluation import evaluate, full_ranks, top_k
 from .inference import inference
 from .known_weights import extended_weights, without_dropped
 from .noise_scores import detection_auc, per_interaction, per_user
-from .recognition import NoiseRecogniser, RecognisedNoise, RecognitionConfig
+from .recognition import NoiseRecogniser, RecognisedNoise
 from .scoring import require_recommender, takes_input_weight
 from .training_state import TrainingState
 
 __all__ = ["JointModels"]
+
+
+class _Believed(NamedTuple):
+    """What co-occurrence found of the training interactions, ``[N]`` each."""
+
+    train: Sequences
+    noise_logits: Tensor
+    weights: Tensor
 
 
 class JointModels:
@@ -47,6 +55,7 @@ class JointModels:
         self.noise_model = noise_model
         self._state: TrainingState | None = None
         self._recogniser: tuple[Sequences, NoiseRecogniser] | None = None
+        self._believed: _Believed | None = None
 
     @property
     def state(self) -> TrainingState:
@@ -97,7 +106,7 @@ class JointModels:
         under equal and given weights.
         """
         if self.config.weighting == "co_occurrence":
-            return self._recognised(train).noise_logits
+            return self._beliefs(train).noise_logits
         models = self.state.noise_models
         if models is None:
             return torch.full((train.num_interactions,), torch.nan)
@@ -111,7 +120,7 @@ class JointModels:
         NaN for users with one interaction where a noise model judges: it has not seen them.
         """
         if self.config.weighting == "co_occurrence":
-            return self._recognised(train).weights
+            return self._beliefs(train).weights
         models = self.state.noise_models
         if self.config.weighting == "given" and train.weights is not None:
             return train.weights.cpu()
@@ -135,22 +144,44 @@ class JointModels:
         Raises:
             ValueError: fewer than two users.
         """
-        if self._recogniser is None or self._recogniser[0] is not train:
-            if train.num_users < 2:
-                raise ValueError(
-                    "users are judged by what others have, so train must have at least 2 users, "
-                    f"got {train.num_users}"
-                )
-            usual = RecognitionConfig()
-            config = replace(usual, num_folds=min(usual.num_folds, train.num_users))
-            self._recogniser = train, NoiseRecogniser(train, config, seed=self.config.seed)
-        return self._recogniser[1].found
+        return self.recogniser(train).found
 
-    def _recognised(self, train: Sequences) -> RecognisedNoise:
+    def recogniser(self, train: Sequences) -> NoiseRecogniser:
+        """What :meth:`recognise` learns, kept likewise, with the evidence for what it found."""
+        if self._recogniser is None or not _same(self._recogniser[0], train):
+            recogniser = NoiseRecogniser.usual(train, seed=self.config.seed)
+            self._recogniser = train, recogniser
+            self.believe(train, recogniser.found.noise_logits, recogniser.found.weights)
+        return self._recogniser[1]
+
+    def believe(self, train: Sequences, noise_logits: Tensor, weights: Tensor) -> None:
+        """Takes over what an earlier :meth:`recognise` found of ``train``, without learning it.
+
+        Args:
+            train: training sequences.
+            noise_logits: ``[N]``, of its interactions.
+            weights: ``[N]``, likewise.
+
+        Raises:
+            ValueError: not one of each per interaction.
+        """
+        for name, values in (("noise_logits", noise_logits), ("weights", weights)):
+            if values.shape != train.items.shape:
+                raise ValueError(
+                    f"{name} must be {list(train.items.shape)}, got {list(values.shape)}"
+                )
+        self._believed = _Believed(train, noise_logits, weights)
+
+    def _beliefs(self, train: Sequences) -> _Believed:
         """What is thought of ``train``, which is learned from only where nothing was before."""
-        if self._recogniser is None or self._recogniser[0] is train:
-            return self.recognise(train)
-        return self._recogniser[1].judge(train)
+        believed = self._believed
+        if believed is not None and _same(believed.train, train):
+            return believed
+        if believed is None:
+            found = self.recognise(train)
+        else:
+            found = self.recogniser(believed.train).judge(train)
+        return _Believed(train, found.noise_logits, found.weights)
 
     @property
     def held_out_auc(self) -> float | None:
@@ -165,8 +196,8 @@ class JointModels:
         """Whether co-occurrence gave any weight other than one."""
         return (
             self.config.weighting == "co_occurrence"
-            and self._recogniser is not None
-            and bool((self._recogniser[1].found.weights < 1).any())
+            and self._believed is not None
+            and bool((self._believed.weights < 1).any())
         )
 
     def as_read(self, data: EvaluationSet) -> EvaluationSet:
@@ -184,13 +215,13 @@ class JointModels:
         if data.read is not None or not config.changes_reading:
             return data
         if config.weighting == "co_occurrence":
-            if self._recogniser is None:
+            if self._believed is None:
                 raise RuntimeError(
                     "what is noise in these histories is not known after load: "
                     "call recognise(train) with the training sequences first"
                 )
-            train, recogniser = self._recogniser
-            read = replace(read, weights=extended_weights(train, recogniser.found.weights, read))
+            train, weights = self._believed.train, self._believed.weights
+            read = replace(read, weights=extended_weights(train, weights, read))
         if read.weights is None:
             return data
         if config.drops:
@@ -230,7 +261,7 @@ class JointModels:
     def load(self, path: str | Path, *, num_users: int) -> None:
         """Takes over what ``save`` or ``fit`` wrote, with the best epoch's models in place.
 
-        What co-occurrence knows of noise is no part of it: see ``recognise``.
+        What co-occurrence knows of noise is no part of it: see ``recognise`` and ``believe``.
 
         Args:
             num_users: of the training data; checked against the checkpoint.
@@ -238,7 +269,7 @@ class JointModels:
         Raises:
             CheckpointError: unreadable, or made with another catalogue, users, models or config.
         """
-        self._recogniser = None
+        self._recogniser = self._believed = None
         state = self._new_state(num_users)
         state.load(Path(path))
         state.restore_best()
@@ -248,3 +279,13 @@ class JointModels:
         return TrainingState(
             self.recommender, self.noise_model, self.config, num_users, self.device
         )
+
+
+def _same(one: Sequences, other: Sequences) -> bool:
+    """Whether they hold the same interactions, maybe read twice."""
+    return one is other or (
+        one.user_ids == other.user_ids
+        and one.item_ids == other.item_ids
+        and one.offsets.cpu().equal(other.offsets.cpu())
+        and one.items.cpu().equal(other.items.cpu())
+    )

@@ -6,6 +6,10 @@ of other items that score at least as high, so a model that scores everything al
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -17,6 +21,8 @@ __all__ = [
     "paper_hit_rate",
     "paper_ndcg",
     "ranking_metrics",
+    "roc_curve",
+    "user_gains",
 ]
 
 
@@ -77,6 +83,16 @@ def ranking_metrics(ranks: Tensor, ks: tuple[int, ...] = (5, 10, 20)) -> dict[st
     return metrics
 
 
+def user_gains(ranks: npt.NDArray[np.integer[Any]], metric: str) -> npt.NDArray[np.float64]:
+    """What each user's rank adds to HR@k, NDCG@k or MRR@k: ``[U]``, whose mean is the metric."""
+    kind, _, k = metric.partition("@")
+    rank = ranks.astype(np.float64)
+    gains = {"HR": np.ones_like(rank), "NDCG": 1.0 / np.log2(rank + 1.0), "MRR": 1.0 / rank}
+    if kind not in gains:
+        raise ValueError(f"metric must be HR@k, NDCG@k or MRR@k, got {metric}")
+    return np.where(rank <= int(k), gains[kind], 0.0)
+
+
 def auc(scores: Tensor, labels: Tensor) -> float | None:
     """Area under the ROC curve: P(score of a true label > score of a false one), ties counting
     half.
@@ -102,3 +118,23 @@ def auc(scores: Tensor, labels: Tensor) -> float | None:
     midrank = last - (counts.double() - 1.0) / 2.0
     rank_sum = float(midrank[inverse][labels].sum())
     return (rank_sum - positives * (positives + 1) / 2.0) / (positives * negatives)
+
+
+def roc_curve(scores: Tensor, labels: Tensor) -> tuple[list[float], list[float]]:
+    """False and true positive rates as the threshold falls through the distinct scores.
+
+    Args:
+        scores: ``[N]`` floating.
+        labels: ``[N]`` bool.
+
+    Returns:
+        Two lists from 0 to 1, one longer than there are distinct scores; all 0 where one of the
+        classes is empty.
+    """
+    thresholds, inverse = torch.unique(-scores.double(), return_inverse=True)
+    # In float64: float32 counts no further than 2**24.
+    zeros = torch.zeros(len(thresholds), dtype=torch.float64)
+    found = zeros.index_add(0, inverse, labels.double()).cumsum(0)
+    flagged = zeros.index_add(0, inverse, (~labels).double()).cumsum(0)
+    rates = [counts / counts[-1].clamp(min=1) for counts in (flagged, found)]
+    return [0.0, *rates[0].tolist()], [0.0, *rates[1].tolist()]

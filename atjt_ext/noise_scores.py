@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -11,6 +12,9 @@ from .data import Batch, Sequences, TrainingRows
 from .metrics import auc
 
 __all__ = [
+    "CalibrationBin",
+    "calibration",
+    "calibration_error",
     "detection_auc",
     "noisy_users",
     "per_interaction",
@@ -129,3 +133,65 @@ def popularity_detection(
         "popularity_AUC": auc(-popularity, truth[scored]),
         "within_popularity_AUC": stratified_auc(noise_logits[scored], truth[scored], strata),
     }
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationBin:
+    """Interactions whose P(noise) is in ``[low, high)`` (the last bin holds 1 as well).
+
+    Attributes:
+        count: how many, at least one.
+        predicted: their mean P(noise).
+        observed: the share of them that is noise.
+    """
+
+    low: float
+    high: float
+    count: int
+    predicted: float
+    observed: float
+
+
+def calibration(
+    probabilities: Tensor, truth: Tensor, *, num_bins: int = 10
+) -> list[CalibrationBin]:
+    """Does P(noise) mean what it says? In bins of equal width; empty ones are left out.
+
+    Args:
+        probabilities: ``[N]`` in [0, 1].
+        truth: ``[N]`` bool.
+        num_bins: at least 1.
+
+    Raises:
+        ValueError: shapes that differ, a value outside of [0, 1] (NaN is one), or no bins.
+    """
+    if probabilities.shape != truth.shape or probabilities.dim() != 1:
+        raise ValueError(
+            "probabilities and truth must both be [N], got "
+            f"{list(probabilities.shape)} and {list(truth.shape)}"
+        )
+    if not bool(((probabilities >= 0) & (probabilities <= 1)).all()):
+        raise ValueError("probabilities must be in [0, 1]")
+    if num_bins < 1:
+        raise ValueError(f"num_bins must be at least 1, got {num_bins}")
+    values = probabilities.double()
+    which = (values * num_bins).long().clamp(max=num_bins - 1)
+    bins = []
+    for index in which.unique().tolist():
+        inside = which == index
+        bins.append(
+            CalibrationBin(
+                low=index / num_bins,
+                high=(index + 1) / num_bins,
+                count=int(inside.sum()),
+                predicted=float(values[inside].mean()),
+                observed=float(truth[inside].double().mean()),
+            )
+        )
+    return bins
+
+
+def calibration_error(bins: Sequence[CalibrationBin]) -> float:
+    """The expected calibration error: mean of ``|observed - predicted|``, weighed by counts."""
+    count = sum(one.count for one in bins)
+    return sum(one.count * abs(one.observed - one.predicted) for one in bins) / count

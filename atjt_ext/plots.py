@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from .history import EpochRecord
-from .metrics import auc
+from .metrics import auc, roc_curve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -106,7 +105,7 @@ def plot_noise(path: str | Path, noise_logits: Tensor, weights: Tensor, noisy: T
             axes[0].hist(weights[chosen].numpy(), bins=bins, weights=share, alpha=0.55, **style)
     axes[0].set(title="sample weight", xlabel="weight", ylabel="share of the sequences")
     axes[0].legend(frameon=False)
-    false_rate, true_rate = _roc(noise_logits, noisy)
+    false_rate, true_rate = roc_curve(noise_logits, noisy)
     area = auc(noise_logits, noisy)
     axes[1].plot(false_rate, true_rate, **_STYLES[0])
     axes[1].plot([0, 1], [0, 1], color="0.4", linestyle=":")
@@ -116,12 +115,3 @@ def plot_noise(path: str | Path, noise_logits: Tensor, weights: Tensor, noisy: T
         ylabel="noisy sequences found",
     )
     figure.savefig(path, dpi=150)
-
-
-def _roc(scores: Tensor, labels: Tensor) -> tuple[list[float], list[float]]:
-    """False and true positive rates as the threshold falls through the distinct scores."""
-    thresholds, inverse = torch.unique(-scores.double(), return_inverse=True)
-    found = torch.zeros(len(thresholds)).index_add(0, inverse, labels.float()).cumsum(0)
-    flagged = torch.zeros(len(thresholds)).index_add(0, inverse, (~labels).float()).cumsum(0)
-    rates = [counts / counts[-1].clamp(min=1) for counts in (flagged, found)]
-    return [0.0, *rates[0].tolist()], [0.0, *rates[1].tolist()]

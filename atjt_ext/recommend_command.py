@@ -10,7 +10,7 @@ from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
 
 from .batch_recommendations import users_named, write_recommendations
-from .data import DataError
+from .data import DataError, leave_one_out
 from .run_folder import Run
 from .runs import everything_known, load_trainer
 from .tables import recommendation_table
@@ -55,7 +55,8 @@ def run_recommend(options: Namespace, console: Console) -> int:
         users = users_named(sequences, options.users)
     if not 1 <= options.k <= sequences.num_items:
         raise DataError(f"k must be in 1..{sequences.num_items} (the items), got {options.k}")
-    trainer = load_trainer(run, sequences, device=options.device)
+    train = leave_one_out(sequences).train
+    trainer = load_trainer(run, sequences, device=options.device, train=train)
     known = everything_known(sequences, users)
     if options.out is not None:
         started = time.perf_counter()

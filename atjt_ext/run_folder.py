@@ -63,6 +63,10 @@ class Run:
     def tensorboard_path(self) -> Path:
         return self.folder / "tensorboard"
 
+    @property
+    def interactions_path(self) -> Path:
+        return self.folder / "interactions.parquet"
+
     def create(self, config: RunConfig, sequences: Sequences, *, resume: bool) -> None:
         """Writes config and data, or checks that they are those of the run to resume.
 
@@ -237,9 +241,51 @@ class Run:
         frame = frame.with_columns(pl.col("weight").fill_nan(None))
         write_atomically(self.weights_path, frame.write_parquet)
 
+    def write_interactions(self, train: Sequences, noise_logits: Tensor, weights: Tensor) -> None:
+        """interactions.parquet: what is believed of the training interactions, ``[N]`` each.
+
+        Columns: user and item ids, noise_logit, weight; users in order, items in time order. NaN
+        becomes null.
+        """
+        values = {"noise_logit": noise_logits.numpy(), "weight": weights.numpy()}
+        frame = _interactions(train).with_columns(pl.Series(n, v) for n, v in values.items())
+        frame = frame.with_columns(pl.col(*values).fill_nan(None))
+        write_atomically(self.interactions_path, frame.write_parquet)
+
+    def beliefs(self, train: Sequences) -> tuple[Tensor, Tensor] | None:
+        """Noise logits and weights ``[N]`` of the interactions in ``train``, float32, NaN where
+        nothing is believed; None in the folder of a run that did not write them.
+
+        Raises:
+            CheckpointError: the file is not of these interactions.
+        """
+        if not self.interactions_path.is_file():
+            return None
+        frame, names = self._read(self.interactions_path), ("noise_logit", "weight")
+        if frame.columns != ["user", "item", *names] or not frame.drop(names).equals(
+            _interactions(train)
+        ):
+            raise CheckpointError(
+                f"{self.interactions_path}: not of the {train.num_interactions:,} interactions "
+                "that the run was trained on"
+            )
+        logits, weights = (
+            torch.from_numpy(frame[name].fill_null(float("nan")).to_numpy().astype("float32"))
+            for name in names
+        )
+        return logits, weights
+
     def write_metrics(self, metrics: dict[str, Any]) -> None:
         """metrics.json, written last: a run that has it has finished."""
         _write_json(self.metrics_path, metrics)
+
+
+def _interactions(sequences: Sequences) -> pl.DataFrame:
+    """User and item ids, a row for each interaction."""
+    owner = torch.repeat_interleave(sequences.lengths).numpy()
+    users = pl.Series(sequences.user_ids, dtype=pl.String)
+    items = pl.Series(sequences.item_ids, dtype=pl.String)
+    return pl.DataFrame({"user": users[owner], "item": items[(sequences.items - 1).numpy()]})
 
 
 def _same_features(one: Mapping[str, ItemFeature], other: Mapping[str, ItemFeature]) -> bool:

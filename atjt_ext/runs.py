@@ -100,14 +100,30 @@ def build_trainer(
 
 
 def load_trainer(
-    run: Run, sequences: Sequences, *, device: torch.device | str | None = None
+    run: Run,
+    sequences: Sequences,
+    *,
+    device: torch.device | str | None = None,
+    train: Sequences | None = None,
 ) -> JointTrainer:
-    """A trainer with the best models of a finished or unfinished run in place."""
+    """A trainer with the best models of a finished or unfinished run in place.
+
+    Args:
+        run: its folder.
+        sequences: what is to be evaluated or recommended from.
+        device: where the models live; None is the CPU.
+        train: what the run was trained on, where that is at hand; None reads it once more.
+    """
     trainer = trainer_for(sequences, run.config(), device)
     trainer.load(run.checkpoint_path, num_users=sequences.num_users)
     if trainer.config.weighting == "co_occurrence" and trainer.config.changes_reading:
-        # Learned from what the run was trained on, whatever is to be evaluated.
-        trainer.recognise(leave_one_out(run.sequences()).train)
+        # Of what the run was trained on, whatever is to be evaluated.
+        train = leave_one_out(run.sequences()).train if train is None else train
+        beliefs = run.beliefs(train)
+        if beliefs is None:  # an unfinished run, or one from before they were written
+            trainer.recognise(train)
+        else:
+            trainer.believe(train, *beliefs)
     return trainer
 
 
@@ -169,6 +185,12 @@ def train_run(
         curves.close()
     weights = trainer.sequence_weights(split.train)
     run.write_weights(split.train.user_ids, weights)
+    if config.trainer.weighting != "equal":
+        run.write_interactions(
+            split.train,
+            trainer.interaction_noise_logits(split.train),
+            trainer.interaction_weights(split.train),
+        )
     metrics = {
         "recipe": config.recipe,
         "softmax": trainer.softmax,

@@ -21,6 +21,7 @@ __all__ = [
     "sign_flip_p",
     "student_t_cdf",
     "student_t_quantile",
+    "wilson_interval",
 ]
 
 Floats = npt.NDArray[np.float64]
@@ -199,6 +200,28 @@ def sign_flip_p(differences: npt.ArrayLike, *, resamples: int = 10_000, seed: in
         sums = 2.0 * (flips @ per_user) - per_user.sum()
         hits += int((np.abs(sums) >= observed).sum())
     return (1 + hits) / (1 + resamples)
+
+
+# ---- of a share --------------------------------------------------------------------------------
+
+
+def wilson_interval(share: float, count: int) -> tuple[float, float]:
+    """Wilson's 95 % interval (J. Am. Stat. Assoc. 22, 1927) of a ``share`` seen in ``count`` cases.
+
+    It keeps its width at shares of 0 and 1, where the usual standard error is 0.
+
+    Raises:
+        ValueError: a share outside of [0, 1], or no cases.
+    """
+    if not 0.0 <= share <= 1.0:
+        raise ValueError(f"share must be in [0, 1], got {share}")
+    if count < 1:
+        raise ValueError(f"count must be at least 1, got {count}")
+    z = 1.959963984540054
+    shrunk = 1.0 / (1.0 + z * z / count)
+    centre = shrunk * (share + 0.5 * z * z / count)
+    reach = shrunk * z * math.sqrt(share * (1.0 - share) / count + 0.25 * (z / count) ** 2)
+    return max(0.0, centre - reach), min(1.0, centre + reach)
 
 
 # ---- many comparisons ---------------------------------------------------------------------------

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
-__all__ = ["comparison_table", "grid_table", "metrics_table", "recommendation_table"]
+from .noise_scores import CalibrationBin
+from .suspicion import Suspicion
+
+__all__ = [
+    "calibration_table",
+    "comparison_table",
+    "grid_table",
+    "metrics_table",
+    "noisy_users_table",
+    "recommendation_table",
+    "suspicions_table",
+]
 
 _SHOWN = ("HR@5", "NDCG@5", "HR@10", "NDCG@10", "MRR@10", "HR@20", "NDCG@20")
 
@@ -98,6 +110,51 @@ def recommendation_table(user: str, items: list[str], scores: list[float]) -> Ta
     table.add_column("score", justify="right")
     for rank, (item, score) in enumerate(zip(items, scores, strict=True), start=1):
         table.add_row(str(rank), item, _number(score))
+    return table
+
+
+def noisy_users_table(users: list[dict[str, Any]]) -> Table:
+    """The noisiest users of an audit; its columns, the truth where there is one."""
+    table = Table(title="users by their expected share of noise")
+    known = bool(users) and "noise_share_true" in users[0]
+    table.add_column("user", overflow="fold")
+    for name in ("length", "noise", "suspicious", *(["planted"] if known else [])):
+        table.add_column(name, justify="right")
+    for one in users:
+        truth = [f"{100 * one['noise_share_true']:.0f} %"] if known else []
+        share = "-" if one["noise_share"] is None else f"{100 * one['noise_share']:.0f} %"
+        table.add_row(one["user"], str(one["length"]), share, str(one["suspicious"]), *truth)
+    return table
+
+
+def suspicions_table(suspicions: Sequence[Suspicion]) -> Table:
+    """The most suspicious interactions of an audit, with reasons."""
+    table = Table(title="interactions by P(noise)")
+    known = any(one.is_noise is not None for one in suspicions)
+    table.add_column("user", overflow="fold")
+    table.add_column("item", overflow="fold")
+    table.add_column("P(noise)", justify="right")
+    if known:
+        table.add_column("planted")
+    table.add_column("why", overflow="fold")
+    for one in suspicions:
+        truth = ["yes" if one.is_noise else "no"] if known else []
+        table.add_row(one.user, one.item, f"{one.p_noise:.3f}", *truth, one.reason)
+    return table
+
+
+def calibration_table(bins: Sequence[CalibrationBin]) -> Table:
+    """P(noise) against the share that is noise."""
+    table = Table(title="does P(noise) mean what it says?")
+    for name in ("P(noise)", "interactions", "mean P(noise)", "are noise"):
+        table.add_column(name, justify="right")
+    for one in bins:
+        table.add_row(
+            f"{one.low:.1f} to {one.high:.1f}",
+            f"{one.count:,}",
+            f"{one.predicted:.3f}",
+            f"{one.observed:.3f}",
+        )
     return table
 
 

@@ -18,6 +18,8 @@ from atjt_ext.data import (
     simulate_interactions,
     to_sequences,
 )
+from atjt_ext.run_folder import Run
+from hostile_run import small_run
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -89,3 +91,9 @@ def noisy() -> LeaveOneOut:
     made = simulate_interactions(num_users=600, num_items=120, seed=2, mean_length=14)
     clean = replace(to_sequences(made), is_noise=None)
     return leave_one_out(inject_noise(clean, PlantedNoise(diffuse_share=0.2), seed=0))
+
+
+@pytest.fixture(scope="session")
+def trained_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """See :mod:`small_run`; with a baseline. To be changed in copies only."""
+    return small_run(tmp_path_factory.mktemp("runs") / "<i>&run")

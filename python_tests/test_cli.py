@@ -64,6 +64,7 @@ def test_a_run_folder_holds_config_metrics_history_weights_and_checkpoint(traine
         "config.json",
         "equal_weights",
         "history.jsonl",
+        "interactions.parquet",
         "metrics.json",
         "sequences.parquet",
         "weights.parquet",

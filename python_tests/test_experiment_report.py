@@ -16,10 +16,10 @@ import torch
 from atjt_ext.cli import build_parser
 from atjt_ext.data import simulate_interactions
 from atjt_ext.experiment import Cell, ExperimentSpec, write_report
-from atjt_ext.experiment.comparison import compare, user_gains
+from atjt_ext.experiment.comparison import compare
 from atjt_ext.experiment.figures import plot_differences
 from atjt_ext.experiment.store import CellResult
-from atjt_ext.metrics import ranking_metrics
+from atjt_ext.metrics import ranking_metrics, user_gains
 from atjt_ext.model_config import MODELS
 
 

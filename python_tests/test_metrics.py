@@ -15,6 +15,7 @@ from atjt_ext.metrics import (
     paper_hit_rate,
     paper_ndcg,
     ranking_metrics,
+    roc_curve,
 )
 
 
@@ -121,3 +122,19 @@ def test_auc_refuses_other_shapes(shape: tuple[int, ...]) -> None:
         auc(torch.zeros(shape), torch.zeros(2, dtype=torch.bool))
     with pytest.raises(ValueError, match=r"scores and labels must both be \[N\]"):
         auc(torch.zeros(2, 1), torch.zeros(2, 1, dtype=torch.bool))
+
+
+def test_the_area_under_the_roc_curve_is_the_auc() -> None:
+    generator = torch.Generator().manual_seed(0)
+    scores = torch.randint(0, 30, (500,), generator=generator).double()  # many tie
+    labels = torch.rand(500, generator=generator) < 0.3
+    false_rate, true_rate = roc_curve(scores, labels)
+    assert (false_rate[0], true_rate[0]) == (0.0, 0.0)
+    assert (false_rate[-1], true_rate[-1]) == (1.0, 1.0)
+    area = torch.trapezoid(torch.tensor(true_rate), torch.tensor(false_rate))
+    assert float(area) == pytest.approx(auc(scores, labels), abs=1e-6)
+
+
+def test_without_one_of_the_classes_its_rate_stays_zero() -> None:
+    scores, nothing = torch.tensor([1.0, 2.0]), torch.zeros(2, dtype=torch.bool)
+    assert roc_curve(scores, nothing) == ([0.0, 0.5, 1.0], [0.0, 0.0, 0.0])

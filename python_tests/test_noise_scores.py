@@ -10,7 +10,15 @@ from torch import Tensor
 
 from atjt_ext import noise_scores
 from atjt_ext.data import Batch, TrainingRows
-from atjt_ext.noise_scores import detection_auc, noisy_users, per_interaction, per_user
+from atjt_ext.noise_scores import (
+    CalibrationBin,
+    calibration,
+    calibration_error,
+    detection_auc,
+    noisy_users,
+    per_interaction,
+    per_user,
+)
 from tiny import tiny_sequences
 
 # At max_length 2: user 0 has windows (4, 5, 6), (2, 3, 4) and (1, 2); user 1 has none; user 2 one.
@@ -114,3 +122,37 @@ def test_detection_without_noise_is_none() -> None:
 
 def test_detection_without_truth_is_empty() -> None:
     assert detection_auc(SEQUENCES, torch.zeros(9)) == {}
+
+
+# ---- calibration ------------------------------------------------------------------------------
+
+
+def test_calibration_by_hand() -> None:
+    probabilities = torch.tensor([0.0, 0.1, 0.5, 0.7, 1.0], dtype=torch.float64)
+    bins = calibration(probabilities, torch.tensor([False, True, False, True, True]), num_bins=2)
+    assert bins == [
+        CalibrationBin(0.0, 0.5, 2, pytest.approx(0.05), 0.5),
+        CalibrationBin(0.5, 1.0, 3, pytest.approx(2.2 / 3), pytest.approx(2 / 3)),
+    ]
+    assert calibration_error(bins) == pytest.approx((2 * 0.45 + 3 * (0.2 / 3)) / 5)
+
+
+def test_empty_bins_are_left_out() -> None:
+    bins = calibration(torch.tensor([0.95, 0.05]), torch.tensor([True, False]))
+    assert [(one.low, one.high, one.count) for one in bins] == [(0.0, 0.1, 1), (0.9, 1.0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "truth", "num_bins", "message"),
+    [
+        ([0.5, 1.1], [True, False], 10, r"probabilities must be in \[0, 1\]"),
+        ([0.5, math.nan], [True, False], 10, r"probabilities must be in \[0, 1\]"),
+        ([0.5], [True, False], 10, r"must both be \[N\], got \[1\] and \[2\]"),
+        ([0.5], [True], 0, "num_bins must be at least 1, got 0"),
+    ],
+)
+def test_no_calibration_of_what_is_no_probability(
+    probabilities: list[float], truth: list[bool], num_bins: int, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        calibration(torch.tensor(probabilities), torch.tensor(truth), num_bins=num_bins)

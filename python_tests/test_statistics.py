@@ -15,6 +15,7 @@ from atjt_ext.statistics import (
     sign_flip_p,
     student_t_cdf,
     student_t_quantile,
+    wilson_interval,
 )
 
 
@@ -141,3 +142,25 @@ def test_holm_by_hand() -> None:
 def test_what_cannot_be_tested_is_refused(call: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()  # type: ignore[operator]
+
+
+def test_the_interval_of_a_share_solves_wilsons_equation() -> None:
+    # Its ends are the shares from which the one seen is 1.96 standard errors away.
+    for share, count in ((0.5, 10), (0.03, 40), (0.9, 7)):
+        for end in wilson_interval(share, count):
+            distance = abs(share - end) / math.sqrt(end * (1 - end) / count)
+            assert distance == pytest.approx(1.959964, abs=1e-6)
+
+
+def test_nothing_seen_in_few_cases_may_still_be_common() -> None:
+    assert wilson_interval(0.0, 10) == (0.0, pytest.approx(0.27754, abs=1e-5))
+    assert wilson_interval(1.0, 1) == (pytest.approx(0.20655, abs=1e-5), 1.0)
+
+
+@pytest.mark.parametrize(
+    ("share", "count", "message"),
+    [(1.1, 3, r"share must be in \[0, 1\], got 1.1"), (0.5, 0, "count must be at least 1, got 0")],
+)
+def test_no_interval_of_no_share(share: float, count: int, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        wilson_interval(share, count)

@@ -7,13 +7,13 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from ..metrics import user_gains
 from ..statistics import holm, nested_bootstrap, paired_t, sign_flip_p
 from .recipes import ExperimentRecipe
 from .store import CellResult
 
-__all__ = ["Comparison", "compare", "user_gains"]
+__all__ = ["Comparison", "compare"]
 
 LEVEL = 0.05
 
@@ -67,16 +67,6 @@ class Comparison:
 
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "verdict": self.verdict}
-
-
-def user_gains(ranks: npt.NDArray[np.int32], metric: str) -> npt.NDArray[np.float64]:
-    """What each user's rank adds to HR@k, NDCG@k or MRR@k: ``[U]``, whose mean is the metric."""
-    kind, _, k = metric.partition("@")
-    rank = ranks.astype(np.float64)
-    gains = {"HR": np.ones_like(rank), "NDCG": 1.0 / np.log2(rank + 1.0), "MRR": 1.0 / rank}
-    if kind not in gains:
-        raise ValueError(f"metric must be HR@k, NDCG@k or MRR@k, got {metric}")
-    return np.where(rank <= int(k), gains[kind], 0.0)
 
 
 def compare(results: Iterable[CellResult], metric: str) -> list[Comparison]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ from ..data import Sequences, user_folds
 from .attributes import attribute_vectors
 from .co_occurrence import CoOccurrences
 from .events import Codes, Doubles, Events, Floats
+from .evidence import Evidence, evidence_of
 from .features import interaction_features
 from .fold_classifier import FoldClassifier
 from .user_shares import (
@@ -182,6 +183,26 @@ class NoiseRecogniser:
             ratios, events.users, train.num_users, evidence=config.evidence
         )
         self.found = self._judged(events, ratios)
+
+    @staticmethod
+    def usual(train: Sequences, *, seed: int) -> NoiseRecogniser:
+        """With the usual options, and one fold per user where there are fewer users than folds.
+
+        Raises:
+            ValueError: fewer than two users.
+        """
+        if train.num_users < 2:
+            raise ValueError(
+                "users are judged by what others have, so train must have at least 2 users, "
+                f"got {train.num_users}"
+            )
+        config = RecognitionConfig()
+        config = replace(config, num_folds=min(config.num_folds, train.num_users))
+        return NoiseRecogniser(train, config, seed=seed)
+
+    def evidence(self) -> Evidence:
+        """The counts behind ``found``, for people who want to know why."""
+        return evidence_of(self._events(self._train), self._table, window=self._window)
 
     def judge(self, sequences: Sequences) -> RecognisedNoise:
         """What it thinks of other sequences of the same users, their histories today, say.

@@ -1,0 +1,83 @@
+"""The command ``atjt audit``: of a file of interactions, or of what a run was trained on."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+from jsonargparse import ArgumentParser, Namespace
+from rich.console import Console
+
+from .audit import Audit, audit_run, audit_sequences
+from .config import DataConfig, RunConfig
+from .run_folder import Run
+from .runs import load_sequences
+from .tables import calibration_table, noisy_users_table, suspicions_table
+
+__all__ = ["audit_parser", "run_audit"]
+
+
+def audit_parser(default_device: str) -> ArgumentParser:
+    """Options: a file with those of ``train`` that say how to read it, or a run."""
+    parser = ArgumentParser(
+        allow_abbrev=False,
+        description="Which users and interactions look like noise, and why. Of a file whole "
+        "sequences are judged, of a run what it was trained on.",
+    )
+    parser.add_argument("file", type=str | None, nargs="?", default=None, help="as of train")
+    parser.add_argument("--run", type=str | None, default=None, help="run folder instead of a file")
+    parser.add_argument("--out", type=str, default="runs/audit", help="folder to write")
+    parser.add_argument("--top", type=int, default=10, help="how many to show")
+    parser.add_argument(
+        "--write", choices=["parquet", "csv"], default="parquet", help="format of the tables"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of a file's judge")
+    parser.add_argument("--device", type=str, default=default_device, help="of a run's models")
+    parser.add_class_arguments(DataConfig)
+    return parser
+
+
+def run_audit(options: Namespace, console: Console) -> int:
+    """Judges, writes both tables, shows the most suspicious; 2 where wrongly called."""
+    try:
+        data = DataConfig(**{one.name: options[one.name] for one in fields(DataConfig)})
+        _require_one_source(options, data)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    if options.run is not None:
+        audit = audit_run(Run(Path(options.run)), device=options.device)
+    else:
+        audit = audit_sequences(
+            load_sequences(options.file, RunConfig(data=data)), seed=options.seed
+        )
+    paths = audit.write(options.out, kind=options.write)
+    _show(audit, options.top, console)
+    console.print(f"everything is in {' and '.join(map(str, paths))}")
+    return 0
+
+
+def _require_one_source(options: Namespace, data: DataConfig) -> None:
+    if (options.file is None) == (options.run is None):
+        given = "neither" if options.file is None else "both"
+        raise ValueError(f"audit needs a file or --run, one of them, got {given}")
+    if options.top < 0:
+        raise ValueError(f"top must be at least 0, got {options.top}")
+    changed = [one.name for one in fields(data) if getattr(data, one.name) != one.default]
+    if options.run is not None and changed:
+        raise ValueError(
+            f"--run takes its data as they are, so {', '.join(changed)} must not be given"
+        )
+
+
+def _show(audit: Audit, top: int, console: Console) -> None:
+    if top:
+        console.print(noisy_users_table(audit.users().head(top).to_dicts()))
+        console.print(suspicions_table(audit.most_suspicious(top)))
+    console.print(f"judged by {audit.judge}")
+    console.print(audit.summary())
+    console.print(audit.typical())
+    if (truth := audit.truth_summary()) is not None:
+        console.print(calibration_table(audit.calibration()))
+        console.print(truth)

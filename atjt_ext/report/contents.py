@@ -1,0 +1,176 @@
+"""What the page says of a run: read from its folder, and measured again where that is needed."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+
+from .._build import build_info
+from ..audit import Audit, audit_trained
+from ..config import RunConfig
+from ..data import LeaveOneOut, Sequences, leave_one_out
+from ..history import EpochRecord
+from ..metrics import ranking_metrics
+from ..run_folder import Run
+from ..runs import load_trainer
+from ..trainer import JointTrainer
+from .segments import Ranks, Segment, difference_interval, segments
+
+__all__ = ["BASELINE", "Contents", "Headline", "contents_of"]
+
+BASELINE = "equal weights"
+_SHOWN = ("HR@5", "NDCG@5", "HR@10", "NDCG@10", "MRR@10", "HR@20", "NDCG@20")
+# What metrics measured here may differ by from those of the run: other devices round otherwise.
+_ROUNDING = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """A metric of the run and its baseline; ``interval`` of the difference, users resampled."""
+
+    name: str
+    value: float
+    baseline: float | None
+    interval: tuple[float, float] | None = None
+
+    @property
+    def change(self) -> float | None:
+        """By which share of the baseline the run is better; None without one or where it is 0."""
+        return self.value / self.baseline - 1.0 if self.baseline else None
+
+
+@dataclass(frozen=True, eq=False)
+class Contents:
+    """Everything that the page shows.
+
+    Attributes:
+        title: name of the run's folder.
+        config: the run's.
+        changed: options that differ from the recipe's, ``name = value``.
+        data: the run's sequences.
+        watched: the metric that early stopping watched.
+        metrics: metrics.json of the run, by name of the run and, where there is one, baseline.
+        histories: epochs, likewise.
+        headlines: full ranking on test data.
+        sampled: the paper's sampled protocol.
+        reproduced: whether the same models give the metrics in metrics.json here too.
+        by_length: users by the length of their history.
+        by_popularity: users by how many have their target.
+        weights: ``[N]`` of the training interactions.
+        audit: what is thought of them.
+        versions: of what made the page.
+    """
+
+    title: str
+    config: RunConfig
+    changed: list[str]
+    data: Sequences
+    watched: str
+    metrics: dict[str, dict[str, Any]]
+    histories: dict[str, list[EpochRecord]]
+    headlines: list[Headline]
+    sampled: list[Headline]
+    reproduced: bool
+    by_length: list[Segment]
+    by_popularity: list[Segment]
+    weights: torch.Tensor
+    audit: Audit
+    versions: dict[str, str]
+
+    @property
+    def watched_headline(self) -> Headline:
+        return next(one for one in self.headlines if one.name == self.watched)
+
+
+def contents_of(run: Run, *, device: torch.device | str | None = None) -> Contents:
+    """Reads a finished run and the baseline in its ``equal_weights``, and ranks test targets again.
+
+    Raises:
+        CheckpointError: no run, an unfinished one, or a baseline of other data.
+    """
+    config, sequences = run.config(), run.sequences()
+    split = leave_one_out(sequences)
+    weighs = config.trainer.weighting != "equal"
+    name = config.recipe.replace("_", " ") if weighs else BASELINE
+    runs = {name: run}
+    baseline = Run(run.folder / "equal_weights")
+    if weighs and baseline.metrics_path.is_file():
+        baseline.check_same_data(sequences)
+        runs[BASELINE] = baseline
+    metrics = {label: one.metrics() for label, one in runs.items()}
+    trainers = {
+        label: load_trainer(one, sequences, device=device, train=split.train)
+        for label, one in runs.items()
+    }
+    ranks, reproduced = _ranks(trainers, metrics, split)
+    trainer = trainers[name]
+    watched = config.trainer.valid_metric
+    popularity = torch.bincount(split.train.items, minlength=sequences.num_items + 1)
+    return Contents(
+        title=run.folder.resolve().name,
+        config=config,
+        changed=_changed(config),
+        data=sequences,
+        watched=watched,
+        metrics=metrics,
+        histories={label: one.history() for label, one in runs.items()},
+        headlines=_headlines(metrics, dict.fromkeys((*_SHOWN, watched)), ranks),
+        sampled=_headlines(metrics, metrics[name]["sampled_test"], None),
+        reproduced=reproduced,
+        by_length=segments(split.test.histories.lengths.numpy(), ranks, watched),
+        by_popularity=segments(popularity[split.test.targets].numpy(), ranks, watched),
+        weights=trainer.interaction_weights(split.train),
+        audit=audit_trained(trainer, split.train),
+        versions={
+            "atjt_ext": build_info()["version"],
+            "torch": torch.__version__,
+            "Python": platform.python_version(),
+        },
+    )
+
+
+def _ranks(
+    trainers: dict[str, JointTrainer], metrics: dict[str, dict[str, Any]], split: LeaveOneOut
+) -> tuple[Ranks, bool]:
+    """Of the test targets, and whether they give the metrics that the runs wrote down."""
+    found = {label: trainer.ranks(split.test) for label, trainer in trainers.items()}
+    reproduced = all(
+        abs(value - metrics[label]["test"][name]) <= _ROUNDING
+        for label, ranks in found.items()
+        for name, value in ranking_metrics(ranks).items()
+    )
+    run, *rest = (ranks.numpy() for ranks in found.values())
+    return Ranks(run, rest[0] if rest else None), reproduced
+
+
+def _headlines(
+    metrics: dict[str, dict[str, Any]], names: dict[str, Any], ranks: Ranks | None
+) -> list[Headline]:
+    part = "sampled_test" if ranks is None else "test"
+    run, *rest = (one[part] for one in metrics.values())
+    return [
+        Headline(
+            name,
+            run[name],
+            rest[0][name] if rest else None,
+            None if ranks is None else difference_interval(ranks, name),
+        )
+        for name in names
+    ]
+
+
+def _changed(config: RunConfig) -> list[str]:
+    usual = RunConfig.from_recipe(config.recipe, model=config.model.name)
+    return [
+        f"{field.name} = {getattr(part, field.name)}"
+        for part, other in (
+            (config.data, usual.data),
+            (config.model, usual.model),
+            (config.trainer, usual.trainer),
+        )
+        for field in fields(part)
+        if getattr(part, field.name) != getattr(other, field.name)
+    ]

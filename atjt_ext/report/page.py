@@ -1,0 +1,180 @@
+"""The page of a run: its contents and figures in ``template.html``, as one file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from ..checkpoint import write_atomically
+from ..noise_scores import calibration_error, noisy_users, per_user
+from ..run_folder import Run
+from ..weighting import summarise_weights
+from .contents import Contents, contents_of
+from .figures import (
+    Figure,
+    calibration_figure,
+    curves_figure,
+    roc_figure,
+    segments_figure,
+    weights_figure,
+)
+
+__all__ = ["render", "write_page"]
+
+_FOLDER = Path(__file__).parent
+
+
+def write_page(
+    run: Run, path: str | Path, *, top: int = 12, device: torch.device | str | None = None
+) -> Contents:
+    """Writes the page of a finished run to ``path``; returns what it shows.
+
+    Args:
+        run: its folder; a baseline in ``equal_weights`` is shown beside it.
+        path: of the HTML file.
+        top: how many of the most suspicious users and interactions are shown.
+        device: where test targets are ranked again.
+
+    Raises:
+        CheckpointError: no run, or one that has not finished.
+    """
+    contents = contents_of(run, device=device)
+    text = render(contents, top=top)
+
+    def write(temporary: Path) -> None:
+        temporary.write_text(text, encoding="utf-8")
+
+    write_atomically(Path(path), write)
+    return contents
+
+
+def render(contents: Contents, *, top: int) -> str:
+    """The page as text; every id and option in it is escaped."""
+    groups = _weight_groups(contents)
+    environment = Environment(
+        loader=FileSystemLoader(_FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template("template.html").render(
+        c=contents,
+        style=Markup((_FOLDER / "style.css").read_text(encoding="utf-8")),
+        runs=list(contents.metrics),
+        training=_training(contents),
+        weights=None if not groups else weights_figure(groups),
+        weight_groups=[_weight_group(label, group) for label, group in groups.items()],
+        noise=_noise(contents),
+        groups=_groups(contents),
+        users=contents.audit.users().head(top).to_dicts(),
+        suspicions=contents.audit.most_suspicious(top),
+        parts=_parts(contents),
+    )
+    return page.lstrip()  # the lines of its macros
+
+
+def _training(contents: Contents) -> list[Figure]:
+    watched, histories = contents.watched, contents.histories
+    kept = {run: metrics["kept_epoch"] for run, metrics in contents.metrics.items()}
+    figures = [
+        curves_figure(
+            "validation",
+            f"Validation {watched}",
+            {run: [(r.epoch, r.valid[watched]) for r in records if watched in r.valid]
+             for run, records in histories.items()},
+            kept=kept,
+            reading="Higher is better. The ring is the epoch whose model was kept.",
+        ),
+        curves_figure(
+            "loss",
+            "Training loss of the recommender",
+            {run: [(r.epoch, r.recommender_loss) for r in records]
+             for run, records in histories.items()},
+            kept=kept,
+            reading="Lower is a closer fit. Weighted losses are means over other examples than "
+            "equal ones, so compare slopes, not heights.",
+        ),
+    ]  # fmt: skip
+    areas = {
+        run: [(r.epoch, r.noise_auc) for r in records if r.noise_auc is not None]
+        for run, records in histories.items()
+    }
+    if areas := {run: curve for run, curve in areas.items() if curve}:
+        figures.append(
+            curves_figure(
+                "noise-auc",
+                "Noise models: held-out AUC",
+                areas,
+                kept=kept,
+                guessing=0.5,
+                reading="How well they tell artificial noise on users that they did not learn "
+                "from. Dotted: guessing.",
+            )
+        )
+    return figures
+
+
+def _weight_groups(contents: Contents) -> dict[str, torch.Tensor]:
+    """The weights that are known, clean ones and noise apart where the truth is; nothing where all
+    count alike."""
+    known = ~contents.weights.isnan()
+    weights, truth = contents.weights[known], contents.audit.sequences.is_noise
+    if not len(weights) or bool((weights == 1).all()):
+        return {}
+    if truth is None or not truth[known].any() or truth[known].all():
+        return {"all": weights}
+    return {"clean": weights[~truth[known]], "planted noise": weights[truth[known]]}
+
+
+def _weight_group(label: str, weights: torch.Tensor) -> dict[str, Any]:
+    return {
+        "label": label,
+        "count": len(weights),
+        "below_half": float((weights < 0.5).double().mean()),
+        **summarise_weights(weights).as_dict(),
+    }
+
+
+def _noise(contents: Contents) -> list[Figure]:
+    """Nothing where the truth is unknown or all of one kind."""
+    audit = contents.audit
+    truth = audit.sequences.is_noise
+    if truth is None or not truth.any() or truth.all():
+        return []
+    judged = ~audit.noise_logits.isnan()
+    by_user, noisy = per_user(audit.sequences, audit.noise_logits), noisy_users(audit.sequences)
+    scores = {"interactions": (audit.noise_logits[judged], truth[judged])}
+    if not noisy.all():
+        scores["users"] = (by_user[~by_user.isnan()], noisy[~by_user.isnan()])
+    bins = audit.calibration()
+    return [roc_figure(scores), calibration_figure(bins, calibration_error(bins))]
+
+
+def _groups(contents: Contents) -> list[dict[str, Any]]:
+    runs = list(contents.metrics)
+    return [
+        {
+            "name": name,
+            "heading": heading,
+            "column": column,
+            "segments": segments,
+            "figure": segments_figure(
+                name, f"{contents.watched}, {heading.lower()}", segments, contents.watched, runs
+            ),
+        }
+        for name, heading, column, segments in (
+            ("by-length", "By length of history", "interactions", contents.by_length),
+            ("by-popularity", "By popularity of the target", "its users", contents.by_popularity),
+        )
+    ]
+
+
+def _parts(contents: Contents) -> dict[str, dict[str, Any]]:
+    """All options, by part of the config."""
+    values = contents.config.as_dict()
+    return {part: values[part] for part in ("data", "model", "trainer")}

@@ -1,0 +1,88 @@
+"""For whom is a run good, and better than its baseline? Groups of users, from their ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ..metrics import user_gains
+from ..statistics import nested_bootstrap
+
+__all__ = ["Ranks", "Segment", "difference_interval", "segments"]
+
+_GROUPS = 4
+_RESAMPLES = 1000
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Ranks:
+    """The rank of every user's target ``[U]`` in a run and, where there is one, its baseline."""
+
+    run: npt.NDArray[np.int64]
+    baseline: npt.NDArray[np.int64] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A group of users.
+
+    Attributes:
+        label: the values that they have in common, as ``3 to 7``.
+        users: how many.
+        value: mean of the metric.
+        interval: 95 %, users resampled.
+        baseline: the baseline's mean; None without one.
+        difference: 95 % interval of ``value - baseline``, users resampled; None likewise.
+    """
+
+    label: str
+    users: int
+    value: float
+    interval: tuple[float, float]
+    baseline: float | None = None
+    difference: tuple[float, float] | None = None
+
+
+def difference_interval(ranks: Ranks, metric: str) -> tuple[float, float] | None:
+    """95 % interval of run minus baseline, users resampled; None without a baseline.
+
+    It holds for these two trained models: another seed would move it.
+    """
+    if ranks.baseline is None:
+        return None
+    differences = user_gains(ranks.run, metric) - user_gains(ranks.baseline, metric)
+    return nested_bootstrap(differences[None], resamples=_RESAMPLES)
+
+
+def segments(values: npt.NDArray[np.int64], ranks: Ranks, metric: str) -> list[Segment]:
+    """Users by ``values [U]``, in up to four groups of about equal size, equal values together."""
+    found = []
+    for low, high in _groups(values):
+        inside = (values >= low) & (values <= high)
+        own = Ranks(ranks.run[inside], None if ranks.baseline is None else ranks.baseline[inside])
+        gains = user_gains(own.run, metric)
+        found.append(
+            Segment(
+                label=f"{low:,}" if low == high else f"{low:,} to {high:,}",
+                users=int(inside.sum()),
+                value=float(gains.mean()),
+                interval=nested_bootstrap(gains[None], resamples=_RESAMPLES),
+                baseline=None
+                if own.baseline is None
+                else float(user_gains(own.baseline, metric).mean()),
+                difference=difference_interval(own, metric),
+            )
+        )
+    return found
+
+
+def _groups(values: npt.NDArray[np.int64]) -> Sequence[tuple[int, int]]:
+    """The smallest and the largest value of each group."""
+    ordered = np.sort(values)
+    cuts = ordered[[len(ordered) * group // _GROUPS for group in range(1, _GROUPS)]]
+    lows = np.unique([ordered[0], *cuts])
+    highs = [ordered[ordered < cut].max() for cut in lows[1:]] + [ordered[-1]]
+    return [(int(low), int(high)) for low, high in zip(lows, highs, strict=True)]
