@@ -176,7 +176,6 @@ CONFINED = {
     "jsonargparse": {"cli", "experiment_command"},
     "matplotlib": {"plots"},
     "polars": {"data", "run_folder"},
-    "pytorch_lightning": {"integrations"},
     "recbole": {"integrations"},
     "rectools": {"integrations"},
     "replay": {"integrations"},
