@@ -140,6 +140,18 @@ def test_joint_starts_from_replays_own_loss() -> None:
     torch.testing.assert_close(found, wanted + noise_loss, rtol=1e-6, atol=1e-6)
 
 
+def test_targets_that_replay_masks_do_not_count() -> None:
+    batch = _batch(ones=True)
+    keep = torch.rand(batch["target_padding_mask"].shape) < 0.5
+    batch["target_padding_mask"] = batch["target_padding_mask"] & keep
+    wanted = _loss(_with_loss(_model(), CE(ignore_index=ITEMS)), batch)
+    found = _loss(_with_loss(_model(), ReweightedCE("weight")), batch)
+    torch.testing.assert_close(found, wanted, rtol=1e-6, atol=1e-6)
+    joint = _with_loss(_model(), JointCE(ITEMS, USERS))
+    found = _loss(joint, batch) - joint.loss.joint_loss.metrics()["noise_loss"]
+    torch.testing.assert_close(found, wanted, rtol=1e-6, atol=1e-6)
+
+
 def test_joint_reads_whole_sequences(monkeypatch: pytest.MonkeyPatch) -> None:
     joint = _with_loss(_model(), JointCE(ITEMS, USERS))
     seen: list[Any] = []
