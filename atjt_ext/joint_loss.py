@@ -15,6 +15,7 @@ from .host_batches import RecentRows, counted_targets, host_batch, weights_of_lo
 from .noise import TargetAttentionNoiseModel
 from .objectives import weighted_mean
 from .ops import linear_reweighted_cross_entropy
+from .weighting import summarise_weights
 
 __all__ = ["JointLoss"]
 
@@ -27,8 +28,8 @@ class JointLoss(nn.Module):
     ``w_i = P(sequence i is clean)`` according to ``g`` (arXiv:2409.17402), for any training loop.
 
     As a submodule of a model, or of a Lightning module, its noise models are trained by the same
-    optimizer. In evaluation mode it returns the plain mean of the losses, as validation
-    sequences are not judged, and neither learns nor counts steps.
+    optimizer. A step is a call in training mode. In evaluation mode it returns the plain mean of
+    the losses, as validation sequences are not judged.
 
     Of the precautions of :class:`atjt_ext.JointTrainer` it has cross-fitting by user (nobody is
     weighed by a noise model that was trained on damaged sequences of his), warm-up, gate and
@@ -45,16 +46,14 @@ class JointLoss(nn.Module):
         noise_model: prototype of each fold's noise model; None: ``TargetAttentionNoiseModel``.
         corruption: how sequences are damaged; None: ``RandomReplacement`` of the config.
         config: the recipe ``joint`` if None. Of it count ``weighting`` (``calibrated`` or
-            ``clean_probability``), ``num_folds``, ``noise_loss_weight`` (lambda),
-            ``gradient_through_weights``, ``gate_auc``, ``sequence_fraction``,
-            ``num_replacements``, ``replace_ratio``, ``corrupt_target`` and ``seed``.
+            ``clean_probability``), ``num_folds``, ``noise_loss_weight`` (lambda), ``gate_auc``,
+            ``gradient_through_weights``, ``seed``, and what damages sequences.
         warmup_steps: steps in which all weights are one, at least 1.
         calibrate_every: steps from one calibration to the next, the first after the warm-up.
         calibration_rows: about as many of the latest rows are calibrated on.
 
     Raises:
-        ValueError: a number out of range, or a config that trains no noise model or trains fold
-            by fold.
+        ValueError: a number below 1, or a config without noise models or one fold after another.
     """
 
     def __init__(
@@ -76,11 +75,8 @@ class JointLoss(nn.Module):
                 "config must have weighting 'calibrated' or 'clean_probability' and cross_fitting "
                 f"'simultaneous', got {config.weighting!r} and {config.cross_fitting!r}"
             )
-        for name, value in (
-            ("warmup_steps", warmup_steps),
-            ("calibrate_every", calibrate_every),
-            ("calibration_rows", calibration_rows),
-        ):
+        numbers = dict(warmup_steps=warmup_steps, calibrate_every=calibrate_every)
+        for name, value in {**numbers, "calibration_rows": calibration_rows}.items():
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         self.num_items, self.num_users = num_items, num_users
@@ -155,15 +151,11 @@ class JointLoss(nn.Module):
     def metrics(self) -> dict[str, float]:
         """Of the latest step ``noise_loss``, ``weight_mean`` and ``weight_std``; ``held_out_auc``
         once there was a calibration that could tell. For loggers."""
-        found = {}
+        found = {"held_out_auc": self.noise_models.held_out_auc}
         if self._last is not None:
-            weights, noise_loss = self._last
-            found["noise_loss"] = float(noise_loss)
-            found["weight_mean"] = float(weights.mean())
-            found["weight_std"] = float(weights.std(correction=0))
-        if self.noise_models.held_out_auc is not None:
-            found["held_out_auc"] = self.noise_models.held_out_auc
-        return found
+            spread, noise_loss = summarise_weights(self._last[0]), float(self._last[1])
+            found |= dict(noise_loss=noise_loss, weight_mean=spread.mean, weight_std=spread.std)
+        return {name: value for name, value in found.items() if value is not None}
 
     def _batch(self, sequences: Tensor, users: Tensor) -> Batch:
         return host_batch(sequences, users, num_items=self.num_items, num_users=self.num_users)
@@ -194,10 +186,9 @@ class JointLoss(nn.Module):
             before = models.folds_weighed(folds)
             models.calibrate(self._recent, self.corruption, folds)
             after = models.folds_weighed(folds)
-            if after != "all" and (since == 0 or before != after):
-                _logger.warning("step %d: %s", self.steps, models.gate_message(folds))
-            elif before != after:
-                _logger.info("step %d: sequences are weighed", self.steps)
+            if since == 0 or before != after:
+                said = "sequences are weighed" if after == "all" else models.gate_message(folds)
+                _logger.warning("step %d: %s", self.steps, said)
         return weights, noise_loss
 
     # ---- what a checkpoint holds beside the parameters ------------------------------------------
@@ -208,10 +199,7 @@ class JointLoss(nn.Module):
         return torch.cat([torch.full_like(known[:1], self.steps), known])
 
     def set_extra_state(self, state: Tensor) -> None:
-        """The inverse. The latest rows are no part of it: the next calibration sees newer ones.
-
-        Raises:
-            ValueError: the state is that of another number of folds.
-        """
+        """The inverse; ValueError if it is that of another number of folds. The latest rows are no
+        part of it: the next calibration sees newer ones."""
         self.noise_models.set_calibrations(state[1:])
         self.steps = int(state[0, 0])

@@ -53,6 +53,7 @@ MAY_IMPORT = {
         "noise",
         "objectives",
         "ops",
+        "weighting",
     },
     # Nobody imports it; each of its files needs a host library.
     "integrations": {"joint_loss", "losses"},
