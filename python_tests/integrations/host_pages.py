@@ -1,4 +1,4 @@
-"""The pages of docs/integrations, run as they stand."""
+"""The pages of docs/integrations, run as they stand; a joint loss that weighs from the start."""
 
 from __future__ import annotations
 
@@ -8,7 +8,12 @@ import types
 from pathlib import Path
 from typing import Any
 
-from atjt_ext.data import simulate_interactions
+import torch
+from torch import Tensor
+
+from atjt_ext import JointLoss
+from atjt_ext.cross_fitting import Calibration
+from atjt_ext.data import Batch, simulate_interactions
 
 DOCS = Path(__file__).parents[2] / "docs" / "integrations"
 CHANGED = "# <-"
@@ -42,3 +47,20 @@ def run_page(page: str, folder: Path) -> dict[str, Any]:
     for code in blocks(page):
         exec(compile(code, str(DOCS / f"{page}.md"), "exec"), module.__dict__)
     return module.__dict__
+
+
+def trusted(joint: JointLoss) -> JointLoss:
+    """``joint`` past its warm-up and its gate, with noise models that tell rows apart."""
+    joint.steps = joint.warmup_steps
+    joint.noise_models.calibrations = [Calibration(0.9, 0.5, 0.3, True)] * 2
+    for model in joint.noise_models.models:
+        model.classifier[-1].weight.data *= 30
+    return joint
+
+
+@torch.no_grad()
+def row_weights_of(joint: JointLoss, sequences: Tensor, users: Tensor) -> Tensor:
+    """What ``joint`` would weigh the rows by, ``[B]``; not all alike."""
+    weights = joint.noise_models.weights(Batch(users, users, sequences))
+    assert weights.std() > 0.01
+    return weights

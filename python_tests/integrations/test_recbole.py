@@ -22,7 +22,7 @@ from recbole.utils import init_seed
 
 from atjt_ext.integrations.recbole import JointTraining, ReweightedLoss, left_padded
 from atjt_ext.joint_loss import JointLoss
-from host_pages import run_page
+from host_pages import row_weights_of, run_page, trusted
 
 pytestmark = pytest.mark.usefixtures("recbole_runs")
 
@@ -131,6 +131,22 @@ def test_joint_starts_from_recboles_own_loss() -> None:
     wanted, found = _loss(theirs, batch), _loss(joint, batch)
     noise_loss = joint.joint_loss.metrics()["noise_loss"]
     torch.testing.assert_close(found, wanted + noise_loss, rtol=1e-6, atol=1e-6)
+
+
+def test_joint_weighs_every_row_as_the_formula_says() -> None:
+    (_, theirs, loaders), (_, model, _) = _built(SASRec), _built(JointSASRec)
+    batch = next(iter(loaders[0]))
+    joint = trusted(model.joint_loss)
+    history = left_padded(batch["item_id_list"], batch["item_length"])
+    sequences = torch.cat([history, batch["item_id"][:, None]], dim=1)
+    w = row_weights_of(joint, sequences, batch["user_id"])
+    torch.manual_seed(1)
+    hidden = theirs.train().forward(batch["item_id_list"], batch["item_length"])
+    logits = hidden @ theirs.item_embedding.weight.T
+    losses = torch.nn.functional.cross_entropy(logits, batch["item_id"], reduction="none")
+    found = _loss(model, batch) - joint.metrics()["noise_loss"]
+    torch.testing.assert_close(found, (w * losses).sum() / w.sum(), rtol=1e-6, atol=1e-6)
+    assert abs(found - losses.mean()) > 1e-5
 
 
 def test_joint_reads_histories_and_targets_padded_on_the_left(

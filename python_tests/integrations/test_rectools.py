@@ -19,7 +19,7 @@ from rectools.models import BERT4RecModel, SASRecModel
 
 from atjt_ext.integrations.rectools import JointModule, ReweightedModule, WithUsers
 from atjt_ext.joint_loss import JointLoss
-from host_pages import run_page
+from host_pages import row_weights_of, run_page, trusted
 
 SIZES = dict(
     n_blocks=1,
@@ -100,6 +100,21 @@ def test_joint_starts_from_rectools_own_loss() -> None:
     wanted, found = _loss(theirs, batch), _loss(joint, named)
     noise_loss = joint.joint_loss.metrics()["noise_loss"]
     torch.testing.assert_close(found, wanted + noise_loss, rtol=1e-6, atol=1e-6)
+
+
+def test_joint_weighs_every_target_of_a_row_as_the_formula_says() -> None:
+    dataset = _dataset(ones=True)
+    (theirs, batch), (module, named) = _built(dataset), _built(dataset, **JOINT)
+    joint = trusted(module.joint_loss)
+    sequences = torch.cat([named["x"], named["y"][:, -1:]], dim=1)
+    weights = row_weights_of(joint, sequences, named["user_code"])
+    torch.manual_seed(1)
+    logits = theirs.train().get_batch_logits(batch).transpose(1, 2)
+    losses = torch.nn.functional.cross_entropy(logits, batch["y"], ignore_index=0, reduction="none")
+    w = weights[:, None] * (batch["y"] != 0)
+    found = _loss(module, named) - joint.metrics()["noise_loss"]
+    torch.testing.assert_close(found, (w * losses).sum() / w.sum(), rtol=1e-6, atol=1e-6)
+    assert abs(found - _loss(theirs, batch)) > 1e-4
 
 
 def test_joint_reads_whole_sequences_of_their_users(monkeypatch: pytest.MonkeyPatch) -> None:

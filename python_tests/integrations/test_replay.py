@@ -21,7 +21,7 @@ from replay.nn.sequential import SasRec
 from replay.nn.transform.template import make_default_sasrec_transforms
 
 from atjt_ext.integrations.replay import JointCE, ReweightedCE, with_target_weights
-from host_pages import run_page
+from host_pages import row_weights_of, run_page, trusted
 
 ITEMS, USERS, LENGTH = 30, 12, 6
 
@@ -138,6 +138,21 @@ def test_joint_starts_from_replays_own_loss() -> None:
     found = _loss(joint, batch)
     noise_loss = joint.loss.joint_loss.metrics()["noise_loss"]
     torch.testing.assert_close(found, wanted + noise_loss, rtol=1e-6, atol=1e-6)
+
+
+def test_joint_weighs_every_target_of_a_row_as_the_formula_says() -> None:
+    batch, raw = _batch(), _raw()
+    model = _with_loss(_model(), JointCE(ITEMS, USERS))
+    joint = trusted(model.loss.joint_loss)
+    sequences = torch.where(raw["item_id_mask"], raw["item_id"] + 1, 0)
+    weights = row_weights_of(joint, sequences, raw["user_id"])
+    # RePlay's own weighted loss is the judge.
+    counted = batch["target_padding_mask"][..., 0]
+    batch["feature_tensors"]["weight"] = weights[:, None] * counted
+    wanted = _loss(_with_loss(_model(), CEWeighted("weight", ignore_index=ITEMS)), batch)
+    found = _loss(model, batch) - joint.metrics()["noise_loss"]
+    torch.testing.assert_close(found, wanted, rtol=1e-6, atol=1e-6)
+    assert abs(found - _loss(_with_loss(_model(), CE(ignore_index=ITEMS)), batch)) > 1e-4
 
 
 def test_targets_that_replay_masks_do_not_count() -> None:
