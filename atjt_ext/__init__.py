@@ -11,6 +11,7 @@ from .corruption import (
     RandomReplacement,
 )
 from .evaluation import evaluate
+from .joint_loss import JointLoss
 from .losses import (
     LinearReweightedCrossEntropyLoss,
     ReweightedBinaryCrossEntropyLoss,
@@ -29,6 +30,7 @@ __all__ = [
     "GRU4Rec",
     "ItemDeletion",
     "ItemInsertion",
+    "JointLoss",
     "JointTrainer",
     "JointTrainerConfig",
     "LinearReweightedCrossEntropyLoss",

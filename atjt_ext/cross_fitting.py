@@ -10,25 +10,39 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from .config import JointTrainerConfig
 from .corruption import Corruption, CorruptionOutput
-from .data import Batch, TrainingRows
+from .data import Batch
 from .inference import inference
 from .losses import noise_recognition_loss
 from .metrics import auc
 from .precision import widened
 from .weighting import calibrated_weights, clean_probability, estimate_noise_rate
 
-__all__ = ["Calibration", "CrossFittedNoiseModels"]
+__all__ = ["Calibration", "CrossFittedNoiseModels", "Rows"]
 
 # Step of the corruption that held-out AUCs are measured on. Training counts its steps from 0, so it
 # never meets these draws.
 _HELD_OUT_STEP = 2**32 - 1
 _SCORING_BATCH = 1024
+
+
+class Rows(Protocol):
+    """What is calibrated on: ``TrainingRows``, or some of them."""
+
+    @property
+    def users(self) -> Tensor:
+        """``[R]`` int64."""
+        ...
+
+    def gather(self, rows: Tensor) -> Batch:
+        """The rows ``rows`` (``[B]`` int64)."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +127,7 @@ class CrossFittedNoiseModels(nn.Module):
                 weights = torch.where(own, calibrated, weights)
         return weights
 
-    def calibrate(self, rows: TrainingRows, corruption: Corruption, active: Sequence[int]) -> None:
+    def calibrate(self, rows: Rows, corruption: Corruption, active: Sequence[int]) -> None:
         """Measures the ``active`` models on the users of their own folds, and sets what they are
         worth."""
         fold = self.folds[rows.users]
@@ -124,7 +138,7 @@ class CrossFittedNoiseModels(nn.Module):
                     self.calibrations[index] = self._calibration(index, own, rows, corruption)
 
     def _calibration(
-        self, index: int, own: Tensor, rows: TrainingRows, corruption: Corruption
+        self, index: int, own: Tensor, rows: Rows, corruption: Corruption
     ) -> Calibration:
         scores, labels, originals = [], [], []
         for chunk in own.split(_SCORING_BATCH):
@@ -174,6 +188,33 @@ class CrossFittedNoiseModels(nn.Module):
         """Mean of the models' held-out AUCs; None before any was measured."""
         known = [c.auc for c in self.calibrations if c is not None and c.auc is not None]
         return sum(known) / len(known) if known else None
+
+    def calibrations_as_tensor(self) -> Tensor:
+        """``calibrations`` as ``[num_folds, 4]`` float64, -1 where there is none: for a
+        ``state_dict``, of which many expect only tensors."""
+        rows = [
+            (-1.0,) * 4
+            if c is None
+            else (-1.0 if c.auc is None else c.auc, c.artificial_rate, c.noise_rate, c.trusted)
+            for c in self.calibrations
+        ]
+        return torch.tensor(rows, dtype=torch.float64)
+
+    def set_calibrations(self, values: Tensor) -> None:
+        """Takes over what :meth:`calibrations_as_tensor` gave.
+
+        Raises:
+            ValueError: it is that of another number of folds.
+        """
+        if values.shape != (self.config.num_folds, 4):
+            raise ValueError(
+                f"calibrations must be [{self.config.num_folds}, 4], a row per fold, "
+                f"got {list(values.shape)}"
+            )
+        self.calibrations = [
+            None if rate < 0 else Calibration(None if auc < 0 else auc, rate, bound, bool(trusted))
+            for auc, rate, bound, trusted in values.tolist()
+        ]
 
 
 def _labelled(logits: Tensor, noisy: CorruptionOutput, rows: Tensor) -> tuple[Tensor, Tensor]:

@@ -26,7 +26,13 @@ from .protocols import (
 )
 from .scoring import encode
 
-__all__ = ["LINEAR_SOFTMAX_FROM", "auxiliary_loss", "recommender_loss", "softmax_route"]
+__all__ = [
+    "LINEAR_SOFTMAX_FROM",
+    "auxiliary_loss",
+    "recommender_loss",
+    "softmax_route",
+    "weighted_mean",
+]
 
 # Items from which on the softmax is computed without logits, by kind of device. On the CPU, where
 # it becomes faster; on a GPU, where [N, V] logits and their gradient begin to take gigabytes. It
@@ -159,7 +165,7 @@ def _weighted(
     if adapt is None:
         return loss(sample_weight=weights, reduction="weighted_mean")
     losses = loss(reduction="none")
-    return _weighted_mean(losses, weights * adapt(losses))
+    return weighted_mean(losses, weights * adapt(losses))
 
 
 def _with_negatives(targets: Tensor, num_items: int, num_negatives: int) -> Tensor:
@@ -178,10 +184,12 @@ def _binary_loss(
     labels = torch.zeros_like(logits)
     labels[:, 0] = 1.0
     losses = F.binary_cross_entropy_with_logits(logits, labels, reduction="none").mean(dim=1)
-    return _weighted_mean(losses, weights if adapt is None else weights * adapt(losses))
+    return weighted_mean(losses, weights if adapt is None else weights * adapt(losses))
 
 
-def _weighted_mean(losses: Tensor, weights: Tensor) -> Tensor:
+def weighted_mean(losses: Tensor, weights: Tensor) -> Tensor:
+    """``sum(w * l) / sum(w)`` over ``losses`` and ``weights`` of one shape; 0 where all weights
+    are 0."""
     total = weights.sum()
     nothing_counts = total == 0
     # What does not count may be infinite.

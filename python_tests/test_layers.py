@@ -44,6 +44,20 @@ MAY_IMPORT = {
         "weighting",
     },
     "noise_scores": {"data", "metrics"},
+    "host_batches": {"data"},
+    "joint_loss": {
+        "config",
+        "corruption",
+        "cross_fitting",
+        "data",
+        "host_batches",
+        "noise",
+        "objectives",
+        "ops",
+        "weighting",
+    },
+    # Nobody imports it; each of its files needs a host library.
+    "integrations": {"joint_loss", "losses"},
     "recognition": {"data", "metrics", "recognition", "weighting"},
     "tensorboard_log": {"history"},
     # RECOMMEND
@@ -201,6 +215,7 @@ MAY_IMPORT = {
         "config",
         "corruption",
         "evaluation",
+        "joint_loss",
         "losses",
         "models",
         "noise",
@@ -223,6 +238,9 @@ CONFINED = {
     "markupsafe": {"report"},
     "matplotlib": {"plots"},
     "polars": {"audit", "batch_recommendations", "data", "run_folder"},
+    "recbole": {"integrations"},
+    "rectools": {"integrations"},
+    "replay": {"integrations"},
     "rich": {
         "audit_command",
         "cli",

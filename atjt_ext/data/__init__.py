@@ -18,6 +18,7 @@ from .readers import (
     read_yelp,
     with_items,
 )
+from .row_weights import row_weights, weights_from_table, weights_table
 from .sequences import Sequences
 from .simulate import PlantedNoise, simulate_interactions
 from .splits import EvaluationBatch, EvaluationSet, LeaveOneOut, leave_one_out, user_folds
@@ -47,9 +48,12 @@ __all__ = [
     "read_recbole",
     "read_sequences",
     "read_yelp",
+    "row_weights",
     "shared_features",
     "simulate_interactions",
     "to_sequences",
     "user_folds",
+    "weights_from_table",
+    "weights_table",
     "with_items",
 ]

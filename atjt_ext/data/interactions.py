@@ -150,6 +150,18 @@ def to_sequences(interactions: Interactions) -> Sequences:
     )
 
 
+def positions_in_sequences(interactions: Interactions) -> npt.NDArray[np.int64]:
+    """``[rows]``: where each row of the frame stands in its user's sequence, from 0."""
+    frame = interactions.frame
+    users, user_ids = _codes(frame["user"])
+    order = _order(users, frame["time"].to_numpy() if "time" in frame.columns else None)
+    counts = np.bincount(users, minlength=len(user_ids))
+    starts = np.cumsum(counts) - counts
+    positions = np.empty(len(users), dtype=np.int64)
+    positions[order] = np.arange(len(users)) - starts[users[order]]
+    return positions
+
+
 def _order(
     users: npt.NDArray[np.int64], times: npt.NDArray[np.int64 | np.float64] | None
 ) -> npt.NDArray[np.int64]:

@@ -1,0 +1,119 @@
+"""RecBole: the weights of its rows (prefix, target), known before or learned along.
+
+    class Model(ReweightedLoss, SASRec): ...    # "offline": weights from a float column
+    class Model(JointTraining, SASRec): ...     # "joint": noise models inside the model
+
+``docs/integrations/recbole.md`` has both in full, and what stands in the way.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from ..joint_loss import JointLoss
+from ..losses import LinearReweightedCrossEntropyLoss
+
+try:
+    from recbole.model.abstract_recommender import SequentialRecommender
+except ImportError as error:
+    raise ImportError(
+        "atjt_ext.integrations.recbole needs RecBole, which needs old companions: "
+        'pip install "recbole==1.2.1" "numpy<2" "pandas<3" "setuptools<81"'
+    ) from error
+
+__all__ = ["JointTraining", "ReweightedLoss", "left_padded"]
+
+
+class _Softmax:
+    """In front of a sequential model whose logits are hidden state times item table."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        # RecBole looks the defaults of a model up by the name of its class.
+        for base in cls.__mro__:
+            if issubclass(base, SequentialRecommender) and not issubclass(base, _Softmax):
+                cls.__name__ = base.__name__
+                break
+
+    def __init__(self, config: Any, dataset: Any) -> None:
+        super().__init__(config, dataset)  # type: ignore[call-arg]
+        if self.loss_type != "CE":  # type: ignore[attr-defined]
+            raise ValueError(
+                f"loss_type must be 'CE' (with train_neg_sample_args: None), got {self.loss_type!r}"  # type: ignore[attr-defined]
+            )
+
+    def hidden_and_table(self, interaction: Any) -> tuple[Tensor, Tensor]:
+        """``[B, D]`` and ``[n_items, D]``, whose products are the host's logits. To be overridden
+        for models that score in another way than SASRec and GRU4Rec do."""
+        model: Any = self
+        hidden = model.forward(interaction[model.ITEM_SEQ], interaction[model.ITEM_SEQ_LEN])
+        return hidden, model.item_embedding.weight
+
+
+class ReweightedLoss(_Softmax):
+    """``sum(w * l) / sum(w)`` with the softmax cross-entropies of a batch as ``l``.
+
+    Attributes:
+        weight_field: the float column of the ``.inter`` file that holds the weight of each
+            interaction (named in ``load_col``). A row takes that of its target.
+
+    Raises:
+        ValueError: the dataset has no such column, or ``loss_type`` is not CE.
+    """
+
+    weight_field: ClassVar[str] = "weight"
+
+    def __init__(self, config: Any, dataset: Any) -> None:
+        super().__init__(config, dataset)
+        if self.weight_field not in dataset.field2type:
+            raise ValueError(
+                f"the dataset must have a column {self.weight_field!r} (weight_field): add "
+                f"'{self.weight_field}:float' to the .inter file and its name to load_col; "
+                f"got {', '.join(dataset.field2type)}"
+            )
+        self.reweighted = LinearReweightedCrossEntropyLoss()
+
+    def calculate_loss(self, interaction: Any) -> Tensor:
+        """RecBole's hook: the loss of a batch, a scalar."""
+        hidden, table = self.hidden_and_table(interaction)
+        targets = interaction[self.POS_ITEM_ID]  # type: ignore[attr-defined]
+        loss: Tensor = self.reweighted(hidden, table, targets, interaction[self.weight_field])
+        return loss
+
+
+class JointTraining(_Softmax):
+    """:class:`atjt_ext.JointLoss` inside the model; RecBole's optimizer trains it along.
+
+    Attributes:
+        joint_options: options of ``JointLoss``. Steps are batches of RecBole.
+
+    Every user has a row per item, so that the latest ``calibration_rows`` are few users.
+    """
+
+    joint_options: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, config: Any, dataset: Any) -> None:
+        super().__init__(config, dataset)
+        # Code 0 is padding, for users too: one who never comes.
+        self.joint_loss = JointLoss(dataset.item_num - 1, dataset.user_num, **self.joint_options)
+
+    def calculate_loss(self, interaction: Any) -> Tensor:
+        """RecBole's hook: the joint loss of a batch, a scalar."""
+        model: Any = self
+        hidden, table = self.hidden_and_table(interaction)
+        targets = interaction[model.POS_ITEM_ID]
+        history = left_padded(interaction[model.ITEM_SEQ], interaction[model.ITEM_SEQ_LEN])
+        sequences = torch.cat([history, targets[:, None]], dim=1)
+        return self.joint_loss.cross_entropy(
+            sequences, interaction[model.USER_ID], hidden, table, targets
+        )
+
+
+def left_padded(sequences: Tensor, lengths: Tensor) -> Tensor:
+    """``[B, L]`` with items first, as RecBole has them, to ``[B, L]`` with items last."""
+    width = sequences.shape[1]
+    source = torch.arange(width, device=sequences.device) - (width - lengths)[:, None]
+    return sequences.gather(1, source.clamp(min=0)).masked_fill(source < 0, 0)

@@ -1,0 +1,156 @@
+"""RePlay: the weights of its targets, known before or learned along, as losses for its models.
+
+    SasRec(body=..., loss=ReweightedCE("weight"))                                   # "offline"
+    SasRec(body=..., loss=JointCE(num_items, num_users, ...))                       # "joint"
+
+``docs/integrations/replay.md`` has both in full, and what stands in the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ..joint_loss import JointLoss
+from ..losses import LinearReweightedCrossEntropyLoss
+
+try:
+    from replay.nn.transform import SequenceRollTransform
+except ImportError as error:
+    raise ImportError(
+        'atjt_ext.integrations.replay needs RePlay: pip install "replay-rec[torch]==0.22.0"'
+    ) from error
+
+__all__ = ["JointCE", "ReweightedCE", "with_target_weights"]
+
+_IGNORED = -100
+
+
+class _Given(NamedTuple):
+    """What a loss is given: hidden states ``[B, T, D]`` and item table, and per target ``[B, T]``
+    what was read, what is to be predicted, and whether it counts."""
+
+    catalogue: tuple[Tensor, Tensor]
+    features: dict[str, Tensor]
+    is_read: Tensor
+    targets: Tensor
+    counted: Tensor
+
+
+class _CatalogueLoss(nn.Module):
+    """RePlay's protocol of a loss; the item table is that of the model whose logits it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._logits_callback: Callable[..., Tensor] | None = None
+
+    @property
+    def logits_callback(self) -> Callable[..., Tensor]:
+        """``get_logits`` of the model; ``SasRec(body=..., loss=...)`` sets it."""
+        if self._logits_callback is None:
+            raise RuntimeError("logits_callback must be set to the model's get_logits first")
+        return self._logits_callback
+
+    @logits_callback.setter
+    def logits_callback(self, callback: Callable[..., Tensor]) -> None:
+        body = getattr(getattr(callback, "__self__", None), "body", None)
+        if not hasattr(getattr(body, "embedder", None), "get_item_weights"):
+            raise ValueError(
+                "logits_callback must be the get_logits method of a model that scores by "
+                f"body.embedder.get_item_weights(), as SasRec does, got {callback!r}"
+            )
+        self._logits_callback = callback
+
+    def forward(
+        self,
+        model_embeddings: Tensor,
+        feature_tensors: dict[str, Tensor],
+        positive_labels: Tensor,
+        negative_labels: Tensor | None,
+        padding_mask: Tensor,
+        target_padding_mask: Tensor,
+    ) -> Tensor:
+        """RePlay's hook: the loss of a batch, a scalar."""
+        if positive_labels.shape[-1] != 1:
+            raise ValueError(
+                "positive_labels must be [B, T, 1], one target each, "
+                f"got {list(positive_labels.shape)}"
+            )
+        model: Any = self.logits_callback.__self__  # type: ignore[attr-defined]
+        return self._loss(
+            _Given(
+                catalogue=(model_embeddings, model.body.embedder.get_item_weights()),
+                features=feature_tensors,
+                is_read=padding_mask,
+                targets=positive_labels[..., 0],
+                counted=target_padding_mask[..., 0],
+            )
+        )
+
+    def _loss(self, given: _Given) -> Tensor:
+        raise NotImplementedError
+
+
+class ReweightedCE(_CatalogueLoss):
+    """``sum(w * l) / sum(w)`` over the targets of a batch, without logits ``[B, T, items]``.
+
+    Args:
+        feature_name: the sequence feature that holds the weight of each *target*, ``[B, T]``:
+            see :func:`with_target_weights`.
+    """
+
+    def __init__(self, feature_name: str) -> None:
+        super().__init__()
+        self.feature_name = feature_name
+        self.reweighted = LinearReweightedCrossEntropyLoss(ignore_index=_IGNORED)
+
+    def _loss(self, given: _Given) -> Tensor:
+        targets = given.targets.masked_fill(~given.counted, _IGNORED)
+        weight = given.features[self.feature_name].reshape(targets.shape).float()
+        loss: Tensor = self.reweighted(*given.catalogue, targets, weight)
+        return loss
+
+
+class JointCE(_CatalogueLoss):
+    """:class:`atjt_ext.JointLoss` as a loss of RePlay, whose optimizer trains it along.
+
+    Args:
+        num_items: cardinality of the item feature.
+        num_users: cardinality of the user feature.
+        item_feature, user_feature: their names in the schema; the loss has to get both.
+        options: of ``JointLoss``. Steps are batches.
+    """
+
+    def __init__(
+        self,
+        num_items: int,
+        num_users: int,
+        *,
+        item_feature: str = "item_id",
+        user_feature: str = "user_id",
+        **options: Any,
+    ) -> None:
+        super().__init__()
+        self.item_feature, self.user_feature = item_feature, user_feature
+        self.joint_loss = JointLoss(num_items, num_users, **options)
+
+    def _loss(self, given: _Given) -> Tensor:
+        # RePlay's items begin at 0 and end with padding; ours the other way round.
+        history = (given.features[self.item_feature] + 1).masked_fill(~given.is_read, 0)
+        sequences = torch.cat([history, given.targets[:, -1:] + 1], dim=1)
+        users = given.features[self.user_feature].reshape(-1)
+        return self.joint_loss.cross_entropy(
+            sequences, users, *given.catalogue, given.targets, mask=given.counted
+        )
+
+
+def with_target_weights(transforms: list[nn.Module], feature_name: str) -> list[nn.Module]:
+    """RePlay's training transforms, with the feature moved to where its targets are.
+
+    ``NextTokenTransform`` cuts the last entry of every feature, so that entry ``t`` is the weight
+    of the item *read* at ``t``; what is predicted there is the item after it.
+    """
+    return [SequenceRollTransform(feature_name, roll=-1, padding_value=0), *transforms]
