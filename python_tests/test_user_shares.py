@@ -95,6 +95,18 @@ def test_one_share_is_bayes_rule() -> None:
     assert found.tolist() == pytest.approx([0.1, 0.5, 0.001 / 0.901])
 
 
+def test_beyond_the_largest_ratio_only_the_order_counts() -> None:
+    posterior = np.zeros((1, len(SHARES)))
+    posterior[0, 3] = 1.0  # a tenth
+    ratios = np.array([9.0, 20.0, 100.0, 1000.0])
+    users = np.zeros(4, np.int64)
+    found = noise_probability(ratios, users, posterior, largest=20.0)
+    assert found[:2].tolist() == noise_probability(ratios[:2], users, posterior).tolist()
+    assert (np.diff(found) > 0).all()
+    # 20 + log(50) in place of 1000: 0.73 in place of 0.99.
+    assert found[3] == pytest.approx(0.1 * 23.91 / (0.1 * 23.91 + 0.9), abs=1e-3)
+
+
 def test_less_evidence_keeps_users_together() -> None:
     ratios, users, _ = drawn([0.5] * 10 + [0.0] * 10, 20)
     spread = [

@@ -91,7 +91,7 @@ def _posterior(log_likelihood: Doubles, prior: Doubles) -> Doubles:
 
 
 def noise_probability(
-    ratios: Doubles, users: Codes, posterior: Doubles, *, largest: float
+    ratios: Doubles, users: Codes, posterior: Doubles, *, largest: float = np.inf
 ) -> Doubles:
     """P(noise) of every interaction ``[N]``, over all shares that its user may have.
 
