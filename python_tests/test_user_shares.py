@@ -101,7 +101,7 @@ def test_beyond_the_largest_ratio_only_the_order_counts() -> None:
     ratios = np.array([9.0, 20.0, 100.0, 1000.0])
     users = np.zeros(4, np.int64)
     found = noise_probability(ratios, users, posterior, largest=20.0)
-    assert found[:2].tolist() == noise_probability(ratios[:2], users, posterior).tolist()
+    assert found[:2].tolist() == noise_probability(ratios[:2], users[:2], posterior).tolist()
     assert (np.diff(found) > 0).all()
     # 20 + log(50) in place of 1000: 0.73 in place of 0.99.
     assert found[3] == pytest.approx(0.1 * 23.91 / (0.1 * 23.91 + 0.9), abs=1e-3)

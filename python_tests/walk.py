@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from torch.utils.hooks import RemovableHandle
 from atjt_ext import JointTrainer
 from atjt_ext.corruption import CorruptionOutput
 from atjt_ext.data import Batch, Sequences
+from atjt_ext.training_trouble import require_finite
 from joint import parameters
 
 
@@ -85,7 +87,7 @@ def _noise_models(trainer: JointTrainer) -> list[Tensor]:
 def _watch(walk: Walk, patch: pytest.MonkeyPatch) -> None:
     trainer = walk.trainer
     take_step, score = trainer.step, trainer.recommender.score
-    corrupt, require_finite = trainer.corruption, trainer._require_finite
+    corrupt = trainer.corruption
     damages: list[CorruptionOutput] = []
     losses: list[Tensor] = []
     scored: list[tuple[Batch, Tensor, Tensor]] = []
@@ -128,13 +130,13 @@ def _watch(walk: Walk, patch: pytest.MonkeyPatch) -> None:
         scored.append((batch, candidates, scores.detach()))
         return scores
 
-    def watched_loss(loss: Tensor, batch: Batch) -> None:
+    def watched_loss(loss: Tensor, batch: Batch, step: int, checkpoint: Path | None) -> None:
         losses.append(loss.detach())
-        require_finite(loss, batch)
+        require_finite(loss, batch, step, checkpoint)
 
     patch.setattr(trainer, "step", step)
     patch.setattr(trainer, "corruption", watched_corruption)
-    patch.setattr(trainer, "_require_finite", watched_loss)
+    patch.setattr("atjt_ext.trainer.require_finite", watched_loss)
     patch.setattr(trainer.recommender, "score", watched_score)
 
 
