@@ -28,7 +28,7 @@ def users_named(sequences: Sequences, path: str | Path) -> Tensor:
     Raises:
         DataError: a user that is not in ``sequences``, or no user at all.
     """
-    lines = Path(path).read_text(encoding="utf-8").splitlines()
+    lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     names = dict.fromkeys(line.strip() for line in lines if line.strip())
     if not names:
         raise DataError(f"{path}: no user ids, one per line wanted")
@@ -47,6 +47,8 @@ def recommendation_frames(
     Raises:
         ValueError: ``k`` is not in ``1..num_items``, or there are no users.
     """
+    if not 1 <= k <= data.histories.num_items:
+        raise ValueError(f"k must be in 1..{data.histories.num_items} (the items), got {k}")
     # Once, as weighing or cutting histories goes over all of them.
     data = models.as_read(data).to(models.device)
     histories = data.histories
@@ -89,8 +91,9 @@ def write_recommendations(
         parts = _write_parts(
             Path(folder), recommendation_frames(models, data, k=k, exclude_seen=exclude_seen)
         )
-        write_atomically(path, pl.scan_parquet(parts).sink_parquet)
-        return int(pl.scan_parquet(path).select(pl.len()).collect().item())
+        # Names are names: [, * and ? in them are no patterns.
+        write_atomically(path, pl.scan_parquet(parts, glob=False).sink_parquet)
+        return int(pl.scan_parquet(path, glob=False).select(pl.len()).collect().item())
 
 
 def _write_parts(folder: Path, frames: Iterator[pl.DataFrame]) -> list[Path]:

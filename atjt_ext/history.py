@@ -20,7 +20,8 @@ class EpochRecord:
         noise_loss: mean of the noise models' losses, None where none ran.
         noise_auc: held-out AUC of the noise models after the epoch, None where none ran.
         weights: spread of the weights that the epoch used.
-        weights_used: ``all``, ``some`` or ``none`` of the folds were weighed by a noise model.
+        weights_used: ``all``, ``some`` or ``none`` of the folds had weights other than one, whether
+            from a noise model, by co-occurrence or given.
         valid: validation metrics, empty without validation data.
         seconds: wall time of the training steps.
         learning_rate: the recommender's in the last step; None in records from before it was kept.

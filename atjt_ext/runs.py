@@ -156,6 +156,7 @@ def train_run(
         )
     # Whatever can be refused is refused before anything is written.
     trainer = trainer_for(sequences, config, device)
+    trainer.require_trainable(split.train)
     rows = TrainingRows(trainer.to_learn_from(split.train), max_length=config.trainer.max_length)
     user_folds(sequences.num_users, config.trainer.num_folds, seed=config.trainer.seed)
     run = Run(Path(folder))

@@ -28,13 +28,14 @@ def learning_rate_factor(
     there it stays (``constant``), or would be 0 at step ``total_steps``, the first one after
     training: ``1 - p`` (``linear``) or ``(1 + cos(pi p)) / 2`` (``cosine``; Loshchilov and Hutter,
     "SGDR", ICLR 2017, arXiv:1608.03983, without restarts), where p is the share of the remaining
-    steps that are done.
+    steps that are done. Later steps have what that first one would.
 
     Nothing but the step decides, so that a resumed run needs no state.
     """
     if step < warmup_steps:
         return (step + 1) / warmup_steps
-    done = (step - warmup_steps) / (total_steps - warmup_steps)
+    # Without the bound a rate would rise again, or fall below 0.
+    done = min(1.0, (step - warmup_steps) / max(1, total_steps - warmup_steps))
     if schedule == "linear":
         return 1.0 - done
     if schedule == "cosine":

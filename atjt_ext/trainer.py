@@ -22,7 +22,7 @@ from .batch_pairs import batch_pairs, steps_per_epoch
 from .compilation import compiled
 from .config import JointTrainerConfig
 from .corruption import Corruption, RandomReplacement
-from .data import Batch, EvaluationSet, Sequences, TrainingRows
+from .data import Batch, EvaluationSet, Sequences, TrainingRows, user_folds
 from .history import EpochRecord
 from .joint_models import JointModels
 from .objectives import auxiliary_loss, recommender_loss, softmax_route
@@ -200,25 +200,12 @@ class JointTrainer(JointModels):
         """
         if resume and checkpoint is None:
             raise ValueError("resume needs a checkpoint to go on from")
-        if train.num_items != self.recommender.num_items:
-            raise ValueError(
-                f"the recommender knows {self.recommender.num_items} items, "
-                f"train has {train.num_items}"
-            )
+        learned_from, rows, total_steps = self._prepared(train)
         softmax = self.softmax
-        if self.config.weighting == "given" and train.weights is None:
-            raise ValueError("weighting='given' needs training sequences that carry weights")
         self._checkpoint = None if checkpoint is None else Path(checkpoint)
-        learned_from = self.to_learn_from(train)
-        rows = TrainingRows(
-            learned_from.to(self.device),
-            max_length=self.config.max_length,
-            stride=self.config.window_stride,
-        )
         watched = None if valid is None else self.as_read(valid).to(self.device)
         state = self._state = self._new_state(train.num_users)
-        state.total_steps = self._total_steps(rows)
-        require_schedule(self.config.schedule_warmup_steps, state.total_steps)
+        state.total_steps = total_steps
         if resume and self._checkpoint is not None and self._checkpoint.exists():
             state.load(self._checkpoint)
             if on_epoch is not None:  # a kill between checkpoint and callback left it behind
@@ -252,13 +239,33 @@ class JointTrainer(JointModels):
         state.restore_best()
         return state.history
 
-    def _total_steps(self, rows: TrainingRows) -> int:
-        """Steps of all epochs, if training does not stop early."""
+    def require_trainable(self, train: Sequences) -> None:
+        """Raises what ``fit`` would for ``train`` before its first step; see there."""
+        self._prepared(train)
+
+    def _prepared(self, train: Sequences) -> tuple[Sequences, TrainingRows, int]:
+        """What is learned from, its windows, and steps of all epochs if none is left out."""
         config = self.config
-        if config.cross_fitting != "sequential":
-            return config.epochs * steps_per_epoch(rows, config, None)
-        phases = [(phase, self.state.folds) for phase in range(config.num_folds)]
-        return config.epochs * sum(steps_per_epoch(rows, config, phase) for phase in phases)
+        if train.num_items != self.recommender.num_items:
+            raise ValueError(
+                f"the recommender knows {self.recommender.num_items} items, "
+                f"train has {train.num_items}"
+            )
+        _ = self.softmax  # refuses a recommender without the table that it asks for
+        if config.weighting == "given" and train.weights is None:
+            raise ValueError("weighting='given' needs training sequences that carry weights")
+        learned_from = self.to_learn_from(train)
+        rows = TrainingRows(
+            learned_from.to(self.device), max_length=config.max_length, stride=config.window_stride
+        )
+        if config.cross_fitting == "sequential":
+            folds = user_folds(train.num_users, config.num_folds, seed=config.seed).to(self.device)
+            phases = [(phase, folds) for phase in range(config.num_folds)]
+            steps = sum(steps_per_epoch(rows, config, phase) for phase in phases)
+        else:
+            steps = steps_per_epoch(rows, config, None)
+        require_schedule(config.schedule_warmup_steps, config.epochs * steps)
+        return learned_from, rows, config.epochs * steps
 
     def _epoch(
         self, epoch: int, rows: TrainingRows, valid: EvaluationSet | None, shown: FitProgress

@@ -70,6 +70,30 @@ def test_everybody_gets_the_best_unseen_items_in_order(
     assert [one.name for one in path.parent.iterdir()] == ["recs.parquet"]
 
 
+def test_names_of_files_are_no_patterns(run: Run, trainer: JointTrainer, tmp_path: Path) -> None:
+    sequences = run.sequences()
+    (tmp_path / "r1").write_text("not Parquet")
+    path = tmp_path / "r[1]"
+    known = everything_known(sequences, torch.tensor([3]))
+    assert write_recommendations(path, trainer, known, k=2) == 2
+    assert_same(pl.read_parquet(path, glob=False), expected(trainer, sequences, [3], 2))
+
+
+@pytest.mark.parametrize("k", [0, -1, 41])
+def test_k_must_be_a_number_of_items(
+    run: Run, trainer: JointTrainer, tmp_path: Path, k: int
+) -> None:
+    known = everything_known(run.sequences(), torch.tensor([3]))
+    with pytest.raises(ValueError, match=rf"k must be in 1\.\.40 \(the items\), got {k}"):
+        write_recommendations(tmp_path / "recs.parquet", trainer, known, k=k)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_list_of_users_may_begin_with_a_byte_order_mark(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "ids.txt").write_text("u03\nu11\n", encoding="utf-8-sig")
+    assert users_named(run.sequences(), tmp_path / "ids.txt").tolist() == [3, 11]
+
+
 def test_where_few_items_are_unseen_lists_are_short(
     run: Run, trainer: JointTrainer, tmp_path: Path
 ) -> None:

@@ -174,11 +174,26 @@ def test_a_table_that_is_no_parameter_is_written_beside_them(tmp_path: Path) -> 
     np.testing.assert_array_equal(tensors["item_table"], 2 * model.table.detach().numpy())
 
 
+@needs_safetensors
+def test_the_table_is_that_of_evaluation(tmp_path: Path) -> None:
+    from safetensors.numpy import load_file
+
+    class Dropped(LastItemModel):
+        def item_table(self) -> Tensor:
+            return torch.nn.functional.dropout(self.table, 0.5, self.training)
+
+    model = Dropped()
+    trainer = JointTrainer(model, config=JointTrainerConfig(weighting="equal"))
+    tensors = load_file(export_safetensors(trainer, tmp_path, IDS[:9])[0])
+    np.testing.assert_array_equal(tensors["item_table"], model.table.detach().numpy())
+    assert model.training
+
+
 # ---- refusals -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("export", [export_onnx, export_safetensors])
-def test_pointwise_models_and_wrong_ids_are_refused(export: Any, tmp_path: Path) -> None:
+def test_pointwise_models_are_refused(export: Any, tmp_path: Path) -> None:
     pointwise = JointTrainer(
         ScoreTable(torch.zeros(3, 9)), config=JointTrainerConfig(weighting="equal")
     )

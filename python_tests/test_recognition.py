@@ -141,6 +141,15 @@ def test_items_with_the_same_rare_attributes_have_like_vectors() -> None:
     assert not vectors[6].any()  # nothing is known
 
 
+def test_an_attribute_that_an_item_has_twice_counts_once() -> None:
+    sequences = tiny_sequences([1, 2, 3, 4], num_items=4)
+    once = with_attributes(sequences, "ax", "ax", "bx", "ab")
+    twice = with_attributes(sequences, "aaxx", "xxa", "bbxx", "aaab")
+    found = attribute_vectors(twice, 8, seed=0)
+    assert found is not None
+    np.testing.assert_array_equal(found, attribute_vectors(once, 8, seed=0))
+
+
 def test_titles_are_no_attributes() -> None:
     titled = with_attributes(tiny_sequences([1, 2, 3], num_items=3), "a", "b", "c")
     assert attribute_vectors(titled, 8, seed=0) is None

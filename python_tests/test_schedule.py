@@ -12,6 +12,7 @@ from atjt_ext.data import LeaveOneOut
 from atjt_ext.schedule import learning_rate_factor
 from joint import fit, trainer
 from resuming import assert_resumes_like_unbroken
+from small_run import make_run
 
 
 def factors(schedule: str, warmup_steps: int, total_steps: int) -> list[float]:
@@ -34,6 +35,21 @@ def test_rates_are_those_of_the_formulas() -> None:
     half = math.sqrt(2) / 2
     cosine = [0.5, 1.0, 1.0, (1 + half) / 2, 0.5, (1 - half) / 2]
     assert factors("cosine", 2, 6) == pytest.approx(cosine)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "last"), [("constant", 1.0), ("linear", 0.0), ("cosine", 0.0)]
+)
+@pytest.mark.parametrize("warmup_steps", [0, 4])
+def test_steps_after_training_have_its_end(schedule: str, last: float, warmup_steps: int) -> None:
+    for step in (4, 5, 8, 100):
+        found = learning_rate_factor(
+            step,
+            schedule=schedule,  # type: ignore[arg-type]
+            warmup_steps=warmup_steps,
+            total_steps=4,
+        )
+        assert found == (1.0 if step == warmup_steps else last)
 
 
 def rates(made: JointTrainer, split: LeaveOneOut, monkeypatch: pytest.MonkeyPatch) -> list[float]:
@@ -88,6 +104,21 @@ def test_the_default_is_one_rate_throughout(
 def test_a_warmup_as_long_as_training_is_refused(split: LeaveOneOut) -> None:
     with pytest.raises(ValueError, match=r"schedule_warmup_steps must be below the \d+ steps"):
         fit(split, epochs=1, schedule_warmup_steps=1000)
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "message"),
+    [
+        ("sasrec", {"schedule_warmup_steps": 1000}, "schedule_warmup_steps must be below"),
+        ("din", {"loss": "cross_entropy", "softmax": "linear"}, "softmax='linear' needs"),
+    ],
+)
+def test_what_fit_refuses_a_run_refuses_before_it_writes_anything(
+    tmp_path: Path, model: str, options: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        make_run(tmp_path / "run", model=model, **options)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "linear"])

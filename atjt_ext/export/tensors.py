@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from ..checkpoint import write_atomically
+from ..inference import inference
 from ..joint_models import JointModels
 from ._common import require_item_table, require_package, write_item_ids
 
@@ -49,7 +49,7 @@ def export_safetensors(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     ids = write_item_ids(folder, item_ids, models.recommender.num_items)
-    with torch.no_grad():
+    with inference(models.recommender):
         table = models.recommender.item_table().detach()
         tensors = {"item_table": _plain(table)}
         tied = ""

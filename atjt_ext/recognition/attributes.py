@@ -32,7 +32,8 @@ def attribute_vectors(sequences: Sequences, dimension: int, *, seed: int) -> Flo
         width += feature.num_values
     if not width:
         return None
-    row, column = torch.cat(rows), torch.cat(columns)
+    # Once each: an item may be listed twice in a category.
+    row, column = torch.stack([torch.cat(rows), torch.cat(columns)]).unique(dim=1)
     size = sequences.num_items + 1
     # Of an item and padding every value is missing somewhere, so that weights are above 0.
     weight = (size / torch.bincount(column, minlength=width)).log()
