@@ -154,7 +154,9 @@ class Audit:
         if sequences.is_noise is not None:
             columns["noise_share_true"] = per_user(sequences, sequences.is_noise).numpy()
         frame = pl.DataFrame(columns).with_columns(pl.selectors.float().fill_nan(None))
-        frame = frame.sort("noise_share", "suspicious", descending=True, nulls_last=True)
+        frame = frame.sort(
+            "noise_share", "suspicious", descending=True, nulls_last=True, maintain_order=True
+        )
         return frame.with_row_index("rank", offset=1)
 
     def detection(self) -> dict[str, float | None]:

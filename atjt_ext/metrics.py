@@ -88,7 +88,7 @@ def user_gains(ranks: npt.NDArray[np.integer[Any]], metric: str) -> npt.NDArray[
     kind, _, k = metric.partition("@")
     rank = ranks.astype(np.float64)
     gains = {"HR": np.ones_like(rank), "NDCG": 1.0 / np.log2(rank + 1.0), "MRR": 1.0 / rank}
-    if kind not in gains:
+    if kind not in gains or not k.isdecimal():
         raise ValueError(f"metric must be HR@k, NDCG@k or MRR@k, got {metric}")
     return np.where(rank <= int(k), gains[kind], 0.0)
 

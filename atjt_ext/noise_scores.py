@@ -192,6 +192,12 @@ def calibration(
 
 
 def calibration_error(bins: Sequence[CalibrationBin]) -> float:
-    """The expected calibration error: mean of ``|observed - predicted|``, weighed by counts."""
+    """The expected calibration error: mean of ``|observed - predicted|``, weighed by counts.
+
+    Raises:
+        ValueError: no bins.
+    """
+    if not bins:
+        raise ValueError("bins must hold at least one, got none")
     count = sum(one.count for one in bins)
     return sum(one.count * abs(one.observed - one.predicted) for one in bins) / count

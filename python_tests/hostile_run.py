@@ -16,7 +16,7 @@ HOSTILE = "<b>&\"'{{ 7 * 7 }}"
 
 
 def small_sequences() -> Sequences:
-    """150 users, 30 % of them with half of their training items replaced."""
+    """150 users who begin with an item twice; 30 % with half of their training items replaced."""
     made = simulate_interactions(
         num_users=150,
         num_items=60,
@@ -26,8 +26,11 @@ def small_sequences() -> Sequences:
         max_length=24,
     )
     sequences = to_sequences(made)
+    items, first = sequences.items.clone(), sequences.offsets[:-1]
+    items[first + 1] = items[first]
     return replace(
         sequences,
+        items=items,
         user_ids=[HOSTILE + one for one in sequences.user_ids],
         item_ids=[f"</td><script>{one}" for one in sequences.item_ids],
     )

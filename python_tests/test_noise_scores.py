@@ -137,6 +137,11 @@ def test_calibration_by_hand() -> None:
     assert calibration_error(bins) == pytest.approx((2 * 0.45 + 3 * (0.2 / 3)) / 5)
 
 
+def test_no_bins_have_no_error() -> None:
+    with pytest.raises(ValueError, match="bins must hold at least one"):
+        calibration_error([])
+
+
 def test_empty_bins_are_left_out() -> None:
     bins = calibration(torch.tensor([0.95, 0.05]), torch.tensor([True, False]))
     assert [(one.low, one.high, one.count) for one in bins] == [(0.0, 0.1, 1), (0.9, 1.0, 1)]

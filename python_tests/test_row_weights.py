@@ -57,6 +57,8 @@ def test_a_table_comes_back_in_any_order() -> None:
         (lambda t: t.with_columns(item=pl.lit("i2")), "row 1 .* item 'i2', position 0"),
         (lambda t: t.with_columns(position=pl.lit(2)), "row 1 .* position 2"),
         (lambda t: t.with_columns(position=pl.lit(None)), "row 1 .* position None"),
+        (lambda t: t.with_columns(pl.col("position") + 0.4), "integers .* got Float64 and Float32"),
+        (lambda t: t.with_columns(weight=pl.lit("x")), "numbers, got Int64 and String"),
     ],
 )
 def test_tables_of_other_interactions_are_refused(

@@ -50,13 +50,19 @@ def weights_from_table(sequences: Sequences, table: pl.DataFrame) -> Tensor:
         table: columns ``user``, ``item``, ``position`` and ``weight``; others are not read.
 
     Raises:
-        DataError: a column is missing, or a row is not an interaction of ``sequences``, or one of
-            those has no row or two.
+        DataError: a column is missing or of another type, or a row is not an interaction of
+            ``sequences``, or one of those has no row or two.
         ValueError: weights that are not finite and at least 0.
     """
     missing = [name for name in _COLUMNS if name not in table.columns]
     if missing:
         raise DataError(f"weights need columns {listed(_COLUMNS)}, {listed(missing)} missing")
+    position, weight = table.schema["position"], table.schema["weight"]
+    if not (position.is_integer() or position == pl.Null) or not weight.is_numeric():
+        raise DataError(
+            "weights: position must be a column of integers and weight one of numbers, "
+            f"got {position} and {weight}"
+        )
     positions = table["position"].cast(pl.Int64).fill_null(-1).to_numpy()
     places = _places(sequences, table["user"], table["item"], positions)
     unknown = np.flatnonzero(places < 0)

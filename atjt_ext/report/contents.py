@@ -58,7 +58,7 @@ class Contents:
         sampled: the paper's sampled protocol.
         reproduced: whether the same models give the metrics in metrics.json here too.
         by_length: users by the length of their history.
-        by_popularity: users by how many have their target.
+        by_popularity: users by how many have their target; one who repeats it counts once.
         weights: ``[N]`` of the training interactions.
         audit: what is thought of them.
         versions: of what made the page.
@@ -108,7 +108,9 @@ def contents_of(run: Run, *, device: torch.device | str | None = None) -> Conten
     ranks, reproduced = _ranks(trainers, metrics, split)
     trainer = trainers[name]
     watched = config.trainer.valid_metric
-    popularity = torch.bincount(split.train.items, minlength=sequences.num_items + 1)
+    # Before the audit, which learns anew what the run wrote down.
+    weights = trainer.interaction_weights(split.train)
+    audit = audit_trained(trainer, split.train)
     return Contents(
         title=run.folder.resolve().name,
         config=config,
@@ -121,9 +123,9 @@ def contents_of(run: Run, *, device: torch.device | str | None = None) -> Conten
         sampled=_headlines(metrics, metrics[name]["sampled_test"], None),
         reproduced=reproduced,
         by_length=segments(split.test.histories.lengths.numpy(), ranks, watched),
-        by_popularity=segments(popularity[split.test.targets].numpy(), ranks, watched),
-        weights=trainer.interaction_weights(split.train),
-        audit=audit_trained(trainer, split.train),
+        by_popularity=segments(audit.item_users[split.test.targets.numpy() - 1], ranks, watched),
+        weights=weights,
+        audit=audit,
         versions={
             "atjt_ext": build_info()["version"],
             "torch": torch.__version__,
