@@ -283,6 +283,13 @@ def test_a_bad_line_is_named(
     assert rest in message
 
 
+def test_a_bad_line_says_how_many_are_like_it(tmp_path: Path) -> None:
+    path = _write(tmp_path, "a.csv", "user,item,time\n1,x,5\n,y,5\n2,y,5\n,x,6\n,z,7\n")
+    message = _refusal(read_interactions, path)
+    assert message.startswith(f"{path}:3: column 'user'")
+    assert message.endswith("got '', and at least 2 more like it below")
+
+
 def test_a_bad_line_far_down_a_gzip_is_named(tmp_path: Path) -> None:
     lines = ["user,item,time"] + [f"{row},x,{row}" for row in range(5000)]
     lines[4321] = "7,x,noon"

@@ -191,8 +191,10 @@ def refuse(values: pl.Series, bad: pl.Series, wanted: str, place_of: PlaceOf) ->
     row = bad.arg_max()
     if row is None or not bad[row]:
         return
-    value = values[row]
+    value, more = values[row], int(bad.sum()) - 1
     raise DataError(
         f"{place_of(row)}: column {shown(values.name)} must be {wanted}, "
         f"got {shown('' if value is None else value)}"
+        # Large files are read in parts, and nobody looks at those to come.
+        + (f", and at least {more:,} more like it below" if more else "")
     )
