@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-import tomllib
 from pathlib import Path
 
+import tomllib
 from sphinx.application import Sphinx
 
 DOCS = Path(__file__).parent
@@ -34,8 +34,6 @@ autodoc_default_options = {
     "inherited-members": "Module, Dataset, object, tuple, int, str, Exception, Warning, IntEnum",
 }
 autodoc_typehints_format = "short"
-# Hosts of integrations are in no environment together.
-autodoc_mock_imports = ["recbole", "rectools", "replay"]
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True  # attributes as a list: as entries they would be there twice
 python_maximum_signature_line_length = 80

@@ -20,12 +20,12 @@ from atjt_ext.data import (
 )
 
 
-def main(*, num_users: int = 2000, num_items: int = 500, folder: Path | None = None) -> None:
+def main(*, num_users: int = 2000, num_items: int = 300, folder: Path | None = None) -> None:
     simulated = simulate_interactions(
         num_users=num_users,
         num_items=num_items,
         seed=0,
-        noise=PlantedNoise(noisy_user_share=0.2),
+        noise=PlantedNoise(noisy_user_share=0.3),
     ).frame
     table = simulated.sort("time").with_columns(device=pl.lit("phone"))  # yours, in any order
 

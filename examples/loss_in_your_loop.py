@@ -61,7 +61,7 @@ def main(*, num_users: int = 1500, num_items: int = 400, epochs: int = 15) -> No
                 exclude_items=test.seen_items,
             )
         hits = float((ranks <= 10).double().mean())
-        print(f"{name:>13}: last training loss {float(loss):.3f}, HR@10 {hits:.4f}")
+        print(f"{name:>13}: last training loss {loss.item():.3f}, HR@10 {hits:.4f}")
 
 
 if __name__ == "__main__":

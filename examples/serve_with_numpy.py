@@ -43,7 +43,7 @@ def main(*, num_users: int = 1000, num_items: int = 400, epochs: int = 8) -> Non
     (batch,) = histories.batches(len(histories), config.max_length)
     with inference(trainer.recommender):
         states = trainer.recommender.encode(batch.inputs, batch.weights)[:, -1]
-        table = trainer.recommender.item_table()
+        table = trainer.recommender.item_table().detach()
     file = Path(tempfile.mkdtemp()) / "model.npz"
     np.savez(file, states=states.numpy(), table=table.numpy())
 

@@ -1,6 +1,6 @@
-"""What an installed wheel has to do on a machine with no compiler: cibuildwheel runs this file alone.
+"""What an installed wheel has to do, on a machine with no compiler.
 
-Only pytest and the package's own dependencies are there; no conftest, no emulator.
+cibuildwheel runs this file alone, with pytest and the package's own dependencies: no conftest here.
 """
 
 from __future__ import annotations
