@@ -12,7 +12,8 @@ from sphinx.application import Sphinx
 DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS))
 
-from site_pages import MermaidDiagram, page_source  # noqa: E402  # found by the line above
+from mermaid_diagram import MermaidDiagram  # noqa: E402  # found by the line above
+from site_pages import page_source  # noqa: E402
 
 PROJECT = tomllib.loads((DOCS.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
@@ -22,7 +23,6 @@ author = "The atjt_ext maintainers"
 copyright = author
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-exclude_patterns = ["README.md"]
 
 myst_fence_as_directive = ["mermaid"]
 myst_heading_anchors = 3
@@ -41,6 +41,7 @@ python_maximum_signature_line_length = 80
 html_theme = "furo"
 html_title = f"{project} {version}"
 html_show_sphinx = False
+html_copy_source = False
 
 # Links to sources lead to where the project lives, where that is known.
 SOURCE = os.environ.get("ATJT_SOURCE_URL") or PROJECT.get("urls", {}).get("Source")

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import re
-from html import escape
 from pathlib import Path
-
-from docutils import nodes
-from docutils.parsers.rst import Directive
 
 _INCLUDE = re.compile(r"^<!-- include (\S+) -->$", re.M)
 _LINK = re.compile(r"\[([^\]]+)\]\(([^)\s#:]+)(#[^)\s]*)?\)")
 # Files outside of docs/ that have a page.
 _PAGES = {"README.md": "index.md", "CHANGELOG.md": "changelog.md", "examples": "examples.md"}
-
-_MERMAID = "https://cdn.jsdelivr.net/npm/mermaid@11/dist/mermaid.esm.min.mjs"
 
 
 def page_source(text: str, page: Path, docs: Path, source_url: str | None) -> str:
@@ -51,19 +45,3 @@ def _rebased(text: str, file: Path, docs: Path, source_url: str | None) -> str:
         return label if source_url is None else f"[{label}]({source_url}/{path.as_posix()})"
 
     return _LINK.sub(link, text)
-
-
-class MermaidDiagram(Directive):
-    """Drawn by the browser where it can load mermaid; elsewhere its source stays, as text."""
-
-    has_content = True
-
-    def run(self) -> list[nodes.Node]:
-        source = escape("\n".join(self.content))
-        html = (
-            f'<pre class="mermaid" style="overflow-x: auto">\n{source}\n</pre>\n'
-            '<script type="module">\n'
-            f'import("{_MERMAID}").then(loaded => loaded.default.run()).catch(() => null);\n'
-            "</script>"
-        )
-        return [nodes.raw("", html, format="html")]
