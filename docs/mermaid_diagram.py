@@ -18,7 +18,8 @@ class MermaidDiagram(Directive):
     def run(self) -> list[nodes.Node]:
         source = escape("\n".join(self.content))
         html = (
-            f'<pre class="mermaid" style="overflow-x: auto; font-size: var(--code-font-size)">\n{source}\n</pre>\n'
+            '<pre class="mermaid" style="overflow-x: auto; font-size: var(--code-font-size)">'
+            f"\n{source}\n</pre>\n"
             '<script type="module">\n'
             f'import("{_MERMAID}").then(loaded => loaded.default.run()).catch(() => null);\n'
             "</script>"

@@ -1,4 +1,4 @@
-"""How the Markdown of the repository becomes pages of the site; every link in it leads somewhere."""
+"""How Markdown becomes pages of the site; every link to a file leads somewhere."""
 
 from __future__ import annotations
 
