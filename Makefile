@@ -13,7 +13,7 @@ export TORCHINDUCTOR_CACHE_DIR ?= $(CACHE)/inductor
 SOURCES := pyproject.toml CMakeLists.txt constraints.txt $(shell find atjt_ext cmake csrc -type f \
     -not -name '*.pyc' -not -name '*.so')
 
-.PHONY: help demo test sanitize mutations bench lint clean
+.PHONY: help demo test sanitize mutations bench lint docs clean
 
 help:
 	@echo "make demo   simulated noisy data: train with and without weights, compare, plot"
@@ -22,6 +22,7 @@ help:
 	@echo "make mutations  deliberate breaks of the kernels, each of which a test has to notice"
 	@echo "make bench  kernels beside their peers, taking turns; BENCH='--device cpu --only entropy'"
 	@echo "make lint   formatting, lint and types"
+	@echo "make docs   the documentation site, in build/site"
 	@echo "make clean  remove what the others made, but for runs/"
 
 demo: $(VENV)/installed
@@ -47,6 +48,9 @@ lint: $(VENV)/tools
 	    -o -name '*.cu' -o -name '*.cuh' | grep -v third_party)
 	$(BIN)/mypy
 
+docs: $(VENV)/docs
+	$(BIN)/sphinx-build -q -W --keep-going docs build/site
+
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
@@ -68,6 +72,10 @@ $(VENV)/tools: pyproject.toml $(VENV)/installed
 # What export and tracking need: their tests skip without, and CI leaves none out.
 $(VENV)/extras: pyproject.toml $(VENV)/installed
 	$(BIN)/python -m pip install -q -c constraints.txt 'atjt_ext[export,track]'
+	@touch $@
+
+$(VENV)/docs: pyproject.toml $(VENV)/installed
+	$(BIN)/python -m pip install -q -c constraints.txt 'atjt_ext[docs]'
 	@touch $@
 
 clean:
