@@ -31,7 +31,7 @@ class Convolutions(nn.Module):
         return self.items.weight
 
 
-def main(*, num_users: int = 1500, num_items: int = 400, epochs: int = 10) -> None:
+def main(*, num_users: int = 1500, num_items: int = 400, epochs: int = 15) -> None:
     noise = PlantedNoise(noisy_user_share=0.3)
     sequences = to_sequences(
         simulate_interactions(num_users=num_users, num_items=num_items, seed=0, noise=noise)
@@ -42,7 +42,7 @@ def main(*, num_users: int = 1500, num_items: int = 400, epochs: int = 10) -> No
         trainer = JointTrainer(
             Convolutions(sequences.num_items),
             TargetAttentionNoiseModel(sequences.num_items) if recipe == "joint" else None,
-            config=JointTrainerConfig.from_recipe(recipe, epochs=epochs),
+            config=JointTrainerConfig.from_recipe(recipe, epochs=epochs, learning_rate=5e-3),
         )
         trainer.fit(split.train, split.valid, progress=False)
         metrics = trainer.evaluate(split.test)
