@@ -49,7 +49,8 @@ lint: $(VENV)/tools
 	$(BIN)/mypy
 
 docs: $(VENV)/docs
-	$(BIN)/sphinx-build -q -W --keep-going docs build/site
+	# -E: Sphinx does not see that an included README has changed.
+	$(BIN)/sphinx-build -q -E -W --keep-going docs build/site
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
