@@ -10,7 +10,13 @@ from typing import Any
 
 import torch
 
-__all__ = ["CheckpointError", "load_checkpoint", "save_checkpoint", "write_atomically"]
+__all__ = [
+    "CheckpointError",
+    "load_checkpoint",
+    "save_checkpoint",
+    "write_atomically",
+    "write_text_atomically",
+]
 
 _FORMAT = 1
 
@@ -40,6 +46,15 @@ def write_atomically(path: Path, write: Any) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_text_atomically(path: Path, text: str) -> None:
+    """``text`` to ``path`` in UTF-8, whole or not at all."""
+
+    def write(temporary: Path) -> None:
+        temporary.write_text(text, encoding="utf-8")
+
+    write_atomically(path, write)
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:

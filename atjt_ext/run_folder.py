@@ -13,7 +13,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from .checkpoint import CheckpointError, write_atomically
+from .checkpoint import CheckpointError, write_atomically, write_text_atomically
 from .config import RunConfig
 from .data import ItemFeature, Sequences
 from .history import EpochRecord
@@ -233,7 +233,7 @@ class Run:
     def write_history(self, history: list[EpochRecord]) -> None:
         """history.jsonl: a line per epoch so far."""
         lines = "".join(json.dumps(record.as_dict()) + "\n" for record in history)
-        _write_text(self.history_path, lines)
+        write_text_atomically(self.history_path, lines)
 
     def write_weights(self, user_ids: list[str], weights: Tensor) -> None:
         """weights.parquet: user id and weight ``[num_users]``; NaN becomes null."""
@@ -301,15 +301,6 @@ def _digest(ids: list[str]) -> str:
     return hashlib.sha256("\n".join(ids).encode()).hexdigest()[:8]
 
 
-def _write_text(path: Path, text: str) -> None:
-    """``text`` to ``path``, whole or not at all."""
-
-    def write(temporary: Path) -> None:
-        temporary.write_text(text, encoding="utf-8")
-
-    write_atomically(path, write)
-
-
 def _write_json(path: Path, values: Any) -> None:
     """``values`` as indented JSON; NaN is refused, since it is no JSON."""
-    _write_text(path, json.dumps(values, indent=2, allow_nan=False) + "\n")
+    write_text_atomically(path, json.dumps(values, indent=2, allow_nan=False) + "\n")

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..checkpoint import write_atomically
+from ..checkpoint import write_text_atomically
 from .comparison import Comparison, compare
 from .figures import plot_differences
 from .gain_map import gain_maps, map_table, plot_gain_maps
@@ -50,20 +50,15 @@ def write_report(
         "detection": _detections(results),
         "cells": [{"cell": r.cell.as_dict(), **r.values} for r in results],
     }
-    _write(folder / "results.json", json.dumps(document, indent=2, allow_nan=False) + "\n")
-    _write(folder / "results.md", _markdown(comparisons, document, metric))
+    write_text_atomically(
+        folder / "results.json", json.dumps(document, indent=2, allow_nan=False) + "\n"
+    )
+    write_text_atomically(folder / "results.md", _markdown(comparisons, document, metric))
     if figures and comparisons:
         plot_differences(folder / "results.png", comparisons)
         if maps := gain_maps(comparisons):
             plot_gain_maps(folder / "gain_map.png", maps, metric=metric)
     return comparisons
-
-
-def _write(path: Path, text: str) -> None:
-    def write(temporary: Path) -> None:
-        temporary.write_text(text, encoding="utf-8")
-
-    write_atomically(path, write)
 
 
 def _groups(results: Sequence[CellResult]) -> Iterator[tuple[dict[str, Any], list[CellResult]]]:

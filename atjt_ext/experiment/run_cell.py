@@ -84,18 +84,18 @@ def cell_settings(cell: Cell, spec: ExperimentSpec, settings: RunConfig) -> dict
     if recipe.source == "loss":
         values["pilot_epochs"] = spec.pilot_epochs
     if recipe.name == "default":
-        values["weights_act_on"] = _decided(settings).trainer.weights_act_on
+        values["weights_act_on"] = _default_acts_on(settings)
     if config.trainer.weighting == "co_occurrence" or recipe.source not in (None, "oracle"):
         values["recognition"] = asdict(RecognitionConfig())
     return values
 
 
 @lru_cache(maxsize=32)
-def _decided(settings: RunConfig) -> RunConfig:
-    """The settings with what ``default`` decides by the model."""
+def _default_acts_on(settings: RunConfig) -> str | None:
+    """What the weights of ``default`` act on with this model."""
     takes = takes_input_weight(build_recommender(settings, 2, num_users=1))
     trainer = replace(settings.trainer, weighting="co_occurrence")
-    return replace(settings, trainer=trainer.decided(takes_input_weight=takes))
+    return trainer.decided(takes_input_weight=takes).weights_act_on
 
 
 def run_cell(

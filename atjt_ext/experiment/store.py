@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..checkpoint import write_atomically
+from ..checkpoint import write_atomically, write_text_atomically
 from ..data import Sequences
 from .spec import Cell
 
@@ -84,13 +84,10 @@ class CellStore:
             with temporary.open("wb") as file:  # a name would get a suffix
                 np.savez_compressed(file, ranks=result.ranks)
 
-        def values(temporary: Path) -> None:
-            document = {"cell": result.cell.as_dict(), **result.values}
-            text = json.dumps(document, indent=2, allow_nan=False)
-            temporary.write_text(text + "\n", encoding="utf-8")
-
+        document = {"cell": result.cell.as_dict(), **result.values}
+        text = json.dumps(document, indent=2, allow_nan=False) + "\n"
         write_atomically(path.with_suffix(".npz"), ranks)
-        write_atomically(path, values)
+        write_text_atomically(path, text)
 
     def read(self, path: Path) -> CellResult:
         """A finished cell.

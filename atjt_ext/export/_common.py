@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ..checkpoint import write_atomically
+from ..checkpoint import write_text_atomically
 from ..protocols import SequenceRecommender
 
 ITEM_IDS = "item_ids.json"
@@ -47,9 +47,5 @@ def write_item_ids(folder: Path, item_ids: Sequence[str], num_items: int) -> Pat
         raise ValueError(f"item_ids must be {num_items} (the items), got {len(item_ids)}")
     text = json.dumps([None, *item_ids], ensure_ascii=False)
     path = folder / ITEM_IDS
-
-    def write(temporary: Path) -> None:
-        temporary.write_text(text, encoding="utf-8")
-
-    write_atomically(path, write)
+    write_text_atomically(path, text)
     return path

@@ -9,7 +9,7 @@ import torch
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from ..checkpoint import write_atomically
+from ..checkpoint import write_text_atomically
 from ..noise_scores import calibration_error, noisy_users, per_user
 from ..run_folder import Run
 from ..weighting import summarise_weights
@@ -45,10 +45,7 @@ def write_page(
     contents = contents_of(run, device=device)
     text = render(contents, top=top)
 
-    def write(temporary: Path) -> None:
-        temporary.write_text(text, encoding="utf-8")
-
-    write_atomically(Path(path), write)
+    write_text_atomically(Path(path), text)
     return contents
 
 
