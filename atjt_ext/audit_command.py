@@ -32,7 +32,7 @@ def audit_parser(default_device: str) -> ArgumentParser:
     parser.add_argument(
         "--write", choices=["parquet", "csv"], default="parquet", help="format of the tables"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of a file's judge")
+    parser.add_argument("--seed", type=int | None, default=None, help="of a file's judge; 0")
     parser.add_argument("--device", type=str, default=default_device, help="of a run's models")
     parser.add_class_arguments(DataConfig)
     return parser
@@ -50,7 +50,7 @@ def run_audit(options: Namespace, console: Console) -> int:
         audit = audit_run(Run(Path(options.run)), device=options.device)
     else:
         audit = audit_sequences(
-            load_sequences(options.file, RunConfig(data=data)), seed=options.seed
+            load_sequences(options.file, RunConfig(data=data)), seed=options.seed or 0
         )
     paths = audit.write(options.out, kind=options.write)
     _show(audit, options.top, console)
@@ -65,9 +65,12 @@ def _require_one_source(options: Namespace, data: DataConfig) -> None:
     if options.top < 0:
         raise ValueError(f"top must be at least 0, got {options.top}")
     changed = [one.name for one in fields(data) if getattr(data, one.name) != one.default]
+    if options.seed is not None:
+        changed.append("seed")
     if options.run is not None and changed:
         raise ValueError(
-            f"--run takes its data as they are, so {', '.join(changed)} must not be given"
+            f"--run takes its data and its judge as they are, so {', '.join(changed)} must not be "
+            "given"
         )
 
 

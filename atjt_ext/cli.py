@@ -8,28 +8,28 @@ import platform
 import sys
 import warnings
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from jsonargparse import ActionYesNo, ArgumentParser, Namespace
+from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
 
 from . import __version__, build_info
 from .audit_command import audit_parser, run_audit
 from .checkpoint import CheckpointError
-from .config import RECIPES, DataConfig, JointTrainerConfig, RunConfig
 from .data import leave_one_out
 from .demo import run_demo
 from .experiment_command import experiment_parser, run_experiment
 from .export_command import export_parser, run_export
-from .model_config import MODELS
+from .plain_help import PlainHelp
 from .recommend_command import recommend_parser, run_recommend
 from .report_command import report_parser, run_report
 from .run_folder import Run
-from .runs import evaluate_run, load_sequences, load_trainer, train_run
-from .tables import comparison_table, metrics_table
+from .runs import evaluate_run, load_sequences, load_trainer
+from .tables import metrics_table
+from .train_command import run_train, train_parser
 from .trainer import TrainingDivergedError
 
 __all__ = ["build_parser", "main"]
@@ -71,32 +71,19 @@ def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 # ---- options ------------------------------------------------------------------------------------
 
 
-def _named_in(arguments: Sequence[str], option: str, default: str) -> str:
-    """What the command line names as recipe or model: they decide which options there are and their
-    defaults."""
-    named = default
-    for index, argument in enumerate(arguments):
-        if argument == option and index + 1 < len(arguments):
-            named = arguments[index + 1]
-        if argument.startswith(f"{option}="):
-            named = argument.removeprefix(f"{option}=")
-    return named
-
-
 def build_parser(arguments: Sequence[str] = ()) -> ArgumentParser:
     """The parser of all commands; ``--recipe`` and ``--model`` among ``arguments`` decide what
     ``train`` offers."""
     parser = ArgumentParser(
         prog="atjt",
         allow_abbrev=False,
+        formatter_class=PlainHelp,
         description="Train recommenders on noisy sequences, weighed by their noise.",
     )
     parser.add_argument("--version", action="version", version=f"atjt_ext {__version__}")
     commands = parser.add_subcommands(required=False)
     commands.add_subcommand("demo", _demo_parser(), help="simulated data with planted noise")
-    train = _train_parser(
-        _named_in(arguments, "--recipe", "default"), _named_in(arguments, "--model", "sasrec")
-    )
+    train = train_parser(arguments, _default_device())
     commands.add_subcommand("train", train, help="train on a file of interactions")
     experiment = experiment_parser(_default_device())
     commands.add_subcommand("experiment", experiment, help="does weighing help? with controls")
@@ -110,43 +97,6 @@ def build_parser(arguments: Sequence[str] = ()) -> ArgumentParser:
     commands.add_subcommand(
         "info", ArgumentParser(allow_abbrev=False), help="what was built and what is usable"
     )
-    return parser
-
-
-def _train_parser(recipe: str, model: str) -> ArgumentParser:
-    parser = ArgumentParser(allow_abbrev=False, description="Train on a file of interactions.")
-    parser.add_argument(
-        "file",
-        type=str,
-        help="interactions or their folder: MovieLens, Amazon, Yelp, RecBole, CSV, ...",
-    )
-    parser.add_argument("--out", type=str, default="runs/latest", help="run folder to write")
-    parser.add_argument("--recipe", choices=list(RECIPES), default="default")
-    parser.add_argument(
-        "--model",
-        choices=list(MODELS),
-        default="sasrec",
-        help="the recommender; see its own options with --model NAME --help",
-    )
-    parser.add_argument(
-        "--baseline",
-        action=ActionYesNo(no_prefix="no_"),
-        default=True,
-        help="also train with all weights one on the same random numbers, to compare",
-    )
-    parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
-    parser.add_argument(
-        "--tensorboard", action="store_true", help="training curves in OUT/tensorboard"
-    )
-    parser.add_argument("--device", type=str, default=_default_device(), help="cpu, cuda, cuda:1")
-    # An unknown recipe or model is left to the choices, whose message names them.
-    recipe = recipe if recipe in RECIPES else "default"
-    model = model if model in MODELS else "sasrec"
-    for part in (DataConfig, MODELS[model], JointTrainerConfig):
-        parser.add_class_arguments(part)
-    config = RunConfig.from_recipe(recipe, model=model)
-    for chosen in (config.data, config.model, config.trainer):
-        parser.set_defaults({one.name: getattr(chosen, one.name) for one in fields(chosen)})
     return parser
 
 
@@ -177,50 +127,7 @@ def _default_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _run_config(options: Namespace) -> RunConfig:
-    """The recipe, with the options that differ from it."""
-    recipe = RunConfig.from_recipe(options.recipe, model=options.model)
-    changes = {
-        field.name: options[field.name]
-        for part in (recipe.data, recipe.model, recipe.trainer)
-        for field in fields(part)
-        if options[field.name] != getattr(part, field.name)
-    }
-    return RunConfig.from_recipe(options.recipe, model=options.model, **changes)
-
-
 # ---- commands -----------------------------------------------------------------------------------
-
-
-def _train(options: Namespace, console: Console) -> int:
-    try:
-        config = _run_config(options)
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    sequences = load_sequences(options.file, config)
-    console.print(
-        f"{options.file}: {sequences.num_users:,} users, {sequences.num_items:,} items, "
-        f"{sequences.num_interactions:,} interactions"
-    )
-    folder = Path(options.out)
-    arguments: dict[str, Any] = {
-        "resume": options.resume,
-        "device": options.device,
-        "tensorboard": options.tensorboard,
-    }
-    runs = {config.recipe: train_run(folder, sequences, config, **arguments)}
-    if options.baseline and config.trainer.weighting != "equal":
-        runs["equal weights"] = train_run(
-            folder / "equal_weights",
-            sequences,
-            config.with_equal_weights(),
-            title="equal weights",
-            **arguments,
-        )
-    console.print(comparison_table(runs))
-    console.print(f"everything is in {folder}")
-    return 0
 
 
 def _demo(options: Namespace, console: Console) -> int:
@@ -266,7 +173,7 @@ def _info(options: Namespace, console: Console) -> int:
 
 _COMMANDS = {
     "demo": _demo,
-    "train": _train,
+    "train": run_train,
     "experiment": run_experiment,
     "evaluate": _evaluate,
     "recommend": run_recommend,

@@ -45,6 +45,16 @@ def trained(ratings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+def both(run: Path) -> tuple[Path, Path]:
+    return run, run / "equal_weights"
+
+
+def train_help(capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    return " ".join(capsys.readouterr().out.split())
+
+
 def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     """The one line that a refused command prints."""
     assert main(list(arguments)) in (1, 2)
@@ -98,6 +108,34 @@ def test_the_baseline_is_the_same_run_with_equal_weights(trained: Path) -> None:
     assert {r.weights_used for r in baseline.history()} == {"none"}
     # More is trained on, in the same number of epochs.
     assert ours.history()[0].recommender_loss != baseline.history()[0].recommender_loss
+
+
+def test_the_gain_over_the_baseline_comes_with_its_interval(
+    trained: Path, ratings: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Finished: resuming only measures, and prints the same once more.
+    assert main(["train", str(ratings), f"--out={trained}", "--resume", *SMALL]) == 0
+    number = r"([+-]0\.\d{4})"
+    told = re.search(
+        rf"^NDCG@10 against equal weights: {number}, 95 % over users {number} to {number}; ",
+        capsys.readouterr().out,
+        re.M,
+    )
+    assert told is not None
+    gain, low, high = map(float, told.groups())
+    assert low < gain < high
+    ours, baseline = (Run(folder).metrics()["test"]["NDCG@10"] for folder in both(trained))
+    assert gain == pytest.approx(ours - baseline, abs=6e-5)
+
+
+def test_help_is_free_of_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("train", "experiment", "audit"):
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+        told = capsys.readouterr().out
+        assert "k_core" in told
+        assert not re.search(r"``|:\w+:`", told)
+    assert "Options of JointTrainer; the defaults are the default recipe" in train_help(capsys)
 
 
 def test_a_joint_run_and_its_baseline_are_alike_until_weights_are_used(

@@ -148,6 +148,18 @@ def test_the_report_is_one_table(tmp_path: Path) -> None:
     assert (tmp_path / "results.png").exists()
 
 
+def test_a_small_p_is_not_shown_as_zero(tmp_path: Path) -> None:
+    users = 400
+    results = [result("equal_weights", seed, [9] * users) for seed in range(3)]
+    results += [result("default", seed, [1 + seed] * users) for seed in range(3)]
+    (found,) = write_report(results, tmp_path, metric="NDCG@10", figures=False)
+    assert found.users_p_holm is not None
+    assert found.users_p_holm < 0.001
+    (row, *_) = [x for x in (tmp_path / "results.md").read_text().splitlines() if "a.csv" in x]
+    assert "| < 0.001 |" in row
+    assert "0.000" not in row
+
+
 def test_nothing_to_compare_is_said(tmp_path: Path) -> None:
     assert write_report([result("equal_weights", 0, [1])], tmp_path, metric="HR@5") == []
     assert "No recipe has finished along with its baseline" in (tmp_path / "results.md").read_text()

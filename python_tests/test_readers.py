@@ -185,6 +185,68 @@ def test_parquet_takes_integer_ids_and_datetimes(tmp_path: Path) -> None:
     assert got.frame.rows() == [("7", "1", 2.0), ("7", "2", 1.5)]
 
 
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [
+        ("1970-01-02", 86_400),
+        (" 2020-02-29T12:30:05 ", 1_582_979_405),
+        ("2020-02-29 12:30", 1_582_979_400),
+        ("2020-02-29T12:30:05Z", 1_582_979_405),
+        ("2020-02-29 12:30:05 UTC", 1_582_979_405),
+        ("2020-02-29T14:30:05+02:00", 1_582_979_405),
+        ("2020-02-29T07:00:05-0530", 1_582_979_405),
+        ("1969-12-31T23:59:59.250", -0.75),
+        ("2020-02-29T12:30:05.000", 1_582_979_405),
+    ],
+)
+def test_dates_are_read_as_unix_times(tmp_path: Path, written: str, seconds: float) -> None:
+    path = _write(tmp_path, "a.csv", f"user,item,time\n1,x,{written}\n")
+    (time,) = _column(read_csv(path), "time")
+    assert time == seconds
+    assert isinstance(time, float) == (seconds % 1 != 0)
+
+
+def test_dates_agree_with_the_calendar(tmp_path: Path) -> None:
+    from datetime import datetime, timedelta, timezone
+
+    days = [datetime(1999, 12, 28, tzinfo=timezone.utc) + timedelta(days=d) for d in range(900)]
+    rows = "\n".join(f"1,x,{day:%Y-%m-%d}" for day in days)
+    got = read_csv(_write(tmp_path, "a.csv", f"user,item,time\n{rows}\n"))
+    assert _column(got, "time") == [int(day.timestamp()) for day in days]
+
+
+def test_dates_and_unix_times_may_stand_in_one_column(tmp_path: Path) -> None:
+    path = _write(tmp_path, "a.csv", "user,item,time\n1,x,2.5\n1,y,1970-01-01T00:00:01\n")
+    assert _column(read_csv(path), "time") == [2.5, 1.0]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "2020-02-30",
+        "2020-2-3",
+        "03/04/2020",
+        "2020-01-01T24:00",
+        "2020-01-01T10:61",
+        "inf",
+        "12:30",
+    ],
+)
+def test_what_is_no_date_is_refused(tmp_path: Path, written: str) -> None:
+    path = _write(tmp_path, "a.csv", f"user,item,time\n1,x,2020-01-01\n2,y,{written}\n")
+    told = _refusal(read_csv, path)
+    assert told.startswith(f"{path}:3: column 'time' must be a number (a Unix time) or a date")
+    assert repr(written) in told
+
+
+def test_a_column_of_dates_is_found_unless_there_are_times(tmp_path: Path) -> None:
+    path = _write(tmp_path, "a.csv", "user,item,date\n1,x,1970-01-02\n")
+    assert _column(read_csv(path), "time") == [86_400]
+    path = _write(tmp_path, "b.csv", "user,item,date,timestamp\n1,x,someday,7\n")
+    got = read_csv(path)
+    assert (_column(got, "time"), _column(got, "date")) == ([7], ["someday"])
+
+
 def test_a_frame_in_memory_reads_like_a_file() -> None:
     got = interactions_from_frame(pl.DataFrame({"user": ["a"], "asin": ["B00"]}))
     assert got.frame.rows() == [("a", "B00")]

@@ -119,9 +119,9 @@ def _markdown(comparisons: Sequence[Comparison], document: dict[str, Any], metri
             _number(c.baseline_mean),
             f"{c.difference:+.4f}{relative}",
             _interval(c.seeds_low, c.seeds_high),
-            _number(c.seeds_p_holm, 3),
+            _p_value(c.seeds_p_holm),
             _interval(c.users_low, c.users_high),
-            _number(c.users_p_holm, 3),
+            _p_value(c.users_p_holm),
             f"{c.time_ratio:.1f} x",
             c.verdict,
         )
@@ -206,6 +206,10 @@ def _table(
 
 def _number(value: float | None, digits: int = 4) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _p_value(p: float | None) -> str:
+    return "< 0.001" if p is not None and p < 0.001 else _number(p, 3)
 
 
 def _interval(low: float | None, high: float | None) -> str:

@@ -1,5 +1,6 @@
 """RecBole: the weights of its rows (prefix, target), known before or learned along.
 
+    add_weights(source, destination)            # an .inter file with a column of weights
     class Model(ReweightedLoss, SASRec): ...    # "offline": weights from a float column
     class Model(JointTraining, SASRec): ...     # "joint": noise models inside the model
 
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from ..joint_loss import JointLoss
 from ..losses import LinearReweightedCrossEntropyLoss
+from .recbole_files import add_weights
 
 try:
     from recbole.model.abstract_recommender import SequentialRecommender
@@ -24,7 +26,7 @@ except ImportError as error:
         'pip install "recbole==1.2.1" "numpy<2" "pandas<3" "setuptools<81"'
     ) from error
 
-__all__ = ["JointTraining", "ReweightedLoss", "left_padded"]
+__all__ = ["JointTraining", "ReweightedLoss", "add_weights", "left_padded"]
 
 
 class _Softmax:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from atjt_ext import JointLoss
 from atjt_ext.cross_fitting import Calibration
@@ -64,3 +64,14 @@ def row_weights_of(joint: JointLoss, sequences: Tensor, users: Tensor) -> Tensor
     weights = joint.noise_models.weights(Batch(users, users, sequences))
     assert weights.std() > 0.01
     return weights
+
+
+def require_same_loss_and_gradients(
+    ours: nn.Module, theirs: nn.Module, found: Tensor, wanted: Tensor
+) -> None:
+    """``found``, the loss of ``ours``, is ``wanted``, that of ``theirs``; so are its gradients."""
+    torch.testing.assert_close(found, wanted, rtol=1e-6, atol=1e-6)
+    wanted.backward()
+    found.backward()
+    for (name, mine), their in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(mine.grad, their.grad, rtol=1e-4, atol=1e-6, msg=name)

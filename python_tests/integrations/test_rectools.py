@@ -19,7 +19,7 @@ from rectools.models import BERT4RecModel, SASRecModel
 
 from atjt_ext.integrations.rectools import JointModule, ReweightedModule, WithUsers
 from atjt_ext.joint_loss import JointLoss
-from host_pages import row_weights_of, run_page, trusted
+from host_pages import require_same_loss_and_gradients, row_weights_of, run_page, trusted
 
 SIZES = dict(
     n_blocks=1,
@@ -70,11 +70,7 @@ def test_weights_of_one_give_rectools_own_loss() -> None:
     (theirs, batch), (ours, same) = _built(dataset), _built(dataset, **OFFLINE)
     assert all(torch.equal(batch[name], same[name]) for name in batch)
     wanted, found = _loss(theirs, batch), _loss(ours, batch)
-    torch.testing.assert_close(found, wanted, rtol=1e-6, atol=1e-6)
-    wanted.backward()
-    found.backward()
-    for (name, mine), their in zip(ours.named_parameters(), theirs.parameters(), strict=True):
-        torch.testing.assert_close(mine.grad, their.grad, rtol=1e-4, atol=1e-6, msg=name)
+    require_same_loss_and_gradients(ours, theirs, found, wanted)
 
 
 def test_weights_are_normalised_by_their_sum() -> None:

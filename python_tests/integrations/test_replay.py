@@ -21,7 +21,7 @@ from replay.nn.sequential import SasRec
 from replay.nn.transform.template import make_default_sasrec_transforms
 
 from atjt_ext.integrations.replay import JointCE, ReweightedCE, with_target_weights
-from host_pages import row_weights_of, run_page, trusted
+from host_pages import require_same_loss_and_gradients, row_weights_of, run_page, trusted
 
 ITEMS, USERS, LENGTH = 30, 12, 6
 
@@ -116,11 +116,7 @@ def test_weights_of_one_give_replays_own_loss() -> None:
     theirs = _with_loss(_model(), CE(ignore_index=ITEMS))
     ours = _with_loss(_model(), ReweightedCE("weight"))
     wanted, found = _loss(theirs, batch), _loss(ours, batch)
-    torch.testing.assert_close(found, wanted, rtol=1e-6, atol=1e-6)
-    wanted.backward()
-    found.backward()
-    for (name, mine), their in zip(ours.named_parameters(), theirs.parameters(), strict=True):
-        torch.testing.assert_close(mine.grad, their.grad, rtol=1e-4, atol=1e-6, msg=name)
+    require_same_loss_and_gradients(ours, theirs, found, wanted)
 
 
 def test_weights_give_replays_own_weighted_loss() -> None:

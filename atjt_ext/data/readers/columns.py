@@ -10,6 +10,7 @@ import polars as pl
 
 from ..errors import DataError, listed, shown
 from ..interactions import Interactions
+from .times import seconds_since_1970
 
 # The names tried, in lower case, when a column is not named by the caller.
 GUESSES: dict[str, tuple[str, ...]] = {
@@ -20,6 +21,8 @@ GUESSES: dict[str, tuple[str, ...]] = {
     "rating": ("rating", "stars", "overall"),
     "is_noise": ("is_noise",),
 }  # fmt: skip
+# Where none of those is there. Not to be passed over: rows would keep the order of the file.
+_SECOND_GUESSES: dict[str, tuple[str, ...]] = {"time": ("datetime", "date")}
 _REQUIRED = ("user", "item")
 
 PlaceOf = Callable[[int], str]  # "file:line" of a row
@@ -55,8 +58,11 @@ class Roles:
                         f"the columns are {listed(columns)}"
                     )
             else:
-                taken = set(found.values())
-                matches = [c for c in columns if c.lower() in guesses and c not in taken]
+                free = [column for column in columns if column not in found.values()]
+                matches = [column for column in free if column.lower() in guesses]
+                if not matches:
+                    second = _SECOND_GUESSES.get(role, ())
+                    matches = [column for column in free if column.lower() in second]
                 if not matches and role in _REQUIRED:
                     numbers = all(c.strip().replace(".", "", 1).isdigit() for c in columns)
                     raise DataError(
@@ -144,17 +150,10 @@ def optional_numbers(values: pl.Series, place_of: PlaceOf) -> pl.Series:
 
 
 def _times(values: pl.Series, place_of: PlaceOf) -> pl.Series:
-    if values.dtype.is_temporal():
-        # Seconds, as Unix times are; 53 bits hold microseconds for 285 years around 1970.
-        values = values.cast(pl.Datetime("us")).to_physical() / 1e6
-    text = values.str.strip_chars() if values.dtype == pl.String else values
-    if values.dtype == pl.String or values.dtype.is_integer():
-        whole: pl.Series = text.cast(pl.Int64, strict=False)
-        if not whole.null_count():
-            return whole
-    numbers: pl.Series = text.cast(pl.Float64, strict=False)
-    refuse(values, _not_finite(numbers), "a number (a Unix time)", place_of)
-    return numbers
+    times = seconds_since_1970(values)
+    wanted = "a number (a Unix time) or a date (YYYY-MM-DD, YYYY-MM-DDTHH:MM:SS)"
+    refuse(values, times.is_null(), wanted, place_of)
+    return times
 
 
 def _ratings(values: pl.Series, place_of: PlaceOf) -> pl.Series:

@@ -1,0 +1,144 @@
+"""The command ``atjt train``: a run, and beside it one with equal weights."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ActionYesNo, ArgumentParser, Namespace
+from rich.console import Console
+
+from .config import RECIPES, DataConfig, JointTrainerConfig, RunConfig
+from .data import Sequences, leave_one_out
+from .metrics import user_gains
+from .model_config import MODELS
+from .run_folder import Run
+from .runs import load_sequences, load_trainer, train_run
+from .statistics import nested_bootstrap
+from .tables import comparison_table
+
+__all__ = ["run_train", "train_parser"]
+
+_BASELINE = "equal_weights"
+
+
+def train_parser(arguments: Sequence[str], default_device: str) -> ArgumentParser:
+    """Options; those of the recipe and the model that ``arguments`` name, with their defaults."""
+    parser = ArgumentParser(
+        allow_abbrev=False,
+        description="Train on a file of interactions.",
+    )
+    parser.add_argument(
+        "file",
+        type=str,
+        help="interactions or their folder: MovieLens, Amazon, Yelp, RecBole, CSV, ...",
+    )
+    parser.add_argument("--out", type=str, default="runs/latest", help="run folder to write")
+    parser.add_argument("--recipe", choices=list(RECIPES), default="default")
+    parser.add_argument(
+        "--model",
+        choices=list(MODELS),
+        default="sasrec",
+        help="the recommender; see its own options with --model NAME --help",
+    )
+    parser.add_argument(
+        "--baseline",
+        action=ActionYesNo(no_prefix="no_"),
+        default=True,
+        help="also train with all weights one on the same random numbers, to compare",
+    )
+    parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    parser.add_argument(
+        "--tensorboard", action="store_true", help="training curves in OUT/tensorboard"
+    )
+    parser.add_argument("--device", type=str, default=default_device, help="cpu, cuda, cuda:1")
+    # An unknown recipe or model is left to the choices, whose message names them.
+    recipe = _named_in(arguments, "--recipe", RECIPES, "default")
+    model = _named_in(arguments, "--model", MODELS, "sasrec")
+    for part in (DataConfig, MODELS[model], JointTrainerConfig):
+        parser.add_class_arguments(part)
+    config = RunConfig.from_recipe(recipe, model=model)
+    for chosen in (config.data, config.model, config.trainer):
+        parser.set_defaults({one.name: getattr(chosen, one.name) for one in fields(chosen)})
+    return parser
+
+
+def _named_in(arguments: Sequence[str], option: str, known: Collection[str], default: str) -> str:
+    """What the command line names as recipe or model, if it is known: they decide which options
+    there are and their defaults."""
+    named = default
+    for index, argument in enumerate(arguments):
+        if argument == option and index + 1 < len(arguments):
+            named = arguments[index + 1]
+        if argument.startswith(f"{option}="):
+            named = argument.removeprefix(f"{option}=")
+    return named if named in known else default
+
+
+def _run_config(options: Namespace) -> RunConfig:
+    """The recipe, with the options that differ from it."""
+    recipe = RunConfig.from_recipe(options.recipe, model=options.model)
+    changes = {
+        field.name: options[field.name]
+        for part in (recipe.data, recipe.model, recipe.trainer)
+        for field in fields(part)
+        if options[field.name] != getattr(part, field.name)
+    }
+    return RunConfig.from_recipe(options.recipe, model=options.model, **changes)
+
+
+def run_train(options: Namespace, console: Console) -> int:
+    """Trains and measures, the baseline beside it; 2 where wrongly called."""
+    try:
+        config = _run_config(options)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    sequences = load_sequences(options.file, config)
+    console.print(
+        f"{options.file}: {sequences.num_users:,} users, {sequences.num_items:,} items, "
+        f"{sequences.num_interactions:,} interactions"
+    )
+    folder = Path(options.out)
+    arguments: dict[str, Any] = {
+        "resume": options.resume,
+        "device": options.device,
+        "tensorboard": options.tensorboard,
+    }
+    runs = {config.recipe: train_run(folder, sequences, config, **arguments)}
+    if options.baseline and config.trainer.weighting != "equal":
+        runs["equal weights"] = train_run(
+            folder / _BASELINE,
+            sequences,
+            config.with_equal_weights(),
+            title="equal weights",
+            **arguments,
+        )
+    console.print(comparison_table(runs))
+    if len(runs) == 2:
+        console.print(_difference(folder, sequences, config.trainer.valid_metric, options.device))
+    console.print(f"everything is in {folder}")
+    return 0
+
+
+def _difference(folder: Path, sequences: Sequences, metric: str, device: str) -> str:
+    """What the run in ``folder`` gains over its baseline on test data, and how sure that is."""
+    split = leave_one_out(sequences)
+    run, baseline = (
+        user_gains(
+            load_trainer(Run(where), sequences, device=device, train=split.train)
+            .ranks(split.test)
+            .numpy(),
+            metric,
+        )
+        for where in (folder, folder / _BASELINE)
+    )
+    low, high = nested_bootstrap((run - baseline)[None])
+    return (
+        f"{metric} against equal weights: {(run - baseline).mean():+.4f}, 95 % over users "
+        f"{low:+.4f} to {high:+.4f}; it holds for these two models, and another seed moves it "
+        "(atjt experiment)"
+    )
