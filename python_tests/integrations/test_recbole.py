@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import functools
 import sys
 from pathlib import Path
@@ -24,6 +25,7 @@ from recbole.utils import init_seed
 from atjt_ext.integrations.recbole import JointTraining, ReweightedLoss, left_padded
 from atjt_ext.joint_loss import JointLoss
 from host_pages import require_same_loss_and_gradients, row_weights_of, run_page, trusted
+from recbole_epoch import compare
 
 pytestmark = pytest.mark.usefixtures("recbole_runs")
 
@@ -228,3 +230,15 @@ def test_the_page_runs_and_both_ways_train(tmp_path: Path) -> None:
     assert names["offline"].loss_type == "CE"
     assert names["joint"].joint_loss.steps == 1
     assert names["result"]["recall@10"] >= 0.0
+
+
+def test_the_benchmark_trains_both_on_the_same_targets(capsys: pytest.CaptureFixture[str]) -> None:
+    options = argparse.Namespace(
+        file=Path("ones/ones.inter"), turns=2, epochs_per_turn=3, attention_dropout=0.0
+    )
+    turns = compare(options)
+    told = capsys.readouterr().out
+    assert [line.split(" | ")[2] for line in told.splitlines()[-2:]] == ["1", "2"]
+    assert turns[1].their_total > turns[1].theirs > 0.0
+    assert turns[1].our_total > 2 * turns[1].ours > 0.0
+    assert all(0.0 <= turn.their_ndcg <= 1.0 and 0.0 <= turn.our_ndcg <= 1.0 for turn in turns)

@@ -1,0 +1,186 @@
+"""SASRec beside RecBole's: what an epoch costs, and how good the model is after how many seconds.
+
+    python_tests/integrations/run recbole        # once: an environment with RecBole, in build/hosts
+    build/hosts/recbole/bin/python benchmarks/recbole_epoch.py ml-100k.inter --threads 1
+
+Same file, split, width, length, layers, heads, dropout, learning rate, loss (softmax over the whole
+catalogue) and number of targets, on the CPU. RecBole makes a row of every target and its history;
+here windows of a user's sequence train on all their targets at once. Both models train along in
+turns, in one process: an epoch of RecBole's, then ``--epochs_per_turn`` of ours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import torch
+
+from atjt_ext import JointTrainer, JointTrainerConfig, SASRec
+from atjt_ext.data import leave_one_out, read_interactions, to_sequences
+from atjt_ext.evaluation import evaluate
+from atjt_ext.history import EpochRecord
+
+WIDTH, LENGTH, BLOCKS, HEADS, DROPOUT, LEARNING_RATE = 64, 50, 2, 1, 0.5, 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """An epoch of RecBole's and some of ours: seconds of an epoch, seconds trained so far, and
+    validation NDCG@10."""
+
+    theirs: float
+    their_total: float
+    their_ndcg: float
+    ours: float
+    our_total: float
+    our_ndcg: float
+
+
+class RecBole:
+    """RecBole's own SASRec, loaders and trainer; its batch size is its default, 2,048 rows."""
+
+    def __init__(self, file: Path, folder: Path, attention_dropout: float) -> None:
+        sys.argv = sys.argv[:1]  # Config reads the command line
+        from recbole.config import Config
+        from recbole.data import create_dataset, data_preparation
+        from recbole.model.sequential_recommender import SASRec as TheirSASRec
+        from recbole.trainer import Trainer
+        from recbole.utils import init_seed
+
+        # It pickles its Config into checkpoints.
+        torch.load = functools.partial(torch.load, weights_only=False)
+        (folder / "data").mkdir()
+        (folder / "data" / "data.inter").symlink_to(file.resolve())
+        options = {
+            "data_path": str(folder),
+            "checkpoint_dir": str(folder),
+            "load_col": {"inter": ["user_id", "item_id", "timestamp"]},
+            "train_neg_sample_args": None,
+            "eval_args": {"split": {"LS": "valid_and_test"}, "order": "TO", "mode": "full"},
+            "metrics": ["NDCG", "Hit"],
+            "valid_metric": "NDCG@10",
+            "hidden_size": WIDTH,
+            "inner_size": WIDTH,
+            "n_layers": BLOCKS,
+            "n_heads": HEADS,
+            "hidden_dropout_prob": DROPOUT,
+            "attn_dropout_prob": attention_dropout,
+            "MAX_ITEM_LIST_LENGTH": LENGTH,
+            "learning_rate": LEARNING_RATE,
+            "use_gpu": False,
+            "show_progress": False,
+        }
+        config = Config(model=TheirSASRec, dataset="data", config_dict=options)
+        init_seed(0, True)
+        train, self.valid, _ = data_preparation(config, create_dataset(config))
+        self.trainer = Trainer(config, TheirSASRec(config, train.dataset))
+        self.train = train
+        self.targets = len(train.dataset)
+        self.epochs = 0
+
+    def epoch(self) -> float:
+        """Trains one epoch; its seconds."""
+        started = time.perf_counter()
+        self.trainer._train_epoch(self.train, self.epochs, show_progress=False)
+        self.epochs += 1
+        return time.perf_counter() - started
+
+    def ndcg(self) -> float:
+        return float(self.trainer.evaluate(self.valid, load_best_model=False)["ndcg@10"])
+
+
+def compare(options: argparse.Namespace) -> list[Turn]:
+    """Trains both in turns, and prints a line for each."""
+    split = leave_one_out(to_sequences(read_interactions(options.file)))
+    recommender = SASRec(
+        split.train.num_items,
+        max_length=LENGTH,
+        embedding_dim=WIDTH,
+        num_blocks=BLOCKS,
+        num_heads=HEADS,
+        dropout=DROPOUT,
+    )
+    config = JointTrainerConfig.from_recipe(
+        "equal_weights",
+        epochs=options.turns * options.epochs_per_turn,
+        max_length=LENGTH,
+        learning_rate=LEARNING_RATE,
+    )
+    turns: list[Turn] = []
+    with tempfile.TemporaryDirectory() as folder:
+        theirs = RecBole(options.file, Path(folder), options.attention_dropout)
+        ours = int((split.train.lengths - 1).sum())
+        if theirs.targets != ours:
+            raise SystemExit(f"targets of an epoch: RecBole {theirs.targets}, here {ours}")
+        print(
+            f"{ours:,} targets per epoch\n\n"
+            "| turn | RecBole s/epoch | epochs | s | NDCG@10 "
+            "| here s/epoch | epochs | s | NDCG@10 |\n"
+            "|---|---|---|---|---|---|---|---|---|",
+            flush=True,
+        )
+
+        def take_turn(history: list[EpochRecord]) -> None:
+            if len(history) % options.epochs_per_turn:
+                return
+            latest = [record.seconds for record in history[-options.epochs_per_turn :]]
+            seconds = theirs.epoch()
+            turn = Turn(
+                theirs=seconds,
+                their_total=seconds + (turns[-1].their_total if turns else 0.0),
+                their_ndcg=theirs.ndcg(),
+                ours=median(latest),
+                our_total=sum(record.seconds for record in history),
+                # RecBole lets sequential models recommend what was seen: so here, too.
+                our_ndcg=evaluate(recommender, split.valid, exclude_seen=False)["NDCG@10"],
+            )
+            turns.append(turn)
+            print(
+                f"| {len(turns)} | {turn.theirs:.2f} | {theirs.epochs} | {turn.their_total:.1f} "
+                f"| {turn.their_ndcg:.4f} | {turn.ours:.3f} | {len(history)} "
+                f"| {turn.our_total:.1f} | {turn.our_ndcg:.4f} |",
+                flush=True,
+            )
+
+        trainer = JointTrainer(recommender, config=config)
+        trainer.fit(split.train, progress=False, on_epoch=take_turn)
+    return turns
+
+
+def summary(turns: Sequence[Turn]) -> str:
+    """Medians and their ratio; and how long either took to RecBole's best NDCG@10."""
+    ratio = median(turn.theirs / turn.ours for turn in turns)
+    theirs, ours = median(turn.theirs for turn in turns), median(turn.ours for turn in turns)
+    best = max(turn.their_ndcg for turn in turns)
+    spent = next(turn.their_total for turn in turns if turn.their_ndcg == best)
+    reached = next((turn.our_total for turn in turns if turn.our_ndcg >= best), None)
+    return (
+        f"Epoch, medians: RecBole {theirs:.2f} s, here {ours:.3f} s; ratio {ratio:.1f}.\n"
+        f"RecBole's best NDCG@10 of these turns, {best:.4f}, took it {spent:.1f} s; "
+        + ("not reached here." if reached is None else f"here reached within {reached:.1f} s.")
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("file", type=Path, help="a RecBole .inter file")
+    parser.add_argument("--turns", type=int, default=10, help="epochs of RecBole's")
+    parser.add_argument("--epochs_per_turn", type=int, default=4, help="of ours, to one of theirs")
+    parser.add_argument("--attention_dropout", type=float, default=0.0, help="RecBole's; ours is 0")
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    print("\n" + summary(compare(options)))
+
+
+if __name__ == "__main__":
+    main()
