@@ -19,7 +19,6 @@ import report
 import suite
 import timing
 from question import EAGER, LOOP, OURS, Contender, Question, Result
-from recbole_epoch import Turn, summary
 from timing import Times, clock_of, copy_bandwidth, take_turns
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
@@ -372,21 +371,3 @@ def test_without_a_usable_gpu_nothing_passes_by_being_skipped(tmp_path: Path) ->
     done = _gpu_run(*options, "check", "test")
     assert done.returncode == 1
     assert "== test" not in done.stdout
-
-
-# ---- beside RecBole -----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("ours_last", "told"), [(0.06, "here reached within 6.0 s."), (0.04, "not reached here.")]
-)
-def test_seconds_to_the_same_quality_are_told(ours_last: float, told: str) -> None:
-    turns = [
-        Turn(60.0, 60.0, 0.05, 3.0, 3.0, 0.03),
-        Turn(50.0, 110.0, 0.02, 2.0, 6.0, ours_last),
-        Turn(40.0, 150.0, 0.04, 1.0, 9.0, 0.01),
-    ]
-    assert summary(turns).splitlines() == [
-        "Epoch, medians: RecBole 50.00 s, here 2.000 s; ratio 25.0.",
-        f"RecBole's best NDCG@10 of these turns, 0.0500, took it 60.0 s; {told}",
-    ]
