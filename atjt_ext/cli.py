@@ -149,7 +149,7 @@ def _evaluate(options: Namespace, console: Console) -> int:
     train = leave_one_out(sequences).train
     if options.file is not None:
         features = sequences.item_features  # what the model learned on, wherever its file is now
-        without = replace(config, data=replace(config.data, item_file=None))
+        without = replace(config, data=replace(config.data, item_file=None, item_columns=()))
         sequences = load_sequences(options.file, without)
         run.check_same_data(sequences)
         sequences = replace(sequences, item_features=features)

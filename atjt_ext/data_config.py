@@ -22,8 +22,8 @@ class DataConfig:
         rating_column: name of the rating column; None guesses. Ratings are read, not used.
         item_file: table of the items' features where it does not lie in the folder of the
             interactions: RecBole .item, MovieLens, Amazon, Yelp, or JSON {item: [value, ...]}.
-        item_columns: features that models see; none means all whose values items share, so no
-            titles.
+        item_columns: features that are used, by models and as evidence of noise; none means all,
+            of which models see those whose values items share, so no titles.
         k_core: drop users and items with fewer interactions, until none is left; 0 keeps all.
         latest: of every user, use the latest so many interactions only (counted after ``k_core``);
             0 uses all.

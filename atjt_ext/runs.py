@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +49,11 @@ __all__ = [
 def load_sequences(path: str | Path, config: RunConfig) -> Sequences:
     """Reads, filters and orders the interactions of a file, with the features of their items.
 
+    Features that ``item_columns`` does not name are left out, so that nothing learns from them.
+
     Raises:
-        DataError: naming file, line and value of the first thing that does not fit.
+        DataError: naming file, line and value of the first thing that does not fit, or the
+            features that there are where one of ``item_columns`` is none.
     """
     data = config.data
     interactions = read_interactions(
@@ -63,6 +67,8 @@ def load_sequences(path: str | Path, config: RunConfig) -> Sequences:
     if data.item_file is not None:
         interactions = with_items(interactions, data.item_file)
     sequences = to_sequences(k_core(interactions, data.k_core))
+    if data.item_columns:
+        sequences = replace(sequences, item_features=shared_features(sequences, data.item_columns))
     return sequences.only_last(data.latest) if data.latest else sequences
 
 

@@ -14,6 +14,7 @@ from atjt_ext.config import RunConfig
 from atjt_ext.data import DataError, simulate_interactions
 from atjt_ext.model_config import MODELS
 from atjt_ext.models import S3Rec
+from atjt_ext.recognition import recognise_noise
 from atjt_ext.recommenders import build_recommender
 from atjt_ext.run_folder import Run
 from atjt_ext.runs import build_trainer, load_sequences, load_trainer, trainer_for
@@ -151,6 +152,34 @@ def test_models_see_the_features_that_are_named(data: tuple[Path, Path]) -> None
     assert width(item_columns=("brand",)) == 1 + 1
     with pytest.raises(DataError, match="no item feature 'genre'; there are 'class', 'brand'"):
         width(item_columns=("genre",))
+
+
+def test_what_is_not_named_is_no_evidence_of_noise_either(
+    data: tuple[Path, Path], tmp_path: Path
+) -> None:
+    ratings, items = data
+    alone = tmp_path / "brands.item"
+    lines = [line.split("\t") for line in items.read_text().splitlines()]
+    kept = [index for index, name in enumerate(lines[0]) if not name.startswith("class:")]
+    alone.write_text("\n".join("\t".join(line[index] for index in kept) for line in lines))
+
+    def noise(item_file: Path, *columns: str) -> torch.Tensor:
+        config = RunConfig.from_recipe(item_file=str(item_file), item_columns=columns)
+        return recognise_noise(load_sequences(ratings, config)).noise_logits
+
+    named = noise(items, "brand")
+    assert torch.equal(named, noise(alone))
+    assert not torch.equal(named, noise(items))
+
+
+def test_a_run_with_named_features_is_evaluated_on_another_file(
+    data: tuple[Path, Path], tmp_path: Path
+) -> None:
+    ratings, items = data
+    named = [f"--item_file={items}", "--item_columns=[brand]"]
+    arguments = ["train", str(ratings), f"--out={tmp_path}", "--model=dcn", *SMALL, *named]
+    assert main(arguments) == 0
+    assert main(["evaluate", f"--run={tmp_path}", f"--file={ratings}"]) == 0
 
 
 def test_resuming_with_other_features_is_refused(
