@@ -32,7 +32,7 @@ def audit_parser(default_device: str) -> ArgumentParser:
     parser.add_argument(
         "--write", choices=["parquet", "csv"], default="parquet", help="format of the tables"
     )
-    parser.add_argument("--seed", type=int | None, default=None, help="of a file's judge; 0")
+    parser.add_argument("--seed", type=int, default=None, help="of a file's judge; 0 unless given")
     parser.add_argument("--device", type=str, default=default_device, help="of a run's models")
     parser.add_class_arguments(DataConfig)
     return parser

@@ -18,7 +18,8 @@ class DataConfig:
         format: auto decides by name and content.
         user_column: name of the user column where columns have names; None guesses.
         item_column: name of the item column; None guesses.
-        time_column: name of the time column; None guesses.
+        time_column: name of the time column; None guesses, and an empty name keeps the order of the
+            file.
         rating_column: name of the rating column; None guesses. Ratings are read, not used.
         item_file: table of the items' features where it does not lie in the folder of the
             interactions: RecBole .item, MovieLens, Amazon, Yelp, or JSON {item: [value, ...]}.

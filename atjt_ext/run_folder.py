@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 import torch
 from torch import Tensor
@@ -42,6 +44,14 @@ class Run:
     @property
     def weights_path(self) -> Path:
         return self.folder / "weights.parquet"
+
+    @property
+    def ranks_path(self) -> Path:
+        return self.folder / "ranks.parquet"
+
+    @property
+    def comparison_path(self) -> Path:
+        return self.folder / "comparison.json"
 
     @property
     def checkpoint_path(self) -> Path:
@@ -240,6 +250,19 @@ class Run:
         frame = pl.DataFrame({"user": user_ids, "weight": weights.numpy()})
         frame = frame.with_columns(pl.col("weight").fill_nan(None))
         write_atomically(self.weights_path, frame.write_parquet)
+
+    def write_ranks(self, user_ids: list[str], ranks: Tensor) -> None:
+        """ranks.parquet: user id and rank of the test target ``[num_users]`` (1 is best)."""
+        frame = pl.DataFrame({"user": user_ids, "rank": ranks.numpy()})
+        write_atomically(self.ranks_path, frame.write_parquet)
+
+    def ranks(self) -> npt.NDArray[np.int64]:
+        """``[num_users]``, what ``write_ranks`` wrote, in the order of the users."""
+        return self._read(self.ranks_path)["rank"].to_numpy()
+
+    def write_comparison(self, comparison: dict[str, Any]) -> None:
+        """comparison.json: what the run gained over the one with equal weights beside it."""
+        _write_json(self.comparison_path, comparison)
 
     def write_interactions(self, train: Sequences, noise_logits: Tensor, weights: Tensor) -> None:
         """interactions.parquet: what is believed of the training interactions, ``[N]`` each.

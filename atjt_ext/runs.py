@@ -26,6 +26,7 @@ from .data import (
     with_items,
 )
 from .history import EpochRecord
+from .metrics import ranking_metrics
 from .noise import TargetAttentionNoiseModel
 from .recommenders import build_recommender, pretrain
 from .run_folder import Run
@@ -190,6 +191,8 @@ def train_run(
     )
     if curves is not None:
         curves.close()
+    ranks = trainer.ranks(split.test)
+    run.write_ranks(split.train.user_ids, ranks)
     weights = trainer.sequence_weights(split.train)
     run.write_weights(split.train.user_ids, weights)
     if config.trainer.weighting != "equal":
@@ -201,7 +204,7 @@ def train_run(
     metrics = {
         "recipe": config.recipe,
         "softmax": trainer.softmax,
-        **evaluate_run(trainer, split),
+        **evaluate_run(trainer, split, ranks),
         "noise": {
             "held_out_AUC": trainer.held_out_auc,
             **trainer.noise_detection(split.train),
@@ -215,10 +218,16 @@ def train_run(
     return metrics
 
 
-def evaluate_run(trainer: JointTrainer, split: LeaveOneOut) -> dict[str, Any]:
-    """Full ranking on test and validation data, and the paper's sampled protocol on test data."""
+def evaluate_run(
+    trainer: JointTrainer, split: LeaveOneOut, ranks: Tensor | None = None
+) -> dict[str, Any]:
+    """Full ranking on test and validation data, and the paper's sampled protocol on test data.
+
+    ``ranks`` are ``trainer.ranks(split.test)``, where they are known.
+    """
+    ranks = trainer.ranks(split.test) if ranks is None else ranks
     return {
-        "test": trainer.evaluate(split.test),
+        "test": ranking_metrics(ranks),
         "valid": trainer.evaluate(split.valid),
         "sampled_test": sampled_test(trainer, split, split.train),
         "seen_items_excluded": True,

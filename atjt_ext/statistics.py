@@ -18,6 +18,7 @@ __all__ = [
     "holm",
     "nested_bootstrap",
     "paired_t",
+    "shown_p",
     "sign_flip_p",
     "student_t_cdf",
     "student_t_quantile",
@@ -240,6 +241,13 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
         largest = max(largest, min(1.0, (len(known) - rank) * p))
         adjusted[index] = largest
     return adjusted
+
+
+def shown_p(p: float | None) -> str:
+    """A p-value as text: never as zero, ``-`` for none."""
+    if p is None:
+        return "-"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _finite(name: str, values: npt.ArrayLike, dimensions: int) -> Floats:

@@ -9,6 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from .noise_scores import CalibrationBin
+from .statistics import shown_p
 from .suspicion import Suspicion
 
 __all__ = [
@@ -95,8 +96,8 @@ def grid_table(comparisons: list[dict[str, Any]]) -> Table:
             c["recipe"],
             str(len(c["seeds"])),
             f"{c['difference']:+.4f}",
-            _number(c["seeds_p_holm"]),
-            _number(c["users_p_holm"]),
+            shown_p(c["seeds_p_holm"]),
+            shown_p(c["users_p_holm"]),
             c["verdict"],
         )
     return table

@@ -12,12 +12,11 @@ from jsonargparse import ActionYesNo, ArgumentParser, Namespace
 from rich.console import Console
 
 from .config import RECIPES, DataConfig, JointTrainerConfig, RunConfig
-from .data import Sequences, leave_one_out
 from .metrics import user_gains
 from .model_config import MODELS
 from .run_folder import Run
-from .runs import load_sequences, load_trainer, train_run
-from .statistics import nested_bootstrap
+from .runs import load_sequences, train_run
+from .statistics import paired_t
 from .tables import comparison_table
 
 __all__ = ["run_train", "train_parser"]
@@ -119,26 +118,22 @@ def run_train(options: Namespace, console: Console) -> int:
         )
     console.print(comparison_table(runs))
     if len(runs) == 2:
-        console.print(_difference(folder, sequences, config.trainer.valid_metric, options.device))
+        metric = config.trainer.valid_metric
+        console.print(_compare(Run(folder), Run(folder / _BASELINE), metric))
     console.print(f"everything is in {folder}")
     return 0
 
 
-def _difference(folder: Path, sequences: Sequences, metric: str, device: str) -> str:
-    """What the run in ``folder`` gains over its baseline on test data, and how sure that is."""
-    split = leave_one_out(sequences)
-    run, baseline = (
-        user_gains(
-            load_trainer(Run(where), sequences, device=device, train=split.train)
-            .ranks(split.test)
-            .numpy(),
-            metric,
-        )
-        for where in (folder, folder / _BASELINE)
+def _compare(run: Run, baseline: Run, metric: str) -> str:
+    """What ``run`` gains over ``baseline`` on test data, in words and as its comparison.json."""
+    gains = user_gains(run.ranks(), metric) - user_gains(baseline.ranks(), metric)
+    found = paired_t(gains)
+    run.write_comparison(
+        {"metric": metric, "gain": found.mean, "low": found.low, "high": found.high}
+        | {"confidence": 0.95, "users": found.count}
     )
-    low, high = nested_bootstrap((run - baseline)[None])
+    low, high = ("-" if end is None else f"{end:+.4f}" for end in (found.low, found.high))
     return (
-        f"{metric} against equal weights: {(run - baseline).mean():+.4f}, 95 % over users "
-        f"{low:+.4f} to {high:+.4f}; it holds for these two models, and another seed moves it "
-        "(atjt experiment)"
+        f"{metric} against equal weights: {found.mean:+.4f}, 95 % over users {low} to {high}; "
+        "it holds for these two models, and another seed moves it (atjt experiment)"
     )

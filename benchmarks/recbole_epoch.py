@@ -3,10 +3,10 @@
     python_tests/integrations/run recbole        # once: an environment with RecBole, in build/hosts
     build/hosts/recbole/bin/python benchmarks/recbole_epoch.py ml-100k.inter --threads 1
 
-Same file, split, width, length, layers, heads, dropout, learning rate, loss (softmax over the whole
-catalogue) and number of targets, on the CPU. RecBole makes a row of every target and its history;
-here windows of a user's sequence train on all their targets at once. Both models train along in
-turns, in one process: an epoch of RecBole's, then ``--epochs_per_turn`` of ours.
+Same training and validation targets (checked), width, length, layers, heads, dropout, learning rate
+and loss (softmax over the whole catalogue), on the CPU. RecBole makes a row of every target and its
+history; here windows of a user's sequence train on all their targets at once. Both models train
+along in turns, in one process: an epoch of RecBole's, then ``--epochs_per_turn`` of ours.
 """
 
 from __future__ import annotations
@@ -17,17 +17,20 @@ import os
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import torch
 
 from atjt_ext import JointTrainer, JointTrainerConfig, SASRec
-from atjt_ext.data import leave_one_out, read_interactions, to_sequences
+from atjt_ext.data import LeaveOneOut, leave_one_out, read_interactions, to_sequences
 from atjt_ext.evaluation import evaluate
 from atjt_ext.history import EpochRecord
+from atjt_ext.integrations.recbole_files import in_recboles_order
 
 WIDTH, LENGTH, BLOCKS, HEADS, DROPOUT, LEARNING_RATE = 64, 50, 2, 1, 0.5, 1e-3
 
@@ -81,11 +84,22 @@ class RecBole:
         }
         config = Config(model=TheirSASRec, dataset="data", config_dict=options)
         init_seed(0, True)
-        train, self.valid, _ = data_preparation(config, create_dataset(config))
-        self.trainer = Trainer(config, TheirSASRec(config, train.dataset))
-        self.train = train
-        self.targets = len(train.dataset)
+        self.train, self.valid, _ = data_preparation(config, create_dataset(config))
+        # Its trainer writes logs into the working directory, whatever checkpoint_dir says.
+        here = Path.cwd()
+        os.chdir(folder)
+        try:
+            self.trainer = Trainer(config, TheirSASRec(config, self.train.dataset))
+        finally:
+            os.chdir(here)
         self.epochs = 0
+
+    def targets(self, loader: Any) -> Counter[tuple[str, str]]:
+        """User and item of what is to be predicted, as the file names them."""
+        dataset, rows = loader.dataset, loader.dataset.inter_feat
+        pairs = zip(rows["user_id"].tolist(), rows["item_id"].tolist(), strict=True)
+        users, items = dataset.field2id_token["user_id"], dataset.field2id_token["item_id"]
+        return Counter((str(users[user]), str(items[item])) for user, item in pairs)
 
     def epoch(self) -> float:
         """Trains one epoch; its seconds."""
@@ -100,7 +114,7 @@ class RecBole:
 
 def compare(options: argparse.Namespace) -> list[Turn]:
     """Trains both in turns, and prints a line for each."""
-    split = leave_one_out(to_sequences(read_interactions(options.file)))
+    split = leave_one_out(to_sequences(in_recboles_order(read_interactions(options.file))))
     recommender = SASRec(
         split.train.num_items,
         max_length=LENGTH,
@@ -118,9 +132,8 @@ def compare(options: argparse.Namespace) -> list[Turn]:
     turns: list[Turn] = []
     with tempfile.TemporaryDirectory() as folder:
         theirs = RecBole(options.file, Path(folder), options.attention_dropout)
+        _require_same(theirs, split)
         ours = int((split.train.lengths - 1).sum())
-        if theirs.targets != ours:
-            raise SystemExit(f"targets of an epoch: RecBole {theirs.targets}, here {ours}")
         print(
             f"{ours:,} targets per epoch\n\n"
             "| turn | RecBole s/epoch | epochs | s | NDCG@10 "
@@ -154,6 +167,22 @@ def compare(options: argparse.Namespace) -> list[Turn]:
         trainer = JointTrainer(recommender, config=config)
         trainer.fit(split.train, progress=False, on_epoch=take_turn)
     return turns
+
+
+def _require_same(theirs: RecBole, split: LeaveOneOut) -> None:
+    """Ends unless both train on and are validated by the same (user, item) pairs."""
+    train, valid = split.train, split.valid
+    firsts = torch.zeros(train.num_interactions, dtype=torch.bool)
+    firsts[train.offsets[:-1]] = True  # nothing is known before them
+    users = torch.repeat_interleave(train.lengths)[~firsts]
+    for name, loader, codes, items in (
+        ("training", theirs.train, users, train.items[~firsts]),
+        ("validation", theirs.valid, valid.users, valid.targets),
+    ):
+        pairs = zip(codes.tolist(), train.decode_items(items), strict=True)
+        ours = Counter((train.user_ids[user], item) for user, item in pairs)
+        if ours != (other := theirs.targets(loader)):
+            raise SystemExit(f"{name} targets: {(ours - other).total()} here alone")
 
 
 def summary(turns: Sequence[Turn]) -> str:

@@ -71,11 +71,13 @@ def test_a_run_folder_holds_config_metrics_history_weights_and_checkpoint(traine
     assert {path.name for path in trained.iterdir()} == {
         "catalogue.parquet",
         "checkpoint.pt",
+        "comparison.json",
         "config.json",
         "equal_weights",
         "history.jsonl",
         "interactions.parquet",
         "metrics.json",
+        "ranks.parquet",
         "sequences.parquet",
         "weights.parquet",
     }
@@ -126,6 +128,14 @@ def test_the_gain_over_the_baseline_comes_with_its_interval(
     assert low < gain < high
     ours, baseline = (Run(folder).metrics()["test"]["NDCG@10"] for folder in both(trained))
     assert gain == pytest.approx(ours - baseline, abs=6e-5)
+    written = json.loads((trained / "comparison.json").read_text())
+    assert (written["metric"], written["users"]) == ("NDCG@10", 60)
+    assert [written[name] for name in ("gain", "low", "high")] == pytest.approx(
+        [gain, low, high], abs=6e-5
+    )
+    ranks = pl.read_parquet(trained / "ranks.parquet")
+    assert ranks["user"].to_list() == [f"u{n:02d}" for n in range(60)]
+    assert (ranks["rank"] <= 10).mean() == pytest.approx(Run(trained).metrics()["test"]["HR@10"])
 
 
 def test_help_is_free_of_markup(capsys: pytest.CaptureFixture[str]) -> None:

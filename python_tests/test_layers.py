@@ -127,6 +127,7 @@ MAY_IMPORT = {
         "config",
         "data",
         "history",
+        "metrics",
         "noise",
         "recommenders",
         "run_folder",
@@ -191,7 +192,6 @@ MAY_IMPORT = {
     "experiment_command": {"config", "experiment", "model_config", "tables"},
     "train_command": {
         "config",
-        "data",
         "metrics",
         "model_config",
         "run_folder",
@@ -200,7 +200,7 @@ MAY_IMPORT = {
         "tables",
     },
     "plain_help": set(),
-    "tables": {"noise_scores", "suspicion"},
+    "tables": {"noise_scores", "statistics", "suspicion"},
     "plots": {"history", "metrics"},
     "demo": {"config", "data", "noise_scores", "plots", "run_folder", "runs", "tables"},
     "cli": {
@@ -250,7 +250,7 @@ CONFINED = {
     },
     "markupsafe": {"report"},
     "matplotlib": {"plots"},
-    "polars": {"audit", "batch_recommendations", "data", "run_folder"},
+    "polars": {"audit", "batch_recommendations", "data", "integrations", "run_folder"},
     "recbole": {"integrations"},
     "rectools": {"integrations"},
     "replay": {"integrations"},
@@ -361,6 +361,24 @@ def test_modules_import_only_what_they_may(path: Path) -> None:
 def test_what_is_optional_is_imported_only_when_used(path: Path) -> None:
     optional = {"matplotlib", "tensorboard", "safetensors", "onnx", "onnxscript", "onnxruntime"}
     assert not optional & imported_on_import(path.read_text())
+
+
+def test_hosts_need_only_losses_and_recbole_files_no_host() -> None:
+    folder = PACKAGE / "integrations"
+    assert {path.stem for path in folder.glob("*.py")} == {
+        "__init__",
+        "recbole",
+        "recbole_files",
+        "rectools",
+        "replay",
+    }
+    for path in folder.glob("*.py"):
+        name = f"atjt_ext.integrations.{path.stem}"
+        parts = {_part(used) for used in imported_modules(path.read_text(), name) if "atjt" in used}
+        if path.stem == "recbole_files":
+            assert "recbole" not in imported_modules(path.read_text(), name)
+        else:
+            assert parts <= {"integrations", "joint_loss", "losses"}, path.stem
 
 
 def test_the_table_lists_the_parts_that_there_are() -> None:

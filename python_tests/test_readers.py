@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+from datetime import datetime, time, timedelta, timezone
 from pathlib import Path
 
 import polars as pl
@@ -176,8 +177,6 @@ def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path: Path) -> None:
 
 
 def test_parquet_takes_integer_ids_and_datetimes(tmp_path: Path) -> None:
-    from datetime import datetime
-
     times = [datetime(1970, 1, 1, 0, 0, 2), datetime(1970, 1, 1, 0, 0, 1, 500_000)]
     frame = pl.DataFrame({"user_id": [7, 7], "item_id": [1, 2], "timestamp": times})
     frame.write_parquet(tmp_path / "a.parquet")
@@ -207,17 +206,18 @@ def test_dates_are_read_as_unix_times(tmp_path: Path, written: str, seconds: flo
 
 
 def test_dates_agree_with_the_calendar(tmp_path: Path) -> None:
-    from datetime import datetime, timedelta, timezone
-
     days = [datetime(1999, 12, 28, tzinfo=timezone.utc) + timedelta(days=d) for d in range(900)]
     rows = "\n".join(f"1,x,{day:%Y-%m-%d}" for day in days)
     got = read_csv(_write(tmp_path, "a.csv", f"user,item,time\n{rows}\n"))
     assert _column(got, "time") == [int(day.timestamp()) for day in days]
 
 
-def test_dates_and_unix_times_may_stand_in_one_column(tmp_path: Path) -> None:
-    path = _write(tmp_path, "a.csv", "user,item,time\n1,x,2.5\n1,y,1970-01-01T00:00:01\n")
-    assert _column(read_csv(path), "time") == [2.5, 1.0]
+@pytest.mark.parametrize("second", ["1582979405000", "2020", "2020-01-01T10:00"])
+def test_dates_and_unix_times_do_not_share_a_column(tmp_path: Path, second: str) -> None:
+    # Seconds, milliseconds, years? Their order would be anybody's guess.
+    first = "5" if "-" in second else "2020-01-01"
+    path = _write(tmp_path, "a.csv", f"user,item,time\n1,x,{first}\n1,y,{second}\n")
+    assert f"got {second!r}" in _refusal(read_csv, path)
 
 
 @pytest.mark.parametrize(
@@ -228,6 +228,9 @@ def test_dates_and_unix_times_may_stand_in_one_column(tmp_path: Path) -> None:
         "03/04/2020",
         "2020-01-01T24:00",
         "2020-01-01T10:61",
+        "2020-01-01T00:00:60",
+        "2020-01-01T00:00+24:00",
+        "2020-01-01T1\u0662:00",
         "inf",
         "12:30",
     ],
@@ -235,16 +238,43 @@ def test_dates_and_unix_times_may_stand_in_one_column(tmp_path: Path) -> None:
 def test_what_is_no_date_is_refused(tmp_path: Path, written: str) -> None:
     path = _write(tmp_path, "a.csv", f"user,item,time\n1,x,2020-01-01\n2,y,{written}\n")
     told = _refusal(read_csv, path)
-    assert told.startswith(f"{path}:3: column 'time' must be a number (a Unix time) or a date")
+    assert told.startswith(f"{path}:3: column 'time' must be a number (Unix time), or all dates")
     assert repr(written) in told
 
 
 def test_a_column_of_dates_is_found_unless_there_are_times(tmp_path: Path) -> None:
     path = _write(tmp_path, "a.csv", "user,item,date\n1,x,1970-01-02\n")
     assert _column(read_csv(path), "time") == [86_400]
+    path = _write(tmp_path, "c.csv", "user,item,date,datetime\n1,x,1970-01-02,1970-01-02 00:01\n")
+    assert _column(read_csv(path), "time") == [86_460]
     path = _write(tmp_path, "b.csv", "user,item,date,timestamp\n1,x,someday,7\n")
     got = read_csv(path)
     assert (_column(got, "time"), _column(got, "date")) == ([7], ["someday"])
+
+
+def test_a_column_that_holds_no_times_can_be_passed_over(tmp_path: Path) -> None:
+    path = _write(tmp_path, "a.csv", "user,item,date\n1,x,03/04/2020\n1,y,\n")
+    assert "time_column='' reads none" in _refusal(read_csv, path)
+    got = read_interactions(path, time_column="")
+    assert got.frame.columns == ["user", "item", "date"]
+    assert "no column ''" in _refusal(read_csv, path, user_column="")
+
+
+def test_times_of_other_types_are_read_or_refused_by_name() -> None:
+    ids = {"user": ["a", "a"], "item": ["x", "y"]}
+    dates = pl.Series(["1970-01-02", "1970-01-03"])
+    for values in (dates.cast(pl.Categorical), dates.str.to_date()):
+        got = interactions_from_frame(pl.DataFrame({**ids, "time": values}))
+        assert _column(got, "time") == [86_400, 172_800]
+    for values in (
+        pl.Series([timedelta(1), timedelta(2)]),
+        pl.Series([[1], [2]]),
+        pl.Series([b"1", b"2"]),
+        pl.Series([time(1), time(2)]),
+    ):
+        message = _refusal(interactions_from_frame, pl.DataFrame({**ids, "time": values}))
+        assert "column 'time' holds" in message
+        assert "times must be numbers, dates, datetimes or strings" in message
 
 
 def test_a_frame_in_memory_reads_like_a_file() -> None:

@@ -17,7 +17,7 @@ from atjt_ext.data import (
     to_sequences,
     weights_table,
 )
-from atjt_ext.integrations.recbole_files import add_weights
+from atjt_ext.integrations.recbole_files import add_weights, in_recboles_order
 from atjt_ext.recognition import RecognitionConfig, recognise_noise
 
 HEADER = "user_id:token\titem_id:token\ttimestamp:float"
@@ -43,14 +43,16 @@ def test_every_row_gets_the_weight_of_its_interaction(inter: Path, tmp_path: Pat
     assert lines[0] == HEADER + "\tweight:float"
     assert [line.rpartition("\t")[0] for line in lines] == before
     written = torch.tensor([float(line.rpartition("\t")[2]) for line in lines[1:]])
-    torch.testing.assert_close(written, weights, rtol=1e-5, atol=1e-6)
+    assert torch.equal(written, weights)
 
     # Straight from the recogniser, found by user and item and time.
-    sequences = to_sequences(read_interactions(inter))
+    sequences = to_sequences(in_recboles_order(read_interactions(inter)))
     train = leave_one_out(sequences).train
     told = weights_table(train, recognise_noise(train, seed=3).weights)
     wanted = {(u, i, p): w for u, i, p, w in told.rows()}
-    frame = read_interactions(out).frame.with_columns(weight=pl.Series(written.numpy()))
+    frame = in_recboles_order(read_interactions(out)).frame.with_columns(
+        weight=pl.Series(written.numpy())
+    )
     frame = frame.with_columns(
         position=pl.col("time").rank("ordinal").over("user").cast(pl.Int64) - 1
     )
@@ -71,6 +73,16 @@ def test_gzip_blank_lines_and_carriage_returns_are_read(inter: Path, tmp_path: P
     assert (tmp_path / "odd.inter").read_bytes() == (tmp_path / "plain.inter").read_bytes()
 
 
+def test_the_order_is_recboles_which_reads_times_as_float32(tmp_path: Path) -> None:
+    path, out = tmp_path / "shop.inter", tmp_path / "out.inter"
+    # A second apart, and so one time for RecBole: the file's order decides what is held out.
+    rows = [f"u{u}\ti{(u + n) % 9}\t{1_600_000_000 + 9 - n}" for u in range(30) for n in range(9)]
+    path.write_text("\n".join([HEADER, *rows]))
+    weights = add_weights(path, out, held_out=3).reshape(30, 9)
+    assert (weights[:, -3:] == 1.0).all()
+    assert (weights[:, :-3] != 1.0).any(dim=0).all()
+
+
 def test_short_users_and_what_is_held_out_weigh_one(inter: Path, tmp_path: Path) -> None:
     inter.write_text(inter.read_text() + "\nnew\ti1\t5\nnew\ti2\t6")
     weights = add_weights(inter, tmp_path / "out.inter", column="w", held_out=3)
@@ -80,20 +92,35 @@ def test_short_users_and_what_is_held_out_weigh_one(inter: Path, tmp_path: Path)
     assert int((weights == 1.0).sum()) >= 3 * (users - 1)
     whole = add_weights(inter, tmp_path / "out.inter", column="w", held_out=0)
     assert (whole != weights).any()
+    with pytest.raises(ValueError, match="held_out is 99, and no user has more interactions"):
+        add_weights(inter, tmp_path / "out.inter", held_out=99)
 
 
 def test_what_does_not_fit_is_refused_and_nothing_is_written(inter: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.inter"
     weighted = tmp_path / "weighted.inter"
     add_weights(inter, weighted)
-    with pytest.raises(DataError, match=r"weighted.inter:1: the header names 'weight' already"):
-        add_weights(weighted, out)
-    with pytest.raises(ValueError, match="held_out must be at least 0, got -1"):
-        add_weights(inter, out, held_out=-1)
-    with pytest.raises(ValueError, match="folds"):
-        add_weights(inter, out, config=RecognitionConfig(num_folds=100))
     ratings = tmp_path / "ratings.csv"
     ratings.write_text("user,item\na,b\n")
+    with pytest.raises(DataError, match=r"weighted.inter:1: the header names 'weight' already"):
+        add_weights(weighted, out)
+    with pytest.raises(DataError, match=r"source must be an \.inter file"):
+        add_weights(tmp_path, out)
     with pytest.raises(DataError, match="name:type"):
         add_weights(ratings, out)
-    assert not out.exists()
+    with pytest.raises(ValueError, match="folds"):
+        add_weights(inter, out, config=RecognitionConfig(num_folds=100))
+    for held_out in (-1, 2.0):
+        with pytest.raises(ValueError, match="held_out must be an integer and at least 0, got"):
+            add_weights(inter, out, held_out=held_out)  # type: ignore[arg-type]
+    for column in ("", "w:float", "a\tb"):
+        with pytest.raises(ValueError, match="column must be a name without ':' or tabs"):
+            add_weights(inter, out, column=column)
+    for destination in (tmp_path, tmp_path / "out.inter.gz"):
+        with pytest.raises(ValueError, match=r"destination must be a plain \.inter file"):
+            add_weights(inter, destination)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "ratings.csv",
+        "shop.inter",
+        "weighted.inter",
+    }

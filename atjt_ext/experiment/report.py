@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..checkpoint import write_text_atomically
+from ..statistics import shown_p
 from .comparison import Comparison, compare
 from .figures import plot_differences
 from .gain_map import gain_maps, map_table, plot_gain_maps
@@ -119,9 +120,9 @@ def _markdown(comparisons: Sequence[Comparison], document: dict[str, Any], metri
             _number(c.baseline_mean),
             f"{c.difference:+.4f}{relative}",
             _interval(c.seeds_low, c.seeds_high),
-            _p_value(c.seeds_p_holm),
+            shown_p(c.seeds_p_holm),
             _interval(c.users_low, c.users_high),
-            _p_value(c.users_p_holm),
+            shown_p(c.users_p_holm),
             f"{c.time_ratio:.1f} x",
             c.verdict,
         )
@@ -206,10 +207,6 @@ def _table(
 
 def _number(value: float | None, digits: int = 4) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
-
-
-def _p_value(p: float | None) -> str:
-    return "< 0.001" if p is not None and p < 0.001 else _number(p, 3)
 
 
 def _interval(low: float | None, high: float | None) -> str:

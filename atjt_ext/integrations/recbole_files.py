@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import polars as pl
 from torch import Tensor
 
-from ..checkpoint import write_text_atomically
-from ..data import DataError, row_weights, to_sequences
-from ..data.readers.recbole import read_recbole
-from ..data.readers.streams import read_bytes
+from ..checkpoint import write_atomically
+from ..data import DataError, Interactions, row_weights, to_sequences
+from ..data.readers.recbole import header_types, read_recbole
+from ..data.readers.streams import chunks
 from ..recognition import RecognitionConfig, recognise_noise
 
-__all__ = ["add_weights"]
+__all__ = ["add_weights", "in_recboles_order"]
 
 
 def add_weights(
@@ -28,7 +30,7 @@ def add_weights(
     """Writes an ``.inter`` file once more, with P(clean) of every interaction as a float column.
 
     Noise is recognised (:func:`atjt_ext.recognition.recognise_noise`) in each user's interactions
-    but the last ``held_out``, in order of time; those weigh 1.
+    but the last ``held_out``, in RecBole's order of time; those weigh 1.
 
     Args:
         source: an ``.inter`` file, plain or gzip. Its lines are kept as they are.
@@ -44,25 +46,65 @@ def add_weights(
 
     Raises:
         DataError: ``source`` is no ``.inter`` file, or has that column already.
-        ValueError: ``held_out`` below 0, or fewer users than the recogniser has folds.
+        ValueError: a ``column`` that no header can name, a ``destination`` that is a folder or
+            called gzip, ``held_out`` below 0 or beyond all users, or fewer users than the
+            recogniser has folds.
     """
-    if held_out < 0:
-        raise ValueError(f"held_out must be at least 0, got {held_out}")
-    interactions = read_recbole(source)
+    source, destination = Path(source), Path(destination)
+    _require(source, destination, column, held_out)
+    interactions = in_recboles_order(read_recbole(source))
     train = to_sequences(interactions).without_last(held_out)
+    if not train.num_interactions:
+        raise ValueError(f"held_out is {held_out}, and no user has more interactions")
     found = recognise_noise(train, config, seed=seed)
     weights = row_weights(interactions, train, found.weights)
-    write_text_atomically(Path(destination), "".join(_lines(source, column, weights)))
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:
+            file.writelines(_lines(source, column, weights))
+
+    write_atomically(destination, write)
     return weights
 
 
-def _lines(source: str | Path, column: str, weights: Tensor) -> Iterator[str]:
-    # Not splitlines(), which also cuts at characters that the reader takes for text.
-    text = read_bytes(source).decode().split("\n")
-    lines = (line.rstrip("\r") for line in text if line.strip())
-    header = next(lines)
-    if column in (field.rpartition(":")[0] for field in header.split("\t")):
+def in_recboles_order(interactions: Interactions) -> Interactions:
+    """Times as RecBole reads them, float32: today's Unix times are then 128 seconds apart, and what
+    lies between has the order of the file. Its last items, which it holds out, are others."""
+    frame = interactions.frame
+    if "time" not in frame.columns:
+        return interactions
+    rounded = pl.col("time").cast(pl.Float32).cast(pl.Float64)
+    return replace(interactions, frame=frame.with_columns(rounded))
+
+
+def _require(source: Path, destination: Path, column: str, held_out: int) -> None:
+    """Whatever can be refused, before minutes of recognition."""
+    if not column or any(sign in column for sign in ":\t\r\n"):
+        raise ValueError(f"column must be a name without ':' or tabs, got {column!r}")
+    if not isinstance(held_out, int) or held_out < 0:
+        raise ValueError(f"held_out must be an integer and at least 0, got {held_out!r}")
+    if destination.is_dir() or destination.suffix == ".gz":
+        raise ValueError(f"destination must be a plain .inter file to write, got {destination}")
+    if source.is_dir():
+        raise DataError(f"{source}: a folder; source must be an .inter file")
+    if column in header_types(source):
         raise DataError(f"{source}:1: the header names {column!r} already; choose another column")
-    yield f"{header}\t{column}:float\n"
-    for line, weight in zip(lines, weights.tolist(), strict=True):
-        yield f"{line}\t{weight:.6g}\n"
+
+
+def _lines(source: Path, column: str, weights: Tensor) -> Iterator[bytes]:
+    """The file in parts, since all its lines at once are many times their size."""
+    header, row, values = True, 0, weights.numpy()
+    for chunk in chunks(source):
+        for line in chunk.data.split(b"\n"):
+            line = line.rstrip(b"\r")
+            if not line.strip():
+                continue
+            if header:
+                yield b"%s\t%s:float\n" % (line, column.encode())
+            else:
+                # Nine digits are what brings a float32 back as it was.
+                yield b"%s\t%.9g\n" % (line, values[row])
+                row += 1
+            header = False
+    if row != len(values):
+        raise DataError(f"{source}: {row} lines, {len(values)} when it was read; has it changed?")

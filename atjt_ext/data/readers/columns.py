@@ -21,7 +21,7 @@ GUESSES: dict[str, tuple[str, ...]] = {
     "rating": ("rating", "stars", "overall"),
     "is_noise": ("is_noise",),
 }  # fmt: skip
-# Where none of those is there. Not to be passed over: rows would keep the order of the file.
+# One by one, where none of those is there. Passed over, they would leave rows in the file's order.
 _SECOND_GUESSES: dict[str, tuple[str, ...]] = {"time": ("datetime", "date")}
 _REQUIRED = ("user", "item")
 
@@ -30,7 +30,8 @@ PlaceOf = Callable[[int], str]  # "file:line" of a row
 
 @dataclass(frozen=True, slots=True)
 class Roles:
-    """The columns named by the caller; ``None`` is guessed (time and rating may then be absent)."""
+    """The columns named by the caller; ``None`` is guessed (time and rating may then be absent). An
+    empty name of either leaves it unread."""
 
     user: str | None = None
     item: str | None = None
@@ -50,6 +51,8 @@ class Roles:
         found: dict[str, str] = {}
         for role, guesses in GUESSES.items():
             named = getattr(self, role, None)
+            if named == "" and role not in _REQUIRED:
+                continue
             if named is not None:
                 matches = [column for column in columns if column == named]
                 if not matches:
@@ -60,9 +63,8 @@ class Roles:
             else:
                 free = [column for column in columns if column not in found.values()]
                 matches = [column for column in free if column.lower() in guesses]
-                if not matches:
-                    second = _SECOND_GUESSES.get(role, ())
-                    matches = [column for column in free if column.lower() in second]
+                for guess in _SECOND_GUESSES.get(role, ()):
+                    matches = matches or [c for c in free if c.lower() == guess]
                 if not matches and role in _REQUIRED:
                     numbers = all(c.strip().replace(".", "", 1).isdigit() for c in columns)
                     raise DataError(
@@ -151,7 +153,12 @@ def optional_numbers(values: pl.Series, place_of: PlaceOf) -> pl.Series:
 
 def _times(values: pl.Series, place_of: PlaceOf) -> pl.Series:
     times = seconds_since_1970(values)
-    wanted = "a number (a Unix time) or a date (YYYY-MM-DD, YYYY-MM-DDTHH:MM:SS)"
+    if times is None:
+        raise DataError(
+            f"{place_of(0)}: column {shown(values.name)} holds {values.dtype}, "
+            "times must be numbers, dates, datetimes or strings"
+        )
+    wanted = "a number (Unix time), or all dates (YYYY-MM-DD[THH:MM:SS]; time_column='' reads none)"
     refuse(values, times.is_null(), wanted, place_of)
     return times
 

@@ -36,7 +36,7 @@ def read_recbole(
         DataError: naming file, line and column of the first thing that does not fit.
     """
     source = find_source(path, "recbole")
-    types = _header(source.interactions)
+    types = header_types(source.interactions)
     roles = Roles(user_column, item_column, time_column, rating_column)
     interactions = read_delimited(
         _text(source.interactions, types), roles.find(list(types), str(source.interactions))
@@ -48,8 +48,12 @@ def read_recbole(
     return replace(interactions, items=items, users=users)
 
 
-def _header(path: Path) -> dict[str, str]:
-    """The type of each field by its name."""
+def header_types(path: Path) -> dict[str, str]:
+    """The type of each field of a RecBole file by its name.
+
+    Raises:
+        DataError: a field that is not ``name:type``, or a name twice.
+    """
     fields = first_line(read_bytes(path, HEAD_BYTES), path).split("\t")
     for field in fields:
         if field.rpartition(":")[2] not in FIELD_TYPES or ":" not in field:
@@ -70,7 +74,7 @@ def _text(path: Path, types: dict[str, str]) -> DelimitedText:
 
 def read_feature_table(path: Path, key: str) -> pl.DataFrame:
     """An ``.item`` or ``.user`` file, the column of ids called ``key``; types as above."""
-    types = _header(path)
+    types = header_types(path)
     ids = [name for name in types if name.lower() in GUESSES[key]]
     if len(ids) != 1:
         raise DataError(

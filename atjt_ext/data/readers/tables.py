@@ -29,7 +29,7 @@ def read_csv(
 
     Columns that are not named are guessed (``user``, ``user_id``, ``userId``, ...; ``time`` and
     ``rating`` may be absent). A column ``is_noise`` is read as planted noise; every other column
-    becomes a feature. Times must be numbers.
+    becomes a feature. Times are numbers or dates (:mod:`~atjt_ext.data.readers.times`).
 
     Args:
         path: The file.
@@ -72,7 +72,7 @@ def read_parquet(
     rating_column: str | None = None,
 ) -> Interactions:
     """A Parquet file with named columns; see ``read_csv``. Ids may be strings or integers, times
-    numbers, dates or datetimes.
+    numbers, dates, datetimes or text as in CSV.
 
     Raises:
         DataError: naming file, row (from 1) and column of the first thing that does not fit.

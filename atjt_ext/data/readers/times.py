@@ -2,37 +2,50 @@
 
 from __future__ import annotations
 
+import re
+
 import polars as pl
 
+_YEAR = re.compile("[0-9]{4}-")
+# Not \d, which takes the digits of all scripts.
 _ISO_8601 = (
-    r"^(?P<date>\d{4}-\d{2}-\d{2})"
-    r"(?:[T ](?P<hours>[01]\d|2[0-3]):(?P<minutes>[0-5]\d)"
-    r"(?::(?P<seconds>[0-5]\d|60)(?P<fraction>\.\d+)?)?"
-    r" ?(?:Z|UTC|(?P<sign>[+-])(?P<zone_hours>\d{2}):?(?P<zone_minutes>\d{2})?)?)?$"
+    r"^(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})"
+    r"(?:[T ](?P<hours>[01][0-9]|2[0-3]):(?P<minutes>[0-5][0-9])"
+    r"(?::(?P<seconds>[0-5][0-9])(?P<fraction>\.[0-9]+)?)?"
+    r" ?(?:Z|UTC|(?P<sign>[+-])(?P<zone_hours>[01][0-9]|2[0-3]):?(?P<zone_minutes>[0-5][0-9])?)?)?$"
 )
 
 
-def seconds_since_1970(values: pl.Series) -> pl.Series:
-    """``[rows]`` Int64 if all are whole, else Float64; null where a value is neither a finite
-    number (taken for a Unix time), nor a date or a date and time in the form of ISO 8601.
+def seconds_since_1970(values: pl.Series) -> pl.Series | None:
+    """Times ``[rows]`` as numbers: Int64 of integers, and of text if all are whole, else Float64.
 
-    Times without a zone are taken for UTC. The parts of a day may follow a ``T`` or a blank.
+    Numbers are taken for Unix times. Text holds either numbers or dates, with or without a time of
+    day, in the form of ISO 8601 (a blank will do for the ``T``); what its first value is, all have
+    to be. Times without a zone are taken for UTC.
+
+    Returns:
+        Null where a value is none of these, or not finite. None if the column is of another type.
     """
-    if values.dtype.is_temporal():
+    if isinstance(values.dtype, (pl.Date, pl.Datetime)):
         # 53 bits hold microseconds for 285 years around 1970.
-        values = values.cast(pl.Datetime("us")).to_physical() / 1e6
-    text = values.str.strip_chars() if values.dtype == pl.String else values
-    if values.dtype == pl.String or values.dtype.is_integer():
-        whole: pl.Series = text.cast(pl.Int64, strict=False)
-        if not whole.null_count():
+        seconds: pl.Series = values.cast(pl.Datetime("us")).to_physical() / 1e6
+        return seconds
+    if isinstance(values.dtype, (pl.Categorical, pl.Enum)):
+        values = values.cast(pl.String)
+    if values.dtype == pl.String:
+        text = values.str.strip_chars()
+        dated = len(text) > 0 and _YEAR.match(text[0] or "") is not None
+        numbers = _from_iso_8601(text) if dated else text.cast(pl.Float64, strict=False)
+        whole: pl.Series = (numbers if dated else text).cast(pl.Int64, strict=False)
+        if not whole.null_count() and (not dated or (whole == numbers).all()):
             return whole
-    numbers: pl.Series = text.cast(pl.Float64, strict=False)
-    if values.dtype == pl.String and numbers.null_count():
-        dates = _from_iso_8601(text)
-        if not dates.null_count() and (dates == dates.floor()).all():
-            whole = dates.cast(pl.Int64)
-            return whole
-        numbers = numbers.zip_with(numbers.is_not_null(), dates)
+    elif values.dtype.is_integer():
+        integers: pl.Series = values.cast(pl.Int64, strict=False)
+        return integers
+    elif values.dtype.is_numeric():
+        numbers = values.cast(pl.Float64)
+    else:
+        return None
     finite: pl.Series = numbers.set(~numbers.is_finite().fill_null(False), None)
     return finite
 
