@@ -45,7 +45,6 @@ class Audit:
         noise_logits: ``[N]`` float32, log odds of noise; NaN where nothing is judged.
         p_noise: ``[N]`` float32, P(noise); 0 where the judge knows nothing and so believes
             everybody, NaN as above.
-        user_noise: ``[num_users]`` float32, each user's expected share of noise.
         evidence: how each item gets on with its neighbours elsewhere.
         held_out_auc: how well the judge finds artificial noise; None where that is unknown.
     """
@@ -54,7 +53,6 @@ class Audit:
     judge: str
     noise_logits: Tensor
     p_noise: Tensor
-    user_noise: Tensor
     evidence: Evidence
     held_out_auc: float | None
 
@@ -68,6 +66,11 @@ class Audit:
         """``[N]``, interactions by falling P(noise), then logit; what is not judged goes last."""
         keys = [-np.nan_to_num(v.numpy(), nan=-np.inf) for v in (self.noise_logits, self.p_noise)]
         return np.lexsort(keys)
+
+    @cached_property
+    def user_noise(self) -> Tensor:
+        """``[num_users]`` float32, each user's expected share of noise: its mean P(noise)."""
+        return per_user(self.sequences, self.p_noise)
 
     @cached_property
     def item_users(self) -> npt.NDArray[np.int64]:
@@ -290,7 +293,6 @@ def audit_trained(models: JointModels, train: Sequences) -> Audit:
         judge=f"the run's own noise models (weighting={weighting}), which know none of the reasons",
         noise_logits=models.interaction_noise_logits(train),
         p_noise=p_noise,
-        user_noise=per_user(train, p_noise),
         evidence=recogniser.evidence(),
         held_out_auc=models.held_out_auc,
     )
@@ -298,15 +300,11 @@ def audit_trained(models: JointModels, train: Sequences) -> Audit:
 
 def _by_co_occurrence(train: Sequences, recogniser: NoiseRecogniser, judge: str) -> Audit:
     found = recogniser.found
-    p_noise = 1.0 - found.weights
-    # A fold that knows nothing gives weights of one: of its users nothing is believed either.
-    believed = per_user(train, p_noise) > 0
     return Audit(
         sequences=train,
         judge=judge,
         noise_logits=found.noise_logits,
-        p_noise=p_noise,
-        user_noise=torch.where(believed, found.user_noise, torch.zeros_like(found.user_noise)),
+        p_noise=1.0 - found.weights,
         evidence=recogniser.evidence(),
         held_out_auc=found.held_out_auc,
     )

@@ -26,6 +26,7 @@ class DataConfig:
         item_columns: features that are used, by models and as evidence of noise; none means all,
             of which models see those whose values items share, so no titles.
         k_core: drop users and items with fewer interactions, until none is left; 0 keeps all.
+        min_length: drop users with fewer interactions (counted after ``k_core``); items stay.
         latest: of every user, use the latest so many interactions only (counted after ``k_core``);
             0 uses all.
     """
@@ -40,6 +41,7 @@ class DataConfig:
     item_file: str | None = None
     item_columns: tuple[str, ...] = ()
     k_core: int = at_least_zero(0)
+    min_length: int = at_least_zero(0)
     # Leave-one-out needs three.
     latest: int = in_range(0, "0 or at least 3", lambda value: value == 0 or value >= 3)
 

@@ -16,6 +16,7 @@ from .data import (
     LeaveOneOut,
     Sequences,
     TrainingRows,
+    drop_short_users,
     item_feature_table,
     k_core,
     leave_one_out,
@@ -67,7 +68,8 @@ def load_sequences(path: str | Path, config: RunConfig) -> Sequences:
     )
     if data.item_file is not None:
         interactions = with_items(interactions, data.item_file)
-    sequences = to_sequences(k_core(interactions, data.k_core))
+    interactions = drop_short_users(k_core(interactions, data.k_core), data.min_length)
+    sequences = to_sequences(interactions)
     if data.item_columns:
         sequences = replace(sequences, item_features=shared_features(sequences, data.item_columns))
     return sequences.only_last(data.latest) if data.latest else sequences

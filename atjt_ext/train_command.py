@@ -132,8 +132,12 @@ def _compare(run: Run, baseline: Run, metric: str) -> str:
         {"metric": metric, "gain": found.mean, "low": found.low, "high": found.high}
         | {"confidence": 0.95, "users": found.count}
     )
-    low, high = ("-" if end is None else f"{end:+.4f}" for end in (found.low, found.high))
+    low, high = found.low, found.high
+    # Folds ask for two users.
+    assert low is not None
+    assert high is not None
+    verdict = "better" if low > 0 else "worse" if high < 0 else "no difference shown"
     return (
-        f"{metric} against equal weights: {found.mean:+.4f}, 95 % over users {low} to {high}; "
-        "it holds for these two models, and another seed moves it (atjt experiment)"
+        f"{metric} against equal weights: {found.mean:+.4f}, 95 % over users {low:+.4f} to "
+        f"{high:+.4f}: {verdict} by this one seed (atjt experiment compares over several)"
     )

@@ -106,7 +106,13 @@ OUT_OF_RANGE: dict[type, list[tuple[str, Any]]] = {
     DINConfig: [*POINTWISE, ("attention_dims", (0,))],
     WideDeepConfig: [*POINTWISE, ("cross_buckets", -1)],
     DCNConfig: [*POINTWISE, ("num_cross_layers", 0), ("cross_version", 3)],
-    DataConfig: [("format", "xml"), ("k_core", -1), ("latest", -1), ("latest", 2)],
+    DataConfig: [
+        ("format", "xml"),
+        ("k_core", -1),
+        ("min_length", -1),
+        ("latest", -1),
+        ("latest", 2),
+    ],
 }
 # What can't be out of range: switches and names (valid_metric is checked against the metrics
 # that an evaluation returns).

@@ -169,7 +169,9 @@ def test_results_from_before_an_option_count_as_those_of_its_default(
     spec: ExperimentSpec, ratings: str
 ) -> None:
     cell = Cell(ratings, "sasrec", "none", 0, "equal_weights")
-    trainer = cell_settings(cell, spec, SETTINGS)["config"]["trainer"]
+    config = cell_settings(cell, spec, SETTINGS)["config"]
+    assert "min_length" not in config["data"]
+    trainer = config["trainer"]
     assert not {"schedule", "schedule_warmup_steps", "precision", "compile"} & set(trainer)
     assert {"weighting", "epochs", "clip_grad_norm"} <= set(trainer)
 

@@ -8,7 +8,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from atjt_ext.data import DataError, Interactions, Sequences, k_core, to_sequences
+from atjt_ext.data import (
+    DataError,
+    Interactions,
+    Sequences,
+    drop_short_users,
+    k_core,
+    to_sequences,
+)
 
 
 def _interactions(pairs: list[tuple[str, str]], **columns: list[object]) -> Interactions:
@@ -41,6 +48,20 @@ def test_frames_of_another_shape_are_refused(
 def test_no_interactions_are_refused() -> None:
     with pytest.raises(DataError, match=r"log\.csv: no interactions"):
         Interactions(pl.DataFrame(schema={"user": pl.String, "item": pl.String}), source="log.csv")
+
+
+# short users
+
+
+def test_short_users_go_and_items_of_others_stay() -> None:
+    pairs = [("b", "z"), ("a", "x"), ("c", "z"), ("a", "y"), ("b", "x"), ("a", "q")]
+    got = drop_short_users(_interactions(pairs), 2)
+    assert got.frame.rows() == [("b", "z"), ("a", "x"), ("a", "y"), ("b", "x"), ("a", "q")]
+    assert drop_short_users(_interactions(pairs), 1).frame.height == 6
+    with pytest.raises(DataError, match="no user has 4 interactions"):
+        drop_short_users(_interactions(pairs), 4)
+    with pytest.raises(ValueError, match="min_length must be at least 0, got -1"):
+        drop_short_users(_interactions(pairs), -1)
 
 
 # k-core

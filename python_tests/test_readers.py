@@ -252,6 +252,16 @@ def test_a_column_of_dates_is_found_unless_there_are_times(tmp_path: Path) -> No
     assert (_column(got, "time"), _column(got, "date")) == ([7], ["someday"])
 
 
+def test_what_shops_export_is_found_where_nothing_else_is(tmp_path: Path) -> None:
+    path = _write(tmp_path, "a.csv", "customer_id,sku,event_time\nc,s,1970-01-02\n")
+    assert read_csv(path).frame.rows() == [("c", "s", 86_400)]
+    path = _write(tmp_path, "b.csv", "sku,customer_id,user,item\ns,c,u,i\n")
+    assert read_csv(path).frame.rows() == [("u", "i", "s", "c")]
+    path = _write(tmp_path, "c.csv", "who,sku\nw,s\n")
+    assert "tried user, user_id" in (told := _refusal(read_csv, path))
+    assert "customer_id" in told
+
+
 def test_a_column_that_holds_no_times_can_be_passed_over(tmp_path: Path) -> None:
     path = _write(tmp_path, "a.csv", "user,item,date\n1,x,03/04/2020\n1,y,\n")
     assert "time_column='' reads none" in _refusal(read_csv, path)

@@ -51,7 +51,7 @@ def test_short_users_are_named_with_the_way_out() -> None:
         leave_one_out(_sequences([1, 2, 3], [4, 5], [6]))
     assert str(caught.value) == (
         "log.csv: user 'u1' has 2 interactions, leave-one-out needs at least 3 (2 such users); "
-        "filter with k_core=3 or more"
+        "filter with min_length=3, or with k_core=3, which drops rare items as well"
     )
     with pytest.raises(DataError, match=r"'u0' has 1 interaction, leave-one-out needs at least 3;"):
         leave_one_out(_sequences([1]))

@@ -3,7 +3,7 @@
 from .batches import Batch, TrainingRows
 from .errors import DataError
 from .features import ItemFeature, item_feature_table, shared_features
-from .interactions import Interactions, k_core, to_sequences
+from .interactions import Interactions, drop_short_users, k_core, to_sequences
 from .noise_injection import inject_noise
 from .readers import (
     interactions_from_frame,
@@ -34,6 +34,7 @@ __all__ = [
     "PlantedNoise",
     "Sequences",
     "TrainingRows",
+    "drop_short_users",
     "inject_noise",
     "interactions_from_frame",
     "item_feature_table",

@@ -121,6 +121,26 @@ def k_core(interactions: Interactions, k: int) -> Interactions:
     return replace(interactions, frame=interactions.frame.filter(mask))
 
 
+def drop_short_users(interactions: Interactions, min_length: int) -> Interactions:
+    """Only users with at least ``min_length`` interactions; an item that nobody else has goes too.
+
+    ``min_length <= 1`` returns the interactions as they are.
+
+    Raises:
+        DataError: if nobody is left.
+        ValueError: if ``min_length`` is below 0.
+    """
+    if min_length < 0:
+        raise ValueError(f"min_length must be at least 0, got {min_length}")
+    if min_length <= 1:
+        return interactions
+    kept = interactions.frame.filter(pl.len().over("user") >= min_length)
+    if kept.is_empty():
+        place = f"{interactions.source}: " if interactions.source else ""
+        raise DataError(f"{place}no user has {min_length} interactions (min_length)")
+    return replace(interactions, frame=kept)
+
+
 def to_sequences(interactions: Interactions) -> Sequences:
     """Interactions as one sequence per user, in the order of time; equal times keep file order.
 

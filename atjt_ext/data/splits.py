@@ -138,7 +138,7 @@ def leave_one_out(sequences: Sequences) -> LeaveOneOut:
         raise DataError(
             f"{place}user {shown(sequences.user_ids[user])} has {count} "
             f"interaction{'' if count == 1 else 's'}, leave-one-out needs at least 3{others}; "
-            "filter with k_core=3 or more"
+            "filter with min_length=3, or with k_core=3, which drops rare items as well"
         )
     users = torch.arange(sequences.num_users, device=sequences.device)
     ends = sequences.offsets[1:]

@@ -55,11 +55,14 @@ def _recognised(
 
 # Options that the first results were trained without, and what was done then: such results are
 # not computed anew.
-_CAME_LATER = {
-    "schedule": "constant",
-    "schedule_warmup_steps": 0,
-    "precision": "float32",
-    "compile": False,
+_CAME_LATER: dict[str, dict[str, Any]] = {
+    "trainer": {
+        "schedule": "constant",
+        "schedule_warmup_steps": 0,
+        "precision": "float32",
+        "compile": False,
+    },
+    "data": {"min_length": 0},
 }
 
 
@@ -75,10 +78,10 @@ def cell_settings(cell: Cell, spec: ExperimentSpec, settings: RunConfig) -> dict
         "config": config.as_dict(),
         "data": _load(cell.file, settings.data)[1],
     }
-    trainer = values["config"]["trainer"]
-    for name, before in _CAME_LATER.items():
-        if trainer[name] == before:
-            del trainer[name]
+    for part, options in _CAME_LATER.items():
+        for name, before in options.items():
+            if values["config"][part][name] == before:
+                del values["config"][part][name]
     if recipe.acts_on in ("inputs", "both", "drop") or recipe.name == "default":
         values["clean_at_test"] = spec.clean_at_test
     if recipe.source == "loss":

@@ -21,8 +21,13 @@ GUESSES: dict[str, tuple[str, ...]] = {
     "rating": ("rating", "stars", "overall"),
     "is_noise": ("is_noise",),
 }  # fmt: skip
-# One by one, where none of those is there. Passed over, they would leave rows in the file's order.
-_SECOND_GUESSES: dict[str, tuple[str, ...]] = {"time": ("datetime", "date")}
+# One by one, where none of those is there: what shops export. A column of times must not be passed
+# over, or rows would keep the order of the file.
+_SECOND_GUESSES: dict[str, tuple[str, ...]] = {
+    "user": ("customer_id", "customer", "customerid", "visitor_id", "visitorid"),
+    "item": ("sku", "product", "productid", "article_id", "articleid"),
+    "time": ("datetime", "event_time", "created_at", "order_date", "date"),
+}
 _REQUIRED = ("user", "item")
 
 PlaceOf = Callable[[int], str]  # "file:line" of a row
@@ -66,9 +71,10 @@ class Roles:
                 for guess in _SECOND_GUESSES.get(role, ()):
                     matches = matches or [c for c in free if c.lower() == guess]
                 if not matches and role in _REQUIRED:
+                    tried = (*guesses, *_SECOND_GUESSES[role])
                     numbers = all(c.strip().replace(".", "", 1).isdigit() for c in columns)
                     raise DataError(
-                        f"{place}: no {role} column: tried {', '.join(guesses)} (any case), "
+                        f"{place}: no {role} column: tried {', '.join(tried)} (any case), "
                         f"the columns are {listed(columns)}; "
                         + ("a header is missing" if numbers else f"name it with {role}_column")
                     )
