@@ -11,7 +11,7 @@ from .data import PlantedNoise, leave_one_out, simulate_interactions, to_sequenc
 from .noise_scores import noisy_users, per_user
 from .plots import plot_noise, plot_training, require_matplotlib
 from .run_folder import Run
-from .runs import load_trainer, train_run
+from .runs import compare_runs, load_trainer, train_run
 from .tables import comparison_table
 
 __all__ = ["run_demo"]
@@ -59,6 +59,7 @@ def run_demo(
         ),
     }
     console.print(comparison_table(metrics))
+    console.print(compare_runs(run, baseline, config.trainer.valid_metric))
 
     train = leave_one_out(sequences).train
     trainer = load_trainer(run, sequences)

@@ -27,17 +27,19 @@ from .data import (
     with_items,
 )
 from .history import EpochRecord
-from .metrics import ranking_metrics
+from .metrics import ranking_metrics, user_gains
 from .noise import TargetAttentionNoiseModel
 from .recommenders import build_recommender, pretrain
 from .run_folder import Run
 from .sampled_evaluation import sampled_evaluate
+from .statistics import paired_t
 from .tensorboard_log import TensorBoardLog
 from .trainer import JointTrainer
 from .weighting import summarise_weights
 
 __all__ = [
     "build_trainer",
+    "compare_runs",
     "evaluate_run",
     "everything_known",
     "load_sequences",
@@ -218,6 +220,25 @@ def train_run(
     }
     run.write_metrics(metrics)
     return metrics
+
+
+def compare_runs(run: Run, baseline: Run, metric: str) -> str:
+    """What ``run`` gains over ``baseline`` on test data, in words and as its comparison.json."""
+    gains = user_gains(run.ranks(), metric) - user_gains(baseline.ranks(), metric)
+    found = paired_t(gains)
+    run.write_comparison(
+        {"metric": metric, "gain": found.mean, "low": found.low, "high": found.high}
+        | {"confidence": 0.95, "users": found.count}
+    )
+    low, high = found.low, found.high
+    # Folds ask for two users.
+    assert low is not None
+    assert high is not None
+    verdict = "better" if low > 0 else "worse" if high < 0 else "no difference shown"
+    return (
+        f"{metric} against equal weights: {found.mean:+.4f}, 95 % over users {low:+.4f} to "
+        f"{high:+.4f}: {verdict} by this one seed (atjt experiment compares over several)"
+    )
 
 
 def evaluate_run(

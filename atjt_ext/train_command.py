@@ -12,11 +12,9 @@ from jsonargparse import ActionYesNo, ArgumentParser, Namespace
 from rich.console import Console
 
 from .config import RECIPES, DataConfig, JointTrainerConfig, RunConfig
-from .metrics import user_gains
 from .model_config import MODELS
 from .run_folder import Run
-from .runs import load_sequences, train_run
-from .statistics import paired_t
+from .runs import compare_runs, load_sequences, train_run
 from .tables import comparison_table
 
 __all__ = ["run_train", "train_parser"]
@@ -119,25 +117,6 @@ def run_train(options: Namespace, console: Console) -> int:
     console.print(comparison_table(runs))
     if len(runs) == 2:
         metric = config.trainer.valid_metric
-        console.print(_compare(Run(folder), Run(folder / _BASELINE), metric))
+        console.print(compare_runs(Run(folder), Run(folder / _BASELINE), metric))
     console.print(f"everything is in {folder}")
     return 0
-
-
-def _compare(run: Run, baseline: Run, metric: str) -> str:
-    """What ``run`` gains over ``baseline`` on test data, in words and as its comparison.json."""
-    gains = user_gains(run.ranks(), metric) - user_gains(baseline.ranks(), metric)
-    found = paired_t(gains)
-    run.write_comparison(
-        {"metric": metric, "gain": found.mean, "low": found.low, "high": found.high}
-        | {"confidence": 0.95, "users": found.count}
-    )
-    low, high = found.low, found.high
-    # Folds ask for two users.
-    assert low is not None
-    assert high is not None
-    verdict = "better" if low > 0 else "worse" if high < 0 else "no difference shown"
-    return (
-        f"{metric} against equal weights: {found.mean:+.4f}, 95 % over users {low:+.4f} to "
-        f"{high:+.4f}: {verdict} by this one seed (atjt experiment compares over several)"
-    )
