@@ -26,7 +26,7 @@ class DataConfig:
         item_columns: features that are used, by models and as evidence of noise; none means all,
             of which models see those whose values items share, so no titles.
         k_core: drop users and items with fewer interactions, until none is left; 0 keeps all.
-        min_length: drop users with fewer interactions (counted after ``k_core``); items stay.
+        min_length: drop users with fewer interactions, after ``k_core`` (which need not hold then).
         latest: of every user, use the latest so many interactions only (counted after ``k_core``);
             0 uses all.
     """

@@ -252,7 +252,11 @@ class Run:
         write_atomically(self.weights_path, frame.write_parquet)
 
     def write_ranks(self, user_ids: list[str], ranks: Tensor) -> None:
-        """ranks.parquet: user id and rank of the test target ``[num_users]`` (1 is best)."""
+        """ranks.parquet: user id and rank of the test target ``[num_users]`` (1 is best).
+
+        A comparison made of earlier ranks goes.
+        """
+        self.comparison_path.unlink(missing_ok=True)
         frame = pl.DataFrame({"user": user_ids, "rank": ranks.numpy()})
         write_atomically(self.ranks_path, frame.write_parquet)
 

@@ -32,7 +32,7 @@ from .noise import TargetAttentionNoiseModel
 from .recommenders import build_recommender, pretrain
 from .run_folder import Run
 from .sampled_evaluation import sampled_evaluate
-from .statistics import paired_t
+from .statistics import nested_bootstrap
 from .tensorboard_log import TensorBoardLog
 from .trainer import JointTrainer
 from .weighting import summarise_weights
@@ -225,18 +225,16 @@ def train_run(
 def compare_runs(run: Run, baseline: Run, metric: str) -> str:
     """What ``run`` gains over ``baseline`` on test data, in words and as its comparison.json."""
     gains = user_gains(run.ranks(), metric) - user_gains(baseline.ranks(), metric)
-    found = paired_t(gains)
+    gain, (low, high) = float(gains.mean()), nested_bootstrap(gains[None], resamples=1000)
+    config = run.config()
     run.write_comparison(
-        {"metric": metric, "gain": found.mean, "low": found.low, "high": found.high}
-        | {"confidence": 0.95, "users": found.count}
+        {"recipe": config.recipe, "baseline": baseline.folder.name}
+        | {"seed": config.trainer.seed, "metric": metric, "gain": gain, "low": low, "high": high}
+        | {"confidence": 0.95, "users": len(gains)}
     )
-    low, high = found.low, found.high
-    # Folds ask for two users.
-    assert low is not None
-    assert high is not None
     verdict = "better" if low > 0 else "worse" if high < 0 else "no difference shown"
     return (
-        f"{metric} against equal weights: {found.mean:+.4f}, 95 % over users {low:+.4f} to "
+        f"{metric} against equal weights: {gain:+.4f}, 95 % over users {low:+.4f} to "
         f"{high:+.4f}: {verdict} by this one seed (atjt experiment compares over several)"
     )
 

@@ -182,7 +182,8 @@ def _require_same(theirs: RecBole, split: LeaveOneOut) -> None:
         pairs = zip(codes.tolist(), train.decode_items(items), strict=True)
         ours = Counter((train.user_ids[user], item) for user, item in pairs)
         if ours != (other := theirs.targets(loader)):
-            raise SystemExit(f"{name} targets: {(ours - other).total()} here alone")
+            here, there = (ours - other).total(), (other - ours).total()
+            raise SystemExit(f"{name} targets: {here} here alone, {there} there alone")
 
 
 def summary(turns: Sequence[Turn]) -> str:

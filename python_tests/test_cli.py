@@ -133,6 +133,7 @@ def test_the_gain_over_the_baseline_comes_with_its_interval(
     assert gain == pytest.approx(ours - baseline, abs=6e-5)
     written = json.loads((trained / "comparison.json").read_text())
     assert (written["metric"], written["users"]) == ("NDCG@10", 60)
+    assert (written["recipe"], written["baseline"]) == ("default", "equal_weights")
     assert [written[name] for name in ("gain", "low", "high")] == pytest.approx(
         [gain, low, high], abs=6e-5
     )

@@ -58,7 +58,7 @@ def test_short_users_go_and_items_of_others_stay() -> None:
     got = drop_short_users(_interactions(pairs), 2)
     assert got.frame.rows() == [("b", "z"), ("a", "x"), ("a", "y"), ("b", "x"), ("a", "q")]
     assert drop_short_users(_interactions(pairs), 1).frame.height == 6
-    with pytest.raises(DataError, match="no user has 4 interactions"):
+    with pytest.raises(DataError, match="min_length is 4, the longest user has 3"):
         drop_short_users(_interactions(pairs), 4)
     with pytest.raises(ValueError, match="min_length must be at least 0, got -1"):
         drop_short_users(_interactions(pairs), -1)

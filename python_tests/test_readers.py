@@ -212,6 +212,11 @@ def test_dates_agree_with_the_calendar(tmp_path: Path) -> None:
     assert _column(got, "time") == [int(day.timestamp()) for day in days]
 
 
+def test_an_empty_first_time_is_the_one_that_is_blamed(tmp_path: Path) -> None:
+    path = _write(tmp_path, "a.csv", "user,item,time\n1,x,\n1,y,2020-01-01\n1,z,2020-01-02\n")
+    assert _refusal(read_csv, path).endswith("got ''")
+
+
 @pytest.mark.parametrize("second", ["1582979405000", "2020", "2020-01-01T10:00"])
 def test_dates_and_unix_times_do_not_share_a_column(tmp_path: Path, second: str) -> None:
     # Seconds, milliseconds, years? Their order would be anybody's guess.
@@ -238,7 +243,7 @@ def test_dates_and_unix_times_do_not_share_a_column(tmp_path: Path, second: str)
 def test_what_is_no_date_is_refused(tmp_path: Path, written: str) -> None:
     path = _write(tmp_path, "a.csv", f"user,item,time\n1,x,2020-01-01\n2,y,{written}\n")
     told = _refusal(read_csv, path)
-    assert told.startswith(f"{path}:3: column 'time' must be a number (Unix time), or all dates")
+    assert told.startswith(f"{path}:3: column 'time' must be a number (Unix time) or a date")
     assert repr(written) in told
 
 
@@ -246,7 +251,8 @@ def test_a_column_of_dates_is_found_unless_there_are_times(tmp_path: Path) -> No
     path = _write(tmp_path, "a.csv", "user,item,date\n1,x,1970-01-02\n")
     assert _column(read_csv(path), "time") == [86_400]
     path = _write(tmp_path, "c.csv", "user,item,date,datetime\n1,x,1970-01-02,1970-01-02 00:01\n")
-    assert _column(read_csv(path), "time") == [86_460]
+    assert "'date', 'datetime' could all be the time column" in _refusal(read_csv, path)
+    assert _column(read_csv(path, time_column="datetime"), "time") == [86_460]
     path = _write(tmp_path, "b.csv", "user,item,date,timestamp\n1,x,someday,7\n")
     got = read_csv(path)
     assert (_column(got, "time"), _column(got, "date")) == ([7], ["someday"])
@@ -258,16 +264,25 @@ def test_what_shops_export_is_found_where_nothing_else_is(tmp_path: Path) -> Non
     path = _write(tmp_path, "b.csv", "sku,customer_id,user,item\ns,c,u,i\n")
     assert read_csv(path).frame.rows() == [("u", "i", "s", "c")]
     path = _write(tmp_path, "c.csv", "who,sku\nw,s\n")
+    path = _write(tmp_path, "d.csv", "customer,customer_id,sku\nAnn,7,s\n")
+    assert "could all be the user column; name one with user_column" in _refusal(read_csv, path)
+    path = _write(tmp_path, "c.csv", "who,sku\nw,s\n")
     assert "tried user, user_id" in (told := _refusal(read_csv, path))
     assert "customer_id" in told
 
 
 def test_a_column_that_holds_no_times_can_be_passed_over(tmp_path: Path) -> None:
     path = _write(tmp_path, "a.csv", "user,item,date\n1,x,03/04/2020\n1,y,\n")
-    assert "time_column='' reads none" in _refusal(read_csv, path)
+    assert "an empty time_column reads none" in _refusal(read_csv, path)
     got = read_interactions(path, time_column="")
     assert got.frame.columns == ["user", "item", "date"]
     assert "no column ''" in _refusal(read_csv, path, user_column="")
+    path = _write(tmp_path, "ratings.csv", RATINGS_CSV)
+    assert "time" not in read_interactions(path, time_column="").frame.columns
+    assert "time" in read_interactions(path).frame.columns
+    path = _write(tmp_path, "u.data", U_DATA)
+    with pytest.raises(ValueError, match="no named columns, but a column was named"):
+        read_interactions(path, time_column="")
 
 
 def test_times_of_other_types_are_read_or_refused_by_name() -> None:
@@ -442,7 +457,7 @@ def test_a_missing_named_column_lists_those_found(tmp_path: Path) -> None:
 def test_long_values_are_cut_in_messages(tmp_path: Path) -> None:
     path = _write(tmp_path, "a.csv", f"user,item,time\n1,x,{'9x' * 5000}\n")
     message = _refusal(read_csv, path)
-    assert len(message) < len(str(path)) + 200
+    assert len(message) < len(str(path)) + 250
     assert "(10000 characters)" in message
 
 

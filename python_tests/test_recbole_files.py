@@ -17,7 +17,7 @@ from atjt_ext.data import (
     to_sequences,
     weights_table,
 )
-from atjt_ext.integrations.recbole_files import add_weights, in_recboles_order
+from atjt_ext.integrations.recbole_files import _lines, add_weights, in_recboles_order
 from atjt_ext.recognition import RecognitionConfig, recognise_noise
 
 HEADER = "user_id:token\titem_id:token\ttimestamp:float"
@@ -96,6 +96,14 @@ def test_short_users_and_what_is_held_out_weigh_one(inter: Path, tmp_path: Path)
         add_weights(inter, tmp_path / "out.inter", held_out=99)
 
 
+@pytest.mark.parametrize("rows", [8, 10])
+def test_a_file_that_has_changed_since_it_was_read_is_refused(inter: Path, rows: int) -> None:
+    inter.write_text("\n".join([HEADER, *["u\ti\t1"] * 9]))
+    with pytest.raises(DataError, match=f"9 lines, {rows} when it was read"):
+        list(_lines(inter, "w", torch.ones(rows)))
+    assert len(list(_lines(inter, "w", torch.ones(9)))) == 10
+
+
 def test_what_does_not_fit_is_refused_and_nothing_is_written(inter: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.inter"
     weighted = tmp_path / "weighted.inter"
@@ -110,7 +118,7 @@ def test_what_does_not_fit_is_refused_and_nothing_is_written(inter: Path, tmp_pa
         add_weights(ratings, out)
     with pytest.raises(ValueError, match="folds"):
         add_weights(inter, out, config=RecognitionConfig(num_folds=100))
-    for held_out in (-1, 2.0):
+    for held_out in (-1, 2.5):
         with pytest.raises(ValueError, match="held_out must be an integer and at least 0, got"):
             add_weights(inter, out, held_out=held_out)  # type: ignore[arg-type]
     for column in ("", "w:float", "a\tb"):

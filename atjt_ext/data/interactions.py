@@ -137,7 +137,8 @@ def drop_short_users(interactions: Interactions, min_length: int) -> Interaction
     kept = interactions.frame.filter(pl.len().over("user") >= min_length)
     if kept.is_empty():
         place = f"{interactions.source}: " if interactions.source else ""
-        raise DataError(f"{place}no user has {min_length} interactions (min_length)")
+        longest = int(np.bincount(_codes(interactions.frame["user"])[0]).max())
+        raise DataError(f"{place}min_length is {min_length}, the longest user has {longest}")
     return replace(interactions, frame=kept)
 
 

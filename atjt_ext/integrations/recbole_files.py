@@ -53,7 +53,7 @@ def add_weights(
     source, destination = Path(source), Path(destination)
     _require(source, destination, column, held_out)
     interactions = in_recboles_order(read_recbole(source))
-    train = to_sequences(interactions).without_last(held_out)
+    train = to_sequences(interactions).without_last(int(held_out))
     if not train.num_interactions:
         raise ValueError(f"held_out is {held_out}, and no user has more interactions")
     found = recognise_noise(train, config, seed=seed)
@@ -81,7 +81,7 @@ def _require(source: Path, destination: Path, column: str, held_out: int) -> Non
     """Whatever can be refused, before minutes of recognition."""
     if not column or any(sign in column for sign in ":\t\r\n"):
         raise ValueError(f"column must be a name without ':' or tabs, got {column!r}")
-    if not isinstance(held_out, int) or held_out < 0:
+    if held_out < 0 or held_out % 1:
         raise ValueError(f"held_out must be an integer and at least 0, got {held_out!r}")
     if destination.is_dir() or destination.suffix == ".gz":
         raise ValueError(f"destination must be a plain .inter file to write, got {destination}")
@@ -101,10 +101,10 @@ def _lines(source: Path, column: str, weights: Tensor) -> Iterator[bytes]:
                 continue
             if header:
                 yield b"%s\t%s:float\n" % (line, column.encode())
-            else:
+            elif row < len(values):
                 # Nine digits are what brings a float32 back as it was.
                 yield b"%s\t%.9g\n" % (line, values[row])
-                row += 1
+            row += not header
             header = False
     if row != len(values):
         raise DataError(f"{source}: {row} lines, {len(values)} when it was read; has it changed?")

@@ -88,7 +88,8 @@ class RecognisedNoise:
         noise_logits: ``[N]`` float32, log odds of noise, out of fold; > 0 is more likely noise than
             not.
         weights: ``[N]`` float32, P(clean); ones in folds that know nothing.
-        user_noise: ``[num_users]`` float32, the expected share of noise of every user.
+        user_noise: ``[num_users]`` float32, the rate of noise estimated for every user; its
+            interactions may hold more or less (their mean P(noise) says).
         artificial_auc: for each fold, how well its classifier tells artificial noise on users that
             it was not trained on; None where there was too little of either to say.
         noise_rates: for each fold, the bound on the share of noise in the data.

@@ -21,8 +21,8 @@ GUESSES: dict[str, tuple[str, ...]] = {
     "rating": ("rating", "stars", "overall"),
     "is_noise": ("is_noise",),
 }  # fmt: skip
-# One by one, where none of those is there: what shops export. A column of times must not be passed
-# over, or rows would keep the order of the file.
+# Where none of those is there: what shops export. A column of times must not be passed over, or
+# rows would keep the order of the file.
 _SECOND_GUESSES: dict[str, tuple[str, ...]] = {
     "user": ("customer_id", "customer", "customerid", "visitor_id", "visitorid"),
     "item": ("sku", "product", "productid", "article_id", "articleid"),
@@ -44,7 +44,7 @@ class Roles:
     rating: str | None = None
 
     def any_named(self) -> bool:
-        return any((self.user, self.item, self.time, self.rating))
+        return any(name is not None for name in (self.user, self.item, self.time, self.rating))
 
     def find(self, columns: Sequence[str], place: str) -> dict[str, str]:
         """Which of ``columns`` plays which role: ``{"user": "userId", ...}``.
@@ -54,7 +54,7 @@ class Roles:
                 one column fits; the message names the columns found and the names tried.
         """
         found: dict[str, str] = {}
-        for role, guesses in GUESSES.items():
+        for role in GUESSES:
             named = getattr(self, role, None)
             if named == "" and role not in _REQUIRED:
                 continue
@@ -66,12 +66,9 @@ class Roles:
                         f"the columns are {listed(columns)}"
                     )
             else:
-                free = [column for column in columns if column not in found.values()]
-                matches = [column for column in free if column.lower() in guesses]
-                for guess in _SECOND_GUESSES.get(role, ()):
-                    matches = matches or [c for c in free if c.lower() == guess]
+                matches = guessed(role, [c for c in columns if c not in found.values()])
                 if not matches and role in _REQUIRED:
-                    tried = (*guesses, *_SECOND_GUESSES[role])
+                    tried = (*GUESSES[role], *_SECOND_GUESSES[role])
                     numbers = all(c.strip().replace(".", "", 1).isdigit() for c in columns)
                     raise DataError(
                         f"{place}: no {role} column: tried {', '.join(tried)} (any case), "
@@ -88,6 +85,14 @@ class Roles:
             if matches:
                 found[role] = matches[0]
         return found
+
+
+def guessed(role: str, columns: Sequence[str]) -> list[str]:
+    """Those of ``columns`` that go by a name of the role; more than one is for the caller to
+    refuse."""
+    first = [column for column in columns if column.lower() in GUESSES[role]]
+    second = _SECOND_GUESSES.get(role, ())
+    return first or [column for column in columns if column.lower() in second]
 
 
 def convert(frame: pl.DataFrame, roles: dict[str, str], place_of: PlaceOf) -> pl.DataFrame:
@@ -164,7 +169,10 @@ def _times(values: pl.Series, place_of: PlaceOf) -> pl.Series:
             f"{place_of(0)}: column {shown(values.name)} holds {values.dtype}, "
             "times must be numbers, dates, datetimes or strings"
         )
-    wanted = "a number (Unix time), or all dates (YYYY-MM-DD[THH:MM:SS]; time_column='' reads none)"
+    wanted = (
+        "a number (Unix time) or a date (YYYY-MM-DD[THH:MM:SS]), all alike; "
+        "an empty time_column reads none"
+    )
     refuse(values, times.is_null(), wanted, place_of)
     return times
 

@@ -10,7 +10,7 @@ import polars as pl
 
 from ..errors import DataError, listed, shown
 from ..interactions import Interactions
-from .columns import GUESSES, PlaceOf, Roles, optional_numbers
+from .columns import GUESSES, PlaceOf, Roles, guessed, optional_numbers
 from .feature_tables import table_of_parts
 from .recognise import FIELD_TYPES, find_source
 from .streams import HEAD_BYTES, first_line, read_bytes
@@ -38,12 +38,12 @@ def read_recbole(
     source = find_source(path, "recbole")
     types = header_types(source.interactions)
     roles = Roles(user_column, item_column, time_column, rating_column)
-    interactions = read_delimited(
-        _text(source.interactions, types), roles.find(list(types), str(source.interactions))
-    )
+    found = roles.find(list(types), str(source.interactions))
+    interactions = read_delimited(_text(source.interactions, types), found)
     tables = {"item": source.items, "user": source.users}
     items, users = (
-        None if file is None else read_feature_table(file, key) for key, file in tables.items()
+        None if file is None else read_feature_table(file, key, found[key])
+        for key, file in tables.items()
     )
     return replace(interactions, items=items, users=users)
 
@@ -72,10 +72,13 @@ def _text(path: Path, types: dict[str, str]) -> DelimitedText:
     return DelimitedText(path, "\t", list(types), has_header=True, quoted=False)
 
 
-def read_feature_table(path: Path, key: str) -> pl.DataFrame:
-    """An ``.item`` or ``.user`` file, the column of ids called ``key``; types as above."""
+def read_feature_table(path: Path, key: str, name: str | None = None) -> pl.DataFrame:
+    """An ``.item`` or ``.user`` file, the column of ids called ``key``; types as above.
+
+    ``name`` is what the ids are called beside it; where there is no such column it is guessed.
+    """
     types = header_types(path)
-    ids = [name for name in types if name.lower() in GUESSES[key]]
+    ids = [name] if name in types else guessed(key, list(types))
     if len(ids) != 1:
         raise DataError(
             f"{path}:1: wanted one column of {key} ids ({', '.join(GUESSES[key])}), "

@@ -21,7 +21,7 @@ def seconds_since_1970(values: pl.Series) -> pl.Series | None:
 
     Numbers are taken for Unix times. Text holds either numbers or dates, with or without a time of
     day, in the form of ISO 8601 (a blank will do for the ``T``); what its first value is, all have
-    to be. Times without a zone are taken for UTC.
+    to be (of each part, where a file is read in parts). Times without a zone are taken for UTC.
 
     Returns:
         Null where a value is none of these, or not finite. None if the column is of another type.
@@ -34,7 +34,8 @@ def seconds_since_1970(values: pl.Series) -> pl.Series | None:
         values = values.cast(pl.String)
     if values.dtype == pl.String:
         text = values.str.strip_chars()
-        dated = len(text) > 0 and _YEAR.match(text[0] or "") is not None
+        filled = text.filter(text.str.len_bytes() > 0)
+        dated = len(filled) > 0 and _YEAR.match(filled[0]) is not None
         numbers = _from_iso_8601(text) if dated else text.cast(pl.Float64, strict=False)
         whole: pl.Series = (numbers if dated else text).cast(pl.Int64, strict=False)
         if not whole.null_count() and (not dated or (whole == numbers).all()):
