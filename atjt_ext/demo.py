@@ -47,7 +47,8 @@ def run_demo(
         highlight=False,
     )
     config = RunConfig.from_recipe("default", epochs=epochs, dropout=0.2, seed=seed)
-    run, baseline = Run(folder), Run(folder / "equal_weights")
+    run = Run(folder)
+    baseline = run.baseline
     metrics = {
         "default": train_run(run.folder, sequences, config, resume=resume, title="default"),
         "equal weights": train_run(

@@ -30,6 +30,11 @@ class Run:
     folder: Path
 
     @property
+    def baseline(self) -> Run:
+        """The run with equal weights that was trained beside this one, if there is any."""
+        return Run(self.folder / "equal_weights")
+
+    @property
     def config_path(self) -> Path:
         return self.folder / "config.json"
 

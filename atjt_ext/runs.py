@@ -32,7 +32,7 @@ from .noise import TargetAttentionNoiseModel
 from .recommenders import build_recommender, pretrain
 from .run_folder import Run
 from .sampled_evaluation import sampled_evaluate
-from .statistics import nested_bootstrap
+from .statistics import users_interval
 from .tensorboard_log import TensorBoardLog
 from .trainer import JointTrainer
 from .weighting import summarise_weights
@@ -225,7 +225,7 @@ def train_run(
 def compare_runs(run: Run, baseline: Run, metric: str) -> str:
     """What ``run`` gains over ``baseline`` on test data, in words and as its comparison.json."""
     gains = user_gains(run.ranks(), metric) - user_gains(baseline.ranks(), metric)
-    gain, (low, high) = float(gains.mean()), nested_bootstrap(gains[None], resamples=1000)
+    gain, (low, high) = float(gains.mean()), users_interval(gains)
     config = run.config()
     run.write_comparison(
         {"recipe": config.recipe, "baseline": baseline.folder.name}

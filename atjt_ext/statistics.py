@@ -22,6 +22,7 @@ __all__ = [
     "sign_flip_p",
     "student_t_cdf",
     "student_t_quantile",
+    "users_interval",
     "wilson_interval",
 ]
 
@@ -169,6 +170,12 @@ def nested_bootstrap(
     tail = 0.5 * (1.0 - confidence)
     low, high = np.quantile(means, [tail, 1.0 - tail])
     return float(low), float(high)
+
+
+def users_interval(values: npt.ArrayLike) -> tuple[float, float]:
+    """95 % interval of the mean of ``values [U]``, users resampled: of these trained models, so
+    that another seed would move it."""
+    return nested_bootstrap(np.asarray(values)[None], resamples=1000)
 
 
 def sign_flip_p(differences: npt.ArrayLike, *, resamples: int = 10_000, seed: int = 0) -> float:

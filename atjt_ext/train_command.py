@@ -19,15 +19,10 @@ from .tables import comparison_table
 
 __all__ = ["run_train", "train_parser"]
 
-_BASELINE = "equal_weights"
-
 
 def train_parser(arguments: Sequence[str], default_device: str) -> ArgumentParser:
     """Options; those of the recipe and the model that ``arguments`` name, with their defaults."""
-    parser = ArgumentParser(
-        allow_abbrev=False,
-        description="Train on a file of interactions.",
-    )
+    parser = ArgumentParser(allow_abbrev=False, description="Train on a file of interactions.")
     parser.add_argument(
         "file",
         type=str,
@@ -99,16 +94,16 @@ def run_train(options: Namespace, console: Console) -> int:
         f"{options.file}: {sequences.num_users:,} users, {sequences.num_items:,} items, "
         f"{sequences.num_interactions:,} interactions"
     )
-    folder = Path(options.out)
+    run = Run(Path(options.out))
     arguments: dict[str, Any] = {
         "resume": options.resume,
         "device": options.device,
         "tensorboard": options.tensorboard,
     }
-    runs = {config.recipe: train_run(folder, sequences, config, **arguments)}
+    runs = {config.recipe: train_run(run.folder, sequences, config, **arguments)}
     if options.baseline and config.trainer.weighting != "equal":
         runs["equal weights"] = train_run(
-            folder / _BASELINE,
+            run.baseline.folder,
             sequences,
             config.with_equal_weights(),
             title="equal weights",
@@ -116,7 +111,6 @@ def run_train(options: Namespace, console: Console) -> int:
         )
     console.print(comparison_table(runs))
     if len(runs) == 2:
-        metric = config.trainer.valid_metric
-        console.print(compare_runs(Run(folder), Run(folder / _BASELINE), metric))
-    console.print(f"everything is in {folder}")
+        console.print(compare_runs(run, run.baseline, config.trainer.valid_metric))
+    console.print(f"everything is in {run.folder}")
     return 0

@@ -96,7 +96,7 @@ def contents_of(run: Run, *, device: torch.device | str | None = None) -> Conten
     weighs = config.trainer.weighting != "equal"
     name = config.recipe.replace("_", " ") if weighs else BASELINE
     runs = {name: run}
-    baseline = Run(run.folder / "equal_weights")
+    baseline = run.baseline
     if weighs and baseline.metrics_path.is_file():
         baseline.check_same_data(sequences)
         runs[BASELINE] = baseline

@@ -9,12 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ..metrics import user_gains
-from ..statistics import nested_bootstrap
+from ..statistics import users_interval
 
 __all__ = ["Ranks", "Segment", "difference_interval", "segments"]
 
 _GROUPS = 4
-_RESAMPLES = 1000
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -54,7 +53,7 @@ def difference_interval(ranks: Ranks, metric: str) -> tuple[float, float] | None
     if ranks.baseline is None:
         return None
     differences = user_gains(ranks.run, metric) - user_gains(ranks.baseline, metric)
-    return nested_bootstrap(differences[None], resamples=_RESAMPLES)
+    return users_interval(differences)
 
 
 def segments(values: npt.NDArray[np.int64], ranks: Ranks, metric: str) -> list[Segment]:
@@ -69,7 +68,7 @@ def segments(values: npt.NDArray[np.int64], ranks: Ranks, metric: str) -> list[S
                 label=f"{low:,}" if low == high else f"{low:,} to {high:,}",
                 users=int(inside.sum()),
                 value=float(gains.mean()),
-                interval=nested_bootstrap(gains[None], resamples=_RESAMPLES),
+                interval=users_interval(gains),
                 baseline=None
                 if own.baseline is None
                 else float(user_gains(own.baseline, metric).mean()),

@@ -170,7 +170,7 @@ def _times(values: pl.Series, place_of: PlaceOf) -> pl.Series:
             "times must be numbers, dates, datetimes or strings"
         )
     wanted = (
-        "a number (Unix time) or a date (YYYY-MM-DD[THH:MM:SS]), all alike; "
+        "a number (Unix time) or a date (YYYY-MM-DD[THH:MM:SS]), alike; "
         "an empty time_column reads none"
     )
     refuse(values, times.is_null(), wanted, place_of)

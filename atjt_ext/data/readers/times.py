@@ -34,12 +34,14 @@ def seconds_since_1970(values: pl.Series) -> pl.Series | None:
         values = values.cast(pl.String)
     if values.dtype == pl.String:
         text = values.str.strip_chars()
-        filled = text.filter(text.str.len_bytes() > 0)
-        dated = len(filled) > 0 and _YEAR.match(filled[0]) is not None
-        numbers = _from_iso_8601(text) if dated else text.cast(pl.Float64, strict=False)
-        whole: pl.Series = (numbers if dated else text).cast(pl.Int64, strict=False)
+        first = (text.str.len_bytes() > 0).arg_max()
+        dated = first is not None and _YEAR.match(text[first] or "") is not None
+        # Most files hold whole numbers: those are parsed once.
+        numbers = _from_iso_8601(text) if dated else text
+        whole: pl.Series = numbers.cast(pl.Int64, strict=False)
         if not whole.null_count() and (not dated or (whole == numbers).all()):
             return whole
+        numbers = numbers.cast(pl.Float64, strict=False)
     elif values.dtype.is_integer():
         integers: pl.Series = values.cast(pl.Int64, strict=False)
         return integers
