@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
-from datetime import datetime, time, timedelta, timezone
+from datetime import datetime
 from pathlib import Path
 
 import polars as pl
@@ -12,8 +12,6 @@ import pytest
 
 from atjt_ext.config import RunConfig
 from atjt_ext.data import (
-    DataError,
-    Interactions,
     interactions_from_frame,
     read_csv,
     read_interactions,
@@ -24,6 +22,7 @@ from atjt_ext.data import (
     to_sequences,
 )
 from atjt_ext.runs import load_sequences
+from reading import column, refusal, write
 
 RECBOLE = """user_id:token\titem_id:token\trating:float\ttimestamp:float
 196\t242\t3\t881250949
@@ -55,41 +54,23 @@ def _real_data(name: str) -> Path:
     return path
 
 
-def _write(folder: Path, name: str, content: str | bytes) -> Path:
-    path = folder / name
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return path
-
-
-def _column(interactions: Interactions, name: str) -> list[object]:
-    return interactions.frame[name].to_list()
-
-
-def _refusal(call: object, *args: object, **kwargs: object) -> str:
-    with pytest.raises(DataError) as caught:
-        call(*args, **kwargs)  # type: ignore[operator]
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
-
-
 # Values
 
 
 def test_recbole_columns_lose_their_types_and_get_our_names(tmp_path: Path) -> None:
-    got = read_recbole(_write(tmp_path, "a.inter", RECBOLE))
+    got = read_recbole(write(tmp_path, "a.inter", RECBOLE))
     assert got.frame.columns == ["user", "item", "time", "rating"]
-    assert _column(got, "user") == ["196", "186", "22", "196"]
-    assert _column(got, "item") == ["242", "302", "377", "51"]
-    assert _column(got, "time") == [881250949, 891717742, 878887116, 881250000]
-    assert _column(got, "rating") == [3.0, 3.0, 1.0, 2.0]
+    assert column(got, "user") == ["196", "186", "22", "196"]
+    assert column(got, "item") == ["242", "302", "377", "51"]
+    assert column(got, "time") == [881250949, 891717742, 878887116, 881250000]
+    assert column(got, "rating") == [3.0, 3.0, 1.0, 2.0]
 
 
 @pytest.mark.parametrize(("name", "content"), [("u.data", U_DATA), ("ratings.dat", RATINGS_DAT)])
 def test_movielens_without_header_has_user_item_rating_time(
     tmp_path: Path, name: str, content: str
 ) -> None:
-    got = read_movielens(_write(tmp_path, name, content))
+    got = read_movielens(write(tmp_path, name, content))
     first = content.splitlines()[0].replace("::", "\t").split("\t")
     assert got.frame.row(0, named=True) == {
         "user": first[0],
@@ -101,25 +82,25 @@ def test_movielens_without_header_has_user_item_rating_time(
 
 
 def test_movielens_csv_keeps_half_stars(tmp_path: Path) -> None:
-    got = read_movielens(_write(tmp_path, "ratings.csv", RATINGS_CSV))
-    assert _column(got, "rating") == [3.5, 3.5]
-    assert _column(got, "item") == ["2", "29"]
+    got = read_movielens(write(tmp_path, "ratings.csv", RATINGS_CSV))
+    assert column(got, "rating") == [3.5, 3.5]
+    assert column(got, "item") == ["2", "29"]
 
 
 def test_sequence_files_take_the_position_as_time(tmp_path: Path) -> None:
-    got = read_sequences(_write(tmp_path, "s.txt", "u7 a b a\n\nu2\tc  d \r\n"))
-    assert _column(got, "user") == ["u7", "u7", "u7", "u2", "u2"]
-    assert _column(got, "item") == ["a", "b", "a", "c", "d"]
-    assert _column(got, "time") == [0, 1, 2, 0, 1]
+    got = read_sequences(write(tmp_path, "s.txt", "u7 a b a\n\nu2\tc  d \r\n"))
+    assert column(got, "user") == ["u7", "u7", "u7", "u2", "u2"]
+    assert column(got, "item") == ["a", "b", "a", "c", "d"]
+    assert column(got, "time") == [0, 1, 2, 0, 1]
 
 
 def test_a_user_on_several_lines_goes_on_where_they_ended(tmp_path: Path) -> None:
-    got = read_sequences(_write(tmp_path, "pairs.txt", "1 10\n2 20\n1 11\n1 12\n"))
-    assert _column(got, "time") == [0, 0, 1, 2]
+    got = read_sequences(write(tmp_path, "pairs.txt", "1 10\n2 20\n1 11\n1 12\n"))
+    assert column(got, "time") == [0, 0, 1, 2]
 
 
 def test_csv_columns_can_be_named(tmp_path: Path) -> None:
-    path = _write(tmp_path, "a.csv", "who;what;when;how\nann;x;3;-1\nann;y;1.5;2\n")
+    path = write(tmp_path, "a.csv", "who;what;when;how\nann;x;3;-1\nann;y;1.5;2\n")
     got = read_csv(
         path, user_column="who", item_column="what", time_column="when", rating_column="how"
     )
@@ -127,30 +108,30 @@ def test_csv_columns_can_be_named(tmp_path: Path) -> None:
 
 
 def test_other_columns_come_along_as_features(tmp_path: Path) -> None:
-    path = _write(tmp_path, "a.csv", "uid,item,city,time,user\n1,x,,5,old\n2,y,Rome,6,\n")
+    path = write(tmp_path, "a.csv", "uid,item,city,time,user\n1,x,,5,old\n2,y,Rome,6,\n")
     got = read_csv(path, user_column="uid")
     assert got.frame.columns == ["user", "item", "time", "city", "user_as_read"]
-    assert _column(got, "city") == [None, "Rome"]
-    assert _column(got, "user_as_read") == ["old", None]
+    assert column(got, "city") == [None, "Rome"]
+    assert column(got, "user_as_read") == ["old", None]
 
 
 def test_quoted_fields_may_hold_separators_and_line_breaks(tmp_path: Path) -> None:
-    path = _write(tmp_path, "a.csv", 'user,item,time\n"a,b",x,1\n"two\nlines",y,2\n')
-    assert _column(read_csv(path), "user") == ["a,b", "two\nlines"]
+    path = write(tmp_path, "a.csv", 'user,item,time\n"a,b",x,1\n"two\nlines",y,2\n')
+    assert column(read_csv(path), "user") == ["a,b", "two\nlines"]
 
 
 def test_ids_stay_as_they_are_written(tmp_path: Path) -> None:
-    path = _write(tmp_path, "a.csv", "user,item\n007,1e3\nNaN,null\n")
+    path = write(tmp_path, "a.csv", "user,item\n007,1e3\nNaN,null\n")
     assert read_csv(path).frame.rows() == [("007", "1e3"), ("NaN", "null")]
 
 
 def test_is_noise_is_read_as_truth(tmp_path: Path) -> None:
-    path = _write(tmp_path, "a.csv", "user,item,is_noise\n1,x,true\n1,y,0\n2,x,False\n2,z,1\n")
-    assert _column(read_csv(path), "is_noise") == [True, False, False, True]
+    path = write(tmp_path, "a.csv", "user,item,is_noise\n1,x,true\n1,y,0\n2,x,False\n2,z,1\n")
+    assert column(read_csv(path), "is_noise") == [True, False, False, True]
 
 
 def test_repeated_items_are_kept_and_equal_times_keep_file_order(tmp_path: Path) -> None:
-    path = _write(tmp_path, "a.csv", "user,item,time\n1,b,5\n1,a,5\n1,b,5\n1,c,1\n")
+    path = write(tmp_path, "a.csv", "user,item,time\n1,b,5\n1,a,5\n1,b,5\n1,c,1\n")
     sequences = to_sequences(read_csv(path))
     assert sequences.decode_items(sequences.items) == ["c", "b", "a", "b"]
 
@@ -158,7 +139,7 @@ def test_repeated_items_are_kept_and_equal_times_keep_file_order(tmp_path: Path)
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_blank_lines_and_windows_line_ends_carry_nothing(tmp_path: Path, end: str) -> None:
     lines = ["", "user,item,time", "", "1,x,5", "", "2,y,6", "", ""]
-    path = _write(tmp_path, "a.csv", end.join(lines))
+    path = write(tmp_path, "a.csv", end.join(lines))
     assert read_csv(path).frame.rows() == [("1", "x", 5), ("2", "y", 6)]
 
 
@@ -166,13 +147,13 @@ def test_blank_lines_between_unquoted_rows_count_as_lines_and_nothing_else(
     tmp_path: Path,
 ) -> None:
     content = U_DATA.replace("\n", "\n\n")
-    assert len(read_movielens(_write(tmp_path, "u.data", content))) == 3
-    path = _write(tmp_path, "u.data", content + "5\t6\t1\tlate\n")
-    assert _refusal(read_movielens, path).startswith(f"{path}:7: column 'time'")
+    assert len(read_movielens(write(tmp_path, "u.data", content))) == 3
+    path = write(tmp_path, "u.data", content + "5\t6\t1\tlate\n")
+    assert refusal(read_movielens, path).startswith(f"{path}:7: column 'time'")
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path: Path) -> None:
-    path = _write(tmp_path, "a.csv", b"\xef\xbb\xbfuser,item\n1,x\n")
+    path = write(tmp_path, "a.csv", b"\xef\xbb\xbfuser,item\n1,x\n")
     assert read_csv(path).frame.columns == ["user", "item"]
 
 
@@ -182,123 +163,6 @@ def test_parquet_takes_integer_ids_and_datetimes(tmp_path: Path) -> None:
     frame.write_parquet(tmp_path / "a.parquet")
     got = read_interactions(tmp_path / "a.parquet")
     assert got.frame.rows() == [("7", "1", 2.0), ("7", "2", 1.5)]
-
-
-@pytest.mark.parametrize(
-    ("written", "seconds"),
-    [
-        ("1970-01-02", 86_400),
-        (" 2020-02-29T12:30:05 ", 1_582_979_405),
-        ("2020-02-29 12:30", 1_582_979_400),
-        ("2020-02-29T12:30:05Z", 1_582_979_405),
-        ("2020-02-29 12:30:05 UTC", 1_582_979_405),
-        ("2020-02-29T14:30:05+02:00", 1_582_979_405),
-        ("2020-02-29T07:00:05-0530", 1_582_979_405),
-        ("1969-12-31T23:59:59.250", -0.75),
-        ("2020-02-29T12:30:05.000", 1_582_979_405),
-    ],
-)
-def test_dates_are_read_as_unix_times(tmp_path: Path, written: str, seconds: float) -> None:
-    path = _write(tmp_path, "a.csv", f"user,item,time\n1,x,{written}\n")
-    (time,) = _column(read_csv(path), "time")
-    assert time == seconds
-    assert isinstance(time, float) == (seconds % 1 != 0)
-
-
-def test_dates_agree_with_the_calendar(tmp_path: Path) -> None:
-    days = [datetime(1999, 12, 28, tzinfo=timezone.utc) + timedelta(days=d) for d in range(900)]
-    rows = "\n".join(f"1,x,{day:%Y-%m-%d}" for day in days)
-    got = read_csv(_write(tmp_path, "a.csv", f"user,item,time\n{rows}\n"))
-    assert _column(got, "time") == [int(day.timestamp()) for day in days]
-
-
-def test_an_empty_first_time_is_the_one_that_is_blamed(tmp_path: Path) -> None:
-    path = _write(tmp_path, "a.csv", "user,item,time\n1,x,\n1,y,2020-01-01\n1,z,2020-01-02\n")
-    assert _refusal(read_csv, path).endswith("got ''")
-
-
-@pytest.mark.parametrize("second", ["1582979405000", "2020", "2020-01-01T10:00"])
-def test_dates_and_unix_times_do_not_share_a_column(tmp_path: Path, second: str) -> None:
-    # Seconds, milliseconds, years? Their order would be anybody's guess.
-    first = "5" if "-" in second else "2020-01-01"
-    path = _write(tmp_path, "a.csv", f"user,item,time\n1,x,{first}\n1,y,{second}\n")
-    assert f"got {second!r}" in _refusal(read_csv, path)
-
-
-@pytest.mark.parametrize(
-    "written",
-    [
-        "2020-02-30",
-        "2020-2-3",
-        "03/04/2020",
-        "2020-01-01T24:00",
-        "2020-01-01T10:61",
-        "2020-01-01T00:00:60",
-        "2020-01-01T00:00+24:00",
-        "2020-01-01T1\u0662:00",
-        "inf",
-        "12:30",
-    ],
-)
-def test_what_is_no_date_is_refused(tmp_path: Path, written: str) -> None:
-    path = _write(tmp_path, "a.csv", f"user,item,time\n1,x,2020-01-01\n2,y,{written}\n")
-    told = _refusal(read_csv, path)
-    assert told.startswith(f"{path}:3: column 'time' must be a number (Unix time) or a date")
-    assert repr(written) in told
-
-
-def test_a_column_of_dates_is_found_unless_there_are_times(tmp_path: Path) -> None:
-    path = _write(tmp_path, "a.csv", "user,item,date\n1,x,1970-01-02\n")
-    assert _column(read_csv(path), "time") == [86_400]
-    path = _write(tmp_path, "c.csv", "user,item,date,datetime\n1,x,1970-01-02,1970-01-02 00:01\n")
-    assert "'date', 'datetime' could all be the time column" in _refusal(read_csv, path)
-    assert _column(read_csv(path, time_column="datetime"), "time") == [86_460]
-    path = _write(tmp_path, "b.csv", "user,item,date,timestamp\n1,x,someday,7\n")
-    got = read_csv(path)
-    assert (_column(got, "time"), _column(got, "date")) == ([7], ["someday"])
-
-
-def test_what_shops_export_is_found_where_nothing_else_is(tmp_path: Path) -> None:
-    path = _write(tmp_path, "a.csv", "customer_id,sku,event_time\nc,s,1970-01-02\n")
-    assert read_csv(path).frame.rows() == [("c", "s", 86_400)]
-    path = _write(tmp_path, "b.csv", "sku,customer_id,user,item\ns,c,u,i\n")
-    assert read_csv(path).frame.rows() == [("u", "i", "s", "c")]
-    path = _write(tmp_path, "d.csv", "customer,customer_id,sku\nAnn,7,s\n")
-    assert "could all be the user column; name one with user_column" in _refusal(read_csv, path)
-    path = _write(tmp_path, "c.csv", "who,sku\nw,s\n")
-    assert "tried user, user_id" in (told := _refusal(read_csv, path))
-    assert "customer_id" in told
-
-
-def test_a_column_that_holds_no_times_can_be_passed_over(tmp_path: Path) -> None:
-    path = _write(tmp_path, "a.csv", "user,item,date\n1,x,03/04/2020\n1,y,\n")
-    assert "an empty time_column reads none" in _refusal(read_csv, path)
-    got = read_interactions(path, time_column="")
-    assert got.frame.columns == ["user", "item", "date"]
-    assert "no column ''" in _refusal(read_csv, path, user_column="")
-    path = _write(tmp_path, "ratings.csv", RATINGS_CSV)
-    assert "time" not in read_interactions(path, time_column="").frame.columns
-    assert "time" in read_interactions(path).frame.columns
-    path = _write(tmp_path, "u.data", U_DATA)
-    with pytest.raises(ValueError, match="no named columns, but a column was named"):
-        read_interactions(path, time_column="")
-
-
-def test_times_of_other_types_are_read_or_refused_by_name() -> None:
-    ids = {"user": ["a", "a"], "item": ["x", "y"]}
-    dates = pl.Series(["1970-01-02", "1970-01-03"])
-    for values in (dates.cast(pl.Categorical), dates.str.to_date()):
-        got = interactions_from_frame(pl.DataFrame({**ids, "time": values}))
-        assert _column(got, "time") == [86_400, 172_800]
-    for values in (
-        pl.Series([timedelta(1), timedelta(2)]),
-        pl.Series([[1], [2]]),
-        pl.Series([b"1", b"2"]),
-        pl.Series([time(1), time(2)]),
-    ):
-        message = _refusal(interactions_from_frame, pl.DataFrame({**ids, "time": values}))
-        assert "column 'time' holds" in message
-        assert "times must be numbers, dates, datetimes or strings" in message
 
 
 def test_a_frame_in_memory_reads_like_a_file() -> None:
@@ -315,12 +179,12 @@ def test_a_frame_in_memory_reads_like_a_file() -> None:
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_auto_knows_every_layout_by_its_name(tmp_path: Path, name: str, packed: bool) -> None:
     content, format, rows = LAYOUTS[name]
-    plain = read_interactions(_write(tmp_path, name, content), format=format)  # type: ignore[arg-type]
+    plain = read_interactions(write(tmp_path, name, content), format=format)  # type: ignore[arg-type]
     if packed:
         name, data = f"{name}.gz", gzip.compress(content.encode())
     else:
         data = content.encode()
-    got = read_interactions(_write(tmp_path, name, data))
+    got = read_interactions(write(tmp_path, name, data))
     assert len(got) == rows
     assert got.frame.equals(plain.frame)
 
@@ -328,8 +192,8 @@ def test_auto_knows_every_layout_by_its_name(tmp_path: Path, name: str, packed: 
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_auto_knows_every_layout_by_its_first_line(tmp_path: Path, name: str) -> None:
     content, format, _ = LAYOUTS[name]
-    plain = read_interactions(_write(tmp_path, name, content), format=format)  # type: ignore[arg-type]
-    assert read_interactions(_write(tmp_path, "data.txt", content)).frame.equals(plain.frame)
+    plain = read_interactions(write(tmp_path, name, content), format=format)  # type: ignore[arg-type]
+    assert read_interactions(write(tmp_path, "data.txt", content)).frame.equals(plain.frame)
 
 
 def test_auto_knows_parquet_by_its_first_bytes(tmp_path: Path) -> None:
@@ -338,14 +202,14 @@ def test_auto_knows_parquet_by_its_first_bytes(tmp_path: Path) -> None:
 
 
 def test_auto_says_what_it_tried(tmp_path: Path) -> None:
-    path = _write(tmp_path, "notes.txt", "once upon a time\n")
-    message = _refusal(read_interactions, path)
+    path = write(tmp_path, "notes.txt", "once upon a time\n")
+    message = refusal(read_interactions, path)
     for part in (str(path), "once upon a time", ".inter", "MovieLens", "user item item", "format"):
         assert part in message
 
 
 def test_unknown_formats_and_columns_where_there_are_none_are_refused(tmp_path: Path) -> None:
-    path = _write(tmp_path, "s.txt", SEQUENCES)
+    path = write(tmp_path, "s.txt", SEQUENCES)
     with pytest.raises(ValueError, match=r"format must be one of auto, .*got 'excel'"):
         read_interactions(path, format="excel")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="sequences files have no named columns"):
@@ -393,15 +257,15 @@ BAD_LINES = [
 def test_a_bad_line_is_named(
     tmp_path: Path, name: str, content: str | bytes, place: str, rest: str
 ) -> None:
-    path = _write(tmp_path, name, content)
-    message = _refusal(read_interactions, path)
+    path = write(tmp_path, name, content)
+    message = refusal(read_interactions, path)
     assert message.startswith(f"{path}:{place}")
     assert rest in message
 
 
 def test_a_bad_line_says_how_many_are_like_it(tmp_path: Path) -> None:
-    path = _write(tmp_path, "a.csv", "user,item,time\n1,x,5\n,y,5\n2,y,5\n,x,6\n,z,7\n")
-    message = _refusal(read_interactions, path)
+    path = write(tmp_path, "a.csv", "user,item,time\n1,x,5\n,y,5\n2,y,5\n,x,6\n,z,7\n")
+    message = refusal(read_interactions, path)
     assert message.startswith(f"{path}:3: column 'user'")
     assert message.endswith("got '', and at least 2 more like it below")
 
@@ -409,53 +273,53 @@ def test_a_bad_line_says_how_many_are_like_it(tmp_path: Path) -> None:
 def test_a_bad_line_far_down_a_gzip_is_named(tmp_path: Path) -> None:
     lines = ["user,item,time"] + [f"{row},x,{row}" for row in range(5000)]
     lines[4321] = "7,x,noon"
-    path = _write(tmp_path, "a.csv.gz", gzip.compress("\n".join(lines).encode()))
-    assert f"{path}:4322: column 'time'" in _refusal(read_interactions, path)
+    path = write(tmp_path, "a.csv.gz", gzip.compress("\n".join(lines).encode()))
+    assert f"{path}:4322: column 'time'" in refusal(read_interactions, path)
 
 
 @pytest.mark.parametrize("content", ["user,item\n", "user,item", "user,item\n\n\n"])
 def test_a_header_alone_is_refused(tmp_path: Path, content: str) -> None:
-    path = _write(tmp_path, "a.csv", content)
-    assert _refusal(read_interactions, path) == f"{path}: a header and no interactions"
+    path = write(tmp_path, "a.csv", content)
+    assert refusal(read_interactions, path) == f"{path}: a header and no interactions"
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.inter", "u.data", "s.txt", "a.parquet", "a"])
 @pytest.mark.parametrize("content", ["", " \n\n", "\ufeff"])
 def test_an_empty_file_is_refused(tmp_path: Path, name: str, content: str) -> None:
-    path = _write(tmp_path, name, content)
-    assert _refusal(read_interactions, path) == f"{path}: the file is empty"
+    path = write(tmp_path, name, content)
+    assert refusal(read_interactions, path) == f"{path}: the file is empty"
 
 
 def test_missing_files_and_directories_are_refused(tmp_path: Path) -> None:
-    assert _refusal(read_interactions, tmp_path / "no.csv") == f"{tmp_path}/no.csv: no such file"
-    assert "is a directory" in _refusal(read_interactions, tmp_path)
+    assert refusal(read_interactions, tmp_path / "no.csv") == f"{tmp_path}/no.csv: no such file"
+    assert "is a directory" in refusal(read_interactions, tmp_path)
 
 
 def test_broken_gzip_is_refused(tmp_path: Path) -> None:
     packed = gzip.compress((RATINGS_CSV * 50).encode())
     for content in (packed[:-20], packed[:20] + b"\0\0\0\0" + packed[24:], b"user,item\n1,x\n"):
-        path = _write(tmp_path, "a.csv.gz", content)
-        assert f"{path}: truncated or corrupt gzip" in _refusal(read_interactions, path)
+        path = write(tmp_path, "a.csv.gz", content)
+        assert f"{path}: truncated or corrupt gzip" in refusal(read_interactions, path)
 
 
 def test_broken_parquet_is_refused_and_bad_rows_are_named(tmp_path: Path) -> None:
-    path = _write(tmp_path, "a.parquet", b"PAR1 and then nothing of the kind")
-    assert "not a readable Parquet file" in _refusal(read_parquet, path)
+    path = write(tmp_path, "a.parquet", b"PAR1 and then nothing of the kind")
+    assert "not a readable Parquet file" in refusal(read_parquet, path)
     pl.DataFrame({"user": ["a", None], "item": ["x", "y"]}).write_parquet(path)
-    assert f"{path}: row 2: column 'user' must be an id" in _refusal(read_parquet, path)
+    assert f"{path}: row 2: column 'user' must be an id" in refusal(read_parquet, path)
     pl.DataFrame({"user": [1.0], "item": ["x"]}).write_parquet(path)
-    assert "column 'user' holds Float64, ids must be" in _refusal(read_parquet, path)
+    assert "column 'user' holds Float64, ids must be" in refusal(read_parquet, path)
 
 
 def test_a_missing_named_column_lists_those_found(tmp_path: Path) -> None:
-    path = _write(tmp_path, "a.csv", "user,item\n1,x\n")
-    message = _refusal(read_csv, path, time_column="when")
+    path = write(tmp_path, "a.csv", "user,item\n1,x\n")
+    message = refusal(read_csv, path, time_column="when")
     assert "no column 'when' (time_column); the columns are 'user', 'item'" in message
 
 
 def test_long_values_are_cut_in_messages(tmp_path: Path) -> None:
-    path = _write(tmp_path, "a.csv", f"user,item,time\n1,x,{'9x' * 5000}\n")
-    message = _refusal(read_csv, path)
+    path = write(tmp_path, "a.csv", f"user,item,time\n1,x,{'9x' * 5000}\n")
+    message = refusal(read_csv, path)
     assert len(message) < len(str(path)) + 200
     assert "(10000 characters)" in message
 
