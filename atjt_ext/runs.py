@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from .config import RunConfig
 from .data import (
     DataError,
     EvaluationSet,
+    Interactions,
     LeaveOneOut,
     Sequences,
     TrainingRows,
@@ -26,6 +28,7 @@ from .data import (
     user_folds,
     with_items,
 )
+from .data.errors import shown
 from .history import EpochRecord
 from .metrics import ranking_metrics, user_gains
 from .noise import TargetAttentionNoiseModel
@@ -44,16 +47,23 @@ __all__ = [
     "everything_known",
     "load_sequences",
     "load_trainer",
+    "rankable_split",
     "sampled_test",
     "train_run",
     "trainer_for",
 ]
 
 
-def load_sequences(path: str | Path, config: RunConfig) -> Sequences:
+def load_sequences(
+    path: str | Path,
+    config: RunConfig,
+    *,
+    on_read: Callable[[Interactions], None] | None = None,
+) -> Sequences:
     """Reads, filters and orders the interactions of a file, with the features of their items.
 
     Features that ``item_columns`` does not name are left out, so that nothing learns from them.
+    ``on_read`` is called with the interactions as they were read, before any is left out.
 
     Raises:
         DataError: naming file, line and value of the first thing that does not fit, or the
@@ -68,6 +78,8 @@ def load_sequences(path: str | Path, config: RunConfig) -> Sequences:
         time_column=data.time_column,
         rating_column=data.rating_column,
     )
+    if on_read is not None:
+        on_read(interactions)
     if data.item_file is not None:
         interactions = with_items(interactions, data.item_file)
     interactions = drop_short_users(k_core(interactions, data.k_core), data.min_length)
@@ -159,12 +171,7 @@ def train_run(
         CheckpointError: the folder belongs to another run.
         ImportError: ``tensorboard`` asks for curves in the folder, and it is not installed.
     """
-    split = leave_one_out(sequences)
-    if sequences.num_items < 2:
-        raise DataError(
-            f"{sequences.source or 'sequences'}: a catalogue of at least 2 items wanted, "
-            f"got {sequences.num_items}"
-        )
+    split = rankable_split(sequences)
     # Whatever can be refused is refused before anything is written.
     trainer = trainer_for(sequences, config, device)
     trainer.require_trainable(split.train)
@@ -253,6 +260,27 @@ def evaluate_run(
         "sampled_test": sampled_test(trainer, split, split.train),
         "seen_items_excluded": True,
     }
+
+
+def rankable_split(sequences: Sequences) -> LeaveOneOut:
+    """:func:`leave_one_out` of sequences whose targets can be ranked against something.
+
+    Raises:
+        DataError: a user is too short, or has every item that is trained on: none is left to rank
+            a target against.
+    """
+    split = leave_one_out(sequences)
+    trained_on = torch.bincount(split.train.items, minlength=sequences.num_items + 1) > 0
+    count = int(trained_on.sum())
+    for user in (sequences.lengths >= count).nonzero().flatten().tolist():
+        items = sequences.items_of(user).unique()
+        if int(trained_on[items].sum()) == count:
+            raise DataError(
+                f"{sequences.source or 'sequences'}: user {shown(sequences.user_ids[user])} has "
+                f"all {count} items that are trained on, so no other is left to rank a target "
+                "against"
+            )
+    return split
 
 
 def sampled_test(trainer: JointTrainer, split: LeaveOneOut, train: Sequences) -> dict[str, float]:

@@ -9,13 +9,16 @@ from .history import EpochRecord
 
 __all__ = ["TensorBoardLog"]
 
+_OURS = ".atjt"  # ends the names of our files: a folder may hold curves of others
+
 
 class TensorBoardLog:
     """Writes every epoch's ``EpochRecord.scalars`` to a folder; give it to ``fit`` as ``on_epoch``.
 
     A run that goes on in the same folder has one unbroken set of curves: the first call writes the
     whole history it is given again, and takes the place of what an earlier process left, which may
-    lack its last epochs, or have more than the checkpoint that training went on from.
+    lack its last epochs, or have more than the checkpoint that training went on from. Files that
+    others wrote there stay.
 
     Args:
         folder: made with the first epoch.
@@ -40,9 +43,9 @@ class TensorBoardLog:
         """Writes what is new in ``history``; it is on disk afterwards."""
         earlier: list[Path] = []
         if self._writer is None:
-            earlier = list(self.folder.glob("events.out.tfevents.*"))
+            earlier = list(self.folder.glob(f"events.out.tfevents.*{_OURS}"))
             # Tells a TensorBoard that is looking to forget what it has read of them.
-            self._writer = self._make_writer(str(self.folder), purge_step=1)
+            self._writer = self._make_writer(str(self.folder), purge_step=1, filename_suffix=_OURS)
         for record in history[self._written :]:
             for name, value in record.scalars().items():
                 self._writer.add_scalar(name, value, global_step=record.epoch)

@@ -12,6 +12,8 @@ from jsonargparse import ActionYesNo, ArgumentParser, Namespace
 from rich.console import Console
 
 from .config import RECIPES, DataConfig, JointTrainerConfig, RunConfig
+from .data import Interactions
+from .data.errors import shown
 from .model_config import MODELS
 from .run_folder import Run
 from .runs import compare_runs, load_sequences, train_run
@@ -82,6 +84,13 @@ def _run_config(options: Namespace) -> RunConfig:
     return RunConfig.from_recipe(options.recipe, model=options.model, **changes)
 
 
+def columns_read(interactions: Interactions) -> str:
+    """Which named column was taken for what, so that a wrong guess is seen."""
+    read = [f"{role} is {shown(column)}" for role, column in interactions.columns.items()]
+    times = "" if "time" in interactions.columns else "; no times: rows are taken as in order"
+    return f"{', '.join(read)}{times}"
+
+
 def run_train(options: Namespace, console: Console) -> int:
     """Trains and measures, the baseline beside it; 2 where wrongly called."""
     try:
@@ -89,7 +98,12 @@ def run_train(options: Namespace, console: Console) -> int:
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    sequences = load_sequences(options.file, config)
+
+    def on_read(interactions: Interactions) -> None:
+        if interactions.columns:
+            console.print(f"{options.file}: {columns_read(interactions)}", highlight=False)
+
+    sequences = load_sequences(options.file, config, on_read=on_read)
     console.print(
         f"{options.file}: {sequences.num_users:,} users, {sequences.num_items:,} items, "
         f"{sequences.num_interactions:,} interactions"

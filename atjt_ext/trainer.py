@@ -227,7 +227,9 @@ class JointTrainer(JointModels):
                     f"{title}: softmax over {train.num_items:,} items without logits "
                     f"(softmax: {self.config.softmax})"
                 )
-            while len(state.history) < self.config.total_epochs and not state.out_of_patience():
+            if self._ended():
+                shown.message(f"{title}: trained already, {len(state.history)} epochs")
+            while not self._ended():
                 state.record(self._epoch(len(state.history), rows, watched, shown))
                 shown.end_epoch(state.history[-1])
                 if self._checkpoint is not None:
@@ -238,6 +240,10 @@ class JointTrainer(JointModels):
             warn_if_collapsed(state.history)
         state.restore_best()
         return state.history
+
+    def _ended(self) -> bool:
+        epochs = len(self.state.history)
+        return epochs >= self.config.total_epochs or self.state.out_of_patience()
 
     def require_trainable(self, train: Sequences) -> None:
         """Raises what ``fit`` would for ``train`` before its first step; see there."""

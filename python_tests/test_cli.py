@@ -215,6 +215,28 @@ def test_recommend_speaks_the_users_ids_and_leaves_out_what_was_seen(
     assert shown == set(frame["item"]) - seen
 
 
+def test_train_says_which_columns_it_took_for_what(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [(f"u{user}", f"i{user}{step}", step) for user in range(3) for step in range(4)]
+    frame = pl.DataFrame(rows, ["customer_id", "sku", "when"], orient="row")
+    frame.write_csv(tmp_path / "shop.csv")
+    lines = "".join(f"u{user} 1 2 {user}3 {user}4 {user}5\n" for user in range(3))
+    (tmp_path / "lists.txt").write_text(lines)
+    common = ["train", "--no_baseline", *SMALL]
+    said = []
+    for number, given in enumerate(
+        (["shop.csv"], ["shop.csv", "--time_column=when"], ["lists.txt"])
+    ):
+        arguments = [str(tmp_path / given[0]), f"--out={tmp_path / str(number)}", *given[1:]]
+        assert main([*common, *arguments]) == 0
+        said.append(capsys.readouterr().out)
+    columns = "shop.csv: user is 'customer_id', item is 'sku'"
+    assert f"{columns}; no times: rows are taken as in order\n" in said[0]
+    assert f"{columns}, time is 'when'\n" in said[1]
+    assert "user is" not in said[2]
+
+
 def test_info_is_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["info"]) == 0
     info = json.loads(capsys.readouterr().out)
@@ -269,9 +291,14 @@ def test_softmax_without_logits_is_an_option_that_metrics_remember(
     assert Run(out).config().trainer.softmax == "linear"
 
 
-def test_resuming_a_finished_run_changes_nothing(trained: Path, ratings: Path) -> None:
+def test_resuming_a_finished_run_says_so_and_changes_nothing(
+    trained: Path, ratings: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = (trained / "metrics.json").read_bytes()
     assert main(["train", str(ratings), f"--out={trained}", *SMALL, "--resume"]) == 0
+    said = capsys.readouterr().err
+    for title in ("default", "equal weights"):
+        assert f"{title}: trained already, 4 epochs" in said
     assert (trained / "metrics.json").read_bytes() == before
 
 
@@ -306,6 +333,21 @@ def test_a_bad_file_is_one_line_naming_it_and_leaves_nothing(
     message = refusal(capsys, "train", str(tmp_path / name), f"--out={out}")
     assert re.search(pattern, message), message
     assert not out.exists()
+
+
+def test_a_user_who_has_every_item_is_refused_before_anything_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, out = tmp_path / "all.txt", tmp_path / "run"
+    path.write_text("u0 1 2 3 4 5\nu1 2 1 6 5 4 3\nu2 1 2 5 6 7 8\n")
+    message = refusal(capsys, "train", str(path), f"--out={out}", *SMALL)
+    assert message == (
+        f"error: {path}: user 'u1' has all 5 items that are trained on, "
+        "so no other is left to rank a target against"
+    )
+    assert not out.exists()
+    message = refusal(capsys, "experiment", f"--files=[{path}]", f"--out={out}", "--epochs=1")
+    assert "user 'u1' has all 5 items" in message
 
 
 def test_an_unknown_user_is_named(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:

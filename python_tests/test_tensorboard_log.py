@@ -121,6 +121,15 @@ def test_a_resumed_run_goes_on_with_the_curves(curves: Any, tmp_path: Path, lost
     }
 
 
+def test_files_of_others_in_the_folder_stay(curves: Any, tmp_path: Path) -> None:
+    others = tmp_path / "events.out.tfevents.1700000000.host.1.0"
+    others.write_bytes(b"somebody else's")
+    for _ in range(2):
+        TensorBoardLog(tmp_path)([record(1)])
+    assert others.read_bytes() == b"somebody else's"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_the_command_writes_curves_of_the_run_and_its_baseline(curves: Any, tmp_path: Path) -> None:
     path, out = tmp_path / "ratings.csv", tmp_path / "run"
     sequences = small_sequences()

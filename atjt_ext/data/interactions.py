@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +29,8 @@ class Interactions:
         items: Features of items: a row per item, its id in ``item`` (String), every other column
             a feature. It may lack items and know others.
         users: Features of users likewise, by ``user``.
+        columns: Which column of a file with named columns was read as what
+            (``{"user": "customer_id", ...}``); empty where they have none.
 
     Raises:
         DataError: if there are no events, a column is missing or has another type, or holds nulls,
@@ -38,6 +41,7 @@ class Interactions:
     source: str | None = None
     items: pl.DataFrame | None = None
     users: pl.DataFrame | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         place = f"{self.source}: " if self.source else ""

@@ -79,7 +79,7 @@ def run_grid(
 
     Raises:
         ValueError: an option out of range, a base model without settings, or weights on inputs of
-        one that takes none. DataError: a file that can't be read.
+        one that takes none. DataError: a file that can't be read or split.
     """
     for name, value in (("jobs", jobs), ("threads", 1 if threads is None else threads)):
         if value < 1:

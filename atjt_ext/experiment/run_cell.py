@@ -17,7 +17,7 @@ from ..metrics import ranking_metrics
 from ..noise_scores import detection_auc, popularity_detection
 from ..recognition import RecognisedNoise, RecognitionConfig, recognise_noise
 from ..recommenders import build_recommender
-from ..runs import load_sequences, sampled_test
+from ..runs import load_sequences, rankable_split, sampled_test
 from ..scoring import takes_input_weight
 from ..trainer import JointTrainer, WeightsCollapsedWarning
 from ..weighting import summarise_weights
@@ -35,6 +35,7 @@ __all__ = ["cell_settings", "run_cell"]
 @lru_cache(maxsize=8)
 def _load(file: str, data: DataConfig) -> tuple[Sequences, str]:
     sequences = load_sequences(file, RunConfig(data=data))
+    rankable_split(sequences)  # refused here, once, and not cell by cell
     return sequences, data_digest(sequences)
 
 
@@ -70,7 +71,7 @@ def cell_settings(cell: Cell, spec: ExperimentSpec, settings: RunConfig) -> dict
     """All that a cell's result depends on but its own coordinates and the machine.
 
     Raises:
-        DataError: the file can't be read.
+        DataError: the file can't be read, or its users' last interactions can't be ranked.
     """
     recipe = ExperimentRecipe.named(cell.recipe)
     config = recipe.config(settings, seed=cell.seed, more_epochs=spec.more_epochs)
@@ -118,7 +119,7 @@ def run_cell(
     recipe = ExperimentRecipe.named(cell.recipe)
     config = recipe.config(settings, seed=cell.seed, more_epochs=spec.more_epochs)
     sequences = _noisy(cell.file, settings.data, cell.noise, cell.seed)
-    plain = leave_one_out(sequences)
+    plain = rankable_split(sequences)
     weights, seconds, detection = _weights(cell, spec, settings, config, plain, device)
     split = plain
     at_test = spec.clean_at_test

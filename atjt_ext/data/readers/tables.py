@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -58,9 +59,10 @@ def read_csv(
 
 def read_delimited(text: DelimitedText, roles: dict[str, str]) -> Interactions:
     """The interactions of a delimited file, part by part; ``roles`` as from ``Roles.find``."""
-    return interactions_of_parts(
+    interactions = interactions_of_parts(
         (convert(part.parse(), roles, part.place_of) for part in text.parts()), text.path
     )
+    return replace(interactions, columns=roles) if text.has_header else interactions
 
 
 def read_parquet(
@@ -118,6 +120,5 @@ def _from_polars(frame: pl.DataFrame, roles: Roles, source: str) -> Interactions
     found = roles.find(frame.columns, source)
     if frame.is_empty():
         raise DataError(f"{source}: no interactions")
-    return Interactions(
-        convert(frame, found, lambda row: f"{source}: row {row + 1}"), source=source
-    )
+    converted = convert(frame, found, lambda row: f"{source}: row {row + 1}")
+    return Interactions(converted, source=source, columns=found)
