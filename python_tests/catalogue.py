@@ -56,7 +56,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"hidden": torch.zeros(4, 3).int()}, "hidden must be one of .*, got torch.int32"),
     (
         {"item_embeddings": torch.zeros(5, 2)},
-        r"item_embeddings must be \[V, 3\] as hidden is \[N, 3\].*got shape \(5, 2\)",
+        r"item_embeddings must be \[V, 3\], as wide as hidden.*got shape \(5, 2\)",
     ),
     ({"item_embeddings": torch.zeros(5)}, r"item_embeddings must be \[V, 3\]"),
     ({"item_embeddings": torch.zeros(0, 3)}, r"V >= 1, got shape \(0, 3\)"),

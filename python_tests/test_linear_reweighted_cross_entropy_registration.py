@@ -171,7 +171,10 @@ META = torch.device("meta")
         ({"hidden": torch.zeros(4, 3).int()}, "hidden must be one of .*, got torch.int32"),
         ({"hidden": torch.zeros(())}, r"hidden must be \[..., D\] with D >= 1, got shape \(\)"),
         ({"hidden": torch.zeros(4, 0)}, r"hidden must be \[..., D\] with D >= 1"),
-        ({"item_embeddings": torch.zeros(5, 4)}, r"item_embeddings must be \[V, 3\] with V >= 1"),
+        (
+            {"item_embeddings": torch.zeros(5, 4)},
+            r"item_embeddings must be \[V, 3\], as wide as hidden",
+        ),
         ({"item_embeddings": torch.zeros(3)}, r"item_embeddings must be .*got shape \(3,\)"),
         ({"item_embeddings": torch.zeros(0, 3)}, r"item_embeddings must be .*got shape \(0, 3\)"),
         ({"item_embeddings": torch.zeros(5, 3).int()}, "item_embeddings must be one of"),
@@ -192,7 +195,7 @@ META = torch.device("meta")
         ({"sample_weight": torch.zeros(4, device=META)}, "sample_weight must be on cpu"),
         ({"bias": torch.zeros(4)}, r"bias must be \[5\], got shape \(4,\)"),
         ({"bias": torch.zeros(5).long()}, "bias must be floating point, got torch.int64"),
-        ({"bias": torch.zeros(5, device=META)}, "bias must be on cpu, got meta"),
+        ({"bias": torch.zeros(5, device=META)}, "bias must be on cpu as hidden, got meta"),
     ],
 )
 def test_wrong_arguments_are_refused(change: dict[str, Any], message: str) -> None:

@@ -7,7 +7,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from atjt_ext.ops import _row_losses as row_losses
-from atjt_ext.ops.candidate_scores import candidate_scores, check_embeddings, check_items
+from atjt_ext.ops._catalogue import check_catalogue, check_items
+from atjt_ext.ops.candidate_scores import candidate_scores
 
 
 def check_arguments(
@@ -19,7 +20,7 @@ def check_arguments(
     temperature: float,
     reduction: str,
 ) -> None:
-    check_embeddings(hidden, item_embeddings)
+    check_catalogue(hidden, item_embeddings)
     row_losses.check_targets(targets, hidden.shape[:1], hidden.device)
     check_items("targets", targets, hidden)
     check_items("negatives", negatives, hidden)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from atjt_ext import _C
 from atjt_ext.ops import _row_losses as row_losses
+from atjt_ext.ops._catalogue import check_catalogue, check_items
 from atjt_ext.ops._library import register
 
 
@@ -201,7 +202,7 @@ def candidate_scores(
         tensor([[43., 21., 43.]])
     """
     hidden, item_embeddings = autocast_operands(hidden, item_embeddings)
-    check_embeddings(hidden, item_embeddings)
+    check_catalogue(hidden, item_embeddings)
     check_items("candidates", candidates, hidden)
     if candidates.dim() != 2 or len(candidates) != len(hidden):
         raise ValueError(
@@ -224,31 +225,3 @@ def autocast_operands(hidden: Tensor, item_embeddings: Tensor) -> tuple[Tensor, 
             item_embeddings.to(dtype),
         )
     )
-
-
-def check_embeddings(hidden: Tensor, item_embeddings: Tensor) -> None:
-    for name, tensor in (("hidden", hidden), ("item_embeddings", item_embeddings)):
-        if tensor.dim() != 2:
-            shape = "[N, D]" if name == "hidden" else "[V, D]"
-            raise ValueError(f"{name} must be {shape}, got shape {tuple(tensor.shape)}")
-    row_losses.check_dtype("hidden", hidden)
-    if item_embeddings.shape[1] != hidden.shape[1]:
-        raise ValueError(
-            f"item_embeddings must be [V, {hidden.shape[1]}], as wide as hidden, "
-            f"got shape {tuple(item_embeddings.shape)}"
-        )
-    if item_embeddings.dtype != hidden.dtype:
-        raise ValueError(
-            f"item_embeddings must be {hidden.dtype} as hidden, got {item_embeddings.dtype}"
-        )
-    if item_embeddings.device != hidden.device:
-        raise ValueError(
-            f"item_embeddings must be on {hidden.device} as hidden, got {item_embeddings.device}"
-        )
-
-
-def check_items(name: str, items: Tensor, hidden: Tensor) -> None:
-    if items.dtype != torch.int64:
-        raise ValueError(f"{name} must be int64, got {items.dtype}")
-    if items.device != hidden.device:
-        raise ValueError(f"{name} must be on {hidden.device} as hidden, got {items.device}")

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from atjt_ext.ops import _row_losses as row_losses
+from atjt_ext.ops._catalogue import check_items, check_table
 from atjt_ext.ops._linear_losses import LinearLosses
 from atjt_ext.ops._row_losses import Reduction
 
@@ -174,23 +175,7 @@ def _check(
     row_losses.check_dtype("item_embeddings", item_embeddings)
     if hidden.dim() < 1 or hidden.shape[-1] < 1:
         raise ValueError(f"hidden must be [..., D] with D >= 1, got shape {tuple(hidden.shape)}")
-    width, classes = hidden.shape[-1], item_embeddings.shape[0] if item_embeddings.dim() else 0
-    if item_embeddings.shape != (classes, width) or classes < 1:
-        got = tuple(item_embeddings.shape)
-        raise ValueError(f"item_embeddings must be [V, {width}] with V >= 1, got shape {got}")
+    check_table(hidden, item_embeddings, bias)
     row_losses.check_targets(targets, hidden.shape[:-1], hidden.device)
-    if targets.dtype != torch.int64:
-        raise ValueError(f"targets must be int64, got {targets.dtype}")
+    check_items("targets", targets, hidden)
     row_losses.check_sample_weight(sample_weight, hidden.shape[:-1], hidden.device)
-    if item_embeddings.device != hidden.device:
-        raise ValueError(
-            f"item_embeddings must be on {hidden.device}, got {item_embeddings.device}"
-        )
-    if bias is None:
-        return
-    if bias.shape != (classes,):
-        raise ValueError(f"bias must be [{classes}], got shape {tuple(bias.shape)}")
-    if not bias.is_floating_point():
-        raise ValueError(f"bias must be floating point, got {bias.dtype}")
-    if bias.device != hidden.device:
-        raise ValueError(f"bias must be on {hidden.device}, got {bias.device}")

@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 
 from atjt_ext import _C
-from atjt_ext.ops._library import register
-from atjt_ext.ops._ranking import (
+from atjt_ext.ops._catalogue import (
     check_catalogue,
     check_excluded,
     check_indices,
     require_in_range,
 )
+from atjt_ext.ops._library import register
 from atjt_ext.ops._row_losses import arithmetic
 
 _MAX_CUDA_WIDTH = 256  # kMaxWidth in csrc/linear_cross_entropy.h

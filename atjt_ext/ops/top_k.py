@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from atjt_ext.ops._catalogue import check_catalogue, check_excluded, require_in_range
 from atjt_ext.ops._checks import require_integer
 from atjt_ext.ops._library import register
-from atjt_ext.ops._ranking import check_catalogue, check_excluded, require_in_range
 from atjt_ext.ops._row_losses import arithmetic
 
 # At once, by device: what fits a cache, or keeps a GPU busy.

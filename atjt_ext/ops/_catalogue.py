@@ -1,4 +1,4 @@
-"""What the operations that rank a table of items share: their checks."""
+"""What the operations on a table of items share: their checks."""
 
 from __future__ import annotations
 
@@ -8,44 +8,49 @@ from torch import Tensor
 from atjt_ext.ops._row_losses import check_dtype
 
 
-def check_catalogue(hidden: Tensor, item_embeddings: Tensor, bias: Tensor | None) -> None:
-    """Raises ValueError unless these are ``[N, D]``, ``[V, D]`` and ``[V]``, alike, V >= 1."""
+def check_catalogue(hidden: Tensor, item_embeddings: Tensor, bias: Tensor | None = None) -> None:
+    """Raises ValueError unless these are ``[N, D]``, ``[V, D]`` and ``[V]``, V >= 1, of one device,
+    and hidden states and table of one dtype."""
     if hidden.dim() != 2:
         raise ValueError(f"hidden must be [N, D], got shape {tuple(hidden.shape)}")
     check_dtype("hidden", hidden)
-    width = hidden.shape[1]
-    if (
-        item_embeddings.dim() != 2
-        or item_embeddings.shape[1] != width
-        or item_embeddings.shape[0] == 0
-    ):
-        raise ValueError(
-            f"item_embeddings must be [V, {width}] as hidden is [N, {width}], with V >= 1, "
-            f"got shape {tuple(item_embeddings.shape)}"
-        )
+    check_table(hidden, item_embeddings, bias)
     if item_embeddings.dtype != hidden.dtype:
         raise ValueError(
             f"item_embeddings must be {hidden.dtype} as hidden, got {item_embeddings.dtype}"
+        )
+
+
+def check_table(hidden: Tensor, item_embeddings: Tensor, bias: Tensor | None) -> None:
+    """Raises ValueError unless the table is ``[V, D]``, V >= 1, beside ``hidden [..., D]``, and the
+    bias ``[V]``, floating point; dtypes of hidden states and table are left to the caller."""
+    width, got = hidden.shape[-1], tuple(item_embeddings.shape)
+    if len(got) != 2 or got[0] == 0 or got[1] != width:
+        raise ValueError(
+            f"item_embeddings must be [V, {width}], as wide as hidden, with V >= 1, got shape {got}"
         )
     _check_place("item_embeddings", item_embeddings, hidden)
     if bias is None:
         return
     if bias.shape != item_embeddings.shape[:1]:
-        raise ValueError(
-            f"bias must be [{item_embeddings.shape[0]}], got shape {tuple(bias.shape)}"
-        )
+        raise ValueError(f"bias must be [{got[0]}], got shape {tuple(bias.shape)}")
     if not bias.is_floating_point():
         raise ValueError(f"bias must be floating point, got {bias.dtype}")
     _check_place("bias", bias, hidden)
+
+
+def check_items(name: str, items: Tensor, hidden: Tensor) -> None:
+    """Raises ValueError unless ``items`` are int64 beside ``hidden``; values are not looked at."""
+    if items.dtype != torch.int64:
+        raise ValueError(f"{name} must be int64, got {items.dtype}")
+    _check_place(name, items, hidden)
 
 
 def check_indices(name: str, indices: Tensor, shape: str, length: int, beside: Tensor) -> None:
     """Raises ValueError unless ``indices`` are int64, ``[length]``; values are not looked at."""
     if indices.dim() != 1 or indices.shape[0] != length:
         raise ValueError(f"{name} must be {shape}, got shape {tuple(indices.shape)}")
-    if indices.dtype != torch.int64:
-        raise ValueError(f"{name} must be int64, got {indices.dtype}")
-    _check_place(name, indices, beside)
+    check_items(name, indices, beside)
 
 
 def check_excluded(
