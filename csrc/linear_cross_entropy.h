@@ -78,7 +78,7 @@ struct LinearCrossEntropyWorkspace {
   int64_t forward, table_gradient;  // bytes
 };
 LinearCrossEntropyWorkspace linear_cross_entropy_workspace(int64_t rows, int64_t classes,
-                                                           int64_t width, int device);
+                                                           int64_t width);
 template <class T>
 void linear_cross_entropy(const LinearCrossEntropyForward<T>& params, int device, void* stream);
 template <class T>

@@ -20,6 +20,7 @@ from atjt_ext.data import (
 )
 from atjt_ext.run_folder import Run
 from hostile_run import small_run
+from linear_kernels import Kernels
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -54,6 +55,23 @@ def device(request: pytest.FixtureRequest) -> Iterator[torch.device]:
             yield torch.device("cpu")
     else:
         yield torch.device("cpu")
+
+
+@pytest.fixture(
+    params=[
+        pytest.param("emulator", marks=pytest.mark.emulator),
+        pytest.param("cuda", marks=pytest.mark.cuda),
+    ]
+)
+def kernels(request: pytest.FixtureRequest) -> Iterator[Kernels]:
+    """CUDA kernels, emulated or on a GPU."""
+    if request.param == "emulator":
+        with emulator.emulated_cuda():
+            yield Kernels(emulator.module(), torch.device("cpu"))
+        return
+    if not (torch.cuda.is_available() and atjt_ext.build_info()["gpu_usable"]):
+        pytest.skip("no CUDA device that torch and atjt_ext can use")
+    yield Kernels(atjt_ext._C, torch.device("cuda"))
 
 
 @pytest.fixture

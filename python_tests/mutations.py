@@ -55,6 +55,7 @@ _VALUES = "test_reweighted_cross_entropy_values.py"
 _LOSS = "test_reweighted_cross_entropy"
 _CATALOGUE = "test_linear_cross_entropy_kernels.py"
 _SCORES = "test_catalogue_scores_kernels.py"
+_SCORES_CUDA = "test_catalogue_scores_cuda.py"
 _WHOLE_CATALOGUE = "test_linear_cross_entropy_cuda.py"
 
 MUTATIONS = (
@@ -316,7 +317,7 @@ MUTATIONS = (
         old="counts[i] += exists && !",
         new="counts[i] += !",
         kernels="cuda",
-        tests=(f"{_WHOLE_CATALOGUE}::test_a_score_has_the_same_bits_alone_and_in_a_tile",),
+        tests=(f"{_SCORES_CUDA}::test_a_score_has_the_same_bits_alone_and_in_a_tile",),
     ),
 )
 

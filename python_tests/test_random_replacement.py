@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from atjt_ext import _C, reference
 from atjt_ext.ops import random_replacement
+from atjt_ext.reference import corruption
 from replacement import (
     assert_same,
     complete,
@@ -238,7 +239,7 @@ def test_equal_draws_of_positions_are_settled_by_the_position(device: torch.devi
     length = 2**17  # enough 32-bit draws for some to be equal
     groups = torch.arange((2**28 - length) // 4, 2**26)  # indices are counted from the end
     seed = 2
-    draws = reference._draws(torch.tensor([0]), reference._POSITION, groups, seed, 0).flatten()
+    draws = corruption._draws(torch.tensor([0]), corruption._POSITION, groups, seed, 0).flatten()
     order = torch.argsort(draws, stable=True)
     (twins,) = (draws[order[:-1]] == draws[order[1:]]).nonzero(as_tuple=True)
     assert len(twins) > 0

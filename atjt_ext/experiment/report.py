@@ -13,7 +13,7 @@ from ..checkpoint import write_text_atomically
 from ..statistics import shown_p
 from .comparison import Comparison, compare
 from .figures import plot_differences
-from .gain_map import gain_maps, map_table, plot_gain_maps
+from .gain_map import GainMap, gain_maps, map_table, plot_gain_maps
 from .store import CellResult
 
 __all__ = ["write_report"]
@@ -54,10 +54,11 @@ def write_report(
     write_text_atomically(
         folder / "results.json", json.dumps(document, indent=2, allow_nan=False) + "\n"
     )
-    write_text_atomically(folder / "results.md", _markdown(comparisons, document, metric))
+    maps = gain_maps(comparisons)
+    write_text_atomically(folder / "results.md", _markdown(comparisons, maps, document, metric))
     if figures and comparisons:
         plot_differences(folder / "results.png", comparisons)
-        if maps := gain_maps(comparisons):
+        if maps:
             plot_gain_maps(folder / "gain_map.png", maps, metric=metric)
     return comparisons
 
@@ -98,7 +99,12 @@ def _means(results: Sequence[CellResult], part: str, names: Sequence[str]) -> li
     ]
 
 
-def _markdown(comparisons: Sequence[Comparison], document: dict[str, Any], metric: str) -> str:
+def _markdown(
+    comparisons: Sequence[Comparison],
+    maps: Sequence[GainMap],
+    document: dict[str, Any],
+    metric: str,
+) -> str:
     lines = [f"# {metric}: every recipe against its baseline", ""]
     lines += [
         "Differences are recipe minus baseline on the same seed and planted noise. Full "
@@ -129,7 +135,7 @@ def _markdown(comparisons: Sequence[Comparison], document: dict[str, Any], metri
         lines.append(f"| {' | '.join(cells)} |")
     if not comparisons:
         lines += ["", "No recipe has finished along with its baseline."]
-    if maps := gain_maps(comparisons):
+    if maps:
         lines += [
             "",
             "## Where the gain is",

@@ -76,10 +76,8 @@ std::pair<int64_t, int64_t> workspace_bytes(const TensorArg& hidden, int64_t cla
   require_rank("hidden", hidden, 2);
   if (!on_cuda("hidden", hidden)) return {0, 0};
   if constexpr (ATJT_HAVE_CUDA) {
-    const auto bytes = [&](auto device) {
-      return cuda::linear_cross_entropy_workspace(hidden.shape()[0], classes, hidden.shape()[1],
-                                                  device);
-    }(hidden.device().device_id);
+    const auto bytes =
+        cuda::linear_cross_entropy_workspace(hidden.shape()[0], classes, hidden.shape()[1]);
     return {bytes.forward, bytes.table_gradient};
   }
   return {0, 0};

@@ -5,7 +5,7 @@
 namespace atjt::cuda {
 
 LinearCrossEntropyWorkspace linear_cross_entropy_workspace(int64_t rows, int64_t classes,
-                                                           int64_t width, int) {
+                                                           int64_t width) {
   LinearCrossEntropyWorkspace floats = {0, 0};
   for (const int64_t block_rows : {64, 128}) {  // whatever the kernel
     const int64_t forward = ForwardSplit::slots_for(rows, classes, block_rows) * block_rows;
