@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 import atjt_ext
 import emulator
+from atjt_ext.cli import main
 from atjt_ext.data import (
     LeaveOneOut,
     PlantedNoise,
@@ -19,6 +21,7 @@ from atjt_ext.data import (
     to_sequences,
 )
 from atjt_ext.run_folder import Run
+from command_line import SMALL
 from hostile_run import small_run
 from linear_kernels import Kernels
 
@@ -115,3 +118,22 @@ def noisy() -> LeaveOneOut:
 def trained_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """See :mod:`small_run`; with a baseline. To be changed in copies only."""
     return small_run(tmp_path_factory.mktemp("runs") / "<i>&run")
+
+
+@pytest.fixture(scope="session")
+def ratings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small file of ratings."""
+    path = tmp_path_factory.mktemp("data") / "ratings.csv"
+    interactions = simulate_interactions(
+        num_users=60, num_items=40, seed=1, mean_length=8, max_length=20
+    )
+    interactions.frame.select("user", "item", "time").write_csv(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def trained(ratings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of `atjt train` on it; whoever writes in it leaves the same."""
+    out = tmp_path_factory.mktemp("runs") / "a"
+    assert main(["train", str(ratings), f"--out={out}", *SMALL]) == 0
+    return out
