@@ -77,11 +77,11 @@ def test_a_checkpoint_of_another_catalogue_is_refused(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = tmp_path / "other.csv"
-    rows = (f"{user},x{n},{n}\n" for user in ("u1", "u2") for n in range(9))
+    rows = (f"u{user},x{(user + n) % 12},{n}\n" for user in range(4) for n in range(9))
     other.write_text(HEADER + "".join(rows))
     message = refusal(capsys, "evaluate", f"--run={trained}", f"--file={other}")
     assert "trained on another catalogue: 40 ids" in message
-    assert "other.csv has 9" in message
+    assert "other.csv has 12" in message
     message = refusal(capsys, "train", str(other), f"--out={trained}", *SMALL, "--resume")
     assert "trained on another catalogue" in message
 
