@@ -11,8 +11,8 @@ from rich.console import Console
 
 from .audit import Audit, audit_run, audit_sequences
 from .config import DataConfig, RunConfig
+from .run_data import load_sequences
 from .run_folder import Run
-from .runs import load_sequences
 from .tables import calibration_table, noisy_users_table, suspicions_table
 
 __all__ = ["audit_parser", "run_audit"]

@@ -26,8 +26,9 @@ from .export_command import export_parser, run_export
 from .plain_help import PlainHelp
 from .recommend_command import recommend_parser, run_recommend
 from .report_command import report_parser, run_report
+from .run_data import load_sequences
 from .run_folder import Run
-from .runs import evaluate_run, load_sequences, load_trainer
+from .runs import evaluate_run, load_trainer
 from .tables import metrics_table
 from .train_command import run_train, train_parser
 from .trainer import TrainingDivergedError

@@ -11,8 +11,9 @@ from rich.console import Console
 
 from .batch_recommendations import users_named, write_recommendations
 from .data import DataError, leave_one_out
+from .run_data import everything_known
 from .run_folder import Run
-from .runs import everything_known, load_trainer
+from .runs import load_trainer
 from .tables import recommendation_table
 
 __all__ = ["recommend_parser", "run_recommend"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,9 @@ from torch import Tensor
 
 from .checkpoint import CheckpointError, write_atomically, write_text_atomically
 from .config import RunConfig
-from .data import ItemFeature, Sequences
+from .data import Sequences
 from .history import EpochRecord
+from .stored_sequences import StoredSequences, read_parquet, same_features
 
 __all__ = ["Run"]
 
@@ -63,16 +63,9 @@ class Run:
         return self.folder / "checkpoint.pt"
 
     @property
-    def sequences_path(self) -> Path:
-        return self.folder / "sequences.parquet"
-
-    @property
-    def catalogue_path(self) -> Path:
-        return self.folder / "catalogue.parquet"
-
-    @property
-    def item_features_path(self) -> Path:
-        return self.folder / "item_features.parquet"
+    def data(self) -> StoredSequences:
+        """What it is trained on."""
+        return StoredSequences(self.folder)
 
     @property
     def tensorboard_path(self) -> Path:
@@ -90,7 +83,7 @@ class Run:
                 or data and it is on.
         """
         if not self.config_path.exists():
-            self._write_sequences(sequences)
+            self.data.write(sequences)
             _write_json(self.config_path, config.as_dict())
             return
         if not resume:
@@ -114,7 +107,7 @@ class Run:
             raise CheckpointError(
                 f"{self.folder}: the interactions have changed since the run to resume began"
             )
-        if not _same_features(mine.item_features, sequences.item_features):
+        if not same_features(mine.item_features, sequences.item_features):
             raise CheckpointError(
                 f"{self.folder}: the items' features have changed since the run to resume began"
             )
@@ -171,79 +164,7 @@ class Run:
         Raises:
             CheckpointError: there are none in the folder.
         """
-        for path in (self.sequences_path, self.catalogue_path):
-            if not path.is_file():
-                raise CheckpointError(f"{self.folder}: no run here (no {path.name})")
-        frame, catalogue = self._read(self.sequences_path), self._read(self.catalogue_path)
-        lengths = torch.from_numpy(frame["items"].list.len().to_numpy().astype("int64"))
-        return Sequences(
-            offsets=torch.cat([lengths.new_zeros(1), lengths.cumsum(0)]),
-            items=torch.from_numpy(frame["items"].explode().to_numpy().astype("int64")),
-            user_ids=frame["user"].to_list(),
-            item_ids=catalogue["item"].to_list(),
-            is_noise=(
-                torch.from_numpy(frame["is_noise"].explode().to_numpy().astype("bool"))
-                if "is_noise" in frame.columns
-                else None
-            ),
-            weights=(
-                torch.from_numpy(frame["weights"].explode().to_numpy().astype("float32"))
-                if "weights" in frame.columns
-                else None
-            ),
-            source=str(self.folder),
-            item_features=self._item_features(),
-        )
-
-    def _item_features(self) -> dict[str, ItemFeature]:
-        if not self.item_features_path.is_file():
-            return {}
-        return {
-            name: ItemFeature(values, torch.tensor(offsets), torch.tensor(codes, dtype=torch.int64))
-            for name, values, offsets, codes in self._read(self.item_features_path).rows()
-        }
-
-    @staticmethod
-    def _read(path: Path) -> pl.DataFrame:
-        try:
-            return pl.read_parquet(path)
-        except (pl.exceptions.PolarsError, OSError) as error:
-            reason = str(error).splitlines()[0]
-            raise CheckpointError(f"{path}: not readable ({reason})") from error
-
-    def _write_sequences(self, sequences: Sequences) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        columns = {"user": pl.Series(sequences.user_ids, dtype=pl.String)}
-        owner = torch.repeat_interleave(sequences.lengths).numpy()
-        flat = {"items": sequences.items.to(torch.int32).numpy()}
-        if sequences.is_noise is not None:
-            flat["is_noise"] = sequences.is_noise.numpy()
-        if sequences.weights is not None:
-            flat["weights"] = sequences.weights.numpy()
-        lists = (
-            pl.DataFrame({"owner": owner, **flat})
-            .group_by("owner", maintain_order=True)
-            .agg(pl.col(name) for name in flat)
-        )
-        frame = pl.DataFrame(columns).with_columns(lists.drop("owner"))
-        catalogue = pl.DataFrame({"item": pl.Series(sequences.item_ids, dtype=pl.String)})
-        write_atomically(self.sequences_path, frame.write_parquet)
-        write_atomically(self.catalogue_path, catalogue.write_parquet)
-        if sequences.item_features:
-            features = pl.DataFrame(
-                [
-                    (name, feature.values, feature.offsets.tolist(), feature.codes.tolist())
-                    for name, feature in sequences.item_features.items()
-                ],
-                schema={
-                    "name": pl.String,
-                    "values": pl.List(pl.String),
-                    "offsets": pl.List(pl.Int64),
-                    "codes": pl.List(pl.Int64),
-                },
-                orient="row",
-            )
-            write_atomically(self.item_features_path, features.write_parquet)
+        return self.data.read()
 
     def write_history(self, history: list[EpochRecord]) -> None:
         """history.jsonl: a line per epoch so far."""
@@ -267,7 +188,7 @@ class Run:
 
     def ranks(self) -> npt.NDArray[np.int64]:
         """``[num_users]``, what ``write_ranks`` wrote, in the order of the users."""
-        return self._read(self.ranks_path)["rank"].to_numpy()
+        return read_parquet(self.ranks_path)["rank"].to_numpy()
 
     def write_comparison(self, comparison: dict[str, Any]) -> None:
         """comparison.json: what the run gained over the one with equal weights beside it."""
@@ -293,7 +214,7 @@ class Run:
         """
         if not self.interactions_path.is_file():
             return None
-        frame, names = self._read(self.interactions_path), ("noise_logit", "weight")
+        frame, names = read_parquet(self.interactions_path), ("noise_logit", "weight")
         if frame.columns != ["user", "item", *names] or not frame.drop(names).equals(
             _interactions(train)
         ):
@@ -318,15 +239,6 @@ def _interactions(sequences: Sequences) -> pl.DataFrame:
     users = pl.Series(sequences.user_ids, dtype=pl.String)
     items = pl.Series(sequences.item_ids, dtype=pl.String)
     return pl.DataFrame({"user": users[owner], "item": items[(sequences.items - 1).numpy()]})
-
-
-def _same_features(one: Mapping[str, ItemFeature], other: Mapping[str, ItemFeature]) -> bool:
-    return list(one) == list(other) and all(
-        mine.values == theirs.values
-        and mine.offsets.equal(theirs.offsets)
-        and mine.codes.equal(theirs.codes)
-        for mine, theirs in zip(one.values(), other.values(), strict=True)
-    )
 
 
 def _digest(ids: list[str]) -> str:

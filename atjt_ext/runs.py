@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,27 +10,19 @@ from torch import Tensor
 
 from .config import RunConfig
 from .data import (
-    DataError,
-    EvaluationSet,
-    Interactions,
     LeaveOneOut,
     Sequences,
     TrainingRows,
-    drop_short_users,
     item_feature_table,
-    k_core,
     leave_one_out,
-    read_interactions,
     shared_features,
-    to_sequences,
     user_folds,
-    with_items,
 )
-from .data.errors import shown
 from .history import EpochRecord
 from .metrics import ranking_metrics, user_gains
 from .noise import TargetAttentionNoiseModel
 from .recommenders import build_recommender, pretrain
+from .run_data import rankable_split
 from .run_folder import Run
 from .sampled_evaluation import sampled_evaluate
 from .statistics import users_interval
@@ -44,49 +34,11 @@ __all__ = [
     "build_trainer",
     "compare_runs",
     "evaluate_run",
-    "everything_known",
-    "load_sequences",
     "load_trainer",
-    "rankable_split",
     "sampled_test",
     "train_run",
     "trainer_for",
 ]
-
-
-def load_sequences(
-    path: str | Path,
-    config: RunConfig,
-    *,
-    on_read: Callable[[Interactions], None] | None = None,
-) -> Sequences:
-    """Reads, filters and orders the interactions of a file, with the features of their items.
-
-    Features that ``item_columns`` does not name are left out, so that nothing learns from them.
-    ``on_read`` is called with the interactions as they were read, before any is left out.
-
-    Raises:
-        DataError: naming file, line and value of the first thing that does not fit, or the
-            features that there are where one of ``item_columns`` is none.
-    """
-    data = config.data
-    interactions = read_interactions(
-        path,
-        format=data.format,
-        user_column=data.user_column,
-        item_column=data.item_column,
-        time_column=data.time_column,
-        rating_column=data.rating_column,
-    )
-    if on_read is not None:
-        on_read(interactions)
-    if data.item_file is not None:
-        interactions = with_items(interactions, data.item_file)
-    interactions = drop_short_users(k_core(interactions, data.k_core), data.min_length)
-    sequences = to_sequences(interactions)
-    if data.item_columns:
-        sequences = replace(sequences, item_features=shared_features(sequences, data.item_columns))
-    return sequences.only_last(data.latest) if data.latest else sequences
 
 
 def build_trainer(
@@ -262,27 +214,6 @@ def evaluate_run(
     }
 
 
-def rankable_split(sequences: Sequences) -> LeaveOneOut:
-    """:func:`leave_one_out` of sequences whose targets can be ranked against something.
-
-    Raises:
-        DataError: a user is too short, or has every item that is trained on: none is left to rank
-            a target against.
-    """
-    split = leave_one_out(sequences)
-    trained_on = torch.bincount(split.train.items, minlength=sequences.num_items + 1) > 0
-    count = int(trained_on.sum())
-    for user in (sequences.lengths >= count).nonzero().flatten().tolist():
-        items = sequences.items_of(user).unique()
-        if int(trained_on[items].sum()) == count:
-            raise DataError(
-                f"{sequences.source or 'sequences'}: user {shown(sequences.user_ids[user])} has "
-                f"all {count} items that are trained on, so no other is left to rank a target "
-                "against"
-            )
-    return split
-
-
 def sampled_test(trainer: JointTrainer, split: LeaveOneOut, train: Sequences) -> dict[str, float]:
     """The paper's sampled protocol on test data, negatives by the popularity in ``train``."""
     return sampled_evaluate(
@@ -292,11 +223,6 @@ def sampled_test(trainer: JointTrainer, split: LeaveOneOut, train: Sequences) ->
         max_length=trainer.config.max_length,
         weigh_inputs=trainer.config.weighs_inputs,
     )
-
-
-def everything_known(sequences: Sequences, users: Tensor) -> EvaluationSet:
-    """Whole sequences as histories, for recommending what comes next; there are no targets."""
-    return EvaluationSet(users, sequences, torch.ones_like(users))
 
 
 def trainer_for(

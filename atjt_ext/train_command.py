@@ -15,8 +15,9 @@ from .config import RECIPES, DataConfig, JointTrainerConfig, RunConfig
 from .data import Interactions
 from .data.errors import shown
 from .model_config import MODELS
+from .run_data import load_sequences
 from .run_folder import Run
-from .runs import compare_runs, load_sequences, train_run
+from .runs import compare_runs, train_run
 from .tables import comparison_table
 
 __all__ = ["run_train", "train_parser"]

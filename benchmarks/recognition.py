@@ -27,7 +27,7 @@ from atjt_ext.noise_scores import (
     popularity_detection,
 )
 from atjt_ext.recognition import recognise_noise
-from atjt_ext.runs import load_sequences
+from atjt_ext.run_data import load_sequences
 
 COLUMNS = {
     "interaction_AUC": "interactions",

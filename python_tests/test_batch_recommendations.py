@@ -13,8 +13,9 @@ from atjt_ext import batch_recommendations, joint_models
 from atjt_ext.batch_recommendations import users_named, write_recommendations
 from atjt_ext.cli import main
 from atjt_ext.data import DataError, Sequences
+from atjt_ext.run_data import everything_known
 from atjt_ext.run_folder import Run
-from atjt_ext.runs import everything_known, load_trainer
+from atjt_ext.runs import load_trainer
 from atjt_ext.trainer import JointTrainer
 from small_run import make_run
 

@@ -14,8 +14,9 @@ import pytest
 import torch
 
 from atjt_ext.cli import main
+from atjt_ext.run_data import everything_known
 from atjt_ext.run_folder import Run
-from atjt_ext.runs import everything_known, load_trainer
+from atjt_ext.runs import load_trainer
 from joint import trainer
 from small_run import small_sequences
 

@@ -17,7 +17,8 @@ from atjt_ext import JointTrainer, JointTrainerConfig
 from atjt_ext.cli import main
 from atjt_ext.export import export_onnx, export_safetensors
 from atjt_ext.models import GRU4Rec
-from atjt_ext.runs import everything_known, load_trainer, trainer_for
+from atjt_ext.run_data import everything_known
+from atjt_ext.runs import load_trainer, trainer_for
 from small_run import make_run
 from tiny import LastItemModel, ScoreTable
 from zoo import SEQUENCE_MODELS, shaken

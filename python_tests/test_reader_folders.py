@@ -9,7 +9,7 @@ import pytest
 import layouts
 from atjt_ext.config import RunConfig
 from atjt_ext.data import DataError, read_interactions
-from atjt_ext.runs import load_sequences
+from atjt_ext.run_data import load_sequences
 from layouts import json_lines, write
 
 REVIEWS = json_lines(layouts.AMAZON_2018)

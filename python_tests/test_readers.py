@@ -21,7 +21,7 @@ from atjt_ext.data import (
     read_sequences,
     to_sequences,
 )
-from atjt_ext.runs import load_sequences
+from atjt_ext.run_data import load_sequences
 from reading import column, refusal, write
 
 RECBOLE = """user_id:token\titem_id:token\trating:float\ttimestamp:float

@@ -16,8 +16,9 @@ from atjt_ext.model_config import MODELS
 from atjt_ext.models import S3Rec
 from atjt_ext.recognition import recognise_noise
 from atjt_ext.recommenders import build_recommender
+from atjt_ext.run_data import load_sequences
 from atjt_ext.run_folder import Run
-from atjt_ext.runs import build_trainer, load_sequences, load_trainer, trainer_for
+from atjt_ext.runs import build_trainer, load_trainer, trainer_for
 from joint import parameters
 
 pytestmark = pytest.mark.filterwarnings("ignore::atjt_ext.trainer.WeightsCollapsedWarning")

@@ -17,7 +17,8 @@ from ..metrics import ranking_metrics
 from ..noise_scores import detection_auc, popularity_detection
 from ..recognition import RecognisedNoise, RecognitionConfig, recognise_noise
 from ..recommenders import build_recommender
-from ..runs import load_sequences, rankable_split, sampled_test
+from ..run_data import load_sequences, rankable_split
+from ..runs import sampled_test
 from ..scoring import takes_input_weight
 from ..trainer import JointTrainer, WeightsCollapsedWarning
 from ..weighting import summarise_weights
