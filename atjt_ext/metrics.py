@@ -15,6 +15,7 @@ from torch import Tensor
 
 __all__ = [
     "auc",
+    "equal_strata",
     "hit_rate",
     "mrr",
     "ndcg",
@@ -22,6 +23,7 @@ __all__ = [
     "paper_ndcg",
     "ranking_metrics",
     "roc_curve",
+    "stratified_auc",
     "user_gains",
 ]
 
@@ -118,6 +120,30 @@ def auc(scores: Tensor, labels: Tensor) -> float | None:
     midrank = last - (counts.double() - 1.0) / 2.0
     rank_sum = float(midrank[inverse][labels].sum())
     return (rank_sum - positives * (positives + 1) / 2.0) / (positives * negatives)
+
+
+def stratified_auc(scores: Tensor, labels: Tensor, strata: Tensor) -> float | None:
+    """The AUC among pairs of one stratum: what ``scores [N]`` know beyond ``strata [N]``.
+
+    The strata's AUCs, weighed by their numbers of pairs (true, false). None where no stratum holds
+    both kinds.
+    """
+    total, pairs = 0.0, 0
+    for stratum in strata.unique():
+        inside = strata == stratum
+        area = auc(scores[inside], labels[inside])
+        if area is not None:
+            count = int(labels[inside].sum()) * int((~labels[inside]).sum())
+            total += area * count
+            pairs += count
+    return total / pairs if pairs else None
+
+
+def equal_strata(values: Tensor, count: int) -> Tensor:
+    """Which of at most ``count`` strata of about equal size each of ``values [N]`` falls into:
+    ``[N]`` int64. Equal values are of one stratum, so there may be fewer."""
+    cuts = torch.arange(1, count) * (len(values) - 1) // count
+    return torch.searchsorted(values.sort().values[cuts].unique(), values)
 
 
 def roc_curve(scores: Tensor, labels: Tensor) -> tuple[list[float], list[float]]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .data import Batch, Sequences, TrainingRows
-from .metrics import auc
+from .metrics import auc, equal_strata, stratified_auc
 
 __all__ = [
     "CalibrationBin",
@@ -20,7 +20,6 @@ __all__ = [
     "per_interaction",
     "per_user",
     "popularity_detection",
-    "stratified_auc",
 ]
 
 _SCORING_BATCH = 1024
@@ -94,23 +93,6 @@ def detection_auc(sequences: Sequences, noise_logits: Tensor) -> dict[str, float
     }
 
 
-def stratified_auc(scores: Tensor, labels: Tensor, strata: Tensor) -> float | None:
-    """The AUC among pairs of one stratum: what ``scores [N]`` know beyond ``strata [N]``.
-
-    The strata's AUCs, weighed by their numbers of pairs (true, false). None where no stratum holds
-    both kinds.
-    """
-    total, pairs = 0.0, 0
-    for stratum in strata.unique():
-        inside = strata == stratum
-        area = auc(scores[inside], labels[inside])
-        if area is not None:
-            count = int(labels[inside].sum()) * int((~labels[inside]).sum())
-            total += area * count
-            pairs += count
-    return total / pairs if pairs else None
-
-
 def popularity_detection(
     sequences: Sequences, noise_logits: Tensor, *, num_strata: int = 10
 ) -> dict[str, float | None]:
@@ -126,9 +108,7 @@ def popularity_detection(
     truth, items = sequences.is_noise.cpu(), sequences.items.cpu()
     scored = ~noise_logits.isnan()
     popularity = torch.bincount(items, minlength=sequences.num_items + 1)[items][scored].double()
-    # Equal popularity is one stratum, so there may be fewer.
-    cuts = torch.arange(1, num_strata) * (len(popularity) - 1) // num_strata
-    strata = torch.searchsorted(popularity.sort().values[cuts].unique(), popularity)
+    strata = equal_strata(popularity, num_strata)
     return {
         "popularity_AUC": auc(-popularity, truth[scored]),
         "within_popularity_AUC": stratified_auc(noise_logits[scored], truth[scored], strata),

@@ -148,7 +148,7 @@ def test_it_says_what_it_left_out(noisy: LeaveOneOut, capsys: pytest.CaptureFixt
         config=config(**DROP),
     )
     made.fit(few.train, title="run")
-    assert "run: nothing is known of the noise (held-out AUC" in capsys.readouterr().err
+    assert "run: too little is known of the noise (held-out AUC" in capsys.readouterr().err
     assert made.interaction_weights(few.train).tolist() == [1.0] * 8
 
 

@@ -22,12 +22,11 @@ from atjt_ext.data import (
     to_sequences,
 )
 from atjt_ext.data.features import item_features
-from atjt_ext.metrics import auc
+from atjt_ext.metrics import auc, stratified_auc
 from atjt_ext.noise_scores import (
     detection_auc,
     noisy_users,
     popularity_detection,
-    stratified_auc,
 )
 from atjt_ext.recognition import NoiseRecogniser, RecognitionConfig, recognise_noise
 from atjt_ext.recognition.attributes import attribute_vectors
@@ -318,6 +317,25 @@ def test_folds_that_know_nothing_weigh_nothing(clean: Sequences) -> None:
     found = recognise_noise(train, RecognitionConfig(gate_auc=1.0))
     assert set(found.weights.tolist()) == {1.0}
     assert min(found.artificial_auc) > 0.6
+
+
+def test_who_knows_popularity_alone_weighs_nothing() -> None:
+    random, popularity = np.random.default_rng(0), 1.0 / np.arange(1, 501)
+    # Every user draws items by popularity, whatever others the user has.
+    users = [
+        (1 + random.choice(500, 15, replace=False, p=popularity / popularity.sum())).tolist()
+        for _ in range(300)
+    ]
+    train = tiny_sequences(*users, num_items=500)
+    found = recognise_noise(train)
+    assert found.held_out_auc is not None
+    assert found.held_out_auc > 0.65  # artificial noise is rare items
+    known = [area for area in found.auc_beyond_popularity if area is not None]
+    assert max(known) < 0.6
+    assert set(found.weights.tolist()) == {1.0}
+    assert "too little is known of the noise" in found.summary(0)
+    trusting = recognise_noise(train, RecognitionConfig(gate_auc=0.0))
+    assert float(trusting.weights.mean()) < 0.9
 
 
 def test_users_of_whom_half_is_noise_are_found(clean: Sequences) -> None:

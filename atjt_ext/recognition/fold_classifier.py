@@ -8,15 +8,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ..metrics import auc
+from ..metrics import auc, equal_strata, stratified_auc
 from ..weighting import estimate_noise_rate
-from .events import Doubles, Floats
+from .events import Codes, Doubles, Floats
 from .features import ATTRIBUTE_FEATURES, FEATURES
 from .logistic import LogisticRegression, fit_logistic
 from .user_shares import likelihood_ratios
 
 __all__ = ["FoldClassifier"]
 
+_STRATA = 10
 _OF_ITSELF = np.array([not name.startswith("user_") for name in (*FEATURES, *ATTRIBUTE_FEATURES)])
 
 
@@ -33,6 +34,7 @@ class FoldClassifier:
         artificial_rate: share of noise among what they learned from.
         noise_rate: bound on the share of noise in the data.
         auc: on the fold; None where it holds one kind only.
+        auc_beyond_popularity: the same among interactions alike in popularity.
         trusted: whether that is enough.
     """
 
@@ -41,6 +43,7 @@ class FoldClassifier:
     artificial_rate: float = 0.0
     noise_rate: float = 0.0
     auc: float | None = None
+    auc_beyond_popularity: float | None = None
     trusted: bool = False
 
     @staticmethod
@@ -49,9 +52,19 @@ class FoldClassifier:
         replaced: npt.NDArray[np.bool_],
         original: Floats,
         own: npt.NDArray[np.bool_],
+        popularity: Codes,
         gate_auc: float,
     ) -> FoldClassifier:
-        """Learned from what is not its ``own [N]``, and measured on what is."""
+        """Learned from what is not its ``own [N]``, and measured on what is.
+
+        Args:
+            damaged: ``[N, F]``, features where some items are replaced.
+            replaced: ``[N]``, which.
+            original: ``[N, F]``, features of the data.
+            own: ``[N]``, what is of the fold.
+            popularity: ``[N]``, of the items in the damaged copy.
+            gate_auc: see :class:`~atjt_ext.recognition.RecognitionConfig`.
+        """
         truth = replaced[~own]
         if not own.any() or truth.all() or not truth.any():
             return FoldClassifier(None, None)
@@ -59,15 +72,18 @@ class FoldClassifier:
         absolute = fit_logistic(_of_itself(damaged[~own]), truth)
         rate = float(truth.mean())
         logits = _logits(relative, absolute, original[own])
-        on_damaged = _logits(relative, absolute, damaged[own])
-        area = auc(torch.from_numpy(on_damaged), torch.from_numpy(replaced[own]))
+        on_damaged = torch.from_numpy(_logits(relative, absolute, damaged[own]))
+        is_replaced = torch.from_numpy(replaced[own])
+        strata = equal_strata(torch.from_numpy(popularity[own]), _STRATA)
+        beyond = stratified_auc(on_damaged, is_replaced, strata)
         return FoldClassifier(
             relative,
             absolute,
             rate,
             estimate_noise_rate(torch.from_numpy(logits), artificial_rate=rate),
-            area,
-            area is not None and area >= gate_auc,
+            auc(on_damaged, is_replaced),
+            beyond,
+            beyond is not None and beyond >= gate_auc,
         )
 
     def ratios(self, features: Floats) -> Doubles:
