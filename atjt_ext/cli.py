@@ -26,7 +26,7 @@ from .export_command import export_parser, run_export
 from .plain_help import PlainHelp
 from .recommend_command import recommend_parser, run_recommend
 from .report_command import report_parser, run_report
-from .run_data import load_sequences
+from .run_data import load_sequences, rankable_split
 from .run_folder import Run
 from .runs import evaluate_run, load_trainer
 from .tables import metrics_table
@@ -154,8 +154,9 @@ def _evaluate(options: Namespace, console: Console) -> int:
         sequences = load_sequences(options.file, without)
         run.check_same_data(sequences)
         sequences = replace(sequences, item_features=features)
+    split = rankable_split(sequences)
     trainer = load_trainer(run, sequences, device=options.device, train=train)
-    console.print(metrics_table(evaluate_run(trainer, leave_one_out(sequences))))
+    console.print(metrics_table(evaluate_run(trainer, split)))
     return 0
 
 

@@ -65,24 +65,41 @@ def load_sequences(
 
 
 def rankable_split(sequences: Sequences) -> LeaveOneOut:
-    """:func:`leave_one_out` of sequences whose targets can be ranked against something.
+    """:func:`leave_one_out` of sequences whose test targets have something to be ranked against:
+    the sampled protocol draws items that are trained on and that the user has nowhere.
 
     Raises:
-        DataError: a user is too short, or has every item that is trained on: none is left to rank
-            a target against.
+        DataError: a user is too short, or has every item that is trained on.
     """
     split = leave_one_out(sequences)
-    trained_on = torch.bincount(split.train.items, minlength=sequences.num_items + 1) > 0
-    count = int(trained_on.sum())
-    for user in (sequences.lengths >= count).nonzero().flatten().tolist():
-        items = sequences.items_of(user).unique()
-        if int(trained_on[items].sum()) == count:
-            raise DataError(
-                f"{sequences.source or 'sequences'}: user {shown(sequences.user_ids[user])} has "
-                f"all {count} items that are trained on, so no other is left to rank a target "
-                "against"
-            )
+    complete = _complete_users(sequences, split.train)
+    if complete.numel():
+        trained_on = int(split.train.items.unique().numel())
+        raise DataError(
+            f"{sequences.source or 'sequences'}: user "
+            f"{shown(sequences.user_ids[int(complete[0])])} has every item that is trained on "
+            f"({trained_on} of them; {complete.numel()} such users), so there are no negatives to "
+            "draw for the sampled protocol; leave such users out"
+        )
     return split
+
+
+def _complete_users(sequences: Sequences, train: Sequences) -> Tensor:
+    """Those who have every item that ``train`` has."""
+    is_trained_on = torch.bincount(train.items, minlength=sequences.num_items + 1) > 0
+    count = int(is_trained_on.sum())
+    long = (sequences.lengths >= count).nonzero().flatten()
+    if not long.numel():
+        return long
+    # [len(long), count] has no more cells than there are interactions of such users.
+    row = torch.full((sequences.num_users,), -1)
+    row[long] = torch.arange(len(long))
+    rows = torch.repeat_interleave(row, sequences.lengths)
+    known = (rows >= 0) & is_trained_on[sequences.items]
+    columns = is_trained_on.cumsum(0) - 1
+    has = torch.zeros(len(long), count, dtype=torch.bool)
+    has[rows[known], columns[sequences.items[known]]] = True
+    return long[has.all(dim=1)]
 
 
 def everything_known(sequences: Sequences, users: Tensor) -> EvaluationSet:

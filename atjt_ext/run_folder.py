@@ -18,7 +18,7 @@ from .checkpoint import CheckpointError, write_atomically, write_text_atomically
 from .config import RunConfig
 from .data import Sequences
 from .history import EpochRecord
-from .stored_sequences import StoredSequences, read_parquet, same_features
+from .stored_sequences import StoredSequences, read_table, same_features
 
 __all__ = ["Run"]
 
@@ -64,7 +64,7 @@ class Run:
 
     @property
     def data(self) -> StoredSequences:
-        """What it is trained on."""
+        """Its sequences, held-out items included."""
         return StoredSequences(self.folder)
 
     @property
@@ -188,7 +188,7 @@ class Run:
 
     def ranks(self) -> npt.NDArray[np.int64]:
         """``[num_users]``, what ``write_ranks`` wrote, in the order of the users."""
-        return read_parquet(self.ranks_path)["rank"].to_numpy()
+        return read_table(self.ranks_path)["rank"].to_numpy()
 
     def write_comparison(self, comparison: dict[str, Any]) -> None:
         """comparison.json: what the run gained over the one with equal weights beside it."""
@@ -214,7 +214,7 @@ class Run:
         """
         if not self.interactions_path.is_file():
             return None
-        frame, names = read_parquet(self.interactions_path), ("noise_logit", "weight")
+        frame, names = read_table(self.interactions_path), ("noise_logit", "weight")
         if frame.columns != ["user", "item", *names] or not frame.drop(names).equals(
             _interactions(train)
         ):

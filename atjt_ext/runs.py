@@ -119,7 +119,7 @@ def train_run(
         What metrics.json holds.
 
     Raises:
-        DataError: a user is too short for leave-one-out.
+        DataError: a user is too short for leave-one-out, or has every item that is trained on.
         CheckpointError: the folder belongs to another run.
         ImportError: ``tensorboard`` asks for curves in the folder, and it is not installed.
     """

@@ -12,7 +12,7 @@ import torch
 from .checkpoint import CheckpointError, write_atomically
 from .data import ItemFeature, Sequences
 
-__all__ = ["StoredSequences", "read_parquet", "same_features"]
+__all__ = ["StoredSequences"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class StoredSequences:
     folder: Path
 
     @property
-    def users_path(self) -> Path:
+    def sequences_path(self) -> Path:
         return self.folder / "sequences.parquet"
 
     @property
@@ -39,10 +39,10 @@ class StoredSequences:
         Raises:
             CheckpointError: there are none in the folder, or a file can't be read.
         """
-        for path in (self.users_path, self.catalogue_path):
+        for path in (self.sequences_path, self.catalogue_path):
             if not path.is_file():
                 raise CheckpointError(f"{self.folder}: no run here (no {path.name})")
-        frame, catalogue = read_parquet(self.users_path), read_parquet(self.catalogue_path)
+        frame, catalogue = read_table(self.sequences_path), read_table(self.catalogue_path)
         lengths = torch.from_numpy(frame["items"].list.len().to_numpy().astype("int64"))
         return Sequences(
             offsets=torch.cat([lengths.new_zeros(1), lengths.cumsum(0)]),
@@ -68,7 +68,7 @@ class StoredSequences:
             return {}
         return {
             name: ItemFeature(values, torch.tensor(offsets), torch.tensor(codes, dtype=torch.int64))
-            for name, values, offsets, codes in read_parquet(self.item_features_path).rows()
+            for name, values, offsets, codes in read_table(self.item_features_path).rows()
         }
 
     def write(self, sequences: Sequences) -> None:
@@ -88,7 +88,7 @@ class StoredSequences:
         )
         frame = pl.DataFrame(columns).with_columns(lists.drop("owner"))
         catalogue = pl.DataFrame({"item": pl.Series(sequences.item_ids, dtype=pl.String)})
-        write_atomically(self.users_path, frame.write_parquet)
+        write_atomically(self.sequences_path, frame.write_parquet)
         write_atomically(self.catalogue_path, catalogue.write_parquet)
         if sequences.item_features:
             features = pl.DataFrame(
@@ -117,7 +117,7 @@ def same_features(one: Mapping[str, ItemFeature], other: Mapping[str, ItemFeatur
     )
 
 
-def read_parquet(path: Path) -> pl.DataFrame:
+def read_table(path: Path) -> pl.DataFrame:
     """The table in ``path``.
 
     Raises:

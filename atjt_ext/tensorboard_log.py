@@ -18,7 +18,8 @@ class TensorBoardLog:
     A run that goes on in the same folder has one unbroken set of curves: the first call writes the
     whole history it is given again, and takes the place of what an earlier process left, which may
     lack its last epochs, or have more than the checkpoint that training went on from. Files that
-    others wrote there stay.
+    others wrote there stay, but where a run goes on TensorBoard is told to forget what it has read
+    of the folder: better give it one of its own.
 
     Args:
         folder: made with the first epoch.
@@ -45,7 +46,10 @@ class TensorBoardLog:
         if self._writer is None:
             earlier = list(self.folder.glob(f"events.out.tfevents.*{_OURS}"))
             # Tells a TensorBoard that is looking to forget what it has read of them.
-            self._writer = self._make_writer(str(self.folder), purge_step=1, filename_suffix=_OURS)
+            purge = 1 if earlier else None
+            self._writer = self._make_writer(
+                str(self.folder), purge_step=purge, filename_suffix=_OURS
+            )
         for record in history[self._written :]:
             for name, value in record.scalars().items():
                 self._writer.add_scalar(name, value, global_step=record.epoch)

@@ -85,7 +85,7 @@ def _run_config(options: Namespace) -> RunConfig:
     return RunConfig.from_recipe(options.recipe, model=options.model, **changes)
 
 
-def columns_read(interactions: Interactions) -> str:
+def _columns_read(interactions: Interactions) -> str:
     """Which named column was taken for what, so that a wrong guess is seen."""
     read = [f"{role} is {shown(column)}" for role, column in interactions.columns.items()]
     times = "" if "time" in interactions.columns else "; no times: rows are taken as in order"
@@ -102,7 +102,7 @@ def run_train(options: Namespace, console: Console) -> int:
 
     def on_read(interactions: Interactions) -> None:
         if interactions.columns:
-            console.print(f"{options.file}: {columns_read(interactions)}", highlight=False)
+            console.print(f"{options.file}: {_columns_read(interactions)}")
 
     sequences = load_sequences(options.file, config, on_read=on_read)
     console.print(

@@ -219,6 +219,8 @@ class JointTrainer(JointModels):
                 enabled=progress,
             ) as shown,
         ):
+            if self._ended():
+                shown.message(f"{title}: trained already (epochs: {len(state.history)})")
             if self.config.weighting == "co_occurrence":
                 left_out = train.num_interactions - learned_from.num_interactions
                 shown.message(f"{title}: {self.recognise(train).summary(left_out)}")
@@ -227,8 +229,6 @@ class JointTrainer(JointModels):
                     f"{title}: softmax over {train.num_items:,} items without logits "
                     f"(softmax: {self.config.softmax})"
                 )
-            if self._ended():
-                shown.message(f"{title}: trained already, {len(state.history)} epochs")
             while not self._ended():
                 state.record(self._epoch(len(state.history), rows, watched, shown))
                 shown.end_epoch(state.history[-1])

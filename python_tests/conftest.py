@@ -121,7 +121,7 @@ def trained_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 @pytest.fixture(scope="session")
-def ratings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def ratings_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small file of ratings."""
     path = tmp_path_factory.mktemp("data") / "ratings.csv"
     interactions = simulate_interactions(
@@ -132,8 +132,8 @@ def ratings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def trained(ratings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained_folder(ratings_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run folder of `atjt train` on it; whoever writes in it leaves the same."""
     out = tmp_path_factory.mktemp("runs") / "a"
-    assert main(["train", str(ratings), f"--out={out}", *SMALL]) == 0
+    assert main(["train", str(ratings_file), f"--out={out}", *SMALL]) == 0
     return out

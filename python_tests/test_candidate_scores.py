@@ -376,6 +376,7 @@ def test_fake_tensors_go_through_both_passes() -> None:
         ({"hidden": torch.zeros(4)}, r"hidden must be \[N, D\], got shape \(4,\)"),
         ({"hidden": torch.zeros(4, 3).int()}, "hidden must be one of .*, got torch.int32"),
         ({"item_embeddings": torch.zeros(5)}, r"item_embeddings must be \[V, 3\], .*got shape"),
+        ({"item_embeddings": torch.zeros(0, 3)}, r"V >= 1, got shape \(0, 3\)"),
         ({"item_embeddings": torch.zeros(5, 2)}, r"item_embeddings must be \[V, 3\], as wide as"),
         ({"item_embeddings": torch.zeros(5, 3).half()}, "item_embeddings must be torch.float32"),
         ({"item_embeddings": torch.zeros(5, 3, device="meta")}, "item_embeddings must be on cpu"),

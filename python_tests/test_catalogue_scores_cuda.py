@@ -8,12 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from linear_kernels import (
-    Kernels,
-    Problem,
-    error,
-    problem,
-)
+from linear_kernels import Kernels, Problem, error, problem
 
 
 def pair_scores(kernels: Kernels, p: Problem, rows: Tensor, classes: Tensor) -> Tensor:

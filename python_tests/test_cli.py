@@ -36,8 +36,10 @@ def train_help(capsys: pytest.CaptureFixture[str]) -> str:
 # ---- what a run leaves behind -----------------------------------------------------------------
 
 
-def test_a_run_folder_holds_config_metrics_history_weights_and_checkpoint(trained: Path) -> None:
-    assert {path.name for path in trained.iterdir()} == {
+def test_a_run_folder_holds_config_metrics_history_weights_and_checkpoint(
+    trained_folder: Path,
+) -> None:
+    assert {path.name for path in trained_folder.iterdir()} == {
         "catalogue.parquet",
         "checkpoint.pt",
         "comparison.json",
@@ -50,10 +52,10 @@ def test_a_run_folder_holds_config_metrics_history_weights_and_checkpoint(traine
         "sequences.parquet",
         "weights.parquet",
     }
-    config = json.loads((trained / "config.json").read_text())
+    config = json.loads((trained_folder / "config.json").read_text())
     assert config["recipe"] == "default"
     assert config["trainer"]["batch_size"] == 32
-    metrics = json.loads((trained / "metrics.json").read_text())
+    metrics = json.loads((trained_folder / "metrics.json").read_text())
     names = {f"{kind}@{k}" for kind in ("HR", "NDCG", "MRR") for k in (5, 10, 20)}
     assert set(metrics["test"]) == set(metrics["valid"]) == names
     standard = {"AUC", "HR@5", "NDCG@5"}
@@ -61,17 +63,19 @@ def test_a_run_folder_holds_config_metrics_history_weights_and_checkpoint(traine
     assert metrics["seen_items_excluded"] is True
     assert metrics["softmax"] == "logits"
     assert 0 < metrics["noise"]["held_out_AUC"] < 1
-    history = [json.loads(line) for line in (trained / "history.jsonl").read_text().splitlines()]
+    history = [
+        json.loads(line) for line in (trained_folder / "history.jsonl").read_text().splitlines()
+    ]
     assert [record["epoch"] for record in history] == [1, 2, 3, 4]
     assert history[-1]["weights_used"] == "all"
-    weights = pl.read_parquet(trained / "weights.parquet")
+    weights = pl.read_parquet(trained_folder / "weights.parquet")
     assert weights.columns == ["user", "weight"]
     assert weights["user"].to_list() == [f"u{n:02d}" for n in range(60)]
     assert weights["weight"].is_between(0, 1).all()
 
 
-def test_the_baseline_is_the_same_run_with_equal_weights(trained: Path) -> None:
-    ours, baseline = Run(trained), Run(trained / "equal_weights")
+def test_the_baseline_is_the_same_run_with_equal_weights(trained_folder: Path) -> None:
+    ours, baseline = Run(trained_folder), Run(trained_folder / "equal_weights")
     assert baseline.config() == ours.config().with_equal_weights()
     assert baseline.metrics()["noise"] == {"held_out_AUC": None}
     assert baseline.metrics()["weights"] == {"mean": 1.0, "std": 0.0, "min": 1.0, "max": 1.0}
@@ -82,10 +86,10 @@ def test_the_baseline_is_the_same_run_with_equal_weights(trained: Path) -> None:
 
 
 def test_the_gain_over_the_baseline_comes_with_its_interval(
-    trained: Path, ratings: Path, capsys: pytest.CaptureFixture[str]
+    trained_folder: Path, ratings_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # Finished: resuming only measures, and prints the same once more.
-    assert main(["train", str(ratings), f"--out={trained}", "--resume", *SMALL]) == 0
+    assert main(["train", str(ratings_file), f"--out={trained_folder}", "--resume", *SMALL]) == 0
     number = r"([+-]0\.\d{4})"
     told = re.search(
         rf"^NDCG@10 against equal weights: {number}, 95 % over users {number} to {number}: "
@@ -98,17 +102,19 @@ def test_the_gain_over_the_baseline_comes_with_its_interval(
     assert (told[4] == "better") == (low > 0)
     assert (told[4] == "worse") == (high < 0)
     assert low < gain < high
-    ours, baseline = (Run(folder).metrics()["test"]["NDCG@10"] for folder in both(trained))
+    ours, baseline = (Run(folder).metrics()["test"]["NDCG@10"] for folder in both(trained_folder))
     assert gain == pytest.approx(ours - baseline, abs=6e-5)
-    written = json.loads((trained / "comparison.json").read_text())
+    written = json.loads((trained_folder / "comparison.json").read_text())
     assert (written["metric"], written["users"]) == ("NDCG@10", 60)
     assert (written["recipe"], written["baseline"]) == ("default", "equal_weights")
     assert [written[name] for name in ("gain", "low", "high")] == pytest.approx(
         [gain, low, high], abs=6e-5
     )
-    ranks = pl.read_parquet(trained / "ranks.parquet")
+    ranks = pl.read_parquet(trained_folder / "ranks.parquet")
     assert ranks["user"].to_list() == [f"u{n:02d}" for n in range(60)]
-    assert (ranks["rank"] <= 10).mean() == pytest.approx(Run(trained).metrics()["test"]["HR@10"])
+    assert (ranks["rank"] <= 10).mean() == pytest.approx(
+        Run(trained_folder).metrics()["test"]["HR@10"]
+    )
 
 
 def test_help_is_free_of_markup(capsys: pytest.CaptureFixture[str]) -> None:
@@ -122,40 +128,40 @@ def test_help_is_free_of_markup(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_joint_run_and_its_baseline_are_alike_until_weights_are_used(
-    tmp_path: Path, ratings: Path
+    tmp_path: Path, ratings_file: Path
 ) -> None:
     out = tmp_path / "joint"
-    assert main(["train", str(ratings), f"--out={out}", "--recipe=joint", *SMALL]) == 0
+    assert main(["train", str(ratings_file), f"--out={out}", "--recipe=joint", *SMALL]) == 0
     ours, baseline = Run(out).history(), Run(out / "equal_weights").history()
     # Warm-up epochs use weights of one: there both runs are the same to the last bit.
     assert [r.recommender_loss for r in ours[:2]] == [r.recommender_loss for r in baseline[:2]]
 
 
 def test_two_runs_with_one_seed_write_the_same_bytes(
-    trained: Path, tmp_path: Path, ratings: Path
+    trained_folder: Path, tmp_path: Path, ratings_file: Path
 ) -> None:
     again = tmp_path / "again"
-    assert main(["train", str(ratings), f"--out={again}", "--no_baseline", *SMALL]) == 0
+    assert main(["train", str(ratings_file), f"--out={again}", "--no_baseline", *SMALL]) == 0
     assert not (again / "equal_weights").exists()
-    assert (again / "metrics.json").read_bytes() == (trained / "metrics.json").read_bytes()
+    assert (again / "metrics.json").read_bytes() == (trained_folder / "metrics.json").read_bytes()
     other = tmp_path / "other"
-    arguments = ["train", str(ratings), f"--out={other}", "--no_baseline", *SMALL, "--seed=1"]
+    arguments = ["train", str(ratings_file), f"--out={other}", "--no_baseline", *SMALL, "--seed=1"]
     assert main(arguments) == 0
-    assert (other / "metrics.json").read_bytes() != (trained / "metrics.json").read_bytes()
+    assert (other / "metrics.json").read_bytes() != (trained_folder / "metrics.json").read_bytes()
 
 
-def test_the_data_of_a_run_come_back_as_they_were(trained: Path, ratings: Path) -> None:
-    frame = pl.read_csv(ratings).sort("user", "time")
-    sequences = Run(trained).sequences()
+def test_the_data_of_a_run_come_back_as_they_were(trained_folder: Path, ratings_file: Path) -> None:
+    frame = pl.read_csv(ratings_file).sort("user", "time")
+    sequences = Run(trained_folder).sequences()
     for user in ("u00", "u31", "u59"):
         items = sequences.decode_items(sequences.items_of(sequences.user_index(user)))
         assert items == frame.filter(pl.col("user") == user)["item"].to_list()
 
 
-def test_a_recipe_sets_defaults_that_options_override(ratings: Path, tmp_path: Path) -> None:
+def test_a_recipe_sets_defaults_that_options_override(ratings_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "paper"
     arguments = ["--recipe=paper", "--epochs=1", "--batch_size=32", "--no_baseline"]
-    assert main(["train", str(ratings), f"--out={out}", *arguments]) == 0
+    assert main(["train", str(ratings_file), f"--out={out}", *arguments]) == 0
     config = Run(out).config()
     assert (config.recipe, config.model.embedding_dim) == ("paper", 8)
     assert (config.trainer.optimizer, config.trainer.noise_loss_weight) == ("adagrad", 100.0)
@@ -166,20 +172,20 @@ def test_a_recipe_sets_defaults_that_options_override(ratings: Path, tmp_path: P
 
 
 def test_evaluate_repeats_the_metrics_of_the_run(
-    trained: Path, ratings: Path, capsys: pytest.CaptureFixture[str]
+    trained_folder: Path, ratings_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    value = f"{Run(trained).metrics()['test']['NDCG@10']:.4f}"
-    assert main(["evaluate", f"--run={trained}"]) == 0
+    value = f"{Run(trained_folder).metrics()['test']['NDCG@10']:.4f}"
+    assert main(["evaluate", f"--run={trained_folder}"]) == 0
     assert value in next(line for line in capsys.readouterr().out.splitlines() if "NDCG@10" in line)
-    assert main(["evaluate", f"--run={trained}", f"--file={ratings}"]) == 0
+    assert main(["evaluate", f"--run={trained_folder}", f"--file={ratings_file}"]) == 0
 
 
 def test_recommend_speaks_the_users_ids_and_leaves_out_what_was_seen(
-    trained: Path, ratings: Path, capsys: pytest.CaptureFixture[str]
+    trained_folder: Path, ratings_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["recommend", f"--run={trained}", "--user=u07", "--k=40"]) == 0
+    assert main(["recommend", f"--run={trained_folder}", "--user=u07", "--k=40"]) == 0
     shown = {word for word in capsys.readouterr().out.split() if re.fullmatch(r"i\d+", word)}
-    frame = pl.read_csv(ratings)
+    frame = pl.read_csv(ratings_file)
     seen = set(frame.filter(pl.col("user") == "u07")["item"])
     assert shown == set(frame["item"]) - seen
 
@@ -221,9 +227,16 @@ def test_no_command_prints_the_help(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_run_killed_in_mid_epoch_resumes_to_the_same_metrics(
-    ratings: Path, tmp_path: Path
+    ratings_file: Path, tmp_path: Path
 ) -> None:
-    arguments = ["train", str(ratings), "--no_baseline", *SMALL, "--epochs=40", "--patience=40"]
+    arguments = [
+        "train",
+        str(ratings_file),
+        "--no_baseline",
+        *SMALL,
+        "--epochs=40",
+        "--patience=40",
+    ]
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     assert main([*arguments, f"--out={whole}"]) == 0
 
@@ -251,21 +264,21 @@ def test_a_run_killed_in_mid_epoch_resumes_to_the_same_metrics(
 
 
 def test_softmax_without_logits_is_an_option_that_metrics_remember(
-    ratings: Path, tmp_path: Path
+    ratings_file: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "linear"
-    arguments = [str(ratings), "--no_baseline", *SMALL, "--epochs=1", "--softmax=linear"]
+    arguments = [str(ratings_file), "--no_baseline", *SMALL, "--epochs=1", "--softmax=linear"]
     assert main(["train", *arguments, f"--out={out}"]) == 0
     assert Run(out).metrics()["softmax"] == "linear"
     assert Run(out).config().trainer.softmax == "linear"
 
 
 def test_resuming_a_finished_run_says_so_and_changes_nothing(
-    trained: Path, ratings: Path, capsys: pytest.CaptureFixture[str]
+    trained_folder: Path, ratings_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = (trained / "metrics.json").read_bytes()
-    assert main(["train", str(ratings), f"--out={trained}", *SMALL, "--resume"]) == 0
+    before = (trained_folder / "metrics.json").read_bytes()
+    assert main(["train", str(ratings_file), f"--out={trained_folder}", *SMALL, "--resume"]) == 0
     said = capsys.readouterr().err
     for title in ("default", "equal weights"):
-        assert f"{title}: trained already, 4 epochs" in said
-    assert (trained / "metrics.json").read_bytes() == before
+        assert f"{title}: trained already (epochs: 4)" in said
+    assert (trained_folder / "metrics.json").read_bytes() == before

@@ -55,48 +55,68 @@ def test_a_user_who_has_every_item_is_refused_before_anything_is_written(
     path.write_text("u0 1 2 3 4 5\nu1 2 1 6 5 4 3\nu2 1 2 5 6 7 8\n")
     message = refusal(capsys, "train", str(path), f"--out={out}", *SMALL)
     assert message == (
-        f"error: {path}: user 'u1' has all 5 items that are trained on, "
-        "so no other is left to rank a target against"
+        f"error: {path}: user 'u1' has every item that is trained on (5 of them; 1 such users), "
+        "so there are no negatives to draw for the sampled protocol; leave such users out"
     )
     assert not out.exists()
     message = refusal(capsys, "experiment", f"--files=[{path}]", f"--out={out}", "--epochs=1")
-    assert "user 'u1' has all 5 items" in message
+    assert "user 'u1' has every item that is trained on" in message
 
 
-def test_an_unknown_user_is_named(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    message = refusal(capsys, "recommend", f"--run={trained}", "--user=nobody")
+def test_data_on_which_somebody_has_every_item_are_refused_before_they_are_ranked(
+    trained_folder: Path, ratings_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    items = Run(trained_folder).sequences().item_ids
+    newer = tmp_path / "newer.csv"
+    rows = "".join(f"u07,{item},{999 + n}\n" for n, item in enumerate(items))
+    newer.write_text(ratings_file.read_text() + rows)
+    message = refusal(capsys, "evaluate", f"--run={trained_folder}", f"--file={newer}")
+    assert "newer.csv: user 'u07' has every item that is trained on" in message
+
+
+def test_an_unknown_user_is_named(trained_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    message = refusal(capsys, "recommend", f"--run={trained_folder}", "--user=nobody")
     assert "no user 'nobody'; known are 'u00'" in message
 
 
-def test_too_many_items_are_refused(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    message = refusal(capsys, "recommend", f"--run={trained}", "--user=u01", "--k=41")
+def test_too_many_items_are_refused(
+    trained_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    message = refusal(capsys, "recommend", f"--run={trained_folder}", "--user=u01", "--k=41")
     assert "k must be in 1..40 (the items), got 41" in message
 
 
 def test_a_checkpoint_of_another_catalogue_is_refused(
-    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    trained_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = tmp_path / "other.csv"
     rows = (f"u{user},x{(user + n) % 12},{n}\n" for user in range(4) for n in range(9))
     other.write_text(HEADER + "".join(rows))
-    message = refusal(capsys, "evaluate", f"--run={trained}", f"--file={other}")
+    message = refusal(capsys, "evaluate", f"--run={trained_folder}", f"--file={other}")
     assert "trained on another catalogue: 40 ids" in message
     assert "other.csv has 12" in message
-    message = refusal(capsys, "train", str(other), f"--out={trained}", *SMALL, "--resume")
+    message = refusal(capsys, "train", str(other), f"--out={trained_folder}", *SMALL, "--resume")
     assert "trained on another catalogue" in message
 
 
 def test_a_folder_that_holds_a_run_is_not_overwritten(
-    trained: Path, ratings: Path, capsys: pytest.CaptureFixture[str]
+    trained_folder: Path, ratings_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["train", str(ratings), f"--out={trained}", *SMALL]) == 1
+    assert main(["train", str(ratings_file), f"--out={trained_folder}", *SMALL]) == 1
     assert "holds a run already" in capsys.readouterr().err
 
 
 def test_resuming_with_another_config_says_what_changed(
-    trained: Path, ratings: Path, capsys: pytest.CaptureFixture[str]
+    trained_folder: Path, ratings_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["train", str(ratings), f"--out={trained}", *SMALL, "--resume", "--seed=9"]
+    arguments = [
+        "train",
+        str(ratings_file),
+        f"--out={trained_folder}",
+        *SMALL,
+        "--resume",
+        "--seed=9",
+    ]
     assert main(arguments) == 1
     assert "another config (trainer.seed: 0 -> 9)" in capsys.readouterr().err
 
@@ -110,9 +130,9 @@ def test_a_folder_without_a_run_is_refused(
 
 
 def test_a_value_out_of_range_is_named(
-    ratings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ratings_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    message = refusal(capsys, "train", str(ratings), f"--out={tmp_path / 'x'}", "--epochs=0")
+    message = refusal(capsys, "train", str(ratings_file), f"--out={tmp_path / 'x'}", "--epochs=0")
     assert message == "error: epochs must be at least 1, got 0"
     assert not (tmp_path / "x").exists()
 
@@ -130,37 +150,39 @@ def test_a_value_out_of_range_is_named(
 def test_a_wrong_option_leaves_nothing_behind(
     option: str,
     message: str,
-    ratings: Path,
+    ratings_file: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     out = tmp_path / "run"
-    assert main(["train", str(ratings), f"--out={out}", *SMALL, option]) in (1, 2)
+    assert main(["train", str(ratings_file), f"--out={out}", *SMALL, option]) in (1, 2)
     assert message in capsys.readouterr().err
     assert not out.exists()
 
 
-def test_one_amount_of_replacement_takes_the_others_place(ratings: Path, tmp_path: Path) -> None:
+def test_one_amount_of_replacement_takes_the_others_place(
+    ratings_file: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "run"
     arguments = [*SMALL, "--num_replacements=2", "--epochs=1", "--no_baseline"]
-    assert main(["train", str(ratings), f"--out={out}", *arguments]) == 0
+    assert main(["train", str(ratings_file), f"--out={out}", *arguments]) == 0
     trainer = Run(out).config().trainer
     assert (trainer.num_replacements, trainer.replace_ratio) == (2, None)
 
 
-def test_the_last_recipe_named_is_the_one_trained(ratings: Path, tmp_path: Path) -> None:
+def test_the_last_recipe_named_is_the_one_trained(ratings_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     arguments = ["--recipe=paper", "--recipe=equal_weights", "--epochs=1"]
-    assert main(["train", str(ratings), f"--out={out}", *arguments]) == 0
+    assert main(["train", str(ratings_file), f"--out={out}", *arguments]) == 0
     config = Run(out).config()
     assert config.recipe == "equal_weights"
     assert config.trainer.weighting == "equal"
     assert config.model.embedding_dim == 64
 
 
-def test_an_abbreviated_option_is_refused(ratings: Path, tmp_path: Path) -> None:
+def test_an_abbreviated_option_is_refused(ratings_file: Path, tmp_path: Path) -> None:
     with pytest.raises(SystemExit):
-        main(["train", str(ratings), f"--out={tmp_path / 'x'}", "--rec=paper"])
+        main(["train", str(ratings_file), f"--out={tmp_path / 'x'}", "--rec=paper"])
 
 
 def test_ids_are_shown_as_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -176,9 +198,9 @@ def test_ids_are_shown_as_they_are(tmp_path: Path, capsys: pytest.CaptureFixture
 
 @pytest.mark.parametrize("name", ["sequences.parquet", "catalogue.parquet"])
 def test_a_damaged_run_folder_is_one_line(
-    name: str, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    name: str, trained_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     broken = tmp_path / "broken"
-    shutil.copytree(trained, broken)
+    shutil.copytree(trained_folder, broken)
     (broken / name).write_bytes((broken / name).read_bytes()[:40])
     assert f"{name}: not readable" in refusal(capsys, "evaluate", f"--run={broken}")

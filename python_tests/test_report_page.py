@@ -294,7 +294,7 @@ def test_a_baseline_of_its_own_is_a_page_too(trained_run: Run, tmp_path: Path) -
 
 
 def test_without_the_truth_there_is_no_noise_to_be_found(copied: Run, tmp_path: Path) -> None:
-    for path in (copied.data.users_path, copied.folder / "equal_weights" / "sequences.parquet"):
+    for path in (copied.data.sequences_path, copied.folder / "equal_weights" / "sequences.parquet"):
         pl.read_parquet(path).drop("is_noise").write_parquet(path)
     root = parsed(page(copied, tmp_path))
     assert root.find(".//section[@id='noise']") is None

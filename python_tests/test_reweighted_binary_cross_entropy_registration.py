@@ -11,11 +11,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from atjt_ext.ops import Reduction, reweighted_binary_cross_entropy
 from binary_rows import INF, NAN, example, single
-from weighted_rows import (
-    DTYPES,
-    REDUCTIONS,
-    gradients,
-)
+from weighted_rows import DTYPES, REDUCTIONS, gradients
 
 
 @pytest.mark.parametrize("soft", [False, True])

@@ -121,13 +121,21 @@ def test_a_resumed_run_goes_on_with_the_curves(curves: Any, tmp_path: Path, lost
     }
 
 
-def test_files_of_others_in_the_folder_stay(curves: Any, tmp_path: Path) -> None:
-    others = tmp_path / "events.out.tfevents.1700000000.host.1.0"
-    others.write_bytes(b"somebody else's")
-    for _ in range(2):
-        TensorBoardLog(tmp_path)([record(1)])
-    assert others.read_bytes() == b"somebody else's"
-    assert len(list(tmp_path.iterdir())) == 2
+def test_curves_of_others_in_the_folder_stay(curves: Any, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard", reason="tensorboard is not installed")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(str(tmp_path)) as theirs:
+        for step in range(3):
+            theirs.add_scalar("theirs", step, global_step=step)
+    TensorBoardLog(tmp_path)([record(1)])
+    shown = EventAccumulator(str(tmp_path)).Reload()
+    assert [event.step for event in shown.Scalars("theirs")] == [0, 1, 2]
+    assert len(shown.Scalars("seconds")) == 1
+    TensorBoardLog(tmp_path)([record(1), record(2)])  # its own is written anew, theirs is there
+    assert [step for step, _ in curves(tmp_path)["theirs"]] == [0, 1, 2]
+    assert [step for step, _ in curves(tmp_path)["seconds"]] == [1, 2]
 
 
 def test_the_command_writes_curves_of_the_run_and_its_baseline(curves: Any, tmp_path: Path) -> None:

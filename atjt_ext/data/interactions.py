@@ -29,8 +29,8 @@ class Interactions:
         items: Features of items: a row per item, its id in ``item`` (String), every other column
             a feature. It may lack items and know others.
         users: Features of users likewise, by ``user``.
-        columns: Which column of a file with named columns was read as what
-            (``{"user": "customer_id", ...}``); empty where they have none.
+        columns: Which column of a table was read as what (``{"user": "customer_id", ...}``); empty
+            where the format fixes that.
 
     Raises:
         DataError: if there are no events, a column is missing or has another type, or holds nulls,

@@ -36,7 +36,7 @@ __all__ = ["cell_settings", "run_cell"]
 @lru_cache(maxsize=8)
 def _load(file: str, data: DataConfig) -> tuple[Sequences, str]:
     sequences = load_sequences(file, RunConfig(data=data))
-    rankable_split(sequences)  # refused here, once, and not cell by cell
+    rankable_split(sequences)  # refused once; cell by cell only what noise has completed
     return sequences, data_digest(sequences)
 
 
@@ -114,8 +114,8 @@ def run_cell(
     """Trains and measures one cell; writes nothing.
 
     Raises:
-        DataError: the file, or planting noise into it. TypeError: weights on inputs of a model that
-        takes none. TrainingDivergedError: the loss became NaN or infinite.
+        DataError: the file, planting noise into it, or splitting it then. TypeError: weights on
+        inputs of a model that takes none. TrainingDivergedError: the loss became NaN or infinite.
     """
     recipe = ExperimentRecipe.named(cell.recipe)
     config = recipe.config(settings, seed=cell.seed, more_epochs=spec.more_epochs)

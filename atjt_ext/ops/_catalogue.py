@@ -39,18 +39,18 @@ def check_table(hidden: Tensor, item_embeddings: Tensor, bias: Tensor | None) ->
     _check_place("bias", bias, hidden)
 
 
-def check_items(name: str, items: Tensor, hidden: Tensor) -> None:
-    """Raises ValueError unless ``items`` are int64 beside ``hidden``; values are not looked at."""
-    if items.dtype != torch.int64:
-        raise ValueError(f"{name} must be int64, got {items.dtype}")
-    _check_place(name, items, hidden)
+def check_integers(name: str, integers: Tensor, hidden: Tensor) -> None:
+    """Raises ValueError unless they are int64 beside ``hidden``; values are not looked at."""
+    if integers.dtype != torch.int64:
+        raise ValueError(f"{name} must be int64, got {integers.dtype}")
+    _check_place(name, integers, hidden)
 
 
 def check_indices(name: str, indices: Tensor, shape: str, length: int, beside: Tensor) -> None:
     """Raises ValueError unless ``indices`` are int64, ``[length]``; values are not looked at."""
     if indices.dim() != 1 or indices.shape[0] != length:
         raise ValueError(f"{name} must be {shape}, got shape {tuple(indices.shape)}")
-    check_items(name, indices, beside)
+    check_integers(name, indices, beside)
 
 
 def check_excluded(

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from atjt_ext.ops import _row_losses as row_losses
-from atjt_ext.ops._catalogue import check_catalogue, check_items
+from atjt_ext.ops._catalogue import check_catalogue, check_integers
 from atjt_ext.ops.candidate_scores import candidate_scores
 
 
@@ -22,8 +22,8 @@ def check_arguments(
 ) -> None:
     check_catalogue(hidden, item_embeddings)
     row_losses.check_targets(targets, hidden.shape[:1], hidden.device)
-    check_items("targets", targets, hidden)
-    check_items("negatives", negatives, hidden)
+    check_integers("targets", targets, hidden)
+    check_integers("negatives", negatives, hidden)
     rows = len(hidden)
     if negatives.dim() != 1 and (negatives.dim() != 2 or len(negatives) != rows):
         raise ValueError(

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from atjt_ext import _C
 from atjt_ext.ops import _row_losses as row_losses
-from atjt_ext.ops._catalogue import check_catalogue, check_items
+from atjt_ext.ops._catalogue import check_catalogue, check_integers
 from atjt_ext.ops._library import register
 
 
@@ -176,7 +176,7 @@ def candidate_scores(
 
     Args:
         hidden: ``[N, D]``, float32, float64, bfloat16 or float16.
-        item_embeddings: ``[V, D]`` of the same dtype.
+        item_embeddings: ``[V, D]`` of the same dtype, V >= 1.
         candidates: ``[N, C]`` int64 in ``[0, V)``, or ``ignore_index``. An item may stand in a row
             more than once.
         ignore_index: A candidate with this value scores 0 and has no gradient.
@@ -203,7 +203,7 @@ def candidate_scores(
     """
     hidden, item_embeddings = autocast_operands(hidden, item_embeddings)
     check_catalogue(hidden, item_embeddings)
-    check_items("candidates", candidates, hidden)
+    check_integers("candidates", candidates, hidden)
     if candidates.dim() != 2 or len(candidates) != len(hidden):
         raise ValueError(
             f"candidates must be [{len(hidden)}, C], got shape {tuple(candidates.shape)}"

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from atjt_ext.ops import _row_losses as row_losses
-from atjt_ext.ops._catalogue import check_items, check_table
+from atjt_ext.ops._catalogue import check_integers, check_table
 from atjt_ext.ops._linear_losses import LinearLosses
 from atjt_ext.ops._row_losses import Reduction
 
@@ -177,5 +177,5 @@ def _check(
         raise ValueError(f"hidden must be [..., D] with D >= 1, got shape {tuple(hidden.shape)}")
     check_table(hidden, item_embeddings, bias)
     row_losses.check_targets(targets, hidden.shape[:-1], hidden.device)
-    check_items("targets", targets, hidden)
+    check_integers("targets", targets, hidden)
     row_losses.check_sample_weight(sample_weight, hidden.shape[:-1], hidden.device)

@@ -54,7 +54,7 @@ def sampled_binary_cross_entropy(
 
     Args:
         hidden: ``[N, D]``, float32, float64, bfloat16 or float16.
-        item_embeddings: ``[V, D]`` of the same dtype.
+        item_embeddings: ``[V, D]`` of the same dtype, V >= 1.
         targets: ``[N]`` int64 in ``[0, V)``, or ``ignore_index``.
         negatives: ``[N, k]`` int64, or ``[k]`` shared by all rows. Of the rows of
             ``item_embeddings``; where ``ignore_index`` stands there is none.
