@@ -11,8 +11,8 @@ from atjt_ext.audit import audit_run, audit_sequences
 from atjt_ext.cli import main
 from atjt_ext.data import PlantedNoise, read_interactions, simulate_interactions, to_sequences
 from atjt_ext.run_folder import Run
+from command_line import refusal
 from hostile_run import HOSTILE
-from test_cli import refusal
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 
 from atjt_ext.cli import main
 from atjt_ext.run_folder import Run
-from test_cli import refusal
+from command_line import refusal
 
 
 def test_the_page_lies_in_the_run_or_where_it_is_told_to(
