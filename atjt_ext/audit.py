@@ -184,7 +184,7 @@ class Audit:
         )
         if not bool((self.p_noise > 0).any()):
             said = (
-                f"nothing is known of the noise (held-out AUC on artificial noise: {area}), "
+                f"too little is known of the noise (held-out AUC on artificial noise: {area}), "
                 "so no interaction is suspicious"
             )
         return said

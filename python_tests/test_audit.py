@@ -198,7 +198,7 @@ def made(p_noise: list[float], logits: list[float]) -> Audit:
 def test_a_judge_that_knows_nothing_suspects_nobody() -> None:
     audit = made([0.0] * 6, [3.0, -1.0, 2.0, 0.0, 1.0, -2.0])
     assert audit.most_suspicious(9) == []
-    assert "nothing is known of the noise (held-out AUC on artificial noise: 0.510)" in (
+    assert "too little is known of the noise (held-out AUC on artificial noise: 0.510)" in (
         audit.summary()
     )
     # Equal probabilities go by the logits.
