@@ -50,8 +50,8 @@ class RecognitionConfig:
             because of how odd it looks. The oddest of all are for a good part single odd items of
             clean users: without a bound, where half of the items of 30 % of the users were
             noise, P(noise) > 0.9 was true of a quarter of them (MovieLens-100K; Beauty: 44 %).
-        gate_auc: a fold whose classifier tells artificial noise from interactions alike in
-            popularity with a lower AUC than that gives weights of one. Who knows little but
+        gate_auc: weights are one where artificial noise is told from interactions alike in
+            popularity with a lower AUC than that, in the mean of the folds. Who knows little but
             popularity takes what is rare for noise, and too much of it: on simulated data without
             structure to go by that cost a sixth of NDCG@10.
     """
@@ -89,13 +89,13 @@ class RecognisedNoise:
     Attributes:
         noise_logits: ``[N]`` float32, log odds of noise, out of fold; > 0 is more likely noise than
             not.
-        weights: ``[N]`` float32, P(clean); ones in folds that know nothing.
+        weights: ``[N]`` float32, P(clean); ones where too little is known.
         user_noise: ``[num_users]`` float32, the rate of noise estimated for every user; its
             interactions may hold more or less (their mean P(noise) says).
         artificial_auc: for each fold, how well its classifier tells artificial noise on users that
             it was not trained on; None where there was too little of either to say.
-        auc_beyond_popularity: the same among interactions alike in popularity, by which folds
-            are trusted or not.
+        auc_beyond_popularity: the same among interactions alike in popularity; by its mean the
+            weights are trusted or not.
         noise_rates: for each fold, the bound on the share of noise in the data.
     """
 
@@ -183,7 +183,6 @@ class NoiseRecogniser:
                 *(damaged, replaced, original),
                 own=events.folds == fold,
                 popularity=popularity,
-                gate_auc=config.gate_auc,
             )
             for fold in range(config.num_folds)
         ]
@@ -256,15 +255,17 @@ class NoiseRecogniser:
         noise = noise_probability(
             ratios, events.users, shares, largest=self.config.largest_ratio
         ).clip(1e-6, 1.0 - 1e-6)
-        trusted = np.array([classifier.trusted for classifier in self._classifiers])
+        beyond = tuple(classifier.auc_beyond_popularity for classifier in self._classifiers)
+        # In the mean: of few users a single fold's is mostly chance.
+        known = _mean(beyond)
+        trusts = known is not None and known >= self.config.gate_auc
+        trusted = np.array([trusts and area is not None for area in beyond])
         return RecognisedNoise(
             noise_logits=torch.from_numpy(np.log(noise) - np.log1p(-noise)).float(),
             weights=torch.from_numpy(np.where(trusted[events.folds], 1.0 - noise, 1.0)).float(),
             user_noise=torch.from_numpy(shares @ SHARES).float(),
             artificial_auc=tuple(classifier.auc for classifier in self._classifiers),
-            auc_beyond_popularity=tuple(
-                classifier.auc_beyond_popularity for classifier in self._classifiers
-            ),
+            auc_beyond_popularity=beyond,
             noise_rates=tuple(classifier.noise_rate for classifier in self._classifiers),
         )
 

@@ -35,7 +35,6 @@ class FoldClassifier:
         noise_rate: bound on the share of noise in the data.
         auc: on the fold; None where it holds one kind only.
         auc_beyond_popularity: the same among interactions alike in popularity.
-        trusted: whether that is enough.
     """
 
     relative: LogisticRegression | None
@@ -44,7 +43,6 @@ class FoldClassifier:
     noise_rate: float = 0.0
     auc: float | None = None
     auc_beyond_popularity: float | None = None
-    trusted: bool = False
 
     @staticmethod
     def of(
@@ -53,7 +51,6 @@ class FoldClassifier:
         original: Floats,
         own: npt.NDArray[np.bool_],
         popularity: Codes,
-        gate_auc: float,
     ) -> FoldClassifier:
         """Learned from what is not its ``own [N]``, and measured on what is.
 
@@ -63,7 +60,6 @@ class FoldClassifier:
             original: ``[N, F]``, features of the data.
             own: ``[N]``, what is of the fold.
             popularity: ``[N]``, of the items in the damaged copy.
-            gate_auc: see :class:`~atjt_ext.recognition.RecognitionConfig`.
         """
         truth = replaced[~own]
         if not own.any() or truth.all() or not truth.any():
@@ -75,15 +71,13 @@ class FoldClassifier:
         on_damaged = torch.from_numpy(_logits(relative, absolute, damaged[own]))
         is_replaced = torch.from_numpy(replaced[own])
         strata = equal_strata(torch.from_numpy(popularity[own]), _STRATA)
-        beyond = stratified_auc(on_damaged, is_replaced, strata)
         return FoldClassifier(
             relative,
             absolute,
             rate,
             estimate_noise_rate(torch.from_numpy(logits), artificial_rate=rate),
             auc(on_damaged, is_replaced),
-            beyond,
-            beyond is not None and beyond >= gate_auc,
+            stratified_auc(on_damaged, is_replaced, strata),
         )
 
     def ratios(self, features: Floats) -> Doubles:
