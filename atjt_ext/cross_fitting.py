@@ -20,7 +20,7 @@ from .corruption import Corruption, CorruptionOutput
 from .data import Batch
 from .inference import inference
 from .losses import noise_recognition_loss
-from .metrics import auc
+from .metrics import auc, mean_of_known
 from .precision import widened
 from .weighting import calibrated_weights, clean_probability, estimate_noise_rate
 
@@ -186,8 +186,7 @@ class CrossFittedNoiseModels(nn.Module):
     @property
     def held_out_auc(self) -> float | None:
         """Mean of the models' held-out AUCs; None before any was measured."""
-        known = [c.auc for c in self.calibrations if c is not None and c.auc is not None]
-        return sum(known) / len(known) if known else None
+        return mean_of_known(c.auc for c in self.calibrations if c is not None)
 
     def calibrations_as_tensor(self) -> Tensor:
         """``calibrations`` as ``[num_folds, 4]`` float64, -1 where there is none: for a

@@ -6,6 +6,7 @@ of other items that score at least as high, so a model that scores everything al
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ __all__ = [
     "auc",
     "equal_strata",
     "hit_rate",
+    "mean_of_known",
     "mrr",
     "ndcg",
     "paper_hit_rate",
@@ -144,6 +146,12 @@ def equal_strata(values: Tensor, count: int) -> Tensor:
     ``[N]`` int64. Equal values are of one stratum, so there may be fewer."""
     cuts = torch.arange(1, count) * (len(values) - 1) // count
     return torch.searchsorted(values.sort().values[cuts].unique(), values)
+
+
+def mean_of_known(values: Iterable[float | None]) -> float | None:
+    """Mean of what is not None; None where nothing is known."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
 
 
 def roc_curve(scores: Tensor, labels: Tensor) -> tuple[list[float], list[float]]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..data import Sequences, user_folds
+from ..metrics import mean_of_known
 from .attributes import attribute_vectors
 from .co_occurrence import CoOccurrences
 from .events import Codes, Doubles, Events, Floats
@@ -109,7 +110,7 @@ class RecognisedNoise:
     @property
     def held_out_auc(self) -> float | None:
         """Mean of ``artificial_auc``; None where no fold has any."""
-        return _mean(self.artificial_auc)
+        return mean_of_known(self.artificial_auc)
 
     def summary(self, left_out: int) -> str:
         """A line on what was found.
@@ -119,7 +120,7 @@ class RecognisedNoise:
         """
         overall, beyond = (
             "none" if area is None else f"{area:.3f}"
-            for area in (self.held_out_auc, _mean(self.auc_beyond_popularity))
+            for area in (self.held_out_auc, mean_of_known(self.auc_beyond_popularity))
         )
         areas = f"held-out AUC on artificial noise {overall}, beyond popularity {beyond}"
         if bool((self.weights == 1.0).all()):
@@ -257,7 +258,7 @@ class NoiseRecogniser:
         ).clip(1e-6, 1.0 - 1e-6)
         beyond = tuple(classifier.auc_beyond_popularity for classifier in self._classifiers)
         # In the mean: of few users a single fold's is mostly chance.
-        known = _mean(beyond)
+        known = mean_of_known(beyond)
         trusts = known is not None and known >= self.config.gate_auc
         trusted = np.array([trusts and area is not None for area in beyond])
         return RecognisedNoise(
@@ -268,11 +269,6 @@ class NoiseRecogniser:
             auc_beyond_popularity=beyond,
             noise_rates=tuple(classifier.noise_rate for classifier in self._classifiers),
         )
-
-
-def _mean(areas: tuple[float | None, ...]) -> float | None:
-    known = [area for area in areas if area is not None]
-    return sum(known) / len(known) if known else None
 
 
 def _damaged(
