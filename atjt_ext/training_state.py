@@ -188,6 +188,7 @@ class TrainingState:
                 "num_items": cast(int, self.recommender.num_items),
                 "num_users": self.num_users,
                 "steps": self.steps,
+                "total_steps": self.total_steps,
                 "history": [record.as_dict() for record in self.history],
                 "models": self._models(),
                 "best": self._best,
@@ -224,6 +225,8 @@ class TrainingState:
         if self._scaler.is_enabled():
             self._scaler.load_state_dict(saved["scaler"])
         self.steps = int(saved["steps"])
+        # Checkpoints from before it was kept are gone on with by fit alone, which counts anew.
+        self.total_steps = int(saved.get("total_steps", self.total_steps))
         self.history = [EpochRecord.from_dict(values) for values in saved["history"]]
         self._best = saved["best"]
 

@@ -9,7 +9,7 @@ import torch
 
 from atjt_ext import JointTrainer, SASRec, TargetAttentionNoiseModel
 from atjt_ext.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
-from atjt_ext.data import LeaveOneOut
+from atjt_ext.data import LeaveOneOut, TrainingRows
 from joint import config, fit, parameters, trainer
 from resuming import assert_resumes_like_unbroken
 
@@ -98,6 +98,22 @@ def test_loading_brings_back_the_best_models_and_their_weights(
     loaded.load(path, num_users=split.train.num_users)
     assert loaded.evaluate(split.test) == made.evaluate(split.test)
     assert loaded.sequence_weights(split.train).equal(made.sequence_weights(split.train))
+
+
+def test_loading_brings_back_where_the_schedule_is(split: LeaveOneOut, tmp_path: Path) -> None:
+    path = tmp_path / "c.pt"
+    options = {"epochs": 4, "patience": 2, "min_epochs": 0, "learning_rate": 1e-12}
+    options |= {"weighting": "equal", "schedule": "linear"}
+    made = fit(split, **options)
+    assert made.state.steps < made.state.total_steps  # it ended early: a step more has a rate
+    made.save(path)
+    loaded = trainer(split, **options)
+    loaded.load(path, num_users=split.train.num_users)
+    assert loaded.state.total_steps == made.state.total_steps
+    batch = next(TrainingRows(split.train, max_length=12).batches(8, seed=0, epoch=0))
+    for one in (made, loaded):
+        one.step(batch, batch, active=[], weigh=False)
+    assert loaded.state.learning_rate == made.state.learning_rate > 0
 
 
 def test_a_checkpoint_of_something_else_is_refused(split: LeaveOneOut, tmp_path: Path) -> None:
