@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from .config import JointTrainerConfig
 from .data import EvaluationSet, Sequences, TrainingRows
+from .data.features import same_features
 from .evaluation import evaluate, full_ranks, top_k
 from .inference import inference
 from .known_weights import extended_weights, without_dropped
@@ -148,7 +149,10 @@ class JointModels:
 
     def recogniser(self, train: Sequences) -> NoiseRecogniser:
         """What :meth:`recognise` learns, kept likewise, with the evidence for what it found."""
-        if self._recogniser is None or not _same(self._recogniser[0], train):
+        if self._recogniser is None or not (
+            _same(self._recogniser[0], train)
+            and same_features(self._recogniser[0].item_features, train.item_features)
+        ):
             recogniser = NoiseRecogniser.usual(train, seed=self.config.seed)
             self._recogniser = train, recogniser
             self.believe(train, recogniser.found.noise_logits, recogniser.found.weights)

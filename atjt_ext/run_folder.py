@@ -17,8 +17,9 @@ from torch import Tensor
 from .checkpoint import CheckpointError, write_atomically, write_text_atomically
 from .config import RunConfig
 from .data import Sequences
+from .data.features import same_features
 from .history import EpochRecord
-from .stored_sequences import StoredSequences, read_table, same_features
+from .stored_sequences import StoredSequences, read_table
 
 __all__ = ["Run"]
 

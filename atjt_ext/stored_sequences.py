@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,16 +104,6 @@ class StoredSequences:
                 orient="row",
             )
             write_atomically(self.item_features_path, features.write_parquet)
-
-
-def same_features(one: Mapping[str, ItemFeature], other: Mapping[str, ItemFeature]) -> bool:
-    """Whether both have the same features, in the same order."""
-    return list(one) == list(other) and all(
-        mine.values == theirs.values
-        and mine.offsets.equal(theirs.offsets)
-        and mine.codes.equal(theirs.codes)
-        for mine, theirs in zip(one.values(), other.values(), strict=True)
-    )
 
 
 def read_table(path: Path) -> pl.DataFrame:

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from atjt_ext.audit import SUSPICIOUS_ABOVE, Audit, audit_run, audit_sequences, audit_trained
-from atjt_ext.data import LeaveOneOut, Sequences, leave_one_out, user_folds
+from atjt_ext.data import ItemFeature, LeaveOneOut, Sequences, leave_one_out, user_folds
 from atjt_ext.joint_models import JointModels
 from atjt_ext.noise_scores import detection_auc
 from atjt_ext.recognition import Evidence, NoiseRecogniser, RecognitionConfig
@@ -304,6 +304,20 @@ def test_sequences_read_twice_are_learned_from_once(trained_run: Run) -> None:
     items[0] = items[0] % train.num_items + 1
     before = models.recogniser(train)
     assert models.recogniser(replace(train, items=items)) is not before
+
+
+def test_items_with_other_features_are_learned_from_anew(trained_run: Run) -> None:
+    sequences = trained_run.sequences()
+    models: JointModels = load_trainer(trained_run, sequences)
+    train = leave_one_out(sequences).train
+    before = models.recogniser(train)
+    codes = torch.arange(train.num_items) % 2 + 1
+    offsets = torch.arange(-1, train.num_items + 1).clamp(min=0)
+    halves = {"half": ItemFeature(["a", "b"], offsets, codes)}
+    described = models.recogniser(replace(train, item_features=halves))
+    assert described is not before
+    turned = {"half": ItemFeature(["a", "b"], offsets, 3 - codes)}
+    assert models.recogniser(replace(train, item_features=turned)) is not described
 
 
 # ---- files ------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -112,6 +112,16 @@ def item_feature_table(
     if not names:
         raise ValueError("names must name at least one feature, got none")
     return torch.stack([_named(sequences, name).one(pick) for name in names], dim=1)
+
+
+def same_features(one: Mapping[str, ItemFeature], other: Mapping[str, ItemFeature]) -> bool:
+    """Whether both have the same features, in the same order."""
+    return list(one) == list(other) and all(
+        mine.values == theirs.values
+        and mine.offsets.cpu().equal(theirs.offsets.cpu())
+        and mine.codes.cpu().equal(theirs.codes.cpu())
+        for mine, theirs in zip(one.values(), other.values(), strict=True)
+    )
 
 
 def shared_features(sequences: Sequences, names: Sequence[str] = ()) -> dict[str, ItemFeature]:
