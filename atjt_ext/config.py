@@ -89,8 +89,10 @@ class JointTrainerConfig:
             CPU they are slower compiled. Dropout masks are others than those of an uncompiled run.
         valid_metric: what early stopping watches, e.g. ``NDCG@10``.
         patience: epochs without a better ``valid_metric`` before training stops; None trains all
-            ``epochs``. Training never stops in the first ``min_epochs``.
+            ``epochs``. Training never stops in the first ``min_epochs``, nor before ``min_steps``.
         min_epochs: see ``patience``.
+        min_steps: see ``patience``. Small data make few steps of an epoch: where that is twenty,
+            six epochs without a better one are no sign that there will be none.
         seed: decides everything random.
     """
 
@@ -119,7 +121,7 @@ class JointTrainerConfig:
     max_length: int = size(50)
     window_stride: int | None = None
     batch_size: int = size(128)
-    epochs: int = size(60)
+    epochs: int = size(100)
     optimizer: Literal["adam", "adagrad"] = "adam"
     learning_rate: float = above_zero(1e-3)
     noise_learning_rate: float = above_zero(1e-3)
@@ -132,6 +134,7 @@ class JointTrainerConfig:
     valid_metric: str = "NDCG@10"
     patience: int | None = size(6)
     min_epochs: int = at_least_zero(10)
+    min_steps: int = at_least_zero(2000)
     # Larger ones would overflow the 64 bits of (seed, step).
     seed: int = in_range(0, "below 2**32 and at least 0", lambda value: 0 <= value < 2**32)
 

@@ -151,7 +151,11 @@ class TrainingState:
         if patience is None or self.best_epoch is None:
             return False
         epochs = len(self.history)
-        return epochs >= self.config.min_epochs and epochs - self.best_epoch >= patience
+        return (
+            epochs >= self.config.min_epochs
+            and self.steps >= self.config.min_steps
+            and epochs - self.best_epoch >= patience
+        )
 
     def restore_best(self) -> None:
         """Puts the best epoch's models back; without ``patience`` the last ones stay."""
@@ -209,7 +213,7 @@ class TrainingState:
         saved = load_checkpoint(path, device=device)
         self._check_same(path, "num_items", saved["num_items"], self.recommender.num_items)
         self._check_same(path, "num_users", saved["num_users"], self.num_users)
-        # An option that came later did then what its default does now.
+        # An option that came later did then what its default does now, or tells when to stop.
         defaults = {one.name: one.default for one in fields(self.config)}
         for name, value in asdict(self.config).items():
             self._check_same(path, name, saved["config"].get(name, defaults[name]), value)

@@ -77,6 +77,7 @@ OUT_OF_RANGE: dict[type, list[tuple[str, Any]]] = {
         ("precision", "int8"),
         ("patience", 0),
         ("min_epochs", -1),
+        ("min_steps", -1),
         ("seed", -1),
     ],
     SASRecConfig: TRANSFORMER,
@@ -168,6 +169,7 @@ def test_every_option_is_range_checked() -> None:
         ("patience", 1),
         ("clip_grad_norm", None),
         ("min_epochs", 0),
+        ("min_steps", 0),
         ("seed", 0),
     ],
 )

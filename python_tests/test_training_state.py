@@ -42,9 +42,20 @@ def test_training_stops_when_patience_runs_out_but_not_before_min_epochs(
     split: LeaveOneOut,
 ) -> None:
     stuck = {"learning_rate": 1e-12, "epochs": 9, "weighting": "equal"}
+    stuck["min_steps"] = 0
     assert len(fit(split, patience=2, min_epochs=0, **stuck).state.history) == 3
     assert len(fit(split, patience=2, min_epochs=6, **stuck).state.history) == 6
     assert len(fit(split, patience=None, **stuck).state.history) == 9
+
+
+def test_training_does_not_stop_before_min_steps(split: LeaveOneOut) -> None:
+    stuck = {"learning_rate": 1e-12, "epochs": 9, "weighting": "equal", "patience": 2}
+    stuck["min_epochs"] = 0
+    per_epoch = fit(split, **stuck | {"epochs": 1}).state.steps
+    made = fit(split, min_steps=4 * per_epoch + 1, **stuck)
+    assert len(made.state.history) == 5
+    assert len(fit(split, min_steps=4 * per_epoch, **stuck).state.history) == 4
+    assert len(fit(split, **stuck).state.history) == 9  # by default 2,000 steps, and here are few
 
 
 def test_without_patience_the_last_models_stay(split: LeaveOneOut) -> None:
@@ -102,8 +113,8 @@ def test_loading_brings_back_the_best_models_and_their_weights(
 
 def test_loading_brings_back_where_the_schedule_is(split: LeaveOneOut, tmp_path: Path) -> None:
     path = tmp_path / "c.pt"
-    options = {"epochs": 4, "patience": 2, "min_epochs": 0, "learning_rate": 1e-12}
-    options |= {"weighting": "equal", "schedule": "linear"}
+    options = {"epochs": 4, "patience": 2, "min_epochs": 0, "min_steps": 0}
+    options |= {"weighting": "equal", "schedule": "linear", "learning_rate": 1e-12}
     made = fit(split, **options)
     assert made.state.steps < made.state.total_steps  # it ended early: a step more has a rate
     made.save(path)

@@ -63,6 +63,7 @@ _CAME_LATER: dict[str, dict[str, Any]] = {
         "schedule_warmup_steps": 0,
         "precision": "float32",
         "compile": False,
+        "min_steps": 0,
     },
     "data": {"min_length": 0},
 }
