@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
-import numpy as np
-
 from ..checkpoint import write_text_atomically
+from ..metrics import mean_of_known
 from ..statistics import shown_p
 from .comparison import Comparison, compare
 from .figures import plot_differences
@@ -82,9 +82,7 @@ def _detections(results: Sequence[CellResult]) -> list[dict[str, Any]]:
             ("weights", ("mean_clean", "mean_noise", "std")),
         ):
             for name in names:
-                known = [m.values[part].get(name) for m in members]
-                known = [value for value in known if value is not None]
-                row[name] = float(np.mean(known)) if known else None
+                row[name] = mean_of_known(m.values[part].get(name) for m in members)
         rows.append(row)
     return rows
 
@@ -94,7 +92,7 @@ def _means(results: Sequence[CellResult], part: str, names: Sequence[str]) -> li
     return [
         row
         | {"seeds": len(members)}
-        | {name: float(np.mean([m.values[part][name] for m in members])) for name in names}
+        | {name: fmean(m.values[part][name] for m in members) for name in names}
         for row, members in _groups(results)
     ]
 
