@@ -33,7 +33,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "noise_learning_rate": 0.024,
         "weight_decay": 5e-4,
         "patience": None,
-        "min_steps": 0,
+        "min_steps": 0,  # nothing without patience; cells recorded before it keep their names
         "embedding_dim": 8,
         "noise_embedding_dim": 8,
     },

@@ -205,11 +205,11 @@ class JointTrainer(JointModels):
         self._checkpoint = None if checkpoint is None else Path(checkpoint)
         watched = None if valid is None else self.as_read(valid).to(self.device)
         state = self._state = self._new_state(train.num_users)
-        state.total_steps = total_steps
         if resume and self._checkpoint is not None and self._checkpoint.exists():
             state.load(self._checkpoint)
             if on_epoch is not None:  # a kill between checkpoint and callback left it behind
                 on_epoch(state.history)
+        state.total_steps = total_steps  # as counted here, whatever a checkpoint says
         with (
             torch.random.fork_rng([self.device] if self.device.type == "cuda" else []),
             FitProgress(

@@ -229,7 +229,6 @@ class TrainingState:
         if self._scaler.is_enabled():
             self._scaler.load_state_dict(saved["scaler"])
         self.steps = int(saved["steps"])
-        # Checkpoints from before it was kept are gone on with by fit alone, which counts anew.
         self.total_steps = int(saved.get("total_steps", self.total_steps))
         self.history = [EpochRecord.from_dict(values) for values in saved["history"]]
         self._best = saved["best"]

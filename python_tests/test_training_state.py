@@ -41,16 +41,15 @@ def test_fit_ends_with_the_best_epochs_models(split: LeaveOneOut) -> None:
 def test_training_stops_when_patience_runs_out_but_not_before_min_epochs(
     split: LeaveOneOut,
 ) -> None:
-    stuck = {"learning_rate": 1e-12, "epochs": 9, "weighting": "equal"}
-    stuck["min_steps"] = 0
+    stuck = {"learning_rate": 1e-12, "epochs": 9, "weighting": "equal", "min_steps": 0}
     assert len(fit(split, patience=2, min_epochs=0, **stuck).state.history) == 3
     assert len(fit(split, patience=2, min_epochs=6, **stuck).state.history) == 6
     assert len(fit(split, patience=None, **stuck).state.history) == 9
 
 
 def test_training_does_not_stop_before_min_steps(split: LeaveOneOut) -> None:
-    stuck = {"learning_rate": 1e-12, "epochs": 9, "weighting": "equal", "patience": 2}
-    stuck["min_epochs"] = 0
+    stuck = {"learning_rate": 1e-12, "epochs": 9, "weighting": "equal"}
+    stuck |= {"patience": 2, "min_epochs": 0}
     per_epoch = fit(split, **stuck | {"epochs": 1}).state.steps
     made = fit(split, min_steps=4 * per_epoch + 1, **stuck)
     assert len(made.state.history) == 5
