@@ -62,14 +62,14 @@ def test_a_recipe_differs_from_its_baseline_in_the_weighing_alone() -> None:
             for field, value in ours.as_dict()["trainer"].items()
             if value != base.as_dict()["trainer"][field]
         }
-        assert changed <= (weighing if name != "more_epochs" else {"epochs"}), name
+        assert changed <= (weighing if name != "more_epochs" else {"epochs", "min_steps"}), name
         assert base.trainer.weighting == "equal"
 
 
 def test_more_epochs_and_the_paper_are_what_they_say() -> None:
-    patient = replace(SETTINGS, trainer=replace(SETTINGS.trainer, patience=4))
+    patient = replace(SETTINGS, trainer=replace(SETTINGS.trainer, patience=4, min_steps=50))
     more = ExperimentRecipe.named("more_epochs").config(patient, seed=0, more_epochs=3).trainer
-    assert (more.epochs, more.patience) == (6, 12)
+    assert (more.epochs, more.patience, more.min_steps) == (6, 12, 150)
     paper = ExperimentRecipe.named("paper").config(SETTINGS, seed=3, more_epochs=2)
     assert paper.trainer == RunConfig.from_recipe("paper", seed=3).trainer
 

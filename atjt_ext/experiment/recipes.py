@@ -81,7 +81,8 @@ class ExperimentRecipe:
         Args:
             settings: what all recipes but the paper's share.
             seed: of the run.
-            more_epochs: how many times the epochs, and the patience, of the ``more_epochs`` recipe.
+            more_epochs: how many times the epochs, patience and least number of steps of the
+                ``more_epochs`` recipe.
         """
         if self.name in _PAPER:
             paper = RunConfig.from_recipe(
@@ -95,7 +96,12 @@ class ExperimentRecipe:
         trainer = replace(settings.trainer, seed=seed, **self.changes)
         if self.name == "more_epochs":
             patience = None if trainer.patience is None else trainer.patience * more_epochs
-            trainer = replace(trainer, epochs=trainer.epochs * more_epochs, patience=patience)
+            trainer = replace(
+                trainer,
+                epochs=trainer.epochs * more_epochs,
+                patience=patience,
+                min_steps=trainer.min_steps * more_epochs,
+            )
         return replace(settings, recipe=self.name, trainer=trainer)
 
 

@@ -77,7 +77,8 @@ class ExperimentSpec:
         clean_at_test: weights on inputs, and dropping, also act on what is read of a user's
             training history in validation and test. Off, they only shape training. Seen items
             are excluded from the ranking either way.
-        more_epochs: how many times the epochs and the patience of the ``more_epochs`` recipe.
+        more_epochs: how many times the epochs, patience and least number of steps of the
+            ``more_epochs`` recipe.
         pilot_epochs: epochs of the equally weighed run whose losses the source ``loss`` goes by.
     """
 
