@@ -40,6 +40,7 @@ class Catalogue:
     bias: Tensor | None = None
     scale: float = 1.0
     rows_counted: int | None = None
+    allow_tf32: bool = False
 
     @property
     def arithmetic(self) -> torch.dtype:
@@ -56,6 +57,10 @@ class Catalogue:
             table=self.table.to(dtype),
             bias=None if self.bias is None else self.bias.to(ARITHMETIC[dtype]),
         )
+
+    def to(self, device: torch.device) -> Catalogue:
+        moved = {name: x.to(device) for name, x in vars(self).items() if isinstance(x, Tensor)}
+        return replace(self, **moved)
 
     def logits(self) -> Tensor:
         """Of the rows that count, by torch in the arithmetic dtype."""
@@ -108,13 +113,15 @@ def _shared(c: Catalogue) -> dict[str, object]:
         "bias": c.bias,
         "rows_counted": None if counted is None else torch.tensor(counted, device=c.hidden.device),
         "scale": c.scale,
-        "allow_tf32": False,
+        "allow_tf32": c.allow_tf32,
     }
 
 
 def _workspace(c: Catalogue, which: int) -> Tensor | None:
     size = kernels(c.hidden.device).linear_cross_entropy_workspace(c.hidden, len(c.table))[which]
-    return torch.empty(size, dtype=torch.uint8, device=c.hidden.device) if size else None
+    # NaN everywhere: what is read has to be written first.
+    full = torch.full((size,), 0xFF, dtype=torch.uint8, device=c.hidden.device)
+    return full if size else None
 
 
 def forward(c: Catalogue, *, mean: bool = True, num_threads: int = 1) -> Forward:

@@ -23,7 +23,6 @@ from atjt_ext.data import (
 from atjt_ext.run_folder import Run
 from command_line import SMALL
 from hostile_run import small_run
-from linear_kernels import Kernels
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -66,15 +65,15 @@ def device(request: pytest.FixtureRequest) -> Iterator[torch.device]:
         pytest.param("cuda", marks=pytest.mark.cuda),
     ]
 )
-def kernels(request: pytest.FixtureRequest) -> Iterator[Kernels]:
-    """CUDA kernels, emulated or on a GPU."""
+def cuda(request: pytest.FixtureRequest) -> Iterator[torch.device]:
+    """Where CUDA kernels run: on the host, emulated, or on a GPU."""
     if request.param == "emulator":
         with emulator.emulated_cuda():
-            yield Kernels(emulator.module(), torch.device("cpu"))
+            yield torch.device("cpu")
         return
     if not (torch.cuda.is_available() and atjt_ext.build_info()["gpu_usable"]):
         pytest.skip("no CUDA device that torch and atjt_ext can use")
-    yield Kernels(atjt_ext._C, torch.device("cuda"))
+    yield torch.device("cuda")
 
 
 @pytest.fixture

@@ -13,6 +13,13 @@ import emulator
 from atjt_ext import reference
 from atjt_ext.ops import linear_reweighted_cross_entropy
 
+OPTIONS: list[dict[str, Any]] = [
+    {},
+    {"label_smoothing": 0.1},
+    {"z_loss": 1e-2},
+    {"temperature": 0.5, "label_smoothing": 0.2, "z_loss": 1e-3},
+]
+
 
 class Rows(NamedTuple):
     """Float64 inputs; ``hidden`` and ``table`` are exact in the dtype asked for."""

@@ -48,18 +48,20 @@ def all_scores(c: Catalogue) -> Tensor:
     return pair_scores(c, pairs[:, 0].contiguous(), pairs[:, 1].contiguous()).view(rows, classes)
 
 
-def assert_they_agree(c: Catalogue) -> None:
+def assert_they_agree(c: Catalogue, *, times: int = 8) -> None:
     scores = all_scores(c)
     exact = c.as_dtype(torch.float64).logits()
     assert relative_error(scores, exact) < (1e-14 if c.arithmetic == torch.float64 else 1e-6)
     # Each row against scores of its own: the smallest difference of bits would show.
     generator = torch.Generator().manual_seed(2)
-    for _ in range(8):
+    for _ in range(times):
         picks = torch.randint(0, len(c.table), (len(c.hidden),), generator=generator)
         thresholds = scores.gather(1, picks[:, None].to(scores.device))
         wanted = (scores >= thresholds).sum(1)
         for num_threads in (1, 2):
             assert torch.equal(count_at_least(c, thresholds[:, 0], num_threads=num_threads), wanted)
+    above = torch.nextafter(thresholds, torch.full_like(thresholds, torch.inf))
+    assert torch.equal(count_at_least(c, above[:, 0]), (scores > thresholds).sum(1))
 
 
 SHAPES = [(1, 1, 1), (5, 47, 3), (13, 300, 31), (50, 97, 64), (17, 33, 130), (33, 16, 300)]
@@ -74,6 +76,11 @@ def test_counts_are_those_of_the_scores(
         pytest.skip("not on CUDA")
     for bias in (False, True):
         assert_they_agree(catalogue(*shape, device, dtype=dtype, bias=bias))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
+def test_more_than_a_block_of_rows_and_of_classes(device: torch.device, dtype: torch.dtype) -> None:
+    assert_they_agree(catalogue(130, 1100, 8, device, dtype=dtype, bias=True), times=1)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)

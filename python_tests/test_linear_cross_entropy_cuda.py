@@ -16,19 +16,19 @@ import torch
 from torch import Tensor
 
 import emulator
-from emulator.build import build_program
-from linear_kernels import (
+from catalogue_kernels import Catalogue
+from catalogue_precision import (
     PRECISIONS,
-    Kernels,
-    Problem,
     check_forward,
     check_gradient,
     error,
+    exact_logits,
     forward,
     gradient,
     problem,
     product_limit,
 )
+from emulator.build import build_program
 
 SHAPES = [
     # rows, classes, width
@@ -47,40 +47,41 @@ SHAPES = [
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: "x".join(map(str, shape)))
 def test_both_passes_agree_with_float64(
-    kernels: Kernels, shape: tuple[int, int, int], precision: str
+    cuda: torch.device, shape: tuple[int, int, int], precision: str
 ) -> None:
     p = problem(precision, *shape)
-    limit = 1e-6 if precision == "float32" else 5e-4
-    check_forward(kernels, p, limit_of_gradients=limit)
-    check_gradient(kernels, p, limit_of_gradients=limit)
+    # Rounding averages out, but not that of a single row.
+    limit = 1e-6 if precision == "float32" else 5e-4 if shape[0] > 1 else 7e-4
+    check_forward(cuda, p, limit_of_gradients=limit)
+    check_gradient(cuda, p, limit_of_gradients=limit)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_every_option_together(kernels: Kernels, precision: str) -> None:
+def test_every_option_together(cuda: torch.device, precision: str) -> None:
     p = problem(precision, 20, 75, 40, bias=True, rows_counted=13, scale=0.6)
-    check_forward(kernels, p)
-    check_gradient(kernels, p)
+    check_forward(cuda, p)
+    check_gradient(cuda, p)
 
 
 @pytest.mark.parametrize("scale", [-2.0, 0.0])
-def test_any_scale_will_do(kernels: Kernels, scale: float) -> None:
+def test_any_scale_will_do(cuda: torch.device, scale: float) -> None:
     p = problem("float32", 5, 70, 16, bias=True, scale=scale)
-    check_forward(kernels, p)
-    check_gradient(kernels, p)
+    check_forward(cuda, p)
+    check_gradient(cuda, p)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("spread", [1e-3, 10.0, 300.0])
-def test_logits_of_any_size(kernels: Kernels, precision: str, spread: float) -> None:
-    check_forward(kernels, problem(precision, 9, 150, 24, spread=spread, seed=3))
+def test_logits_of_any_size(cuda: torch.device, precision: str, spread: float) -> None:
+    check_forward(cuda, problem(precision, 9, 150, 24, spread=spread, seed=3))
 
 
-def test_the_largest_logit_may_come_last(kernels: Kernels) -> None:
+def test_the_largest_logit_may_come_last(cuda: torch.device) -> None:
     # Sums have to be rescaled once and again, in every row at another time.
     for precision in PRECISIONS:
         p = problem(precision, 6, 260, 32, spread=0.1)
         p = replace(p, bias=torch.arange(260.0) / 4)
-        got, wanted = forward(kernels, p), p.logits()
+        got, wanted = forward(cuda, p), exact_logits(p)
         losses = wanted.logsumexp(1) - wanted.gather(1, p.targets[:, None])[:, 0]
         assert error(got.losses, losses) < 1e-6
         assert got.mean_embedding is not None
@@ -89,25 +90,25 @@ def test_the_largest_logit_may_come_last(kernels: Kernels) -> None:
         assert error(got.mean_embedding, wanted.softmax(1) @ p.table.double()) < limit
 
 
-def confident(precision: str, margin: float) -> Problem:
+def confident(precision: str, margin: float) -> Catalogue:
     """The target's logit leads by about the margin."""
     p = problem(precision, 12, 100, 64)
-    p.hidden[:] = p.table[p.targets] * margin
+    p.hidden[:] = p.table[p.targets] * (margin / 64)
     return p
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("margin", [8.0, 32.0])
 def test_a_sure_row_keeps_the_digits_of_what_is_left(
-    kernels: Kernels, precision: str, margin: float
+    cuda: torch.device, precision: str, margin: float
 ) -> None:
     p = confident(precision, margin)
-    got, logits = forward(kernels, p), p.logits()
+    got, logits = forward(cuda, p), exact_logits(p)
     at_target = torch.arange(len(logits)), p.targets
     others = logits - logits[at_target][:, None]
     others[at_target] = -math.inf
     losses = others.logsumexp(1).exp().log1p()
-    assert losses.min() < 1e-2
+    assert losses.min() < 2e-2
     assert error(got.losses / losses, torch.ones(len(losses))) < 2e-5  # of each row
     # Without the target, p - 1 and the rest of the mean embedding have no digits in common.
     assert got.mean_embedding is not None
@@ -116,21 +117,21 @@ def test_a_sure_row_keeps_the_digits_of_what_is_left(
     wanted[at_target] = (-losses).expm1()
     limit = 2e-3 if precision == "bfloat16" else 1e-3
     assert error(rest, wanted @ p.table.double()) < limit + 1e-6 / float(losses.max())
-    check_gradient(kernels, p)
+    check_gradient(cuda, p)
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float32"])
-def test_both_passes_split(kernels: Kernels, precision: str) -> None:
+def test_both_passes_split(cuda: torch.device, precision: str) -> None:
     """More than 1024 classes make two splits of the catalogue, as many rows two of the rows."""
-    check_forward(kernels, problem(precision, 6, 1100, 16))
-    check_gradient(kernels, problem(precision, 1100, 10, 16))
+    check_forward(cuda, problem(precision, 6, 1100, 16))
+    check_gradient(cuda, problem(precision, 1100, 10, 16))
 
 
-def test_blocks_without_rows_help_with_the_others(kernels: Kernels) -> None:
+def test_blocks_without_rows_help_with_the_others(cuda: torch.device) -> None:
     # 300 rows are three blocks; those of the two without a row take a third of the catalogue each.
     p = problem("bfloat16", 300, 1600, 8, rows_counted=5)
-    check_forward(kernels, p)
-    check_gradient(kernels, replace(p, table=p.table[:9], targets=p.targets % 9 // 9))
+    check_forward(cuda, p)
+    check_gradient(cuda, replace(p, table=p.table[:9], targets=p.targets % 9 // 9))
 
 
 @pytest.mark.emulator
@@ -144,12 +145,12 @@ def test_sums_may_be_taken_off_after_every_tile(sanitize: bool) -> None:
     assert (done.stdout, done.stderr) == ("right\n", "")
 
 
-def test_nothing_is_wanted_but_losses(kernels: Kernels) -> None:
-    check_forward(kernels, problem("bfloat16", 10, 70, 48), mean=False)
+def test_nothing_is_wanted_but_losses(cuda: torch.device) -> None:
+    check_forward(cuda, problem("bfloat16", 10, 70, 48), mean=False)
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float32"])
-def test_rows_that_begin_anywhere(kernels: Kernels, precision: str) -> None:
+def test_rows_that_begin_anywhere(cuda: torch.device, precision: str) -> None:
     """Rows of 16 bytes and more that are not aligned to them."""
     p = problem(precision, 7, 66, 32)
 
@@ -157,31 +158,31 @@ def test_rows_that_begin_anywhere(kernels: Kernels, precision: str) -> None:
         return torch.cat([x.new_zeros(1), x.flatten()])[1:].view(x.shape)
 
     p = replace(p, hidden=moved(p.hidden), table=moved(p.table))
-    check_forward(kernels, p)
-    check_gradient(kernels, p)
+    check_forward(cuda, p)
+    check_gradient(cuda, p)
 
 
-def test_a_target_that_is_no_class_makes_the_loss_nan(kernels: Kernels) -> None:
+def test_a_target_that_is_no_class_makes_the_loss_nan(cuda: torch.device) -> None:
     p = problem("bfloat16", 6, 70, 16)
     p.targets[:] = torch.tensor([-3, 0, 4, 69, 70, 1 << 40])
-    got = forward(kernels, p)
+    got = forward(cuda, p)
     assert got.losses.isnan().tolist() == [True, False, False, False, True, True]
     assert got.mean_embedding is not None
-    wanted = p.logits().softmax(1) @ p.table.double()
+    wanted = exact_logits(p).softmax(1) @ p.table.double()
     assert error(got.mean_embedding, wanted) < 2e-3
-    origins, ones = p.logits().max(1).values.float(), torch.ones(6)
-    grad, _ = gradient(kernels, p, origins, ones, 0 * ones)
-    weights = (p.logits() - origins[:, None].double()).exp()
+    origins, ones = exact_logits(p).max(1).values.float(), torch.ones(6)
+    grad, _ = gradient(cuda, p, origins, ones, 0 * ones)
+    weights = (exact_logits(p) - origins[:, None].double()).exp()
     weights[[1, 2, 3], [0, 4, 69]] = 0
     assert error(grad, weights.T @ p.hidden.double()) < 2e-3
 
 
 @pytest.mark.parametrize("where", ["hidden", "table"])
-def test_nan_spreads(kernels: Kernels, where: str) -> None:
+def test_nan_spreads(cuda: torch.device, where: str) -> None:
     for precision in PRECISIONS:
         p = problem(precision, 4, 70, 8)
         getattr(p, where)[2, 3] = math.nan
-        got = forward(kernels, p)
+        got = forward(cuda, p)
         expected = [where == "table" or row == 2 for row in range(4)]
         assert got.losses.isnan().tolist() == expected
         assert got.sums.isnan().tolist() == expected
@@ -189,64 +190,62 @@ def test_nan_spreads(kernels: Kernels, where: str) -> None:
 
 @pytest.mark.parametrize("rows_first", [True, False])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_what_becomes_of_the_sums(kernels: Kernels, dtype: torch.dtype, rows_first: bool) -> None:
+def test_what_becomes_of_the_sums(cuda: torch.device, dtype: torch.dtype, rows_first: bool) -> None:
     """Shift, unscale and accumulate, with one split and with two."""
     p = problem("bfloat16", *((600, 6) if rows_first else (6, 70)), 16)
     if rows_first:
         p = problem("bfloat16", 1100, 6, 16)
-    origins = p.logits().max(1).values.float()
+    origins = exact_logits(p).max(1).values.float()
     factors, target_factors = torch.rand(2, len(p.hidden), generator=torch.manual_seed(0))
-    plain, plain_bias = gradient(kernels, p, origins, factors, target_factors)
+    plain, plain_bias = gradient(cuda, p, origins, factors, target_factors)
     before, shift = torch.randn(p.table.shape).to(dtype), torch.randn(16)
     options: dict[str, Any] = {"into": before, "shift": shift, "unscale": 0.25}
-    got, bias = gradient(
-        kernels, p, origins, 4 * factors, target_factors, accumulate=True, **options
-    )
+    got, bias = gradient(cuda, p, origins, 4 * factors, target_factors, accumulate=True, **options)
     assert got.dtype == dtype
     limit = 1e-6 if dtype == torch.float32 else 4e-3
     assert error(got, plain + shift + before.float()) < limit
     assert error(bias, plain_bias) < 1e-6
-    got, _ = gradient(kernels, p, origins, 4 * factors, target_factors, **options)
+    got, _ = gradient(cuda, p, origins, 4 * factors, target_factors, **options)
     assert error(got, plain + shift) < limit
 
 
-def test_small_weights_of_float16_survive_by_their_scale(kernels: Kernels) -> None:
+def test_small_weights_of_float16_survive_by_their_scale(cuda: torch.device) -> None:
     p = problem("float16", 5, 64, 16)
-    origins = p.logits().max(1).values.float()
+    origins = exact_logits(p).max(1).values.float()
     factors = torch.full((5,), 1e-9)
     wanted, _ = gradient(
-        kernels,
+        cuda,
         replace(p, hidden=p.hidden.float(), table=p.table.float()),
         origins,
         factors,
         0 * factors,
     )
-    got, _ = gradient(kernels, p, origins, 2.0**28 * factors, 0 * factors, unscale=2.0**-28)
+    got, _ = gradient(cuda, p, origins, 2.0**28 * factors, 0 * factors, unscale=2.0**-28)
     assert wanted.norm() > 0
     assert error(got, wanted) < 5e-4
 
 
-def test_the_same_bits_again(kernels: Kernels) -> None:
+def test_the_same_bits_again(cuda: torch.device) -> None:
     for p in (problem("bfloat16", 40, 1100, 16), problem("float32", 600, 30, 16)):
-        one, two = forward(kernels, p), forward(kernels, p)
-        for x, y in zip(vars(one).values(), vars(two).values(), strict=True):
+        one, two = forward(cuda, p), forward(cuda, p)
+        for x, y in zip(one, two, strict=True):
             assert torch.equal(x, y)
         factors = 1 / one.sums
-        grads = [gradient(kernels, p, one.origins, factors, -factors) for _ in range(2)]
+        grads = [gradient(cuda, p, one.origins, factors, -factors) for _ in range(2)]
         assert torch.equal(grads[0][0], grads[1][0])
         assert torch.equal(grads[0][1], grads[1][1])
 
 
-def test_no_rows_at_all(kernels: Kernels) -> None:
+def test_no_rows_at_all(cuda: torch.device) -> None:
     p = problem("bfloat16", 0, 70, 16)
-    assert len(forward(kernels, p).losses) == 0
+    assert len(forward(cuda, p).losses) == 0
     shift = torch.arange(16.0)
     none = torch.zeros(0)
-    grad, grad_bias = gradient(kernels, p, none, none, none, shift=shift)
+    grad, grad_bias = gradient(cuda, p, none, none, none, shift=shift)
     assert torch.equal(grad, shift.expand(70, 16))
     assert not grad_bias.any()
     p = replace(problem("bfloat16", 5, 70, 16), rows_counted=0)
-    check = forward(kernels, p)
+    check = forward(cuda, p)
     assert (check.losses.sum(), check.sums.sum()) == (0, 5)
     nan = torch.full((5,), math.nan)
-    assert torch.equal(gradient(kernels, p, nan, nan, nan, shift=shift)[0], shift.expand(70, 16))
+    assert torch.equal(gradient(cuda, p, nan, nan, nan, shift=shift)[0], shift.expand(70, 16))
