@@ -19,6 +19,7 @@ from rich.console import Console
 from . import __version__, build_info
 from .audit_command import audit_parser, run_audit
 from .checkpoint import CheckpointError
+from .data import Sequences
 from .demo import run_demo
 from .experiment_command import experiment_parser, run_experiment
 from .export_command import export_parser, run_export
@@ -145,17 +146,17 @@ def _demo(options: Namespace, console: Console) -> int:
 
 def _evaluate(options: Namespace, console: Console) -> int:
     run = Run(Path(options.run))
-    config, sequences = run.config(), run.sequences()
-    split = rankable_split(sequences)
-    train = split.train
-    if options.file is not None:
-        features = sequences.item_features  # what the model learned on, wherever its file is now
-        without = replace(config, data=replace(config.data, item_file=None, item_columns=()))
-        sequences = load_sequences(options.file, without)
-        run.check_same_data(sequences)
-        sequences = replace(sequences, item_features=features)
+    if options.file is None:
+        sequences = run.sequences()
         split = rankable_split(sequences)
-    trainer = load_trainer(run, sequences, device=options.device, train=train)
+        trained_on: Sequences | None = split.train
+    else:
+        config = run.config()
+        # The features are what the model learned on, wherever their file is now.
+        without = replace(config, data=replace(config.data, item_file=None, item_columns=()))
+        sequences = run.with_its_codes(load_sequences(options.file, without))
+        split, trained_on = rankable_split(sequences), None
+    trainer = load_trainer(run, sequences, device=options.device, train=trained_on)
     console.print(metrics_table(evaluate_run(trainer, split)))
     return 0
 

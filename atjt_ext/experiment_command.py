@@ -61,9 +61,16 @@ def _has(config: type, name: str) -> bool:
 def run_experiment(options: Namespace, console: Console) -> int:
     """Runs the grid, writes its report and prints the comparisons; 1 where a cell failed."""
     spec = ExperimentSpec(**{field.name: options[field.name] for field in fields(ExperimentSpec)})
-    shared = {one.name for part in (DataConfig, JointTrainerConfig) for one in fields(part)}
-    chosen = {name: options[name] for name in shared - _DECIDED_BY_CELLS - _BY_MODEL.keys()}
-    chosen |= {name: options[name] for name in _BY_MODEL if options[name] is not None}
+    # Only what differs: num_replacements, say, goes before a replace_ratio that nobody asked for.
+    usual = {
+        one.name: one.default for part in (DataConfig, JointTrainerConfig) for one in fields(part)
+    }
+    usual |= dict.fromkeys(_BY_MODEL)
+    chosen = {
+        name: options[name]
+        for name in usual.keys() - _DECIDED_BY_CELLS
+        if options[name] != usual[name]
+    }
     outcome = run_grid(
         spec,
         settings_by_model(spec.models, chosen),

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from torch import Tensor
 from .checkpoint import CheckpointError, write_atomically, write_text_atomically
 from .config import RunConfig
 from .data import Sequences
+from .data.errors import listed
 from .data.features import same_features
 from .history import EpochRecord
 from .stored_sequences import StoredSequences, read_table
@@ -114,23 +114,45 @@ class Run:
             )
 
     def check_same_data(self, sequences: Sequences) -> Sequences:
-        """The run's own data, if ``sequences`` have its catalogue and users.
+        """The run's own data, if ``sequences`` have its catalogue and users, in its order.
 
         Raises:
-            CheckpointError: they have others.
+            CheckpointError: they have others, or another order.
         """
         mine = self.sequences()
+        self._require_same_ids(mine, sequences)
+        if (mine.item_ids, mine.user_ids) != (sequences.item_ids, sequences.user_ids):
+            raise CheckpointError(
+                f"{self.folder}: {sequences.source or 'the data'} has the users and items that the "
+                "run was trained on in another order"
+            )
+        return mine
+
+    def with_its_codes(self, sequences: Sequences) -> Sequences:
+        """Data of the run's users and items, in whatever order, as the run's models know them;
+        items with the features that the run knew.
+
+        Raises:
+            CheckpointError: they have other users or items.
+        """
+        mine = self.sequences()
+        self._require_same_ids(mine, sequences)
+        coded = sequences.recoded(mine.user_ids, mine.item_ids)
+        return replace(coded, item_features=mine.item_features)
+
+    def _require_same_ids(self, mine: Sequences, sequences: Sequences) -> None:
         for kind, own, other in (
             ("catalogue", mine.item_ids, sequences.item_ids),
             ("set of users", mine.user_ids, sequences.user_ids),
         ):
-            if own != other:
+            missing, added = sorted({*own} - {*other}), sorted({*other} - {*own})
+            if missing or added:
+                differences = [("it lacks", missing), ("it adds", added)]
                 raise CheckpointError(
                     f"{self.folder}: the checkpoint was trained on another {kind}: "
-                    f"{len(own):,} ids ({_digest(own)}), "
-                    f"{sequences.source or 'the data'} has {len(other):,} ({_digest(other)})"
+                    f"{len(own):,} ids, {sequences.source or 'the data'} has {len(other):,}; "
+                    + ", ".join(f"{verb} {listed(ids, 3)}" for verb, ids in differences if ids)
                 )
-        return mine
 
     def config(self) -> RunConfig:
         """The run's config.
@@ -240,10 +262,6 @@ def _interactions(sequences: Sequences) -> pl.DataFrame:
     users = pl.Series(sequences.user_ids, dtype=pl.String)
     items = pl.Series(sequences.item_ids, dtype=pl.String)
     return pl.DataFrame({"user": users[owner], "item": items[(sequences.items - 1).numpy()]})
-
-
-def _digest(ids: list[str]) -> str:
-    return hashlib.sha256("\n".join(ids).encode()).hexdigest()[:8]
 
 
 def _write_json(path: Path, values: Any) -> None:

@@ -172,12 +172,17 @@ def test_a_recipe_sets_defaults_that_options_override(ratings_file: Path, tmp_pa
 
 
 def test_evaluate_repeats_the_metrics_of_the_run(
-    trained_folder: Path, ratings_file: Path, capsys: pytest.CaptureFixture[str]
+    trained_folder: Path, ratings_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     value = f"{Run(trained_folder).metrics()['test']['NDCG@10']:.4f}"
     assert main(["evaluate", f"--run={trained_folder}"]) == 0
     assert value in next(line for line in capsys.readouterr().out.splitlines() if "NDCG@10" in line)
-    assert main(["evaluate", f"--run={trained_folder}", f"--file={ratings_file}"]) == 0
+    capsys.readouterr()
+    # Rows in another order give users and items other codes.
+    shuffled = tmp_path / "shuffled.csv"
+    pl.read_csv(ratings_file).sample(fraction=1.0, shuffle=True, seed=1).write_csv(shuffled)
+    assert main(["evaluate", f"--run={trained_folder}", f"--file={shuffled}"]) == 0
+    assert value in next(line for line in capsys.readouterr().out.splitlines() if "NDCG@10" in line)
 
 
 def test_recommend_speaks_the_users_ids_and_leaves_out_what_was_seen(

@@ -87,16 +87,21 @@ def test_too_many_items_are_refused(
 
 
 def test_a_checkpoint_of_another_catalogue_is_refused(
-    trained_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    trained_folder: Path, ratings_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = tmp_path / "other.csv"
     rows = (f"u{user},x{(user + n) % 12},{n}\n" for user in range(4) for n in range(9))
     other.write_text(HEADER + "".join(rows))
     message = refusal(capsys, "evaluate", f"--run={trained_folder}", f"--file={other}")
     assert "trained on another catalogue: 40 ids" in message
-    assert "other.csv has 12" in message
+    assert "other.csv has 12; it lacks 'i00', 'i01', 'i02' and 37 more, it adds 'x0'" in message
     message = refusal(capsys, "train", str(other), f"--out={trained_folder}", *SMALL, "--resume")
     assert "trained on another catalogue" in message
+    shuffled = tmp_path / "shuffled.csv"
+    rows = ratings_file.read_text().splitlines()
+    shuffled.write_text("\n".join([rows[0], *reversed(rows[1:])]) + "\n")
+    message = refusal(capsys, "train", str(shuffled), f"--out={trained_folder}", *SMALL, "--resume")
+    assert "users and items that the run was trained on in another order" in message
 
 
 def test_a_folder_that_holds_a_run_is_not_overwritten(

@@ -13,11 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from atjt_ext.cli import main
 from atjt_ext.config import RunConfig
-from atjt_ext.data import DataError, ItemFeature, PlantedNoise, simulate_interactions
+from atjt_ext.data import DataError, PlantedNoise, simulate_interactions
 from atjt_ext.experiment import (
     Cell,
     ExperimentSpec,
@@ -27,10 +26,9 @@ from atjt_ext.experiment import (
     settings_by_model,
 )
 from atjt_ext.experiment.run_cell import cell_settings, run_cell
-from atjt_ext.experiment.store import CellStore, data_digest
+from atjt_ext.experiment.store import CellStore
 from atjt_ext.model_config import MODELS, DINConfig, SASRecConfig
 from atjt_ext.recognition import RecognitionConfig
-from tiny import tiny_sequences
 
 SMALL = {
     "batch_size": 32,
@@ -188,18 +186,6 @@ def test_the_default_recipe_reads_whole_histories_where_only_training_is_cleaned
     cleaned, whole = (run_cell(cell, one, SETTINGS) for one in (spec, raw))
     assert cleaned.values["weights"] == whole.values["weights"]
     assert not np.array_equal(cleaned.ranks, whole.ranks)
-
-
-def test_the_features_of_the_items_are_part_of_the_data() -> None:
-    bare = tiny_sequences([1, 2, 3])
-
-    def digest(values: list[str], codes: list[int]) -> str:
-        offsets = torch.tensor([0, 0, *([len(codes)] * bare.num_items)])
-        brand = ItemFeature(values, offsets, torch.tensor(codes))
-        return data_digest(replace(bare, item_features={"brand": brand}))
-
-    digests = {digest(["a", "b"], [1]), digest(["a", "c"], [1]), digest(["a", "b"], [2])}
-    assert len(digests | {data_digest(bare)}) == 4
 
 
 def test_finished_cells_are_not_run_again(

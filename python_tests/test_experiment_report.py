@@ -15,7 +15,7 @@ import torch
 
 from atjt_ext.cli import build_parser
 from atjt_ext.data import simulate_interactions
-from atjt_ext.experiment import Cell, ExperimentSpec, write_report
+from atjt_ext.experiment import Cell, ExperimentSpec, comparison, write_report
 from atjt_ext.experiment.comparison import compare
 from atjt_ext.experiment.figures import plot_differences
 from atjt_ext.experiment.store import CellResult
@@ -70,6 +70,24 @@ def test_a_comparison_by_hand() -> None:
     assert found.users_low < 0.25 < found.users_high
     assert found.time_ratio == pytest.approx((3.0 + 1.0) / 2)
     assert found.verdict == "no difference shown"
+
+
+def test_many_comparisons_get_as_many_flips(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The smallest p that a sign-flip test gives, times the comparisons, has to be able to tell."""
+    flips = []
+    monkeypatch.setattr(
+        comparison, "sign_flip_p", lambda _, *, resamples: (flips.append(resamples), 0.5)[1]
+    )
+    for noises in (3, 100):
+        compare(
+            [
+                result(recipe, 0, [1, 9], noise=f"diffuse:{share / 100}")
+                for share in range(noises)
+                for recipe in ("equal_weights", "default")
+            ],
+            "HR@5",
+        )
+    assert flips == [10_000] * 3 + [20_000] * 100
 
 
 def grid(gain: int, seeds: int = 3) -> list[CellResult]:
@@ -161,9 +179,11 @@ def test_a_small_p_is_not_shown_as_zero(tmp_path: Path) -> None:
 
 
 def test_nothing_to_compare_is_said(tmp_path: Path) -> None:
+    for earlier in ("results.png", "gain_map.png"):
+        (tmp_path / earlier).write_bytes(b"of another grid")
     assert write_report([result("equal_weights", 0, [1])], tmp_path, metric="HR@5") == []
     assert "No recipe has finished along with its baseline" in (tmp_path / "results.md").read_text()
-    assert not (tmp_path / "results.png").exists()
+    assert not list(tmp_path.glob("*.png"))
     with pytest.raises(ValueError, match="comparisons must not be empty"):
         plot_differences(tmp_path / "x.png", [])
 

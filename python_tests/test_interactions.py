@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import polars as pl
 import pytest
 import torch
@@ -203,6 +205,27 @@ def test_histories_are_cut_for_every_user(lengths: list[int], count: int) -> Non
     for cut_of in (full.without_last, full.only_last):
         with pytest.raises(ValueError, match="count must be at least 0, got -1"):
             cut_of(-1)
+
+
+def test_sequences_in_another_order_of_ids_are_the_same() -> None:
+    rows = [("a", "x"), ("a", "y"), ("b", "z"), ("c", "y"), ("c", "x"), ("c", "z")]
+    noise = [False, True, False, False, True, True]
+    full = to_sequences(_interactions(rows, is_noise=noise))
+    full = replace(full, weights=torch.arange(6) / 6)
+    other = full.recoded(["c", "a", "b"], ["z", "x", "y"])
+    assert [other.decode_items(other.items_of(user)) for user in range(3)] == [
+        *(["y", "x", "z"], ["x", "y"], ["z"]),
+    ]
+    assert other.items.tolist() == [3, 2, 1, 2, 3, 1]
+    assert other.is_noise is not None
+    assert other.is_noise.tolist() == [False, True, True, False, True, False]
+    assert other.weights is not None
+    assert (other.weights * 6).round().tolist() == [3, 4, 5, 0, 1, 2]
+    back = other.recoded(full.user_ids, full.item_ids)
+    assert torch.equal(back.items, full.items)
+    for users, items in ((["c", "a"], ["z", "x", "y"]), (["c", "a", "b"], ["z", "x", "x"])):
+        with pytest.raises(ValueError, match="_ids must be the 3 that there are, reordered"):
+            full.recoded(users, items)
 
 
 @pytest.mark.parametrize(

@@ -149,18 +149,18 @@ def test_who_knows_too_little_weighs_nothing(clean: Sequences) -> None:
 
 
 def test_who_knows_popularity_alone_weighs_nothing() -> None:
-    random, popularity = np.random.default_rng(0), 1.0 / np.arange(1, 501)
+    random, popularity = np.random.default_rng(0), 1.0 / np.arange(1, 2001)
     # Every user draws items by popularity, whatever others the user has.
     users = [
-        (1 + random.choice(500, 15, replace=False, p=popularity / popularity.sum())).tolist()
-        for _ in range(300)
+        (1 + random.choice(2000, 10, replace=False, p=popularity / popularity.sum())).tolist()
+        for _ in range(1000)
     ]
-    train = tiny_sequences(*users, num_items=500)
+    train = tiny_sequences(*users, num_items=2000)
     found = recognise_noise(train)
     assert found.held_out_auc is not None
     assert found.held_out_auc > 0.65  # artificial noise is rare items
     known = [area for area in found.auc_beyond_popularity if area is not None]
-    assert np.mean(known) < 0.6
+    assert 0.47 < np.mean(known) < 0.58
     assert set(found.weights.tolist()) == {1.0}
     assert "too little is known of the noise" in found.summary(0)
     trusting = recognise_noise(train, RecognitionConfig(gate_auc=0.0))

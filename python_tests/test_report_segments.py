@@ -8,7 +8,7 @@ import torch
 
 from atjt_ext.metrics import ranking_metrics
 from atjt_ext.report.segments import Ranks, difference_interval, segments
-from atjt_ext.statistics import nested_bootstrap
+from atjt_ext.statistics import crossed_bootstrap
 
 RANDOM = np.random.default_rng(0)
 RUN = RANDOM.integers(1, 40, 200)
@@ -62,6 +62,6 @@ def test_without_a_baseline_there_is_no_difference() -> None:
 
 def test_the_difference_is_of_each_user_with_itself() -> None:
     gains = (RUN <= 5).astype(float) - (BASE <= 5)
-    expected = nested_bootstrap(gains[None], resamples=1000)
+    expected = crossed_bootstrap(gains[None], resamples=1000)
     assert difference_interval(Ranks(RUN, BASE), "HR@5") == expected
     assert difference_interval(Ranks(RUN, RUN), "HR@5") == (0.0, 0.0)

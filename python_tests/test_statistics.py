@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from atjt_ext.statistics import (
+    crossed_bootstrap,
     holm,
-    nested_bootstrap,
     paired_t,
     sign_flip_p,
     student_t_cdf,
@@ -106,7 +106,7 @@ def test_many_users_are_sampled_and_p_is_never_zero() -> None:
 
 def test_the_bootstrap_of_one_seed_is_that_of_its_users() -> None:
     values = np.random.default_rng(2).normal(1.0, 2.0, (1, 400))
-    low, high = nested_bootstrap(values)
+    low, high = crossed_bootstrap(values)
     reach = 1.96 * values.std() / 20
     assert low == pytest.approx(values.mean() - reach, abs=0.03)
     assert high == pytest.approx(values.mean() + reach, abs=0.03)
@@ -115,8 +115,14 @@ def test_the_bootstrap_of_one_seed_is_that_of_its_users() -> None:
 def test_seeds_that_disagree_widen_the_bootstrap() -> None:
     # No spread over users at all: the interval is that of the mean of two seeds, drawn again.
     values = np.array([[0.0] * 50, [1.0] * 50])
-    assert nested_bootstrap(values) == (0.0, 1.0)
-    assert nested_bootstrap(np.full((2, 50), 0.3)) == (pytest.approx(0.3), pytest.approx(0.3))
+    assert crossed_bootstrap(values) == (0.0, 1.0)
+    assert crossed_bootstrap(np.full((2, 50), 0.3)) == (pytest.approx(0.3), pytest.approx(0.3))
+
+
+def test_the_same_users_again_are_no_more_users() -> None:
+    values = np.random.default_rng(3).normal(1.0, 2.0, (1, 400))
+    (low, high), again = crossed_bootstrap(values), crossed_bootstrap(np.repeat(values, 5, axis=0))
+    assert again == (pytest.approx(low, abs=0.03), pytest.approx(high, abs=0.03))
 
 
 def test_holm_by_hand() -> None:
@@ -133,7 +139,7 @@ def test_holm_by_hand() -> None:
         (lambda: paired_t([1.0, 2.0], confidence=1.0), r"confidence must be in \(0, 1\), got 1.0"),
         (lambda: sign_flip_p([1.0]), r"differences must have 2 dimensions .* got shape \[1\]"),
         (lambda: sign_flip_p([[1.0]], resamples=0), "resamples must be at least 1, got 0"),
-        (lambda: nested_bootstrap([[1.0]], resamples=0), "resamples must be at least 1, got 0"),
+        (lambda: crossed_bootstrap([[1.0]], resamples=0), "resamples must be at least 1, got 0"),
         (lambda: student_t_cdf(0.0, 0), "degrees must be at least 1, got 0"),
         (lambda: student_t_quantile(1.0, 3), r"probability must be in \(0, 1\), got 1.0"),
         (lambda: holm([1.2]), r"p_values must be in \[0, 1\], got 1.2"),

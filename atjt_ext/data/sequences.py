@@ -168,6 +168,38 @@ class Sequences:
                     f"got {len(others)}, not the same"
                 )
 
+    def recoded(self, user_ids: list[str], item_ids: list[str]) -> Sequences:
+        """The same interactions with users and items in the order of these ids; features are left
+        out.
+
+        Raises:
+            ValueError: they are not the ids of these sequences.
+        """
+        for kind, own, wanted in (
+            ("user", self.user_ids, user_ids),
+            ("item", self.item_ids, item_ids),
+        ):
+            if sorted(own) != sorted(wanted):
+                raise ValueError(f"{kind}_ids must be the {len(own)} that there are, reordered")
+        users = torch.tensor([self._user_codes[user_id] for user_id in user_ids])
+        users = users.to(self.device)
+        code = {item_id: number for number, item_id in enumerate(item_ids, start=1)}
+        codes = torch.tensor([0, *(code[item_id] for item_id in self.item_ids)])
+        lengths = self.lengths[users]
+        offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
+        rows = torch.repeat_interleave(self.offsets[users] - offsets[:-1], lengths)
+        rows = rows + torch.arange(rows.numel(), device=self.device)
+        return replace(
+            self,
+            offsets=offsets,
+            items=codes.to(self.device)[self.items[rows]],
+            user_ids=user_ids,
+            item_ids=item_ids,
+            is_noise=None if self.is_noise is None else self.is_noise[rows],
+            weights=None if self.weights is None else self.weights[rows],
+            item_features={},
+        )
+
     def without_last(self, count: int) -> Sequences:
         """The same users without their last ``count`` items (nothing is left of shorter ones)."""
         if count < 0:

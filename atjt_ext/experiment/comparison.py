@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from ..metrics import user_gains
-from ..statistics import holm, nested_bootstrap, paired_t, sign_flip_p
+from ..statistics import crossed_bootstrap, holm, paired_t, sign_flip_p
 from .recipes import ExperimentRecipe
 from .store import CellResult
 
@@ -69,6 +69,9 @@ class Comparison:
         return {**asdict(self), "verdict": self.verdict}
 
 
+_Pairs = list[tuple[int, CellResult, CellResult]]  # seed, a recipe's cell, its baseline's
+
+
 def compare(results: Iterable[CellResult], metric: str) -> list[Comparison]:
     """Every recipe that has finished along with its baseline on at least one seed.
 
@@ -81,7 +84,7 @@ def compare(results: Iterable[CellResult], metric: str) -> list[Comparison]:
     groups: dict[tuple[str, str, str, str], list[int]] = {}
     for *group, seed in cells:
         groups.setdefault(tuple(group), []).append(seed)  # type: ignore[arg-type]
-    found = []
+    found: list[tuple[_Pairs, str]] = []
     for (file, model, noise, recipe), seeds in groups.items():
         baseline = ExperimentRecipe.named(recipe).baseline
         if baseline is None:
@@ -92,18 +95,18 @@ def compare(results: Iterable[CellResult], metric: str) -> list[Comparison]:
             if (other := (file, model, noise, baseline, seed)) in cells
         ]
         if pairs:
-            found.append(_compared(pairs, baseline, metric))
-    return _corrected(found)
+            found.append((pairs, baseline))
+    # The smallest p that there can be has to stay far below the level when corrected.
+    flips = max(10_000, 200 * len(found))
+    return _corrected([_compared(pairs, baseline, metric, flips) for pairs, baseline in found])
 
 
-def _compared(
-    pairs: Sequence[tuple[int, CellResult, CellResult]], baseline: str, metric: str
-) -> Comparison:
+def _compared(pairs: _Pairs, baseline: str, metric: str, flips: int) -> Comparison:
     cell = pairs[0][1].cell
     before = np.stack([user_gains(base.ranks, metric) for _, _, base in pairs])
     differences = np.stack([user_gains(ours.ranks, metric) for _, ours, _ in pairs]) - before
     over_seeds = paired_t(differences.mean(axis=1))
-    low, high = nested_bootstrap(differences)
+    low, high = crossed_bootstrap(differences)
     return Comparison(
         file=cell.file,
         model=cell.model,
@@ -119,7 +122,7 @@ def _compared(
         seeds_p=over_seeds.p,
         users_low=low,
         users_high=high,
-        users_p=sign_flip_p(differences),
+        users_p=sign_flip_p(differences, resamples=flips),
         seeds_p_holm=None,
         users_p_holm=None,
         time_ratio=float(np.mean([_seconds(ours) / _seconds(base) for _, ours, base in pairs])),

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from ..config import RunConfig
 from ..recommenders import build_recommender
 from ..scoring import require_input_weight
 from .recipes import ExperimentRecipe
-from .run_cell import cell_settings, run_cell
+from .run_cell import cell_settings, forget_data, run_cell
 from .spec import Cell, ExperimentSpec
 from .store import CellResult, CellStore
 
@@ -85,6 +85,7 @@ def run_grid(
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
     _check_models(spec, settings)
+    forget_data()
     store = CellStore(folder)
     paths = {
         cell: store.path(cell, cell_settings(cell, spec, settings[cell.model]))
@@ -109,7 +110,10 @@ def run_grid(
                 f"({elapsed / 60:.1f} min, about {left / 60:.1f} to go)",
                 file=sys.stderr,
             )
-    results = [store.read(path) for path in paths.values() if path.exists()]
+    # As asked for now: a file may have been called otherwise when its cell was computed.
+    results = [
+        replace(store.read(path), cell=cell) for cell, path in paths.items() if path.exists()
+    ]
     return GridOutcome(results, failures, len(paths) - len(todo))
 
 

@@ -56,10 +56,13 @@ def write_report(
     )
     maps = gain_maps(comparisons)
     write_text_atomically(folder / "results.md", _markdown(comparisons, maps, document, metric))
+    drawing, mapping = folder / "results.png", folder / "gain_map.png"
+    for earlier in (drawing, mapping):
+        earlier.unlink(missing_ok=True)  # it would show other comparisons
     if figures and comparisons:
-        plot_differences(folder / "results.png", comparisons)
+        plot_differences(drawing, comparisons)
         if maps:
-            plot_gain_maps(folder / "gain_map.png", maps, metric=metric)
+            plot_gain_maps(mapping, maps, metric=metric)
     return comparisons
 
 

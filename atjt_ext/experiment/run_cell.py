@@ -29,7 +29,7 @@ from .spec import Cell, ExperimentSpec, parse_noise
 from .store import CellResult, data_digest
 from .weights import given_weights, with_weights, without_noise
 
-__all__ = ["cell_settings", "run_cell"]
+__all__ = ["cell_settings", "forget_data", "run_cell"]
 
 
 # By what the data depend on: all models of a grid share them.
@@ -53,6 +53,12 @@ def _recognised(
     started = time.perf_counter()
     train = leave_one_out(_noisy(file, data, noise, seed)).train
     return recognise_noise(train, seed=seed), time.perf_counter() - started
+
+
+def forget_data() -> None:
+    """Files may have changed since they were read."""
+    for cached in (_load, _noisy, _recognised):
+        cached.cache_clear()
 
 
 # Options that the first results were trained without, and what was done then: such results are

@@ -23,11 +23,12 @@ _FORMAT = 3
 
 
 def data_digest(sequences: Sequences) -> str:
-    """A short hash of the users' items and the items' features: the same file under another name is
-    the same data."""
+    """A short hash of the users' items, the truth about noise and the items' features: the same
+    file under another name is the same data."""
     digest = hashlib.sha256()
-    for tensor in (sequences.offsets, sequences.items):
-        digest.update(tensor.cpu().numpy().tobytes())
+    for tensor in (sequences.offsets, sequences.items, sequences.is_noise):
+        if tensor is not None:
+            digest.update(tensor.cpu().numpy().tobytes())
     for name, feature in sequences.item_features.items():
         digest.update("\n".join([name, *feature.values]).encode())
         for tensor in (feature.offsets, feature.codes):

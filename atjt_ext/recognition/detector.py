@@ -176,7 +176,9 @@ class NoiseRecogniser:
             else None
         )
         items, replaced = _damaged(events, config, seed)
-        popularity = np.bincount(events.items, minlength=events.num_items + 1)[items]
+        # An original is one of those that its item's count holds, what replaces it is not: at one
+        # count the original's item would be the rarer to everybody else.
+        popularity = np.bincount(events.items, minlength=events.num_items + 1)[items] - ~replaced
         damaged = self._features(events.with_items(items))
         original = self._features(events)
         self._classifiers = [

@@ -59,7 +59,7 @@ class FoldClassifier:
             replaced: ``[N]``, which.
             original: ``[N, F]``, features of the data.
             own: ``[N]``, what is of the fold.
-            popularity: ``[N]``, of the items in the damaged copy.
+            popularity: ``[N]``, how often else the items of the damaged copy occur in the data.
         """
         truth = replaced[~own]
         if not own.any() or truth.all() or not truth.any():
