@@ -10,6 +10,7 @@ from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
 
 from .audit import Audit, audit_run, audit_sequences
+from .command_parser import CommandParser
 from .config import DataConfig, RunConfig
 from .run_data import load_sequences
 from .run_folder import Run
@@ -20,14 +21,19 @@ __all__ = ["audit_parser", "run_audit"]
 
 def audit_parser(default_device: str) -> ArgumentParser:
     """Options: a file with those of ``train`` that say how to read it, or a run."""
-    parser = ArgumentParser(
+    parser = CommandParser(
         allow_abbrev=False,
         description="Which users and interactions look like noise, and why. Of a file whole "
         "sequences are judged, of a run what it was trained on.",
     )
     parser.add_argument("file", type=str | None, nargs="?", default=None, help="as of train")
     parser.add_argument("--run", type=str | None, default=None, help="run folder instead of a file")
-    parser.add_argument("--out", type=str, default="runs/audit", help="folder to write")
+    parser.add_argument(
+        "--out",
+        type=str | None,
+        default=None,
+        help="folder to write; None is runs/audit, and audit in the folder of a run",
+    )
     parser.add_argument("--top", type=int, default=10, help="how many to show")
     parser.add_argument(
         "--write", choices=["parquet", "csv"], default="parquet", help="format of the tables"
@@ -48,11 +54,13 @@ def run_audit(options: Namespace, console: Console) -> int:
         return 2
     if options.run is not None:
         audit = audit_run(Run(Path(options.run)), device=options.device)
+        out = Path(options.run) / "audit"
     else:
+        out = Path("runs/audit")
         audit = audit_sequences(
             load_sequences(options.file, RunConfig(data=data)), seed=options.seed or 0
         )
-    paths = audit.write(options.out, kind=options.write)
+    paths = audit.write(out if options.out is None else options.out, kind=options.write)
     _show(audit, options.top, console)
     console.print(f"everything is in {' and '.join(map(str, paths))}")
     return 0

@@ -1,4 +1,4 @@
-"""RECOMMEND, for everybody: top-k lists of many users, straight to Parquet."""
+"""RECOMMEND, for everybody: top-k lists of many users, straight to a file."""
 
 from __future__ import annotations
 
@@ -78,22 +78,35 @@ def write_recommendations(
     k: int = 10,
     exclude_seen: bool = True,
 ) -> int:
-    """Writes :func:`recommendation_frames` to one Parquet file, whole or not at all.
+    """Writes :func:`recommendation_frames` to one file, whole or not at all.
 
     Memory holds a million rows at a time, whatever the number of users and items.
 
+    Args:
+        path: ends in ``.parquet`` or ``.csv``, which decides the format.
+        models: what recommends.
+        data: for whom.
+        k: how many items for each.
+        exclude_seen: leave out what users have.
+
     Returns:
         The number of rows.
+
+    Raises:
+        ValueError: another ending of ``path``, or as :func:`recommendation_frames`.
     """
     path = Path(path)
+    if path.suffix not in (".parquet", ".csv"):
+        raise ValueError(f"out must end in .parquet or .csv, got {path.name!r}")
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
         parts = _write_parts(
             Path(folder), recommendation_frames(models, data, k=k, exclude_seen=exclude_seen)
         )
         # Names are names: [, * and ? in them are no patterns.
-        write_atomically(path, pl.scan_parquet(parts, glob=False).sink_parquet)
-        return int(pl.scan_parquet(path, glob=False).select(pl.len()).collect().item())
+        rows = pl.scan_parquet(parts, glob=False)
+        write_atomically(path, rows.sink_csv if path.suffix == ".csv" else rows.sink_parquet)
+        return int(rows.select(pl.len()).collect().item())
 
 
 def _write_parts(folder: Path, frames: Iterator[pl.DataFrame]) -> list[Path]:

@@ -19,10 +19,14 @@ from rich.console import Console
 from . import __version__, build_info
 from .audit_command import audit_parser, run_audit
 from .checkpoint import CheckpointError
+from .command_parser import CommandParser, list_options, with_lists
+from .config import DataConfig
 from .data import Sequences
 from .demo import run_demo
+from .experiment import ExperimentSpec
 from .experiment_command import experiment_parser, run_experiment
 from .export_command import export_parser, run_export
+from .model_config import MODELS
 from .plain_help import PlainHelp
 from .recommend_command import recommend_parser, run_recommend
 from .report_command import report_parser, run_report
@@ -41,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Large tensors come and go every step; huge pages save most of their page faults.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    lists = list_options(ExperimentSpec, DataConfig, *MODELS.values())
+    arguments = with_lists(arguments, lists)
     parser = build_parser(arguments)
     options = parser.parse_args(arguments)
     command = options.subcommand
@@ -55,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("interrupted; --resume goes on from the last whole epoch", file=sys.stderr)
+        print(f"interrupted{_GOES_ON.get(command, '')}", file=sys.stderr)
         return 130
 
 
@@ -75,7 +81,7 @@ def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 def build_parser(arguments: Sequence[str] = ()) -> ArgumentParser:
     """The parser of all commands; ``--recipe`` and ``--model`` among ``arguments`` decide what
     ``train`` offers."""
-    parser = ArgumentParser(
+    parser = CommandParser(
         prog="atjt",
         allow_abbrev=False,
         formatter_class=PlainHelp,
@@ -96,13 +102,13 @@ def build_parser(arguments: Sequence[str] = ()) -> ArgumentParser:
     commands.add_subcommand("audit", audit, help="which interactions look like noise, and why")
     commands.add_subcommand("report", report, help="a page on a run, for the browser")
     commands.add_subcommand(
-        "info", ArgumentParser(allow_abbrev=False), help="what was built and what is usable"
+        "info", CommandParser(allow_abbrev=False), help="what was built and what is usable"
     )
     return parser
 
 
 def _demo_parser() -> ArgumentParser:
-    parser = ArgumentParser(
+    parser = CommandParser(
         allow_abbrev=False, description="Plant noise in simulated data, train, compare, plot."
     )
     parser.add_argument("--out", type=str, default="runs/demo", help="folder to write")
@@ -115,7 +121,7 @@ def _demo_parser() -> ArgumentParser:
 
 
 def _evaluate_parser() -> ArgumentParser:
-    parser = ArgumentParser(allow_abbrev=False, description="Measure a trained run again.")
+    parser = CommandParser(allow_abbrev=False, description="Measure a trained run again.")
     parser.add_argument("--run", type=str, required=True, help="run folder")
     parser.add_argument(
         "--file", type=str | None, default=None, help="other data of the same users and catalogue"
@@ -174,6 +180,11 @@ def _info(options: Namespace, console: Console) -> int:
     return 0
 
 
+_GOES_ON = {
+    "demo": "; --resume goes on from the last whole epoch",
+    "train": "; --resume goes on from the last whole epoch",
+    "experiment": "; the same command goes on after the last whole cell",
+}
 _COMMANDS = {
     "demo": _demo,
     "train": run_train,

@@ -32,8 +32,8 @@ class JointTrainerConfig:
             item the recommender reads, in training and, where they are given or by co-occurrence,
             in evaluation), ``both``, or ``drop`` (interactions of a weight below ``drop_below``
             leave the training sequences and the histories that are read in evaluation, and what
-            stays counts alike). None is, under ``co_occurrence``, ``both`` if the recommender
-            takes weights on them and else ``drop``, and ``targets`` under all others. Inputs need
+            stays counts alike). None decides: under ``co_occurrence`` ``both``, or ``drop`` if
+            the recommender takes no weights on inputs; ``targets`` under all others. Inputs need
             one weight per position, dropping needs weights that are known before training.
         drop_below: see ``weights_act_on``.
         adaptive_denoising: further weights made of the losses (arXiv:2006.04153): ``truncated``
@@ -45,7 +45,7 @@ class JointTrainerConfig:
             model that trains on the others. ``sequential``, the paper's: one phase of ``epochs``
             per fold, in which the recommender learns on that fold only.
         num_folds: folds of users, at least 2: no noise model weighs a user whose damaged sequences
-            it was trained on.
+            it was trained on. (``co_occurrence`` has folds and a gate of its own.)
         noise_loss_weight: the paper's lambda.
         gradient_through_weights: let the recommender's loss train the noise model through the
             weights. The noise model then learns from the users it weighs, too.
@@ -54,8 +54,8 @@ class JointTrainerConfig:
         gate_auc: under ``calibrated``, weights stay one while the noise model's held-out AUC is
             below.
         sequence_fraction: share of the sequences of a batch that are damaged for the noise model.
-        num_replacements: items replaced in each damaged sequence, or (when None)
-        replace_ratio: share of its items.
+        num_replacements: items replaced in each damaged sequence; None goes by the next.
+        replace_ratio: share of the items replaced in each; None goes by the one before.
         corrupt_target: let the last item of a sequence (the target) be replaced as well.
         loss: ``cross_entropy`` over the whole catalogue at every position, or
             ``binary_cross_entropy`` of each positive against ``num_negatives`` uniform ones (the

@@ -8,6 +8,7 @@ from typing import Any, get_type_hints
 from jsonargparse import ActionYesNo, ArgumentParser, Namespace
 from rich.console import Console
 
+from .command_parser import CommandParser
 from .config import DataConfig, JointTrainerConfig
 from .experiment import ExperimentSpec, run_grid, settings_by_model, write_report
 from .model_config import MODEL_TRAINING, MODELS
@@ -31,7 +32,7 @@ _BY_MODEL: dict[str, Any] = {
 
 def experiment_parser(default_device: str) -> ArgumentParser:
     """Options: the grid's axes, and all options of ``train`` but those that recipes decide."""
-    parser = ArgumentParser(
+    parser = CommandParser(
         allow_abbrev=False,
         description="Compare recipes over models, data, planted noise and seeds. Lists are "
         "[a,b,c]. The same command again runs only what is missing.",

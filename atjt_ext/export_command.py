@@ -9,6 +9,7 @@ from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
 
 from . import __version__
+from .command_parser import CommandParser
 from .export import export_onnx, export_safetensors
 from .run_folder import Run
 from .runs import trainer_for
@@ -20,7 +21,7 @@ _FORMATS = {"safetensors": export_safetensors, "onnx": export_onnx}
 
 def export_parser() -> ArgumentParser:
     """Options: a run, a folder, and a format."""
-    parser = ArgumentParser(
+    parser = CommandParser(
         allow_abbrev=False, description="Item table and encoder of a run, for other programs."
     )
     parser.add_argument("--run", type=str, required=True, help="run folder")

@@ -132,7 +132,8 @@ class JointModels:
             return per_interaction(rows, models.weights)
 
     def sequence_weights(self, train: Sequences) -> Tensor:
-        """Mean weight of each user's training interactions: ``[num_users]``, NaN as above."""
+        """Mean weight of each user's training interactions: ``[num_users]``, NaN for users without
+        any."""
         return per_user(train, self.interaction_weights(train))
 
     def recognise(self, train: Sequences) -> RecognisedNoise:
@@ -221,8 +222,8 @@ class JointModels:
         if config.weighting == "co_occurrence":
             if self._believed is None:
                 raise RuntimeError(
-                    "what is noise in these histories is not known after load: "
-                    "call recognise(train) with the training sequences first"
+                    "what is noise in these histories is not known: call fit first or, after load, "
+                    "call recognise(train) with the training sequences"
                 )
             train, weights = self._believed.train, self._believed.weights
             read = replace(read, weights=extended_weights(train, weights, read))

@@ -13,7 +13,7 @@ _ROLE = re.compile(r":\w+:`~?(?:[\w.]+\.)?(\w+)`")
 
 
 class PlainHelp(DefaultHelpFormatter):
-    """The usual layout, with ```name``` and ``:func:`module.name``` as ``name``."""
+    """The usual layout, with ```name``` and ``:func:`module.name``` as ``name``, None as null."""
 
     def start_section(self, heading: str | None) -> None:
         super().start_section(None if heading is None else _plain(heading))
@@ -22,7 +22,7 @@ class PlainHelp(DefaultHelpFormatter):
         super().add_text(None if text is None else _plain(text))
 
     def _expand_help(self, action: Action) -> str:
-        return _plain(super()._expand_help(action))
+        return re.sub(r"\bNone\b", "null", _plain(super()._expand_help(action)))
 
 
 def _plain(text: str) -> str:

@@ -10,6 +10,7 @@ from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
 
 from .batch_recommendations import users_named, write_recommendations
+from .command_parser import CommandParser
 from .data import DataError, leave_one_out
 from .run_data import everything_known
 from .run_folder import Run
@@ -21,7 +22,7 @@ __all__ = ["recommend_parser", "run_recommend"]
 
 def recommend_parser(default_device: str) -> ArgumentParser:
     """Options: a run, one user or many, and where to write."""
-    parser = ArgumentParser(
+    parser = CommandParser(
         allow_abbrev=False, description="Best items for users of a run, seen ones excluded."
     )
     parser.add_argument("--run", type=str, required=True, help="run folder")
@@ -34,7 +35,7 @@ def recommend_parser(default_device: str) -> ArgumentParser:
         "--out",
         type=str | None,
         default=None,
-        help="Parquet file to write instead of printing: user, rank, item, score",
+        help=".parquet or .csv to write instead of printing: user, rank, item, score",
     )
     parser.add_argument("--device", type=str, default=default_device)
     return parser
@@ -45,7 +46,7 @@ def run_recommend(options: Namespace, console: Console) -> int:
     if (options.user is None) == (options.users is None):
         raise ValueError("exactly one of --user ID and --users all|FILE must be given")
     if options.users is not None and options.out is None:
-        raise ValueError("--users needs --out FILE.parquet to write to")
+        raise ValueError("--users needs --out FILE.parquet (or .csv) to write to")
     run = Run(Path(options.run))
     sequences = run.sequences()
     if options.user is not None:

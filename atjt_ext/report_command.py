@@ -7,6 +7,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
 
+from .command_parser import CommandParser
 from .report import write_page
 from .run_folder import Run
 
@@ -15,7 +16,7 @@ __all__ = ["report_parser", "run_report"]
 
 def report_parser(default_device: str) -> ArgumentParser:
     """Options: a run, and where the page goes."""
-    parser = ArgumentParser(
+    parser = CommandParser(
         allow_abbrev=False,
         description="One HTML page on a finished run and its baseline in equal_weights: results, "
         "curves, weights, for whom they help, and what looks like noise.",

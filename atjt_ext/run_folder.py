@@ -76,6 +76,14 @@ class Run:
     def interactions_path(self) -> Path:
         return self.folder / "interactions.parquet"
 
+    def require_free(self, *, resume: bool) -> None:
+        """Raises CheckpointError if the folder holds a run that is not to be resumed."""
+        if self.config_path.exists() and not resume:
+            raise CheckpointError(
+                f"{self.folder}: holds a run already: go on with it (--resume), or choose another "
+                "folder (--out)"
+            )
+
     def create(self, config: RunConfig, sequences: Sequences, *, resume: bool) -> None:
         """Writes config and data, or checks that they are those of the run to resume.
 
@@ -83,15 +91,11 @@ class Run:
             CheckpointError: the folder holds a run and ``resume`` is off, or another run's config
                 or data and it is on.
         """
+        self.require_free(resume=resume)
         if not self.config_path.exists():
             self.data.write(sequences)
             _write_json(self.config_path, config.as_dict())
             return
-        if not resume:
-            raise CheckpointError(
-                f"{self.folder}: holds a run already; resume goes on with it, "
-                "or choose another folder"
-            )
         saved, wanted = self.config().as_dict(), config.as_dict()
         changed = [
             f"{part}.{name}: {saved[part].get(name)!r} -> {value!r}"

@@ -11,6 +11,7 @@ from typing import Any
 from jsonargparse import ActionYesNo, ArgumentParser, Namespace
 from rich.console import Console
 
+from .command_parser import CommandParser
 from .config import RECIPES, DataConfig, JointTrainerConfig, RunConfig
 from .data import Interactions
 from .data.errors import shown
@@ -25,7 +26,7 @@ __all__ = ["run_train", "train_parser"]
 
 def train_parser(arguments: Sequence[str], default_device: str) -> ArgumentParser:
     """Options; those of the recipe and the model that ``arguments`` name, with their defaults."""
-    parser = ArgumentParser(allow_abbrev=False, description="Train on a file of interactions.")
+    parser = CommandParser(allow_abbrev=False, description="Train on a file of interactions.")
     parser.add_argument(
         "file",
         type=str,
@@ -88,8 +89,9 @@ def _run_config(options: Namespace) -> RunConfig:
 def _columns_read(interactions: Interactions) -> str:
     """Which named column was taken for what, so that a wrong guess is seen."""
     read = [f"{role} is {shown(column)}" for role, column in interactions.columns.items()]
-    times = "" if "time" in interactions.columns else "; no times: rows are taken as in order"
-    return f"{', '.join(read)}{times}"
+    if "time" not in interactions.columns:
+        read.append("no times: rows are taken in the order of the file")
+    return ", ".join(read)
 
 
 def run_train(options: Namespace, console: Console) -> int:
@@ -100,6 +102,9 @@ def run_train(options: Namespace, console: Console) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
+    run = Run(Path(options.out))
+    run.require_free(resume=options.resume)
+
     def on_read(interactions: Interactions) -> None:
         if interactions.columns:
             console.print(f"{options.file}: {_columns_read(interactions)}")
@@ -109,7 +114,6 @@ def run_train(options: Namespace, console: Console) -> int:
         f"{options.file}: {sequences.num_users:,} users, {sequences.num_items:,} items, "
         f"{sequences.num_interactions:,} interactions"
     )
-    run = Run(Path(options.out))
     arguments: dict[str, Any] = {
         "resume": options.resume,
         "device": options.device,

@@ -52,7 +52,7 @@ class StepResult:
 
 
 class JointTrainer(JointModels):
-    """Trains a recommender on sequences weighed by how clean they look.
+    """Trains a recommender on sequences, or on their interactions, weighed by how clean they look.
 
     Args:
         recommender: any ``nn.Module`` that meets ``SequenceRecommender`` or

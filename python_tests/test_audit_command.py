@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import polars as pl
@@ -71,6 +72,9 @@ def test_a_run_is_audited_with_its_own_ids(
     assert frame.equals(audit_run(trained_run).interactions())
     assert frame["user"].str.starts_with(HOSTILE).all()
     assert HOSTILE in capsys.readouterr().out
+    shutil.copytree(trained_run.folder, tmp_path / "run")
+    assert main(["audit", f"--run={tmp_path / 'run'}", "--top=0"]) == 0
+    assert (tmp_path / "run" / "audit" / "interactions.parquet").exists()
 
 
 @pytest.mark.parametrize(

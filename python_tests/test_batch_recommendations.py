@@ -1,4 +1,4 @@
-"""Lists of many users to Parquet, by function and by command."""
+"""Lists of many users to a file, by function and by command."""
 
 from __future__ import annotations
 
@@ -73,8 +73,8 @@ def test_everybody_gets_the_best_unseen_items_in_order(
 
 def test_names_of_files_are_no_patterns(run: Run, trainer: JointTrainer, tmp_path: Path) -> None:
     sequences = run.sequences()
-    (tmp_path / "r1").write_text("not Parquet")
-    path = tmp_path / "r[1]"
+    (tmp_path / "r1.parquet").write_text("not Parquet")
+    path = tmp_path / "r[1].parquet"
     known = everything_known(sequences, torch.tensor([3]))
     assert write_recommendations(path, trainer, known, k=2) == 2
     assert_same(pl.read_parquet(path, glob=False), expected(trainer, sequences, [3], 2))
@@ -142,6 +142,10 @@ def test_the_command_writes_all_some_and_one(
     chosen.write_text(f"{sequences.user_ids[9]}\n\n {sequences.user_ids[4]} \n")
     assert main([*command, f"--users={chosen}"]) == 0
     assert_same(pl.read_parquet(path), expected(trainer, sequences, [9, 4], 3))
+    text = tmp_path / "recs.csv"
+    assert main([*command, f"--users={chosen}", f"--out={text}"]) == 0
+    assert text.read_text().startswith("user,rank,item,score\n")
+    assert pl.read_csv(text).drop("score").rows() == pl.read_parquet(path).drop("score").rows()
     assert main([*command, f"--user={sequences.user_ids[5]}"]) == 0
     assert_same(pl.read_parquet(path), expected(trainer, sequences, [5], 3))
 
@@ -164,6 +168,7 @@ def test_users_in_a_file_come_once_and_must_exist(run: Run, tmp_path: Path) -> N
         ([], "exactly one of --user ID and --users all|FILE"),
         (["--user=u01", "--users=all"], "exactly one of --user ID and --users all|FILE"),
         (["--users=all"], "--users needs --out FILE.parquet"),
+        (["--users=all", "--out=x.tsv"], "out must end in .parquet or .csv, got 'x.tsv'"),
         (["--users=all", "--out=x.parquet", "--k=41"], "k must be in 1..40 (the items), got 41"),
     ],
 )

@@ -195,6 +195,7 @@ def test_recommend_speaks_the_users_ids_and_leaves_out_what_was_seen(
     assert shown == set(frame["item"]) - seen
 
 
+@pytest.mark.filterwarnings("default:.*no column of times:UserWarning")
 def test_train_says_which_columns_it_took_for_what(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -210,9 +211,13 @@ def test_train_says_which_columns_it_took_for_what(
     ):
         arguments = [str(tmp_path / given[0]), f"--out={tmp_path / str(number)}", *given[1:]]
         assert main([*common, *arguments]) == 0
-        said.append(capsys.readouterr().out)
+        said.append(capsys.readouterr())
+    warned = "warning: " + str(tmp_path / "shop.csv") + ":1: no column of times was found"
+    assert [warned in one.err for one in said] == [True, False, False]
+    assert "is it one of 'when'? Name it with time_column" in said[0].err
+    said = [one.out for one in said]
     columns = "shop.csv: user is 'customer_id', item is 'sku'"
-    assert f"{columns}; no times: rows are taken as in order\n" in said[0]
+    assert f"{columns}, no times: rows are taken in the order of the file\n" in said[0]
     assert f"{columns}, time is 'when'\n" in said[1]
     assert "user is" not in said[2]
 

@@ -107,8 +107,9 @@ def test_a_checkpoint_of_another_catalogue_is_refused(
 def test_a_folder_that_holds_a_run_is_not_overwritten(
     trained_folder: Path, ratings_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["train", str(ratings_file), f"--out={trained_folder}", *SMALL]) == 1
-    assert "holds a run already" in capsys.readouterr().err
+    for file in (str(ratings_file), "not even read"):
+        message = refusal(capsys, "train", file, f"--out={trained_folder}", *SMALL)
+        assert "holds a run already: go on with it (--resume), or choose another folder" in message
 
 
 def test_resuming_with_another_config_says_what_changed(

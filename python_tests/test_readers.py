@@ -234,7 +234,7 @@ BAD_LINES = [
     ("a.csv", "user,item,time\n1,x,5\n,,\n2,y,6\n", "3: every field is empty", ""),
     ("a.csv", 'user,item,time\n1,x,5\n2,"y,5\n3,z,5\n', "3: broken quoting", "wanted CSV"),
     ("a.csv", "user,item,item\n1,x,5\n", "1: the column 'item' occurs 2 times", ""),
-    ("a.csv", "user,item,a,a\n1,x,5,5\n", "1: the header names 'a' more than once", ""),
+    ("a.csv", "user,item,time,a,a\n1,x,5,5,5\n", "1: the header names 'a' more than once", ""),
     ("a.csv", "user,userId,item\n1,1,5\n", "1: 'user', 'userId' could all be the user", ""),
     ("a.csv", "user,price\n1,5\n", "1: no item column", "'user', 'price'"),
     ("a.csv", "1,31,2.5,1260759144\n1,32,2,1260759145\n", "1: no user column", "header is missing"),

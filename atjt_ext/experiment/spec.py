@@ -90,9 +90,9 @@ class ExperimentSpec:
         "equal_weights",
         "default",
         "oracle-both",
-        "co_occurrence-targets",
-        "co_occurrence-both",
+        "popularity-both",
         "shuffled-both",
+        "more_epochs",
     )
     metric: str = "NDCG@10"
     clean_at_test: bool = True

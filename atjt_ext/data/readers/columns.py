@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +27,10 @@ GUESSES: dict[str, tuple[str, ...]] = {
 _SECOND_GUESSES: dict[str, tuple[str, ...]] = {
     "user": ("customer_id", "customer", "customerid", "visitor_id", "visitorid"),
     "item": ("sku", "product", "productid", "article_id", "articleid"),
-    "time": ("datetime", "event_time", "created_at", "order_date", "date"),
-}
+    "time": ("datetime", "event_time", "created_at", "order_date", "date", "ts", "event_timestamp",
+             "event_ts", "event_date", "click_time", "visit_time", "server_time", "occurred_at",
+             "order_time", "purchase_date"),
+}  # fmt: skip
 _REQUIRED = ("user", "item")
 
 PlaceOf = Callable[[int], str]  # "file:line" of a row
@@ -84,6 +87,14 @@ class Roles:
                 )
             if matches:
                 found[role] = matches[0]
+        unread = [column for column in columns if column not in found.values()]
+        if "time" not in found and self.time is None and unread:
+            warnings.warn(
+                f"{place}: no column of times was found, so rows are taken in the order of the "
+                f"file; is it one of {listed(unread)}? Name it with time_column, or leave that "
+                "empty if the order is right",
+                stacklevel=2,
+            )
         return found
 
 
