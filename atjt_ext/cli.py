@@ -19,7 +19,7 @@ from rich.console import Console
 from . import __version__, build_info
 from .audit_command import audit_parser, run_audit
 from .checkpoint import CheckpointError
-from .command_parser import CommandParser, list_options, with_lists
+from .command_parser import CommandParser, list_options
 from .config import DataConfig
 from .data import Sequences
 from .demo import run_demo
@@ -45,8 +45,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Large tensors come and go every step; huge pages save most of their page faults.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    lists = list_options(ExperimentSpec, DataConfig, *MODELS.values())
-    arguments = with_lists(arguments, lists)
     parser = build_parser(arguments)
     options = parser.parse_args(arguments)
     command = options.subcommand
@@ -88,6 +86,7 @@ def build_parser(arguments: Sequence[str] = ()) -> ArgumentParser:
         description="Train recommenders on noisy sequences, weighed by their noise.",
     )
     parser.add_argument("--version", action="version", version=f"atjt_ext {__version__}")
+    parser.lists = list_options(ExperimentSpec, DataConfig, *MODELS.values())
     commands = parser.add_subcommands(required=False)
     commands.add_subcommand("demo", _demo_parser(), help="simulated data with planted noise")
     train = train_parser(arguments, _default_device())

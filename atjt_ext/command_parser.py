@@ -20,7 +20,18 @@ _TYPE_NAMES = {"NoneType": "null", "int": "an integer", "float": "a number", "tu
 
 
 class CommandParser(ArgumentParser):
-    """Ends a wrong call with one line instead of the usage, naming options as they are written."""
+    """Ends a wrong call with one line instead of the usage, naming options as they are written.
+
+    ``lists`` are options whose values may lack their brackets.
+    """
+
+    lists: Collection[str] = ()
+
+    def parse_args(  # type: ignore[override]  # as jsonargparse has it
+        self, args: Sequence[str] | None = None, *more: Any, **options: Any
+    ) -> Any:
+        arguments = list(sys.argv[1:] if args is None else args)
+        return super().parse_args(with_lists(arguments, self.lists), *more, **options)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Prints the line and exits with status 2."""
