@@ -259,7 +259,10 @@ class JointTrainer(JointModels):
             )
         _ = self.softmax  # refuses a recommender without the table that it asks for
         if config.weighting == "given" and train.weights is None:
-            raise ValueError("weighting='given' needs training sequences that carry weights")
+            raise ValueError(
+                "weighting='given' needs training sequences that carry weights, as "
+                "dataclasses.replace(train, weights=...) makes them; files have none"
+            )
         learned_from = self.to_learn_from(train)
         rows = TrainingRows(
             learned_from.to(self.device), max_length=config.max_length, stride=config.window_stride
