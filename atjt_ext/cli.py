@@ -19,14 +19,11 @@ from rich.console import Console
 from . import __version__, build_info
 from .audit_command import audit_parser, run_audit
 from .checkpoint import CheckpointError
-from .command_parser import CommandParser, list_options
-from .config import DataConfig
+from .command_parser import CommandParser
 from .data import Sequences
 from .demo import run_demo
-from .experiment import ExperimentSpec
 from .experiment_command import experiment_parser, run_experiment
 from .export_command import export_parser, run_export
-from .model_config import MODELS
 from .plain_help import PlainHelp
 from .recommend_command import recommend_parser, run_recommend
 from .report_command import report_parser, run_report
@@ -86,12 +83,12 @@ def build_parser(arguments: Sequence[str] = ()) -> ArgumentParser:
         description="Train recommenders on noisy sequences, weighed by their noise.",
     )
     parser.add_argument("--version", action="version", version=f"atjt_ext {__version__}")
-    parser.lists = list_options(ExperimentSpec, DataConfig, *MODELS.values())
     commands = parser.add_subcommands(required=False)
     commands.add_subcommand("demo", _demo_parser(), help="simulated data with planted noise")
     train = train_parser(arguments, _default_device())
     commands.add_subcommand("train", train, help="train on a file of interactions")
     experiment = experiment_parser(_default_device())
+    parser.lists = train.lists | experiment.lists
     commands.add_subcommand("experiment", experiment, help="does weighing help? with controls")
     commands.add_subcommand("evaluate", _evaluate_parser(), help="measure a trained run")
     recommend = recommend_parser(_default_device())

@@ -6,7 +6,7 @@ import argparse
 import difflib
 import re
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Sequence, Set
 from dataclasses import fields
 from typing import Any, NoReturn, get_args, get_origin, get_type_hints
 
@@ -25,7 +25,7 @@ class CommandParser(ArgumentParser):
     ``lists`` are options whose values may lack their brackets.
     """
 
-    lists: Collection[str] = ()
+    lists: Set[str] = frozenset()
 
     def parse_args(  # type: ignore[override]  # as jsonargparse has it
         self, args: Sequence[str] | None = None, *more: Any, **options: Any

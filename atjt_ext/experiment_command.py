@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any, get_type_hints
 
-from jsonargparse import ActionYesNo, ArgumentParser, Namespace
+from jsonargparse import ActionYesNo, Namespace
 from rich.console import Console
 
-from .command_parser import CommandParser
+from .command_parser import CommandParser, list_options
 from .config import DataConfig, JointTrainerConfig
 from .experiment import ExperimentSpec, run_grid, settings_by_model, write_report
 from .model_config import MODEL_TRAINING, MODELS
@@ -30,7 +30,7 @@ _BY_MODEL: dict[str, Any] = {
 }
 
 
-def experiment_parser(default_device: str) -> ArgumentParser:
+def experiment_parser(default_device: str) -> CommandParser:
     """Options: the grid's axes, and all options of ``train`` but those that recipes decide."""
     parser = CommandParser(
         allow_abbrev=False,
@@ -45,6 +45,7 @@ def experiment_parser(default_device: str) -> ArgumentParser:
     parser.add_argument(
         "--figures", action=ActionYesNo(no_prefix="no_"), default=True, help="draw results.png"
     )
+    parser.lists = list_options(ExperimentSpec, DataConfig, *MODELS.values())
     parser.add_class_arguments(ExperimentSpec)
     parser.add_class_arguments(DataConfig)
     parser.add_class_arguments(JointTrainerConfig, skip=_DECIDED_BY_CELLS | _BY_MODEL.keys())

@@ -8,10 +8,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import ActionYesNo, ArgumentParser, Namespace
+from jsonargparse import ActionYesNo, Namespace
 from rich.console import Console
 
-from .command_parser import CommandParser
+from .command_parser import CommandParser, list_options
 from .config import RECIPES, DataConfig, JointTrainerConfig, RunConfig
 from .data import Interactions
 from .data.errors import shown
@@ -24,7 +24,7 @@ from .tables import comparison_table
 __all__ = ["run_train", "train_parser"]
 
 
-def train_parser(arguments: Sequence[str], default_device: str) -> ArgumentParser:
+def train_parser(arguments: Sequence[str], default_device: str) -> CommandParser:
     """Options; those of the recipe and the model that ``arguments`` name, with their defaults."""
     parser = CommandParser(allow_abbrev=False, description="Train on a file of interactions.")
     parser.add_argument(
@@ -54,7 +54,9 @@ def train_parser(arguments: Sequence[str], default_device: str) -> ArgumentParse
     # An unknown recipe or model is left to the choices, whose message names them.
     recipe = _named_in(arguments, "--recipe", RECIPES, "default")
     model = _named_in(arguments, "--model", MODELS, "sasrec")
-    for part in (DataConfig, MODELS[model], JointTrainerConfig):
+    parts = DataConfig, MODELS[model], JointTrainerConfig
+    parser.lists = list_options(*parts)
+    for part in parts:
         parser.add_class_arguments(part)
     config = RunConfig.from_recipe(recipe, model=model)
     for chosen in (config.data, config.model, config.trainer):

@@ -282,7 +282,8 @@ def test_a_wrong_result_ends_in_an_error_and_is_no_number(
 
     def off_by_one(self: Any) -> Result:
         noisy, replaced, labels = original(self)
-        noisy[0, 0] += 1
+        row, column = (~replaced).nonzero()[0]  # another random item is no mistake
+        noisy[row, column] += 1
         return noisy, replaced, labels
 
     monkeypatch.setattr(paper_case, "_loop", off_by_one)

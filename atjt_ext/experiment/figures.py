@@ -38,9 +38,9 @@ def plot_differences(path: str | Path, comparisons: Sequence[Comparison]) -> Non
         axis = first = figure.add_subplot(len(panels), 1, index, sharex=first)
         axis.axvline(0.0, color="0.4", linestyle=":")
         for row, c in enumerate(members):
+            axis.plot([c.users_low, c.users_high], [row, row], color="0.7", linewidth=5)
             if c.seeds_low is not None and c.seeds_high is not None:
                 axis.plot([c.seeds_low, c.seeds_high], [row, row], color="black", linewidth=0.8)
-            axis.plot([c.users_low, c.users_high], [row, row], color="0.55", linewidth=4)
             shown = c.verdict in ("helps", "harms")
             axis.plot(
                 c.difference,
