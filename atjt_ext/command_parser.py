@@ -89,8 +89,9 @@ def list_options(*configs: type) -> set[str]:
     return {
         f"--{one.name}"
         for config in configs
+        for hints in [get_type_hints(config)]
         for one in fields(config)
-        if _is_list(get_type_hints(config)[one.name])
+        if _is_list(hints[one.name])
     }
 
 

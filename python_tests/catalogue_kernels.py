@@ -119,9 +119,10 @@ def _shared(c: Catalogue) -> dict[str, object]:
 
 def _workspace(c: Catalogue, which: int) -> Tensor | None:
     size = kernels(c.hidden.device).linear_cross_entropy_workspace(c.hidden, len(c.table))[which]
+    if not size:
+        return None
     # NaN everywhere: what is read has to be written first.
-    full = torch.full((size,), 0xFF, dtype=torch.uint8, device=c.hidden.device)
-    return full if size else None
+    return torch.full((size,), 0xFF, dtype=torch.uint8, device=c.hidden.device)
 
 
 def forward(c: Catalogue, *, mean: bool = True, num_threads: int = 1) -> Forward:

@@ -64,7 +64,8 @@ def assert_they_agree(c: Catalogue, *, times: int = 8) -> None:
     assert torch.equal(count_at_least(c, above[:, 0]), (scores > thresholds).sum(1))
 
 
-SHAPES = [(1, 1, 1), (5, 47, 3), (13, 300, 31), (50, 97, 64), (17, 33, 130), (33, 16, 300)]
+SHAPES = [(1, 1, 1), (5, 47, 3), (13, 300, 31), (50, 97, 64), (17, 33, 130), (4, 40, 200)]
+SHAPES += [(33, 16, 300)]
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -123,6 +124,10 @@ def test_what_is_no_number_counts_as_reached(device: torch.device) -> None:
     thresholds[4] = torch.nan
     counts = count_at_least(Catalogue(hidden, c.table, c.targets), thresholds)
     assert counts.tolist() == [0, 0, 50, 0, 50, 0]
+    table = c.table.clone()
+    table[5] = torch.nan
+    counts = count_at_least(Catalogue(c.hidden, table, c.targets), thresholds)
+    assert counts.tolist() == [1, 1, 1, 1, 50, 1]
 
 
 def test_pairs_out_of_range_have_no_score(device: torch.device) -> None:

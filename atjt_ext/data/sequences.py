@@ -189,14 +189,12 @@ class Sequences:
         offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
         rows = torch.repeat_interleave(self.offsets[users] - offsets[:-1], lengths)
         rows = rows + torch.arange(rows.numel(), device=self.device)
+        kept = self._keep(rows, lengths)
         return replace(
-            self,
-            offsets=offsets,
-            items=codes.to(self.device)[self.items[rows]],
+            kept,
+            items=codes.to(self.device)[kept.items],
             user_ids=user_ids,
             item_ids=item_ids,
-            is_noise=None if self.is_noise is None else self.is_noise[rows],
-            weights=None if self.weights is None else self.weights[rows],
             item_features={},
         )
 
@@ -230,6 +228,7 @@ class Sequences:
         return self._keep(keep, until[self.offsets[1:]] - until[self.offsets[:-1]])
 
     def _keep(self, keep: Tensor, lengths: Tensor) -> Sequences:
+        """Interactions by mask or by index, of which each user has ``lengths``."""
         return replace(
             self,
             offsets=torch.cat([lengths.new_zeros(1), lengths.cumsum(0)]),
