@@ -22,15 +22,19 @@ __all__ = ["recommend_parser", "run_recommend"]
 
 def recommend_parser(default_device: str) -> ArgumentParser:
     """Options: a run, one user or many, and where to write."""
-    parser = CommandParser(
-        allow_abbrev=False, description="Best items for users of a run, seen ones excluded."
-    )
+    parser = CommandParser(allow_abbrev=False, description="Best items for users of a run.")
     parser.add_argument("--run", type=str, required=True, help="run folder")
     parser.add_argument("--user", type=str | None, default=None, help="user id as in the data")
     parser.add_argument(
         "--users", type=str | None, default=None, help="all, or a text file with a user id per line"
     )
     parser.add_argument("--k", type=int, default=10, help="how many items")
+    parser.add_argument(
+        "--exclude_seen",
+        type=bool,
+        default=True,
+        help="leave out what users have; false where people buy things again",
+    )
     parser.add_argument(
         "--out",
         type=str | None,
@@ -62,11 +66,13 @@ def run_recommend(options: Namespace, console: Console) -> int:
     known = everything_known(sequences, users)
     if options.out is not None:
         started = time.perf_counter()
-        rows = write_recommendations(options.out, trainer, known, k=options.k)
+        rows = write_recommendations(
+            options.out, trainer, known, k=options.k, exclude_seen=options.exclude_seen
+        )
         rate = len(users) / (time.perf_counter() - started)
         console.print(f"{options.out}: {rows:,} rows of {len(users):,} users, {rate:,.0f} users/s")
         return 0
-    items, scores = trainer.recommend(known, k=options.k)
+    items, scores = trainer.recommend(known, k=options.k, exclude_seen=options.exclude_seen)
     # Fewer than k items may be left unseen.
     unseen = scores[0] > -torch.inf
     ids = sequences.decode_items(items[0][unseen])

@@ -148,6 +148,8 @@ def test_the_command_writes_all_some_and_one(
     assert pl.read_csv(text).drop("score").rows() == pl.read_parquet(path).drop("score").rows()
     assert main([*command, f"--user={sequences.user_ids[5]}"]) == 0
     assert_same(pl.read_parquet(path), expected(trainer, sequences, [5], 3))
+    assert main([*command, f"--users={chosen}", "--exclude_seen=false", "--k=40"]) == 0
+    assert len(pl.read_parquet(path)) == 2 * 40
 
 
 def test_users_in_a_file_come_once_and_must_exist(run: Run, tmp_path: Path) -> None:

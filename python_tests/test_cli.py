@@ -185,14 +185,16 @@ def test_evaluate_repeats_the_metrics_of_the_run(
     assert value in next(line for line in capsys.readouterr().out.splitlines() if "NDCG@10" in line)
 
 
-def test_recommend_speaks_the_users_ids_and_leaves_out_what_was_seen(
+def test_recommend_speaks_the_users_ids_and_leaves_out_what_was_seen_unless_told(
     trained_folder: Path, ratings_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["recommend", f"--run={trained_folder}", "--user=u07", "--k=40"]) == 0
-    shown = {word for word in capsys.readouterr().out.split() if re.fullmatch(r"i\d+", word)}
     frame = pl.read_csv(ratings_file)
     seen = set(frame.filter(pl.col("user") == "u07")["item"])
-    assert shown == set(frame["item"]) - seen
+    for option, left_out in (("true", seen), ("false", set())):
+        command = ["recommend", f"--run={trained_folder}", "--user=u07", "--k=40"]
+        assert main([*command, f"--exclude_seen={option}"]) == 0
+        shown = {word for word in capsys.readouterr().out.split() if re.fullmatch(r"i\d+", word)}
+        assert shown == set(frame["item"]) - left_out
 
 
 @pytest.mark.filterwarnings("default:.*no column of times:UserWarning")
