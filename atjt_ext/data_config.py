@@ -32,7 +32,7 @@ class DataConfig:
     """
 
     format: Literal[
-        "auto", "recbole", "movielens", "amazon", "yelp", "csv", "parquet", "sequences"
+        "auto", "recbole", "movielens", "amazon", "yelp", "csv", "jsonl", "parquet", "sequences"
     ] = "auto"
     user_column: str | None = None
     item_column: str | None = None

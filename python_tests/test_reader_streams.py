@@ -27,6 +27,8 @@ FILES = {
     "2014.json": literal_lines(layouts.AMAZON_2014),
     "2018.json": "\n" + json_lines(layouts.AMAZON_2018),
     "yelp.json": json_lines(layouts.YELP_REVIEW),
+    "clicks.jsonl": '{"user": 1, "item": "x", "ts": 3, "tags": ["a"], "at": {"x": 1}}\n\n'
+    '{"item": "\u00e9", "user": 2, "ts": 4.5, "at": 2, "more": []}\n',
 }
 
 

@@ -13,7 +13,7 @@ from .movielens import read_movielens
 from .recbole import read_recbole
 from .recognise import Format
 from .sequence_files import read_sequences
-from .tables import interactions_from_frame, read_csv, read_parquet
+from .tables import interactions_from_frame, read_csv, read_json_lines, read_parquet
 from .yelp import read_yelp
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "read_csv",
     "read_interactions",
     "read_items",
+    "read_json_lines",
     "read_movielens",
     "read_parquet",
     "read_recbole",

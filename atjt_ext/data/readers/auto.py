@@ -13,12 +13,13 @@ from .movielens import read_movielens
 from .recbole import read_recbole
 from .recognise import Format, find_source, recognise
 from .sequence_files import read_sequences
-from .tables import read_csv, read_parquet
+from .tables import read_csv, read_json_lines, read_parquet
 from .yelp import read_yelp
 
 _NAMED_COLUMNS: dict[str, Callable[..., Interactions]] = {
     "recbole": read_recbole,
     "csv": read_csv,
+    "jsonl": read_json_lines,
     "parquet": read_parquet,
 }
 _FIXED_COLUMNS: dict[str, Callable[..., Interactions]] = {
@@ -42,9 +43,10 @@ def read_interactions(
 
     ``"recbole"`` (``.inter``), ``"movielens"`` (``u.data``, ``ratings.dat``, ``ratings.csv``),
     ``"amazon"`` (reviews of 2014, 2018, 2023), ``"yelp"`` (reviews), ``"csv"`` (CSV and TSV with a
-    header), ``"parquet"``, ``"sequences"`` (``user item item ...`` lines). ``"auto"`` goes by the
-    name, then by the first lines. In a folder with one such file, tables of items and users of
-    the same source are read as well (``Interactions.items``, ``.users``).
+    header), ``"jsonl"`` (an object per line), ``"parquet"``, ``"sequences"`` (``user item item
+    ...`` lines). ``"auto"`` goes by the name, then by the first lines. In a folder with one such
+    file, tables of items and users of the same source are read as well (``Interactions.items``,
+    ``.users``).
 
     Args:
         path: The file, or the folder.
@@ -87,4 +89,4 @@ def _format_of(path: str | Path, roles: Roles) -> Format:
             f"{path}: holds {content.format}'s table of {content.role}, no interactions; "
             "name the file of interactions, or the folder of both"
         )
-    return "csv" if content.named and roles.any_named() else content.format
+    return content.named if content.named and roles.any_named() else content.format

@@ -72,11 +72,13 @@ class Roles:
                 matches = guessed(role, [c for c in columns if c not in found.values()])
                 if not matches and role in _REQUIRED:
                     tried = (*GUESSES[role], *_SECOND_GUESSES[role])
-                    numbers = all(c.strip().replace(".", "", 1).isdigit() for c in columns)
+                    # Few columns are called by numbers: it is rather the first of the rows.
+                    numbers = any(c.strip().replace(".", "", 1).isdigit() for c in columns)
                     raise DataError(
                         f"{place}: no {role} column: tried {', '.join(tried)} (any case), "
                         f"the columns are {listed(columns)}; "
-                        + ("a header is missing" if numbers else f"name it with {role}_column")
+                        + ("is a header missing? Or " if numbers else "")
+                        + f"name it with {role}_column"
                     )
             if len(matches) > 1:
                 raise DataError(

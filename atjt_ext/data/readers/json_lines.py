@@ -75,6 +75,16 @@ def json_parts(path: str | Path, fields: Mapping[str, Kind]) -> Iterator[JsonPar
         yield JsonPart(frame, path, chunk)
 
 
+def first_object(path: str | Path) -> dict[str, object]:
+    """The first line that is not blank, however long.
+
+    Raises:
+        DataError: as ``json_parts``, of that line and what stands before it.
+    """
+    number, line = next(_lines(next(chunks(path))))
+    return _object(path, number, line)
+
+
 def _parsed(chunk: Chunk, fields: Mapping[str, Kind]) -> pl.DataFrame | None:
     """The columns if polars understands every line, else ``None``."""
     data = chunk.data
@@ -107,20 +117,21 @@ def _parsed(chunk: Chunk, fields: Mapping[str, Kind]) -> pl.DataFrame | None:
 def _line_by_line(path: str | Path, chunk: Chunk, fields: Mapping[str, Kind]) -> pl.DataFrame:
     columns: dict[str, list[object]] = {name: [] for name in fields}
     for number, line in _lines(chunk):
-        try:
-            text = line.decode()
-        except UnicodeDecodeError as error:
-            raise encoding_error(line, path, number) from error
-        place = f"{path}:{number}"
-        value = _object(text, place, literal=_LITERAL.match(line) is not None)
+        value = _object(path, number, line)
         for name, kind in fields.items():
-            columns[name].append(_field(value.get(name), name, kind, place))
+            columns[name].append(_field(value.get(name), name, kind, f"{path}:{number}"))
     types = {n: pl.String if k == "text" else pl.List(pl.String) for n, k in fields.items()}
     return pl.DataFrame(columns, schema=types)
 
 
-def _object(text: str, place: str, *, literal: bool) -> dict[str, object]:
+def _object(path: str | Path, number: int, line: bytes) -> dict[str, object]:
+    place = f"{path}:{number}"
+    literal = _LITERAL.match(line) is not None
     kind = "Python literal" if literal else "JSON"
+    try:
+        text = line.decode()
+    except UnicodeDecodeError as error:
+        raise encoding_error(line, path, number) from error
     try:
         value = literal_value(text) if literal else json.loads(text)
     except (ValueError, RecursionError) as error:

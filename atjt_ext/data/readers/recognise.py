@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from ..errors import DataError, listed, shown
+from .columns import guessed
 from .streams import HEAD_BYTES, read_bytes
 
-Format = Literal["auto", "recbole", "movielens", "amazon", "yelp", "csv", "parquet", "sequences"]
+Format = Literal[
+    "auto", "recbole", "movielens", "amazon", "yelp", "csv", "jsonl", "parquet", "sequences"
+]
 Role = Literal["interactions", "items", "users"]
 
 SEPARATORS = ("\t", ",", ";")  # in the order in which a tie between them is decided
@@ -24,12 +27,13 @@ class Content(NamedTuple):
     Attributes:
         format: The reader that takes it.
         role: What its rows are.
-        named: Whether it is a CSV file, so that columns could be named.
+        named: The reader that takes it where columns are named; ``None`` where they have no names
+            of their own, or ``format`` takes names.
     """
 
     format: Format
     role: Role = "interactions"
-    named: bool = False
+    named: Literal["csv", "jsonl"] | None = None
 
     def __str__(self) -> str:
         return f"{self.format} {self.role}"
@@ -49,17 +53,21 @@ _BY_SUFFIX: dict[str, Content] = {
 }
 # Headers of published CSV files, by their first names.
 _BY_HEADER: dict[tuple[str, ...], Content] = {
-    ("userId", "movieId", "rating"): Content("movielens", named=True),
-    ("movieId", "title", "genres"): Content("movielens", "items", named=True),
-    ("user_id", "parent_asin", "rating", "timestamp"): Content("amazon", named=True),
+    ("userId", "movieId", "rating"): Content("movielens", named="csv"),
+    ("movieId", "title", "genres"): Content("movielens", "items"),
+    ("user_id", "parent_asin", "rating", "timestamp"): Content("amazon", named="csv"),
 }
 # Keys of JSON lines: all of the first, none of the second.
 _BY_KEYS: tuple[tuple[frozenset[str], frozenset[str], Content], ...] = (
-    (frozenset({"review_id", "user_id", "business_id"}), frozenset(), Content("yelp")),
+    (
+        frozenset({"review_id", "user_id", "business_id"}),
+        frozenset(),
+        Content("yelp", named="jsonl"),
+    ),
     (frozenset({"business_id", "city"}), frozenset({"user_id"}), Content("yelp", "items")),
     (frozenset({"user_id", "yelping_since"}), frozenset(), Content("yelp", "users")),
-    (frozenset({"reviewerID", "asin"}), frozenset(), Content("amazon")),
-    (frozenset({"user_id", "parent_asin"}), frozenset(), Content("amazon")),
+    (frozenset({"reviewerID", "asin"}), frozenset(), Content("amazon", named="jsonl")),
+    (frozenset({"user_id", "parent_asin"}), frozenset(), Content("amazon", named="jsonl")),
     (frozenset({"parent_asin"}), frozenset({"user_id"}), Content("amazon", "items")),
     (
         frozenset({"asin"}),
@@ -67,6 +75,14 @@ _BY_KEYS: tuple[tuple[frozenset[str], frozenset[str], Content], ...] = (
         Content("amazon", "items"),
     ),
 )  # fmt: skip
+# Their readers say what is lacking in the first line.
+_NAMED_BY_SUFFIX: dict[str, Content] = {
+    ".csv": Content("csv"),
+    ".tsv": Content("csv"),
+    ".jsonl": Content("jsonl"),
+    ".ndjson": Content("jsonl"),
+}
+_ARRAY = re.compile(r"\[\s*(\{|$)")
 _NUMBER = re.compile(r"\s*[-+]?\d+(\.\d*)?([eE][-+]?\d+)?\s*")
 # Ids with a digit in them: prose would otherwise pass for sequences.
 _SEQUENCE_ID = re.compile(r"[^\s,;]*\d[^\s,;]*")
@@ -88,15 +104,21 @@ def recognise(path: str | Path) -> Content:
         return Content("parquet")
     # The line may be cut by the limit, in the middle of a character too; enough is left to tell.
     line = head.lstrip(b"\r\n").split(b"\n", 1)[0].decode("utf-8", "replace").strip()
+    if _ARRAY.match(line):
+        raise DataError(
+            f"{path}: holds one JSON array, wanted one object per line (JSON lines), as "
+            "jq -c '.[]' makes of it"
+        )
     content = _by_line(line)
-    if content is None and Path(name).suffix in (".csv", ".tsv"):
-        return Content("csv", named=True)  # whose reader says what the header lacks
+    if content is None and Path(name).suffix in _NAMED_BY_SUFFIX:
+        return _NAMED_BY_SUFFIX[Path(name).suffix]
     if content is None:
         raise DataError(
             f"{path}: cannot tell the format; tried the name "
-            f"({', '.join([*_BY_NAME, *_BY_SUFFIX, '.csv', '.tsv'])}) and the first line, "
+            f"({', '.join([*_BY_NAME, *_BY_SUFFIX, *_NAMED_BY_SUFFIX])}) and the first line, "
             f"{shown(line)}, as a RecBole header, MovieLens ratings, Amazon or Yelp JSON lines, "
-            "a CSV header and 'user item item ...'; name it with format"
+            "JSON lines with a user and an item, a CSV header and 'user item item ...'; name it "
+            "with format"
         )
     return content
 
@@ -120,7 +142,8 @@ def _by_line(line: str) -> Content | None:
         for wanted, unwanted, content in _BY_KEYS:
             if wanted <= keys and not unwanted & keys:
                 return content
-        return None
+        named = all(guessed(role, sorted(keys)) for role in ("user", "item"))
+        return Content("jsonl") if named else None
     tabbed = line.split("\t")
     if all(":" in field and field.rpartition(":")[2] in FIELD_TYPES for field in tabbed):
         return Content("recbole")
@@ -132,7 +155,7 @@ def _by_line(line: str) -> Content | None:
         return Content("movielens")
     separator = max(SEPARATORS, key=line.count)
     if separator in line and not any(_NUMBER.fullmatch(f) for f in line.split(separator)):
-        return Content("csv", named=True)
+        return Content("csv")
     words = line.split()
     if len(words) > 1 and all(map(_SEQUENCE_ID.fullmatch, words)):
         return Content("sequences")
@@ -150,7 +173,9 @@ class Source:
 
 
 # What is looked into; a folder may hold anything.
-_SUFFIXES = (".csv", ".tsv", ".dat", ".data", ".json", ".jsonl", ".parquet", ".pq", *_BY_SUFFIX)
+_SUFFIXES = (".dat", ".data", ".json", *_BY_SUFFIX, *_NAMED_BY_SUFFIX)
+# Tables of anybody's own, after which published data need not be asked.
+_GENERAL = ("csv", "jsonl", "parquet")
 
 
 def find_source(path: str | Path, format: Format = "auto") -> Source:
@@ -181,7 +206,7 @@ def find_source(path: str | Path, format: Format = "auto") -> Source:
             if format in ("auto", content.format):
                 found[file] = content
     events = [file for file, content in found.items() if content.role == "interactions"]
-    published = [file for file in events if found[file].format not in ("csv", "parquet")]
+    published = [file for file in events if found[file].format not in _GENERAL]
     events = published or events
     if len(events) != 1:
         problem = f"{len(events)} files of interactions" if events else "no file of interactions"

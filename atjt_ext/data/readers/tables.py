@@ -1,4 +1,4 @@
-"""Tables with named columns: CSV, TSV, Parquet, and data frames in memory."""
+"""Tables with named columns: CSV, TSV, JSON lines, Parquet, and data frames in memory."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import polars as pl
 from ..errors import DataError
 from ..interactions import Interactions
 from .columns import Roles, convert, interactions_of_parts
+from .json_lines import Kind, first_object, json_parts
 from .recognise import SEPARATORS
 from .streams import HEAD_BYTES, first_line, read_bytes
 from .text import DelimitedText
@@ -63,6 +64,37 @@ def read_delimited(text: DelimitedText, roles: dict[str, str]) -> Interactions:
         (convert(part.parse(), roles, part.place_of) for part in text.parts()), text.path
     )
     return replace(interactions, columns=roles) if text.has_header else interactions
+
+
+def read_json_lines(
+    path: str | Path,
+    *,
+    user_column: str | None = None,
+    item_column: str | None = None,
+    time_column: str | None = None,
+    rating_column: str | None = None,
+) -> Interactions:
+    """JSON lines, an object per interaction, plain or gzip; see ``read_csv``.
+
+    The keys of the first object are the columns; a line may lack some of them, keys that only
+    others have are left out. Ids are text or numbers (``1.50`` is ``1.5``). A list becomes
+    a feature of several values, an object inside of an object its text.
+
+    Raises:
+        DataError: naming file, line and column of the first thing that does not fit.
+    """
+    first = first_object(path)
+    kinds: dict[str, Kind] = {
+        key: "list" if isinstance(value, list) else "text" for key, value in first.items()
+    }
+    roles = Roles(user_column, item_column, time_column, rating_column).find(
+        list(kinds), f"{path}:1"
+    )
+    kinds |= dict.fromkeys(roles.values(), "text")
+    interactions = interactions_of_parts(
+        (convert(part.frame, roles, part.place_of) for part in json_parts(path, kinds)), path
+    )
+    return replace(interactions, columns=roles)
 
 
 def read_parquet(
