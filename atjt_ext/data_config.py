@@ -21,6 +21,8 @@ class DataConfig:
         time_column: name of the time column; None guesses, and an empty name keeps the order of the
             file.
         rating_column: name of the rating column; None guesses. Ratings are read, not used.
+        weight_column: name of a column of weights in [0, 1], for ``weighting=given``: how clean you
+            believe each interaction to be; None reads none.
         item_file: table of the items' features where it does not lie in the folder of the
             interactions: RecBole .item, MovieLens, Amazon, Yelp, or JSON {item: [value, ...]}.
         item_columns: features that are used, by models and as evidence of noise; none means all,
@@ -38,6 +40,7 @@ class DataConfig:
     item_column: str | None = None
     time_column: str | None = None
     rating_column: str | None = None
+    weight_column: str | None = None
     item_file: str | None = None
     item_columns: tuple[str, ...] = ()
     k_core: int = at_least_zero(0)

@@ -52,6 +52,7 @@ def load_sequences(
         item_column=data.item_column,
         time_column=data.time_column,
         rating_column=data.rating_column,
+        weight_column=data.weight_column,
     )
     if on_read is not None:
         on_read(interactions)

@@ -85,7 +85,13 @@ def _run_config(options: Namespace) -> RunConfig:
         for field in fields(part)
         if options[field.name] != getattr(part, field.name)
     }
-    return RunConfig.from_recipe(options.recipe, model=options.model, **changes)
+    config = RunConfig.from_recipe(options.recipe, model=options.model, **changes)
+    if config.data.weight_column and config.trainer.weighting not in ("given", "equal"):
+        raise ValueError(
+            "weights of weight_column are used by weighting=given alone, "
+            f"got weighting={config.trainer.weighting}"
+        )
+    return config
 
 
 def _columns_read(interactions: Interactions) -> str:

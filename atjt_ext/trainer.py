@@ -260,8 +260,8 @@ class JointTrainer(JointModels):
         _ = self.softmax  # refuses a recommender without the table that it asks for
         if config.weighting == "given" and train.weights is None:
             raise ValueError(
-                "weighting='given' needs training sequences that carry weights, as "
-                "dataclasses.replace(train, weights=...) makes them; files have none"
+                "weighting='given' needs training sequences that carry weights: of a column that "
+                "weight_column names, or made by dataclasses.replace(train, weights=...)"
             )
         learned_from = self.to_learn_from(train)
         rows = TrainingRows(

@@ -119,11 +119,8 @@ OUT_OF_RANGE: dict[type, list[tuple[str, Any]]] = {
 # that an evaluation returns).
 FREE = (
     {"gradient_through_weights", "corrupt_target", "compile", "valid_metric", "see_users"}
-    | {
-        "item_file",
-        "item_columns",
-    }
-    | {f"{kind}_column" for kind in ("user", "item", "time", "rating")}
+    | {"item_file", "item_columns"}
+    | {f"{kind}_column" for kind in ("user", "item", "time", "rating", "weight")}
 )
 
 

@@ -11,7 +11,12 @@ from atjt_ext.config import RunConfig
 from atjt_ext.data import LeaveOneOut, PlantedNoise, Sequences, inject_noise, leave_one_out
 from atjt_ext.experiment.base_models import base_model
 from atjt_ext.experiment.pilot import pilot_losses
-from atjt_ext.experiment.recipes import SOURCES, ExperimentRecipe, recipe_names
+from atjt_ext.experiment.recipes import (
+    SOURCES,
+    WITHOUT_RECOGNITION,
+    ExperimentRecipe,
+    recipe_names,
+)
 from atjt_ext.experiment.weights import dealt_by, given_weights, with_weights, without_noise
 from atjt_ext.objectives import recommender_loss
 from joint import parameters
@@ -103,7 +108,7 @@ def test_controls_deal_out_the_same_weights(noisy: Sequences) -> None:
     train = tiny_sequences([1, 1, 2, 3], [1, 2, 3, 4])
     weights = torch.tensor([0.8, 0.1, 0.9, 0.3, 0.7, 0.2, 1.0, 0.6])
     losses = torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0])
-    for source in sorted(SOURCES.keys() - {"oracle"}):
+    for source in sorted(SOURCES.keys() - set(WITHOUT_RECOGNITION)):
         dealt = given_weights(source, train, weights, losses, seed=0)
         assert torch.equal(dealt.sort().values, weights.sort().values)
     by_loss = given_weights("loss", train, weights, losses, seed=0)

@@ -20,8 +20,9 @@ class Interactions:
     """A polars frame of user-item events, in file order.
 
     Columns: ``user`` and ``item`` (String, the ids of the data); where the data has them ``time``
-    (Int64 or Float64; only its order is used), ``rating`` (Float64) and ``is_noise`` (Boolean,
-    planted noise); any further column is a side feature. A user's repeated items are kept.
+    (Int64 or Float64; only its order is used), ``rating`` (Float64), ``is_noise`` (Boolean, planted
+    noise) and ``weight`` (Float64 in [0, 1], how clean); any further column is a side feature. A
+    user's repeated items are kept.
 
     Args:
         frame: The events; none of the columns named above may hold a null.
@@ -88,6 +89,7 @@ _TYPES: dict[str, tuple[type[pl.DataType] | pl.DataType, ...]] = {
     "time": (pl.Int64, pl.Float64),
     "rating": (pl.Float64,),
     "is_noise": (pl.Boolean,),
+    "weight": (pl.Float64,),
 }
 
 
@@ -162,12 +164,16 @@ def to_sequences(interactions: Interactions) -> Sequences:
     is_noise = None
     if "is_noise" in frame.columns:
         is_noise = torch.from_numpy(frame["is_noise"].to_numpy()[order])
+    weights = None
+    if "weight" in frame.columns:
+        weights = torch.from_numpy(frame["weight"].to_numpy()[order]).float()
     return Sequences(
         offsets=torch.from_numpy(offsets),
         items=torch.from_numpy(items[order] + 1),
         user_ids=user_ids,
         item_ids=item_ids,
         is_noise=is_noise,
+        weights=weights,
         source=interactions.source,
         item_features=(
             {} if interactions.items is None else item_features(interactions.items, item_ids)

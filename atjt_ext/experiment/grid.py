@@ -121,7 +121,10 @@ def _check_models(spec: ExperimentSpec, settings: Mapping[str, RunConfig]) -> No
     on_inputs = [
         name for name in spec.recipes if ExperimentRecipe.named(name).acts_on in ("inputs", "both")
     ]
+    of_column = [name for name in spec.recipes if ExperimentRecipe.named(name).source == "column"]
     for name in spec.models:
+        if of_column and name in settings and not settings[name].data.weight_column:
+            raise ValueError(f"{', '.join(of_column)}: weight_column must name the weights' column")
         if name not in settings or settings[name].model.name != name:
             raise ValueError(f"settings must hold those of the model {name}, got {list(settings)}")
         if on_inputs:

@@ -17,8 +17,12 @@ SOURCES = {
     "shuffled": "the weights of co_occurrence dealt out at random: no information",
     "popularity": "the weights of co_occurrence dealt out by popularity, the rarest lowest",
     "loss": "the weights of co_occurrence dealt out by a pilot's loss, the largest lowest",
+    "column": "your own: the column that weight_column names",
 }
 """Where given weights come from."""
+
+WITHOUT_RECOGNITION = ("oracle", "column")
+"""Sources that are known, and cost nothing."""
 
 ACTS_ON = ("targets", "inputs", "both", "drop")
 """What given weights do; ``drop`` takes interactions below ``drop_below`` out of the sequences."""

@@ -24,7 +24,7 @@ from ..trainer import JointTrainer, WeightsCollapsedWarning
 from ..weighting import summarise_weights
 from .base_models import base_model
 from .pilot import pilot_losses
-from .recipes import ExperimentRecipe
+from .recipes import WITHOUT_RECOGNITION, ExperimentRecipe
 from .spec import Cell, ExperimentSpec, parse_noise
 from .store import CellResult, data_digest
 from .weights import given_weights, with_weights, without_noise
@@ -71,7 +71,7 @@ _CAME_LATER: dict[str, dict[str, Any]] = {
         "compile": False,
         "min_steps": 0,
     },
-    "data": {"min_length": 0},
+    "data": {"min_length": 0, "weight_column": None},
 }
 
 
@@ -97,7 +97,10 @@ def cell_settings(cell: Cell, spec: ExperimentSpec, settings: RunConfig) -> dict
         values["pilot_epochs"] = spec.pilot_epochs
     if recipe.name == "default":
         values["weights_act_on"] = _default_acts_on(settings)
-    if config.trainer.weighting == "co_occurrence" or recipe.source not in (None, "oracle"):
+    if config.trainer.weighting == "co_occurrence" or recipe.source not in (
+        None,
+        *WITHOUT_RECOGNITION,
+    ):
         values["recognition"] = asdict(RecognitionConfig())
     return values
 
@@ -189,7 +192,7 @@ def _weights(
     source = ExperimentRecipe.named(cell.recipe).source
     if source is None:
         return None, 0.0, {}
-    if source == "oracle":
+    if source in WITHOUT_RECOGNITION:
         return given_weights(source, plain.train, None, None, seed=cell.seed), 0.0, {}
     recognised, seconds = _recognised(cell.file, settings.data, cell.noise, cell.seed)
     losses = None

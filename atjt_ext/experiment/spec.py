@@ -71,8 +71,8 @@ class ExperimentSpec:
             same data.
         seeds: a run's seed decides noise, initial parameters, batches, dropout.
         recipes: what to compare. Baselines that are missing are added. ``SOURCE-ACTS_ON`` gives
-            weights: SOURCE is one of oracle, co_occurrence, shuffled, popularity, loss; ACTS_ON one
-            of targets, inputs, both, drop.
+            weights: SOURCE is one of oracle, co_occurrence, shuffled, popularity, loss, column
+            (weight_column of the file); ACTS_ON one of targets, inputs, both, drop.
         metric: what the comparison is about.
         clean_at_test: weights on inputs, and dropping, also act on what is read of a user's
             training history in validation and test. Off, they only shape training. Seen items

@@ -23,10 +23,10 @@ _FORMAT = 3
 
 
 def data_digest(sequences: Sequences) -> str:
-    """A short hash of the users' items, the truth about noise and the items' features: the same
-    file under another name is the same data."""
+    """A short hash of the users' items, the truth about noise, weights and the items' features: the
+    same file under another name is the same data."""
     digest = hashlib.sha256()
-    for tensor in (sequences.offsets, sequences.items, sequences.is_noise):
+    for tensor in (sequences.offsets, sequences.items, sequences.is_noise, sequences.weights):
         if tensor is not None:
             digest.update(tensor.cpu().numpy().tobytes())
     for name, feature in sequences.item_features.items():

@@ -41,7 +41,7 @@ def given_weights(
     Args:
         source: see ``recipes.SOURCES``.
         train: training sequences.
-        recognised: weights of ``co_occurrence``; unused by ``oracle``.
+        recognised: weights of ``co_occurrence``; unused by ``oracle`` and ``column``.
         losses: ``[N]``, used by ``loss`` alone.
         seed: of what is random.
 
@@ -52,6 +52,10 @@ def given_weights(
         if train.is_noise is None:
             raise ValueError("oracle weights need sequences that know their noise")
         return (~train.is_noise).float()
+    if source == "column":
+        if train.weights is None:
+            raise ValueError("weights of 'column' need sequences that carry weights")
+        return train.weights
     if recognised is None:
         raise ValueError(f"weights of {source!r} need those of co_occurrence")
     if source == "co_occurrence":

@@ -38,6 +38,7 @@ def read_interactions(
     item_column: str | None = None,
     time_column: str | None = None,
     rating_column: str | None = None,
+    weight_column: str | None = None,
 ) -> Interactions:
     """Interactions from a file or a folder in any format this package reads, plain or gzip.
 
@@ -52,7 +53,7 @@ def read_interactions(
         path: The file, or the folder.
         format: One of the above.
         user_column: Name of the column of user ids, where columns have names; guessed if ``None``.
-            The same for the others.
+            The same for the others, but for weights, which are not guessed.
 
     Raises:
         DataError: if the format cannot be told (says what was tried or recognised), or naming
@@ -62,7 +63,7 @@ def read_interactions(
     if format not in ("auto", *_NAMED_COLUMNS, *_FIXED_COLUMNS):
         known = ", ".join(["auto", *_NAMED_COLUMNS, *_FIXED_COLUMNS])
         raise ValueError(f"format must be one of {known}, got {format!r}")
-    roles = Roles(user_column, item_column, time_column, rating_column)
+    roles = Roles(user_column, item_column, time_column, rating_column, weight_column)
     if format == "auto":
         format = _format_of(path, roles)
     if format in _NAMED_COLUMNS:
@@ -74,6 +75,7 @@ def read_interactions(
             item_column=item_column,
             time_column=time_column,
             rating_column=rating_column,
+            weight_column=weight_column,
         )
     if roles.any_named():
         raise ValueError(f"{path}: {format} files have no named columns, but a column was named")

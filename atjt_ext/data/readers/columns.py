@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import polars as pl
@@ -21,6 +21,7 @@ GUESSES: dict[str, tuple[str, ...]] = {
     "time": ("time", "timestamp", "unixreviewtime"),
     "rating": ("rating", "stars", "overall"),
     "is_noise": ("is_noise",),
+    "weight": (),  # only by name: parcels have weights, too
 }  # fmt: skip
 # Where none of those is there: what shops export. A column of times must not be passed over, or
 # rows would keep the order of the file.
@@ -38,16 +39,17 @@ PlaceOf = Callable[[int], str]  # "file:line" of a row
 
 @dataclass(frozen=True, slots=True)
 class Roles:
-    """The columns named by the caller; ``None`` is guessed (time and rating may then be absent). An
-    empty name of either leaves it unread."""
+    """The columns named by the caller; ``None`` is guessed (time and rating may then be absent, and
+    a weight is). An empty name of one of those leaves it unread."""
 
     user: str | None = None
     item: str | None = None
     time: str | None = None
     rating: str | None = None
+    weight: str | None = None
 
     def any_named(self) -> bool:
-        return any(name is not None for name in (self.user, self.item, self.time, self.rating))
+        return any(getattr(self, one.name) is not None for one in fields(self))
 
     def find(self, columns: Sequence[str], place: str) -> dict[str, str]:
         """Which of ``columns`` plays which role: ``{"user": "userId", ...}``.
@@ -197,6 +199,13 @@ def _ratings(values: pl.Series, place_of: PlaceOf) -> pl.Series:
     return numbers
 
 
+def _weights(values: pl.Series, place_of: PlaceOf) -> pl.Series:
+    text = values.str.strip_chars() if values.dtype == pl.String else values
+    numbers: pl.Series = text.cast(pl.Float64, strict=False)
+    refuse(values, ~numbers.is_between(0.0, 1.0).fill_null(False), "a number in [0, 1]", place_of)
+    return numbers
+
+
 def _truths(values: pl.Series, place_of: PlaceOf) -> pl.Series:
     text = values.cast(pl.String).str.strip_chars().str.to_lowercase()
     is_true: pl.Series = text.is_in(["true", "1", "1.0"]).fill_null(False)
@@ -211,6 +220,7 @@ _CONVERTERS: dict[str, Callable[[pl.Series, PlaceOf], pl.Series]] = {
     "time": _times,
     "rating": _ratings,
     "is_noise": _truths,
+    "weight": _weights,
 }
 
 

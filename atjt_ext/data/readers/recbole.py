@@ -25,6 +25,7 @@ def read_recbole(
     item_column: str | None = None,
     time_column: str | None = None,
     rating_column: str | None = None,
+    weight_column: str | None = None,
 ) -> Interactions:
     """A RecBole ``.inter`` file (``user_id:token <tab> item_id:token ...``), plain or gzip.
 
@@ -37,7 +38,7 @@ def read_recbole(
     """
     source = find_source(path, "recbole")
     types = header_types(source.interactions)
-    roles = Roles(user_column, item_column, time_column, rating_column)
+    roles = Roles(user_column, item_column, time_column, rating_column, weight_column)
     found = roles.find(list(types), str(source.interactions))
     interactions = read_delimited(_text(source.interactions, types), found)
     tables = {"item": source.items, "user": source.users}

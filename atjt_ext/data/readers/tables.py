@@ -25,13 +25,16 @@ def read_csv(
     item_column: str | None = None,
     time_column: str | None = None,
     rating_column: str | None = None,
+    weight_column: str | None = None,
     separator: str | None = None,
 ) -> Interactions:
     """A CSV or TSV file with a header, plain or gzip.
 
     Columns that are not named are guessed (``user``, ``user_id``, ``userId``, ...; ``time`` and
-    ``rating`` may be absent). A column ``is_noise`` is read as planted noise; every other column
-    becomes a feature. Times are numbers or dates (:mod:`~atjt_ext.data.readers.times`).
+    ``rating`` may be absent). A column ``is_noise`` is read as planted noise, one that
+    ``weight_column`` names (numbers in [0, 1]) as how clean each interaction is believed to be;
+    every other column becomes a feature. Times are numbers or dates
+    (:mod:`~atjt_ext.data.readers.times`).
 
     Args:
         path: The file.
@@ -52,7 +55,9 @@ def read_csv(
     except csv.Error as error:
         raise DataError(f"{path}:1: broken quoting ({error}), wanted a CSV header") from error
     names = [name.strip() for name in names]
-    roles = Roles(user_column, item_column, time_column, rating_column).find(names, f"{path}:1")
+    roles = Roles(user_column, item_column, time_column, rating_column, weight_column).find(
+        names, f"{path}:1"
+    )
     return read_delimited(
         DelimitedText(path, separator, names, has_header=True, quoted=True), roles
     )
@@ -73,6 +78,7 @@ def read_json_lines(
     item_column: str | None = None,
     time_column: str | None = None,
     rating_column: str | None = None,
+    weight_column: str | None = None,
 ) -> Interactions:
     """JSON lines, an object per interaction, plain or gzip; see ``read_csv``.
 
@@ -87,7 +93,7 @@ def read_json_lines(
     kinds: dict[str, Kind] = {
         key: "list" if isinstance(value, list) else "text" for key, value in first.items()
     }
-    roles = Roles(user_column, item_column, time_column, rating_column).find(
+    roles = Roles(user_column, item_column, time_column, rating_column, weight_column).find(
         list(kinds), f"{path}:1"
     )
     kinds |= dict.fromkeys(roles.values(), "text")
@@ -104,6 +110,7 @@ def read_parquet(
     item_column: str | None = None,
     time_column: str | None = None,
     rating_column: str | None = None,
+    weight_column: str | None = None,
 ) -> Interactions:
     """A Parquet file with named columns; see ``read_csv``. Ids may be strings or integers, times
     numbers, dates, datetimes or text as in CSV.
@@ -117,7 +124,7 @@ def read_parquet(
     except pl.exceptions.PolarsError as error:
         reason = str(error).strip().splitlines()[0]
         raise DataError(f"{path}: not a readable Parquet file: {reason}") from error
-    roles = Roles(user_column, item_column, time_column, rating_column)
+    roles = Roles(user_column, item_column, time_column, rating_column, weight_column)
     return _from_polars(frame, roles, str(path))
 
 
@@ -128,6 +135,7 @@ def interactions_from_frame(
     item_column: str | None = None,
     time_column: str | None = None,
     rating_column: str | None = None,
+    weight_column: str | None = None,
     source: str = "data frame",
 ) -> Interactions:
     """A data frame in memory: polars, or any that speaks Arrow's PyCapsule protocol (pandas 2.2+,
@@ -144,7 +152,7 @@ def interactions_from_frame(
                 f"got {type(frame).__name__}"
             )
         frame = pl.DataFrame(frame)
-    roles = Roles(user_column, item_column, time_column, rating_column)
+    roles = Roles(user_column, item_column, time_column, rating_column, weight_column)
     return _from_polars(frame, roles, source)
 
 
