@@ -70,6 +70,8 @@ def _require_one_source(options: Namespace, data: DataConfig) -> None:
     if (options.file is None) == (options.run is None):
         given = "neither" if options.file is None else "both"
         raise ValueError(f"audit needs a file or --run, one of them, got {given}")
+    if data.weight_column:
+        raise ValueError("audit judges by co-occurrence, so weight_column must not be given")
     if options.top < 0:
         raise ValueError(f"top must be at least 0, got {options.top}")
     changed = [one.name for one in fields(data) if getattr(data, one.name) != one.default]

@@ -155,8 +155,10 @@ def _evaluate(options: Namespace, console: Console) -> int:
     else:
         config = run.config()
         # The features are what the model learned on, wherever their file is now.
-        without = replace(config, data=replace(config.data, item_file=None, item_columns=()))
-        sequences = run.with_its_codes(load_sequences(options.file, without))
+        data = replace(config.data, item_file=None, item_columns=())
+        if not config.trainer.changes_reading:
+            data = replace(data, weight_column=None)
+        sequences = run.with_its_codes(load_sequences(options.file, replace(config, data=data)))
         split, trained_on = rankable_split(sequences), None
     trainer = load_trainer(run, sequences, device=options.device, train=trained_on)
     console.print(metrics_table(evaluate_run(trainer, split)))

@@ -210,7 +210,7 @@ class JointModels:
         interactions had, or without those that were dropped.
 
         What a user has done since is read in full: it was not judged, for want of what came after
-        it. Seen items stay those of whole histories.
+        it. Given weights are those of all that is read. Seen items stay those of whole histories.
 
         Raises:
             RuntimeError: nothing is known of the noise, as after ``load``: call ``recognise``.

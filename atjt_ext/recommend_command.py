@@ -76,5 +76,9 @@ def run_recommend(options: Namespace, console: Console) -> int:
     # Fewer than k items may be left unseen.
     unseen = scores[0] > -torch.inf
     ids = sequences.decode_items(items[0][unseen])
-    console.print(recommendation_table(options.user, ids, scores[0][unseen].tolist()))
+    console.print(
+        recommendation_table(
+            options.user, ids, scores[0][unseen].tolist(), exclude_seen=options.exclude_seen
+        )
+    )
     return 0

@@ -112,6 +112,10 @@ class Run:
             raise CheckpointError(
                 f"{self.folder}: the interactions have changed since the run to resume began"
             )
+        if not _same_weights(mine, sequences):
+            raise CheckpointError(
+                f"{self.folder}: the weights have changed since the run to resume began"
+            )
         if not same_features(mine.item_features, sequences.item_features):
             raise CheckpointError(
                 f"{self.folder}: the items' features have changed since the run to resume began"
@@ -266,6 +270,12 @@ def _interactions(sequences: Sequences) -> pl.DataFrame:
     users = pl.Series(sequences.user_ids, dtype=pl.String)
     items = pl.Series(sequences.item_ids, dtype=pl.String)
     return pl.DataFrame({"user": users[owner], "item": items[(sequences.items - 1).numpy()]})
+
+
+def _same_weights(one: Sequences, other: Sequences) -> bool:
+    if one.weights is None or other.weights is None:
+        return one.weights is other.weights
+    return one.weights.equal(other.weights)
 
 
 def _write_json(path: Path, values: Any) -> None:

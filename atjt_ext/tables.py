@@ -103,9 +103,12 @@ def grid_table(comparisons: list[dict[str, Any]]) -> Table:
     return table
 
 
-def recommendation_table(user: str, items: list[str], scores: list[float]) -> Table:
+def recommendation_table(
+    user: str, items: list[str], scores: list[float], *, exclude_seen: bool
+) -> Table:
     """Ranked items of one user."""
-    table = Table(title=f"for user {user}, seen items excluded")
+    title = f"for user {user}, seen items {'excluded' if exclude_seen else 'included'}"
+    table = Table(title=title)
     table.add_column("rank", justify="right")
     table.add_column("item", overflow="fold")
     table.add_column("score", justify="right")

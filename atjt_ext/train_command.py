@@ -86,7 +86,7 @@ def _run_config(options: Namespace) -> RunConfig:
         if options[field.name] != getattr(part, field.name)
     }
     config = RunConfig.from_recipe(options.recipe, model=options.model, **changes)
-    if config.data.weight_column and config.trainer.weighting not in ("given", "equal"):
+    if config.data.weight_column and config.trainer.weighting != "given":
         raise ValueError(
             "weights of weight_column are used by weighting=given alone, "
             f"got weighting={config.trainer.weighting}"

@@ -17,7 +17,13 @@ from atjt_ext.experiment.recipes import (
     ExperimentRecipe,
     recipe_names,
 )
-from atjt_ext.experiment.weights import dealt_by, given_weights, with_weights, without_noise
+from atjt_ext.experiment.weights import (
+    dealt_by,
+    given_weights,
+    of_whole,
+    with_weights,
+    without_noise,
+)
 from atjt_ext.objectives import recommender_loss
 from joint import parameters
 from tiny import LastItemModel, tiny_batch, tiny_sequences
@@ -157,13 +163,13 @@ def test_oracle_on_targets_drops_the_noise_from_the_loss(noisy: Sequences) -> No
 
 def test_given_weights_are_read_at_test_time_if_asked_to(noisy: Sequences) -> None:
     weights = given_weights("oracle", leave_one_out(noisy).train, None, None, seed=0)
-    at_test = with_weights(noisy, weights, at_test=True)
+    at_test = with_weights(noisy, of_whole(noisy, weights), at_test=True)
     assert at_test.train.weights is not None
     assert at_test.train.weights.tolist() == weights.tolist()
     assert at_test.test.histories.weights is not None
     # The validation item is read under weight one: nobody judged it.
     assert at_test.test.histories.weights.tolist() == [1, 0, 1, 1, 0, 1, 1, 1]
-    only_train = with_weights(noisy, weights, at_test=False)
+    only_train = with_weights(noisy, of_whole(noisy, weights), at_test=False)
     assert only_train.train.weights is not None
     assert only_train.test.histories.weights is None
     assert only_train.valid.histories.weights is None
@@ -171,7 +177,7 @@ def test_given_weights_are_read_at_test_time_if_asked_to(noisy: Sequences) -> No
 
 def test_dropping_takes_the_noise_out_and_keeps_what_was_seen(noisy: Sequences) -> None:
     weights = given_weights("oracle", leave_one_out(noisy).train, None, None, seed=0)
-    split = without_noise(noisy, weights, below=0.5, at_test=True)
+    split = without_noise(noisy, of_whole(noisy, weights), below=0.5, at_test=True)
     assert split.train.items.tolist() == [1, 2, 5, 6]
     assert split.test.targets.tolist() == [4, 1]
     (batch,) = split.test.batches(2, 9)
@@ -179,15 +185,21 @@ def test_dropping_takes_the_noise_out_and_keeps_what_was_seen(noisy: Sequences) 
     assert sorted(batch.seen_items.tolist()) == [1, 2, 3, 5, 6, 7, 8, 9]
     (batch,) = split.valid.batches(2, 9)
     assert batch.inputs.tolist() == [[1, 2], [5, 6]]
-    (batch,) = without_noise(noisy, weights, below=0.5, at_test=False).test.batches(2, 9)
+    only_train = without_noise(noisy, of_whole(noisy, weights), below=0.5, at_test=False)
+    (batch,) = only_train.test.batches(2, 9)
     assert batch.inputs.tolist() == [[1, 8, 2, 3], [9, 5, 6, 7]]
 
 
 def test_dropping_leaves_everybody_the_cleanest_item() -> None:
     sequences = tiny_sequences([1, 2, 3, 4], [5, 6, 7, 8])
-    split = without_noise(sequences, torch.tensor([0.1, 0.3, 0.9, 0.2]), below=0.5, at_test=True)
+    weights = torch.tensor([0.1, 0.3, 1.0, 1.0, 0.9, 0.2, 0.4, 0.0])
+    split = without_noise(sequences, weights, below=0.5, at_test=True)
     assert split.train.items.tolist() == [2, 5]
     assert split.train.lengths.tolist() == [1, 1]
+    # What came after training is left out by its own weight, targets never.
+    (batch,) = split.test.batches(2, 9)
+    assert batch.inputs.tolist() == [[2, 3], [0, 5]]
+    assert split.test.targets.tolist() == [4, 8]
 
 
 # ---- equal random streams ---------------------------------------------------------------------
@@ -204,7 +216,7 @@ def test_weights_of_one_train_as_the_baseline_does(split: LeaveOneOut) -> None:
     whole = inject_noise(rejoined(split), PlantedNoise(), seed=0)
     plain = leave_one_out(whole)
     baseline = trained("equal_weights", plain)
-    ones = torch.ones(plain.train.num_interactions)
+    ones = torch.ones(whole.num_interactions)
     for recipe in ("oracle-targets", "oracle-both"):
         given = trained(recipe, with_weights(whole, ones, at_test=True))
         torch.testing.assert_close(given, baseline, rtol=5e-3, atol=5e-3)

@@ -51,7 +51,7 @@ def test_a_table_of_items_is_no_interactions(tmp_path: Path) -> None:
     path = write(tmp_path, "movies.csv", layouts.ML_MOVIES)
     assert _refusal(path) == (
         f"{path}: holds movielens's table of items, no interactions; "
-        "name the file of interactions, or the folder of both"
+        "name the file of interactions, or the folder of both; or name its columns"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -11,6 +12,7 @@ import pytest
 from atjt_ext.cli import main
 from atjt_ext.config import RunConfig
 from atjt_ext.data import (
+    Interactions,
     PlantedNoise,
     interactions_from_frame,
     read_interactions,
@@ -18,11 +20,15 @@ from atjt_ext.data import (
     to_sequences,
 )
 from atjt_ext.experiment import ExperimentSpec, run_grid
+from atjt_ext.experiment.store import CellResult
+from atjt_ext.run_data import load_sequences
 from atjt_ext.run_folder import Run
+from atjt_ext.runs import train_run
 from command_line import SMALL
 from command_line import refusal as refused
 from reading import refusal, write
 
+GIVEN = ["--weighting=given", "--weight_column=trust", "--weights_act_on=both"]
 NOISE = PlantedNoise(diffuse_share=0.3)
 GRID_OPTIONS = {
     "batch_size": 32, "max_length": 10, "embedding_dim": 8, "num_blocks": 1, "epochs": 2
@@ -78,6 +84,21 @@ def test_what_is_no_weight_is_named(tmp_path: Path, value: str) -> None:
     assert message.startswith(f"{path}:3: column 'trust' must be a number in [0, 1], got '{value}'")
 
 
+def test_what_is_no_column_of_weights_is_named() -> None:
+    for weight in ([1.0], True):
+        frame = pl.DataFrame({"user": ["1"], "item": ["x"], "time": [3], "trust": [weight]})
+        message = refusal(interactions_from_frame, frame, weight_column="trust")
+        assert "column 'trust' holds" in message
+    frame = pl.DataFrame({"user": ["1"], "item": ["x"], "weight": [2.0]})
+    assert "column 'weight' must hold numbers in [0, 1]" in refusal(Interactions, frame)
+
+
+def test_a_column_named_as_weight_is_nothing_else(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.csv", "user,item,time,rating,overall\n1,a,3,5,0.5\n")
+    got = read_interactions(path, weight_column="overall")
+    assert got.frame.row(0) == ("1", "a", 3, 5.0, 0.5)
+
+
 def test_files_without_names_have_no_weights(tmp_path: Path) -> None:
     path = write(tmp_path, "s.txt", "1 2 3 4\n")
     with pytest.raises(ValueError, match="no named columns, but a column was named"):
@@ -91,7 +112,7 @@ def test_training_goes_by_the_weights_of_the_file(
     rated: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "run"
-    options = ["--weighting=given", "--weight_column=trust", *SMALL, "--epochs=2"]
+    options = [*GIVEN, *SMALL, "--epochs=2"]
     assert main(["train", str(rated), f"--out={out}", *options]) == 0
     assert "weight is 'trust'" in capsys.readouterr().out
     run = Run(out)
@@ -103,9 +124,39 @@ def test_training_goes_by_the_weights_of_the_file(
         json.loads((p / "metrics.json").read_text()) for p in (out, out / "equal_weights")
     )
     assert ours["test"] != baseline["test"]
-    assert main(["evaluate", f"--run={out}"]) == 0
+    shown = f"{ours['test']['NDCG@10']:.4f}"
+    for more in ([], [f"--file={rated}"]):
+        assert main(["evaluate", f"--run={out}", *more]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert shown in next(line for line in lines if "NDCG@10" in line)
     assert main(["recommend", f"--run={out}", "--user=u07", "--k=3"]) == 0
     assert main(["report", f"--run={out}"]) == 0
+    # The baseline reads no weights, and does not ask for any.
+    pl.read_csv(rated).drop("trust").write_csv(rated)
+    capsys.readouterr()
+    assert main(["evaluate", f"--run={out / 'equal_weights'}", f"--file={rated}"]) == 0
+    assert "no column 'trust'" in refused(capsys, "evaluate", f"--run={out}", f"--file={rated}")
+
+
+def test_a_run_does_not_go_on_under_other_weights(
+    rated: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train = ["train", str(rated), f"--out={tmp_path / 'run'}", *GIVEN, *SMALL, "--no_baseline"]
+    assert main([*train, "--epochs=1"]) == 0
+    assert main([*train, "--epochs=1", "--resume"]) == 0
+    pl.read_csv(rated).with_columns(trust=0.5).write_csv(rated)
+    capsys.readouterr()
+    message = refused(capsys, *train, "--epochs=1", "--resume")
+    assert "the weights have changed since the run to resume began" in message
+
+
+def test_weights_go_through_filters(rated: Path) -> None:
+    config = RunConfig.from_recipe(weight_column="trust", k_core=3, min_length=4, latest=6)
+    sequences = load_sequences(rated, config)
+    assert 0 < sequences.num_interactions < len(pl.read_csv(rated))
+    assert sequences.is_noise is not None
+    assert sequences.weights is not None
+    assert sequences.weights.tolist() == (~sequences.is_noise).float().tolist()
 
 
 def test_weights_that_nothing_goes_by_are_refused(
@@ -114,6 +165,9 @@ def test_weights_that_nothing_goes_by_are_refused(
     train = ["train", str(rated), f"--out={tmp_path / 'run'}", *SMALL]
     message = refused(capsys, *train, "--weight_column=trust")
     assert "used by weighting=given alone, got weighting=co_occurrence" in message
+    message = refused(capsys, *train, "--weight_column=trust", "--weighting=equal")
+    assert "got weighting=equal" in message
+    assert "must not be given" in refused(capsys, "audit", str(rated), "--weight_column=trust")
     message = refused(capsys, *train, "--weighting=given")
     assert "of a column that weight_column names" in message
     assert not (tmp_path / "run").exists()
@@ -122,29 +176,61 @@ def test_weights_that_nothing_goes_by_are_refused(
 # ---- comparing --------------------------------------------------------------------------------
 
 
-def grid(rated: Path, folder: Path, *recipes: str, column: str | None = "trust") -> list[object]:
+def grid(
+    rated: Path, folder: Path, *recipes: str, column: str | None = "trust", **changes: object
+) -> dict[str, CellResult]:
     settings = RunConfig.from_recipe(weight_column=column, **GRID_OPTIONS)
     spec = ExperimentSpec(files=(str(rated),), noises=("none",), seeds=(0,), recipes=recipes)
-    outcome = run_grid(spec, {"sasrec": settings}, folder, progress=False)
+    outcome = run_grid(replace(spec, **changes), {"sasrec": settings}, folder, progress=False)
     assert not outcome.failures
-    return [one for one in outcome.results if one.cell.recipe != "equal_weights"]
+    return {one.cell.recipe: one for one in outcome.results}
 
 
 @pytest.mark.parametrize("acts_on", ["both", "targets", "drop"])
-def test_a_column_of_the_truth_does_what_the_truth_does(
+def test_a_column_does_in_a_grid_what_it_does_in_a_run(
     rated: Path, tmp_path: Path, acts_on: str
 ) -> None:
-    ours, oracle = grid(rated, tmp_path, f"column-{acts_on}", f"oracle-{acts_on}")
-    assert ours.ranks.tolist() == oracle.ranks.tolist()  # type: ignore[attr-defined]
+    found = grid(rated, tmp_path, f"column-{acts_on}")
+    config = RunConfig.from_recipe(
+        weight_column="trust", weighting="given", weights_act_on=acts_on, **GRID_OPTIONS
+    )
+    train_run(tmp_path / "run", load_sequences(rated, config), config, progress=False)
+    ranks = pl.read_parquet(tmp_path / "run" / "ranks.parquet")["rank"].to_list()
+    assert found[f"column-{acts_on}"].ranks.tolist() == ranks
+    assert found["equal_weights"].ranks.tolist() != ranks
+
+
+def test_a_column_of_the_truth_finds_all_noise(rated: Path, tmp_path: Path) -> None:
+    found = grid(rated, tmp_path, "column-both")["column-both"].values
+    assert found["detection"]["interaction_AUC"] == 1.0
+    assert (found["weights"]["mean_clean"], found["weights"]["mean_noise"]) == (1.0, 0.0)
+
+
+def test_a_column_is_nothing_to_other_recipes(rated: Path, tmp_path: Path) -> None:
+    others = ("default", "oracle-both")
+    for at_test in (True, False):
+        alone = grid(rated, tmp_path / "alone", *others, column=None, clean_at_test=at_test)
+        beside = grid(rated, tmp_path / "beside", "column-both", *others, clean_at_test=at_test)
+        for recipe in others:
+            assert beside[recipe].ranks.tolist() == alone[recipe].ranks.tolist()
+    alone_cells, cells = (
+        {path.name for path in (tmp_path / folder / "cells").glob("*.json")}
+        for folder in ("alone", "beside")
+    )
+    assert {name.split("_")[3] for name in cells - alone_cells} == {"column-both"}
+    assert alone_cells <= cells
 
 
 def test_other_weights_are_other_data(rated: Path, tmp_path: Path) -> None:
-    (first,) = grid(rated, tmp_path, "column-both")
+    first = grid(rated, tmp_path, "column-both")
     pl.read_csv(rated).with_columns(trust=1.0 - 0.9 * pl.col("trust")).write_csv(rated)
-    (second,) = grid(rated, tmp_path, "column-both")
-    assert first.ranks.tolist() != second.ranks.tolist()  # type: ignore[attr-defined]
+    second = grid(rated, tmp_path, "column-both")
+    assert first["column-both"].ranks.tolist() != second["column-both"].ranks.tolist()
+    assert first["equal_weights"].ranks.tolist() == second["equal_weights"].ranks.tolist()
 
 
-def test_recipes_of_a_column_need_its_name(rated: Path, tmp_path: Path) -> None:
+def test_a_grid_takes_a_column_and_its_recipes_together(rated: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="column-both: weight_column must name"):
         grid(rated, tmp_path, "column-both", column=None)
+    with pytest.raises(ValueError, match="weight_column=trust is used by recipes like column-both"):
+        grid(rated, tmp_path, "default")

@@ -62,6 +62,8 @@ class Interactions:
                 raise DataError(f"{place}column {name!r} must be filled, {nulls} rows are empty")
         if self.frame.is_empty():
             raise DataError(f"{place}no interactions")
+        if "weight" in self.frame.columns and not self.frame["weight"].is_between(0, 1).all():
+            raise DataError(f"{place}column 'weight' must hold numbers in [0, 1]")
         for key, table in (("item", self.items), ("user", self.users)):
             if table is None:
                 continue

@@ -202,16 +202,16 @@ class Sequences:
         """The same users without their last ``count`` items (nothing is left of shorter ones)."""
         if count < 0:
             raise ValueError(f"count must be at least 0, got {count}")
-        return self._keep(self._from_the_end > count, (self.lengths - count).clamp(min=0))
+        return self._keep(self.from_the_end > count, (self.lengths - count).clamp(min=0))
 
     def only_last(self, count: int) -> Sequences:
         """The same users with at most their last ``count`` items; the catalogue stays whole."""
         if count < 0:
             raise ValueError(f"count must be at least 0, got {count}")
-        return self._keep(self._from_the_end <= count, self.lengths.clamp(max=count))
+        return self._keep(self.from_the_end <= count, self.lengths.clamp(max=count))
 
     @property
-    def _from_the_end(self) -> Tensor:
+    def from_the_end(self) -> Tensor:
         """``[N]`` int64, 1 for each user's last item."""
         ends = torch.repeat_interleave(self.offsets[1:], self.lengths)
         return ends - torch.arange(self.items.numel(), device=self.device)

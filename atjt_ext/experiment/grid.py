@@ -123,8 +123,11 @@ def _check_models(spec: ExperimentSpec, settings: Mapping[str, RunConfig]) -> No
     ]
     of_column = [name for name in spec.recipes if ExperimentRecipe.named(name).source == "column"]
     for name in spec.models:
-        if of_column and name in settings and not settings[name].data.weight_column:
+        column = settings[name].data.weight_column if name in settings else None
+        if of_column and not column:
             raise ValueError(f"{', '.join(of_column)}: weight_column must name the weights' column")
+        if column and not of_column:
+            raise ValueError(f"weight_column={column} is used by recipes like column-both alone")
         if name not in settings or settings[name].model.name != name:
             raise ValueError(f"settings must hold those of the model {name}, got {list(settings)}")
         if on_inputs:

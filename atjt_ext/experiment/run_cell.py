@@ -27,7 +27,7 @@ from .pilot import pilot_losses
 from .recipes import WITHOUT_RECOGNITION, ExperimentRecipe
 from .spec import Cell, ExperimentSpec, parse_noise
 from .store import CellResult, data_digest
-from .weights import given_weights, with_weights, without_noise
+from .weights import given_weights, of_whole, with_weights, without_noise
 
 __all__ = ["cell_settings", "forget_data", "run_cell"]
 
@@ -82,6 +82,7 @@ def cell_settings(cell: Cell, spec: ExperimentSpec, settings: RunConfig) -> dict
         DataError: the file can't be read, or its users' last interactions can't be ranked.
     """
     recipe = ExperimentRecipe.named(cell.recipe)
+    settings = _settings_of(recipe, settings)
     config = recipe.config(settings, seed=cell.seed, more_epochs=spec.more_epochs)
     values: dict[str, Any] = {
         "config": config.as_dict(),
@@ -128,17 +129,24 @@ def run_cell(
         inputs of a model that takes none. TrainingDivergedError: the loss became NaN or infinite.
     """
     recipe = ExperimentRecipe.named(cell.recipe)
+    settings = _settings_of(recipe, settings)
     config = recipe.config(settings, seed=cell.seed, more_epochs=spec.more_epochs)
     sequences = _noisy(cell.file, settings.data, cell.noise, cell.seed)
+    column, sequences = sequences.weights, replace(sequences, weights=None)
     plain = rankable_split(sequences)
-    weights, seconds, detection = _weights(cell, spec, settings, config, plain, device)
+    if column is None:
+        weights, seconds, detection = _weights(cell, spec, settings, config, plain, device)
+        of_all = None if weights is None else of_whole(sequences, weights)
+    else:
+        of_all, weights, seconds = column, column[sequences.from_the_end > 2], 0.0
+        detection = _detection(plain.train, -weights, None)
     split = plain
     at_test = spec.clean_at_test
-    if weights is not None and recipe.acts_on == "drop":
+    if of_all is not None and recipe.acts_on == "drop":
         below = config.trainer.drop_below
-        split = without_noise(sequences, weights, below=below, at_test=at_test)
-    elif weights is not None:
-        split = with_weights(sequences, weights, at_test=at_test)
+        split = without_noise(sequences, of_all, below=below, at_test=at_test)
+    elif of_all is not None:
+        split = with_weights(sequences, of_all, at_test=at_test)
     elif recipe.name == "default" and not at_test:
         split = LeaveOneOut(plain.train, _read_whole(plain.valid), _read_whole(plain.test))
     started = time.perf_counter()
@@ -176,6 +184,13 @@ def run_cell(
     )
 
 
+def _settings_of(recipe: ExperimentRecipe, settings: RunConfig) -> RunConfig:
+    """The settings; a file's own weights are read only for recipes that go by them."""
+    if recipe.source == "column":
+        return settings
+    return replace(settings, data=replace(settings.data, weight_column=None))
+
+
 def _read_whole(part: EvaluationSet) -> EvaluationSet:
     return replace(part, read=part.histories)
 
@@ -192,7 +207,7 @@ def _weights(
     source = ExperimentRecipe.named(cell.recipe).source
     if source is None:
         return None, 0.0, {}
-    if source in WITHOUT_RECOGNITION:
+    if source == "oracle":
         return given_weights(source, plain.train, None, None, seed=cell.seed), 0.0, {}
     recognised, seconds = _recognised(cell.file, settings.data, cell.noise, cell.seed)
     losses = None

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..data import EvaluationSet, LeaveOneOut, Sequences, leave_one_out
+from ..data import LeaveOneOut, Sequences, leave_one_out
 from ..known_weights import kept
 
-__all__ = ["dealt_by", "given_weights", "with_weights", "without_noise"]
+__all__ = ["dealt_by", "given_weights", "of_whole", "with_weights", "without_noise"]
 
 
 def dealt_by(weights: Tensor, order: Tensor, *, seed: int) -> Tensor:
@@ -39,9 +39,9 @@ def given_weights(
     """The weights ``[N]`` of the training interactions that a source gives.
 
     Args:
-        source: see ``recipes.SOURCES``.
+        source: one of ``recipes.SOURCES`` but ``column``.
         train: training sequences.
-        recognised: weights of ``co_occurrence``; unused by ``oracle`` and ``column``.
+        recognised: weights of ``co_occurrence``; unused by ``oracle``.
         losses: ``[N]``, used by ``loss`` alone.
         seed: of what is random.
 
@@ -52,10 +52,6 @@ def given_weights(
         if train.is_noise is None:
             raise ValueError("oracle weights need sequences that know their noise")
         return (~train.is_noise).float()
-    if source == "column":
-        if train.weights is None:
-            raise ValueError("weights of 'column' need sequences that carry weights")
-        return train.weights
     if recognised is None:
         raise ValueError(f"weights of {source!r} need those of co_occurrence")
     if source == "co_occurrence":
@@ -72,19 +68,17 @@ def given_weights(
     raise ValueError(f"no such source of weights: {source!r}")
 
 
-def _of_whole(sequences: Sequences, values: Tensor) -> Tensor:
-    """``values`` of the training interactions, and one for the two that are held out."""
-    owner = torch.repeat_interleave(sequences.lengths)
-    from_end = sequences.offsets[owner + 1] - torch.arange(sequences.num_interactions)
-    result = torch.ones(sequences.num_interactions, dtype=values.dtype)
-    result[from_end > 2] = values
+def of_whole(sequences: Sequences, weights: Tensor) -> Tensor:
+    """``weights`` of the training interactions, and one for the two that are held out."""
+    result = torch.ones(sequences.num_interactions, dtype=weights.dtype)
+    result[sequences.from_the_end > 2] = weights
     return result
 
 
 def with_weights(sequences: Sequences, weights: Tensor, *, at_test: bool) -> LeaveOneOut:
-    """The leave-one-out split with ``weights`` on its training interactions, and, ``at_test``, on
-    them where they are read before a held-out item."""
-    split = leave_one_out(replace(sequences, weights=_of_whole(sequences, weights)))
+    """The leave-one-out split with ``weights [N]`` on its training interactions, and, ``at_test``,
+    on whatever is read before a held-out item."""
+    split = leave_one_out(replace(sequences, weights=weights))
     if at_test:
         return split
     plain = leave_one_out(sequences)
@@ -94,24 +88,21 @@ def with_weights(sequences: Sequences, weights: Tensor, *, at_test: bool) -> Lea
 def without_noise(
     sequences: Sequences, weights: Tensor, *, below: float, at_test: bool
 ) -> LeaveOneOut:
-    """The split without the training interactions of a weight ``below`` that.
+    """The split without the interactions of a weight ``below`` that.
 
-    Everybody keeps the cleanest one. Seen items stay those of the whole history.
+    Everybody keeps the cleanest one to train on. Seen items stay those of the whole history.
 
     Args:
+        sequences: to split.
+        weights: ``[N]``, of all interactions.
         below: a weight in [0, 1].
         at_test: leave them out of what is read before a held-out item, too.
     """
     split = leave_one_out(sequences)
-    keep = kept(split.train, weights, below=below)
-    cleaned = sequences.where(_of_whole(sequences, keep))
-    train = cleaned.without_last(2)
+    training, keep = sequences.from_the_end > 2, weights >= below
+    keep[training] = kept(split.train, weights[training], below=below)
+    train = split.train.where(keep[training])
     if not at_test:
         return LeaveOneOut(train, split.valid, split.test)
-
-    def reading(part: EvaluationSet, read: Sequences) -> EvaluationSet:
-        return replace(part, read=read)
-
-    return LeaveOneOut(
-        train, reading(split.valid, train), reading(split.test, cleaned.without_last(1))
-    )
+    read = sequences.without_last(1).where(keep[sequences.from_the_end > 1])
+    return LeaveOneOut(train, replace(split.valid, read=train), replace(split.test, read=read))

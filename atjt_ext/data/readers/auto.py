@@ -86,9 +86,12 @@ def _format_of(path: str | Path, roles: Roles) -> Format:
     if Path(path).is_dir():
         return find_source(path).format
     content = recognise(path)
+    if content.named and roles.any_named():
+        return content.named
     if content.role != "interactions":
         raise DataError(
             f"{path}: holds {content.format}'s table of {content.role}, no interactions; "
             "name the file of interactions, or the folder of both"
+            + ("; or name its columns" if content.named else "")
         )
-    return content.named if content.named and roles.any_named() else content.format
+    return content.format

@@ -59,6 +59,8 @@ class Roles:
                 one column fits; the message names the columns found and the names tried.
         """
         found: dict[str, str] = {}
+        named_ones = {getattr(self, one.name) for one in fields(self)}
+        free = [column for column in columns if column not in named_ones]
         for role in GUESSES:
             named = getattr(self, role, None)
             if named == "" and role not in _REQUIRED:
@@ -71,7 +73,7 @@ class Roles:
                         f"the columns are {listed(columns)}"
                     )
             else:
-                matches = guessed(role, [c for c in columns if c not in found.values()])
+                matches = guessed(role, [c for c in free if c not in found.values()])
                 if not matches and role in _REQUIRED:
                     tried = (*GUESSES[role], *_SECOND_GUESSES[role])
                     # Few columns are called by numbers: it is rather the first of the rows.
@@ -200,6 +202,11 @@ def _ratings(values: pl.Series, place_of: PlaceOf) -> pl.Series:
 
 
 def _weights(values: pl.Series, place_of: PlaceOf) -> pl.Series:
+    if not (values.dtype.is_numeric() or values.dtype == pl.String):
+        raise DataError(
+            f"{place_of(0)}: column {shown(values.name)} holds {values.dtype}, weights must be "
+            "numbers in [0, 1]"
+        )
     text = values.str.strip_chars() if values.dtype == pl.String else values
     numbers: pl.Series = text.cast(pl.Float64, strict=False)
     refuse(values, ~numbers.is_between(0.0, 1.0).fill_null(False), "a number in [0, 1]", place_of)

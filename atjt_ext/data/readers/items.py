@@ -57,10 +57,9 @@ def with_items(interactions: Interactions, path: str | Path) -> Interactions:
 
 def _is_known(path: str | Path) -> bool:
     try:
-        recognise(path)
+        return recognise(path).format != "jsonl"
     except DataError:
         return False
-    return True
 
 
 def _read(content: Content, path: str | Path) -> pl.DataFrame:

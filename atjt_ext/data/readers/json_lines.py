@@ -7,12 +7,15 @@ one, to read what Python can and to name the first line that nobody can.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import polars as pl
 
 from ..errors import DataError, shown
@@ -75,14 +78,15 @@ def json_parts(path: str | Path, fields: Mapping[str, Kind]) -> Iterator[JsonPar
         yield JsonPart(frame, path, chunk)
 
 
-def first_object(path: str | Path) -> dict[str, object]:
-    """The first line that is not blank, however long.
+def first_objects(path: str | Path, limit: int) -> Iterator[tuple[int, dict[str, object]]]:
+    """The first objects of a file, at most ``limit``, and the lines (from 1) they stand on.
 
     Raises:
-        DataError: as ``json_parts``, of that line and what stands before it.
+        DataError: as ``json_parts``, of these lines.
     """
-    number, line = next(_lines(next(chunks(path))))
-    return _object(path, number, line)
+    lines = chain.from_iterable(map(_lines, chunks(path)))
+    for number, line in islice(lines, limit):
+        yield number, _object(path, number, line)
 
 
 def _parsed(chunk: Chunk, fields: Mapping[str, Kind]) -> pl.DataFrame | None:
@@ -98,7 +102,7 @@ def _parsed(chunk: Chunk, fields: Mapping[str, Kind]) -> pl.DataFrame | None:
         data = translated.encode()
     for name, kind in fields.items():
         # polars would take a list inside of a list for text.
-        if kind == "list" and re.search(rb'"%s"\s*:\s*\[\s*\[' % name.encode(), data):
+        if kind == "list" and re.search(rb'"%s"\s*:\s*\[\s*\[' % re.escape(name.encode()), data):
             return None
     try:
         frame = pl.read_ndjson(data, schema={name: _TYPES[kind] for name, kind in fields.items()})
@@ -107,10 +111,9 @@ def _parsed(chunk: Chunk, fields: Mapping[str, Kind]) -> pl.DataFrame | None:
     if frame.height != sum(1 for _ in _lines(chunk)):
         return None
     # Explodes the inner lists where they are, inside of the outer one.
+    leaves = {"list": pl.element().drop_nulls(), "paths": pl.element().explode().drop_nulls()}
     return frame.with_columns(
-        pl.col(name).list.eval(pl.element().explode().drop_nulls())
-        for name, kind in fields.items()
-        if kind == "paths"
+        pl.col(name).list.eval(leaves[kind]) for name, kind in fields.items() if kind in leaves
     )
 
 
@@ -164,6 +167,8 @@ def _leaves(value: object) -> Iterator[object]:
 
 
 def _text(value: object) -> str:
+    if isinstance(value, float) and math.isfinite(value):
+        return np.format_float_positional(value, trim="-")  # as polars writes it: 7.0 is 7
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     # Halves of a character, which two escapes of a Python literal can be: joined, or replaced.
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

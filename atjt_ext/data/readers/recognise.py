@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +55,7 @@ _BY_SUFFIX: dict[str, Content] = {
 # Headers of published CSV files, by their first names.
 _BY_HEADER: dict[tuple[str, ...], Content] = {
     ("userId", "movieId", "rating"): Content("movielens", named="csv"),
-    ("movieId", "title", "genres"): Content("movielens", "items"),
+    ("movieId", "title", "genres"): Content("movielens", "items", named="csv"),
     ("user_id", "parent_asin", "rating", "timestamp"): Content("amazon", named="csv"),
 }
 # Keys of JSON lines: all of the first, none of the second.
@@ -64,17 +65,29 @@ _BY_KEYS: tuple[tuple[frozenset[str], frozenset[str], Content], ...] = (
         frozenset(),
         Content("yelp", named="jsonl"),
     ),
-    (frozenset({"business_id", "city"}), frozenset({"user_id"}), Content("yelp", "items")),
-    (frozenset({"user_id", "yelping_since"}), frozenset(), Content("yelp", "users")),
+    (
+        frozenset({"business_id", "city"}),
+        frozenset({"user_id"}),
+        Content("yelp", "items", named="jsonl"),
+    ),
+    (
+        frozenset({"user_id", "yelping_since"}),
+        frozenset(),
+        Content("yelp", "users", named="jsonl"),
+    ),
     (frozenset({"reviewerID", "asin"}), frozenset(), Content("amazon", named="jsonl")),
     (frozenset({"user_id", "parent_asin"}), frozenset(), Content("amazon", named="jsonl")),
-    (frozenset({"parent_asin"}), frozenset({"user_id"}), Content("amazon", "items")),
+    (
+        frozenset({"parent_asin"}),
+        frozenset({"user_id"}),
+        Content("amazon", "items", named="jsonl"),
+    ),
     (
         frozenset({"asin"}),
         frozenset({"reviewerID", "user_id", "question"}),
-        Content("amazon", "items"),
+        Content("amazon", "items", named="jsonl"),
     ),
-)  # fmt: skip
+)
 # Their readers say what is lacking in the first line.
 _NAMED_BY_SUFFIX: dict[str, Content] = {
     ".csv": Content("csv"),
@@ -82,7 +95,7 @@ _NAMED_BY_SUFFIX: dict[str, Content] = {
     ".jsonl": Content("jsonl"),
     ".ndjson": Content("jsonl"),
 }
-_ARRAY = re.compile(r"\[\s*(\{|$)")
+_ARRAY = re.compile(r"\[\s*([\[{]|$)")
 _NUMBER = re.compile(r"\s*[-+]?\d+(\.\d*)?([eE][-+]?\d+)?\s*")
 # Ids with a digit in them: prose would otherwise pass for sequences.
 _SEQUENCE_ID = re.compile(r"[^\s,;]*\d[^\s,;]*")
@@ -102,8 +115,7 @@ def recognise(path: str | Path) -> Content:
         return by_name
     if head.startswith(b"PAR1"):
         return Content("parquet")
-    # The line may be cut by the limit, in the middle of a character too; enough is left to tell.
-    line = head.lstrip(b"\r\n").split(b"\n", 1)[0].decode("utf-8", "replace").strip()
+    line = _first_line(head)
     if _ARRAY.match(line):
         raise DataError(
             f"{path}: holds one JSON array, wanted one object per line (JSON lines), as "
@@ -123,9 +135,23 @@ def recognise(path: str | Path) -> Content:
     return content
 
 
+def _first_line(head: bytes) -> str:
+    # It may be cut by the limit, in the middle of a character too; enough is left to tell.
+    return head.lstrip(b"\r\n").split(b"\n", 1)[0].decode("utf-8", "replace").strip()
+
+
 def keys_of(line: str) -> list[str]:
     """The keys of an object in JSON or as a Python literal, nested ones among them."""
     return [match[2] for match in _KEY.finditer(line)]
+
+
+def names_user_and_item(line: str) -> bool:
+    """Whether a line of JSON has a user and an item by the names that are guessed."""
+    try:
+        value = json.loads(line)
+    except ValueError:
+        return False
+    return isinstance(value, dict) and all(guessed(role, list(value)) for role in ("user", "item"))
 
 
 def header_of(line: str, separator: str = ",") -> list[str]:
@@ -139,11 +165,13 @@ def header_of(line: str, separator: str = ",") -> list[str]:
 def _by_line(line: str) -> Content | None:
     if line.startswith("{"):
         keys = set(keys_of(line))
+        own = names_user_and_item(line)
         for wanted, unwanted, content in _BY_KEYS:
-            if wanted <= keys and not unwanted & keys:
+            # An event may say of its item what a table of items does.
+            event = content.role == "interactions" or not own
+            if wanted <= keys and not unwanted & keys and event:
                 return content
-        named = all(guessed(role, sorted(keys)) for role in ("user", "item"))
-        return Content("jsonl") if named else None
+        return Content("jsonl") if own else None
     tabbed = line.split("\t")
     if all(":" in field and field.rpartition(":")[2] in FIELD_TYPES for field in tabbed):
         return Content("recbole")
@@ -203,9 +231,17 @@ def find_source(path: str | Path, format: Format = "auto") -> Source:
                 content = recognise(file)
             except DataError:
                 continue  # a README, an empty file: it is not listed as recognised
+            # By their suffix alone JSON lines may be anything, logs and tables too.
+            if content.format == "jsonl" and not names_user_and_item(
+                _first_line(read_bytes(file, HEAD_BYTES))
+            ):
+                continue
             if format in ("auto", content.format):
                 found[file] = content
     events = [file for file, content in found.items() if content.role == "interactions"]
+    if {content.format for content in found.values()} & {"amazon", "yelp"}:
+        # Published as JSON lines, too, and no more than a part: Yelp's tips.
+        events = [file for file in events if found[file].format != "jsonl"]
     published = [file for file in events if found[file].format not in _GENERAL]
     events = published or events
     if len(events) != 1:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import polars as pl
 
-from ..errors import DataError
+from ..errors import DataError, shown
 from ..interactions import Interactions
 from .columns import Roles, convert, interactions_of_parts
-from .json_lines import Kind, first_object, json_parts
+from .json_lines import Kind, first_objects, json_parts
 from .recognise import SEPARATORS
 from .streams import HEAD_BYTES, first_line, read_bytes
 from .text import DelimitedText
@@ -82,25 +82,48 @@ def read_json_lines(
 ) -> Interactions:
     """JSON lines, an object per interaction, plain or gzip; see ``read_csv``.
 
-    The keys of the first object are the columns; a line may lack some of them, keys that only
-    others have are left out. Ids are text or numbers (``1.50`` is ``1.5``). A list becomes
-    a feature of several values, an object inside of an object its text.
+    The keys of the first thousand objects are the columns, of which a line may lack some. Ids are
+    text or numbers (``7.0`` is ``7``). A list becomes a feature of several values; keys that hold
+    objects are left out.
 
     Raises:
         DataError: naming file, line and column of the first thing that does not fit.
     """
-    first = first_object(path)
-    kinds: dict[str, Kind] = {
-        key: "list" if isinstance(value, list) else "text" for key, value in first.items()
-    }
+    first = list(first_objects(path, _OBJECTS_TO_KNOW_KEYS_BY))
+    kinds = _kinds([value for _, value in first])
     roles = Roles(user_column, item_column, time_column, rating_column, weight_column).find(
-        list(kinds), f"{path}:1"
+        list(kinds), f"{path}:{first[0][0]}"
     )
+    for number, value in first:
+        for role in ("user", "item"):
+            id = value.get(roles[role])
+            if isinstance(id, bool | list):
+                raise DataError(
+                    f"{path}:{number}: column {shown(roles[role])} must be an id, text or a "
+                    f"number, got {shown(str(id))}"
+                )
     kinds |= dict.fromkeys(roles.values(), "text")
     interactions = interactions_of_parts(
         (convert(part.frame, roles, part.place_of) for part in json_parts(path, kinds)), path
     )
     return replace(interactions, columns=roles)
+
+
+# A stream of events may not have all of them in its first.
+_OBJECTS_TO_KNOW_KEYS_BY = 1000
+
+
+def _kinds(objects: list[dict[str, object]]) -> dict[str, Kind]:
+    """What the values of each key are, but of those that hold objects."""
+    kinds: dict[str, Kind | None] = {}
+    nested = set()
+    for value in objects:
+        for key, one in value.items():
+            if isinstance(one, dict):
+                nested.add(key)
+            elif kinds.setdefault(key, None) is None and one is not None:
+                kinds[key] = "list" if isinstance(one, list) else "text"
+    return {key: kind or "text" for key, kind in kinds.items() if key not in nested}
 
 
 def read_parquet(
