@@ -237,7 +237,12 @@ BAD_LINES = [
     ("a.csv", "user,item,time,a,a\n1,x,5,5,5\n", "1: the header names 'a' more than once", ""),
     ("a.csv", "user,userId,item\n1,1,5\n", "1: 'user', 'userId' could all be the user", ""),
     ("a.csv", "user,price\n1,5\n", "1: no item column", "'user', 'price'"),
-    ("a.csv", "1,31,2.5,1260759144\n1,32,2,1260759145\n", "1: no user column", "header missing"),
+    (
+        "a.csv",
+        "1,31,2.5,1260759144\n1,32,2,1260759145\n",
+        "1: no user column",
+        "is a header missing? Or name it",
+    ),
     ("a.csv", "ann,book,5\nbob,book,4\n", "1: no user column", "is a header missing? Or name it"),
     ("a.csv", b"user,item\n1,x\n\xe9,y\n", "3: not UTF-8 text (byte 0xe9)", "wanted UTF-8"),
     ("a.inter", RECBOLE + "5\t6\t1\tx\n", "6: column 'timestamp' must be a number", "'x'"),

@@ -194,9 +194,15 @@ def _times(values: pl.Series, place_of: PlaceOf) -> pl.Series:
     return times
 
 
-def _ratings(values: pl.Series, place_of: PlaceOf) -> pl.Series:
+def _numbers(values: pl.Series) -> pl.Series:
+    """As Float64, null where it is no number."""
     text = values.str.strip_chars() if values.dtype == pl.String else values
     numbers: pl.Series = text.cast(pl.Float64, strict=False)
+    return numbers
+
+
+def _ratings(values: pl.Series, place_of: PlaceOf) -> pl.Series:
+    numbers = _numbers(values)
     refuse(values, _not_finite(numbers), "a number", place_of)
     return numbers
 
@@ -207,8 +213,7 @@ def _weights(values: pl.Series, place_of: PlaceOf) -> pl.Series:
             f"{place_of(0)}: column {shown(values.name)} holds {values.dtype}, weights must be "
             "numbers in [0, 1]"
         )
-    text = values.str.strip_chars() if values.dtype == pl.String else values
-    numbers: pl.Series = text.cast(pl.Float64, strict=False)
+    numbers = _numbers(values)
     refuse(values, ~numbers.is_between(0.0, 1.0).fill_null(False), "a number in [0, 1]", place_of)
     return numbers
 
