@@ -18,7 +18,7 @@ from .losses import (
     ReweightedCrossEntropyLoss,
 )
 from .models import DCN, DIN, FEARec, GRU4Rec, S3Rec, SASRec, WideDeep
-from .noise import TargetAttentionNoiseModel
+from .noise import BidirectionalNoiseModel, TargetAttentionNoiseModel
 from .sampled_losses import SampledBinaryCrossEntropyLoss, SampledCrossEntropyLoss
 from .trainer import JointTrainer
 
@@ -26,6 +26,7 @@ __all__ = [
     "DCN",
     "DIN",
     "AdjacentSwap",
+    "BidirectionalNoiseModel",
     "FEARec",
     "GRU4Rec",
     "ItemDeletion",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from .options import above_zero, at_least_zero, check_options, in_range, share, size, sizes
+from .options import above_zero, at_least_zero, check_options, in_range, require, share, size, sizes
 
 __all__ = [
     "MODELS",
@@ -26,15 +26,29 @@ class ModelConfig:
     """What every model has: the noise models beside it.
 
     Attributes:
+        noise_model: ``target_attention``, the paper's, which judges whole sequences, or
+            ``bidirectional``, which judges every item of them.
         noise_embedding_dim: width of a noise model's item table.
-        noise_hidden_dims: widths of its classifier's hidden layers.
+        noise_hidden_dims: widths of the hidden layers of ``target_attention``'s classifier.
+        noise_num_blocks: transformer blocks of ``bidirectional``.
+        noise_num_heads: attention heads of ``bidirectional``; must divide noise_embedding_dim.
     """
 
+    noise_model: Literal["target_attention", "bidirectional"] = "target_attention"
     noise_embedding_dim: int = size(32)
     noise_hidden_dims: tuple[int, ...] = sizes(256, 64)
+    noise_num_blocks: int = size(2)
+    noise_num_heads: int = size(2)
 
     def __post_init__(self) -> None:
         check_options(self)
+        require(
+            "noise_num_heads",
+            self.noise_num_heads,
+            f"a divisor of {self.noise_embedding_dim} (noise_embedding_dim)",
+            self.noise_model != "bidirectional"
+            or self.noise_embedding_dim % self.noise_num_heads == 0,
+        )
 
     @property
     def name(self) -> str:

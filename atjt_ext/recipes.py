@@ -12,6 +12,14 @@ EXCLUSIVE = (("num_replacements", "replace_ratio"), ("replace_ratio", "num_repla
 RECIPES: dict[str, dict[str, Any]] = {
     "default": {},
     "joint": {"weighting": "calibrated"},
+    # Thin damage in nearly all sequences, as noise is: the model is to find items, not sequences.
+    "joint_positions": {
+        "weighting": "calibrated",
+        "noise_model": "bidirectional",
+        "sequence_fraction": 0.95,
+        "replace_ratio": 0.2,
+        "noise_learning_rate": 3e-3,
+    },
     "equal_weights": {"weighting": "equal"},
     # Section 4 of arXiv:2409.17402 and its public code; docs/paper.md says what differs.
     "paper": {

@@ -1,4 +1,4 @@
-"""From a run's config to its recommender: the one place that puts names and classes together."""
+"""From a run's config to its models: the one place that puts names and classes together."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from .config import RunConfig
 from .data import TrainingRows, shared_features
 from .models import DCN, DIN, FEARec, GRU4Rec, S3Rec, SASRec, WideDeep
+from .noise import BidirectionalNoiseModel, TargetAttentionNoiseModel
 from .progress import FitProgress
 
-__all__ = ["build_recommender", "pretrain"]
+__all__ = ["build_noise_model", "build_recommender", "pretrain"]
 
 _TRANSFORMERS: dict[str, type[nn.Module]] = {"sasrec": SASRec, "fearec": FEARec, "s3rec": S3Rec}
 _POINTWISE: dict[str, type[nn.Module]] = {"din": DIN, "wide_deep": WideDeep, "dcn": DCN}
@@ -51,6 +52,29 @@ def build_recommender(
             options["num_users"] = num_users
         return _POINTWISE[name](num_items, item_features=item_features, **options)
     return GRU4Rec(num_items, **options)
+
+
+def build_noise_model(config: RunConfig, num_items: int) -> nn.Module | None:
+    """The prototype of the noise models that ``config`` names, freshly initialised from torch's
+    random stream; None where none is trained along.
+
+    Raises:
+        ValueError: sizes that do not fit together.
+    """
+    model = config.model
+    if not config.trainer.learns_noise:
+        return None
+    if model.noise_model == "bidirectional":
+        return BidirectionalNoiseModel(
+            num_items,
+            max_length=config.trainer.max_length + 1,
+            embedding_dim=model.noise_embedding_dim,
+            num_blocks=model.noise_num_blocks,
+            num_heads=model.noise_num_heads,
+        )
+    return TargetAttentionNoiseModel(
+        num_items, embedding_dim=model.noise_embedding_dim, hidden_dims=model.noise_hidden_dims
+    )
 
 
 def pretrain(

@@ -20,8 +20,7 @@ from .data import (
 )
 from .history import EpochRecord
 from .metrics import ranking_metrics, user_gains
-from .noise import TargetAttentionNoiseModel
-from .recommenders import build_recommender, pretrain
+from .recommenders import build_noise_model, build_recommender, pretrain
 from .run_data import rankable_split
 from .run_folder import Run
 from .sampled_evaluation import sampled_evaluate
@@ -49,7 +48,7 @@ def build_trainer(
     item_features: Tensor | None = None,
     device: torch.device | str | None = None,
 ) -> JointTrainer:
-    """The config's recommender and the paper's noise model, initialised from its seed alone.
+    """The config's recommender and noise model, initialised from its seed alone.
 
     ``num_users`` and ``item_features`` are for the recommenders that see them.
 
@@ -62,15 +61,7 @@ def build_trainer(
         recommender = build_recommender(
             config, num_items, num_users=num_users, item_features=item_features
         )
-        noise_model = (
-            TargetAttentionNoiseModel(
-                num_items,
-                embedding_dim=config.model.noise_embedding_dim,
-                hidden_dims=config.model.noise_hidden_dims,
-            )
-            if config.trainer.learns_noise
-            else None
-        )
+        noise_model = build_noise_model(config, num_items)
     return JointTrainer(recommender, noise_model, config=config.trainer, device=device)
 
 

@@ -11,7 +11,7 @@ MAY_IMPORT = {
     "data": {"data"},
     # CORRUPT, RECOGNISE, WEIGH, JOINT LOSS
     "corruption": {"corruption", "ops"},
-    "noise": {"data"},
+    "noise": {"data", "models", "noise"},
     "weighting": set(),
     "losses": {"ops"},
     "sampled_losses": {"ops"},
@@ -47,7 +47,7 @@ MAY_IMPORT = {
     "tensorboard_log": {"history"},
     # RECOMMEND
     "models": {"models"},
-    "recommenders": {"config", "data", "models", "progress"},
+    "recommenders": {"config", "data", "models", "noise", "progress"},
     "protocols": {"data"},
     "scoring": {"data", "protocols"},
     "metrics": set(),
@@ -115,7 +115,6 @@ MAY_IMPORT = {
         "data",
         "history",
         "metrics",
-        "noise",
         "recommenders",
         "run_data",
         "run_folder",

@@ -127,14 +127,17 @@ def test_help_is_free_of_markup(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Options of JointTrainer; the defaults are the default recipe" in train_help(capsys)
 
 
+@pytest.mark.parametrize("recipe", ["joint", "joint_positions"])
 def test_a_joint_run_and_its_baseline_are_alike_until_weights_are_used(
-    tmp_path: Path, ratings_file: Path
+    recipe: str, tmp_path: Path, ratings_file: Path
 ) -> None:
-    out = tmp_path / "joint"
-    assert main(["train", str(ratings_file), f"--out={out}", "--recipe=joint", *SMALL]) == 0
+    out = tmp_path / recipe
+    assert main(["train", str(ratings_file), f"--out={out}", f"--recipe={recipe}", *SMALL]) == 0
     ours, baseline = Run(out).history(), Run(out / "equal_weights").history()
     # Warm-up epochs use weights of one: there both runs are the same to the last bit.
     assert [r.recommender_loss for r in ours[:2]] == [r.recommender_loss for r in baseline[:2]]
+    assert ours[-1].weights_used == "all"
+    assert main(["evaluate", f"--run={out}"]) == 0  # what was saved can be loaded
 
 
 def test_two_runs_with_one_seed_write_the_same_bytes(

@@ -21,7 +21,13 @@ from atjt_ext.model_config import (
 )
 
 NAN = float("nan")
-NOISE: list[tuple[str, Any]] = [("noise_embedding_dim", 0), ("noise_hidden_dims", (64, 0))]
+NOISE: list[tuple[str, Any]] = [
+    ("noise_model", "causal"),
+    ("noise_embedding_dim", 0),
+    ("noise_hidden_dims", (64, 0)),
+    ("noise_num_blocks", 0),
+    ("noise_num_heads", 0),
+]
 TRANSFORMER: list[tuple[str, Any]] = [
     ("embedding_dim", 0),
     ("num_blocks", 0),
@@ -266,7 +272,9 @@ def test_changing_a_recipe_leaves_it_as_it_was() -> None:
 
 def test_unknown_recipe_lists_the_known_ones() -> None:
     with pytest.raises(
-        ValueError, match="recipe must be one of default, joint, equal_weights, paper, got 'papers'"
+        ValueError,
+        match="recipe must be one of default, joint, joint_positions, equal_weights, paper, "
+        "got 'papers'",
     ):
         RunConfig.from_recipe("papers")
 

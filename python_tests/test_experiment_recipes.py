@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from atjt_ext.config import RunConfig
+from atjt_ext.config import RECIPES, RunConfig
 from atjt_ext.data import LeaveOneOut, PlantedNoise, Sequences, inject_noise, leave_one_out
 from atjt_ext.experiment.base_models import base_model
 from atjt_ext.experiment.pilot import pilot_losses
@@ -58,6 +58,7 @@ def test_every_recipe_has_a_valid_config_and_a_baseline(name: str) -> None:
 
 def test_a_recipe_differs_from_its_baseline_in_the_weighing_alone() -> None:
     weighing = {"weighting", "weights_act_on", "adaptive_denoising"}
+    of_noise_models = {"sequence_fraction", "replace_ratio", "noise_learning_rate"}
     for name in recipe_names():
         recipe = ExperimentRecipe.named(name)
         if recipe.baseline is None:
@@ -66,15 +67,29 @@ def test_a_recipe_differs_from_its_baseline_in_the_weighing_alone() -> None:
             ExperimentRecipe.named(n).config(SETTINGS, seed=1, more_epochs=3)
             for n in (name, recipe.baseline)
         )
-        assert ours.model == base.model
+        assert ours.model.own_options() == base.model.own_options()
+        assert ours.model == base.model or name == "joint_positions"
         assert ours.data == base.data
         changed = {
             field
             for field, value in ours.as_dict()["trainer"].items()
             if value != base.as_dict()["trainer"][field]
         }
-        assert changed <= (weighing if name != "more_epochs" else {"epochs", "min_steps"}), name
+        allowed = {
+            "more_epochs": {"epochs", "min_steps"},
+            "joint_positions": weighing | of_noise_models,
+        }
+        assert changed <= allowed.get(name, weighing), name
         assert base.trainer.weighting == "equal"
+
+
+def test_joint_positions_is_the_recipe_of_that_name() -> None:
+    ours = ExperimentRecipe.named("joint_positions").config(SETTINGS, seed=1, more_epochs=2)
+    recipe = RunConfig.from_recipe("joint_positions", seed=1)
+    assert ours.model == replace(SETTINGS.model, noise_model="bidirectional")
+    for name in RECIPES["joint_positions"].keys() - {"noise_model"}:
+        assert getattr(ours.trainer, name) == getattr(recipe.trainer, name)
+    assert ours.trainer.max_length == SETTINGS.trainer.max_length
 
 
 def test_more_epochs_and_the_paper_are_what_they_say() -> None:

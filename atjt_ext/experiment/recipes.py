@@ -31,7 +31,8 @@ _TRAINED: dict[str, dict[str, Any]] = {
     BASELINE: {"weighting": "equal"},
     "more_epochs": {"weighting": "equal"},
     "default": {"weighting": "co_occurrence"},
-    "joint": {"weighting": "calibrated"},
+    "joint": RECIPES["joint"],
+    "joint_positions": RECIPES["joint_positions"],
     "truncated_loss": {"weighting": "equal", "adaptive_denoising": "truncated"},
     "reweighted_loss": {"weighting": "equal", "adaptive_denoising": "reweighted"},
 }
@@ -48,7 +49,7 @@ class ExperimentRecipe:
         baseline: name of the recipe that it is compared with; None for a baseline.
         source: where given weights come from; None where none are given.
         acts_on: what they do; None where none are given.
-        changes: fields of the trainer's config that it sets.
+        changes: fields of the trainer's and the model's configs that it sets.
     """
 
     name: str
@@ -97,7 +98,10 @@ class ExperimentRecipe:
             said = {one.name for one in fields(paper.model)} & RECIPES["paper"].keys()
             model = replace(settings.model, **{name: getattr(paper.model, name) for name in said})
             return replace(paper, recipe=self.name, data=settings.data, model=model)
-        trainer = replace(settings.trainer, seed=seed, **self.changes)
+        of_model = {one.name for one in fields(settings.model)} & self.changes.keys()
+        of_trainer = {key: self.changes[key] for key in self.changes.keys() - of_model}
+        model = replace(settings.model, **{key: self.changes[key] for key in of_model})
+        trainer = replace(settings.trainer, seed=seed, **of_trainer)
         if self.name == "more_epochs":
             patience = None if trainer.patience is None else trainer.patience * more_epochs
             trainer = replace(
@@ -106,7 +110,7 @@ class ExperimentRecipe:
                 patience=patience,
                 min_steps=trainer.min_steps * more_epochs,
             )
-        return replace(settings, recipe=self.name, trainer=trainer)
+        return replace(settings, recipe=self.name, model=model, trainer=trainer)
 
 
 def recipe_names() -> list[str]:

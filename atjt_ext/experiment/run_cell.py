@@ -71,6 +71,7 @@ _CAME_LATER: dict[str, dict[str, Any]] = {
         "compile": False,
         "min_steps": 0,
     },
+    "model": {"noise_model": "target_attention", "noise_num_blocks": 2, "noise_num_heads": 2},
     "data": {"min_length": 0, "weight_column": None},
 }
 

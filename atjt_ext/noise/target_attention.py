@@ -1,4 +1,4 @@
-"""RECOGNISE: the noise-recognition model of the paper.
+"""The noise-recognition model of the paper: one verdict for a sequence.
 
 Liu et al., "Enhancing Recommendation with Denoising Auxiliary Task", JCST 39(5) 2024,
 arXiv:2409.17402: target attention over the history as in DIN (Zhou et al., KDD 2018,
@@ -14,7 +14,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from .data import Batch
+from ..data import Batch
 
 __all__ = ["TargetAttentionNoiseModel"]
 
