@@ -154,10 +154,13 @@ def test_what_the_package_decides_is_part_of_a_cells_settings(
         of_model = RunConfig.from_recipe(model=model, embedding_dim=16)
         return cell_settings(Cell(ratings, model, "none", 0, recipe), spec, of_model)
 
-    assert settings("default")["weights_act_on"] == "both"
-    assert settings("default", "gru4rec")["weights_act_on"] == "drop"
+    recognising = ("default", "default_reweighted_loss")
+    for recipe in recognising:
+        assert settings(recipe)["weights_act_on"] == "both"
+        assert settings(recipe, "gru4rec")["weights_act_on"] == "drop"
+        assert settings(recipe)["clean_at_test"] is True
     recognition = asdict(RecognitionConfig())
-    for recipe in ("default", "co_occurrence-targets", "shuffled-both", "loss-drop"):
+    for recipe in (*recognising, "co_occurrence-targets", "shuffled-both", "loss-drop"):
         assert settings(recipe)["recognition"] == recognition
     for recipe in ("equal_weights", "oracle-both", "joint", "truncated_loss"):
         assert "recognition" not in settings(recipe)
@@ -169,6 +172,7 @@ def test_results_from_before_an_option_count_as_those_of_its_default(
     cell = Cell(ratings, "sasrec", "none", 0, "equal_weights")
     config = cell_settings(cell, spec, SETTINGS)["config"]
     assert "min_length" not in config["data"]
+    assert not {"noise_model", "noise_num_blocks", "noise_num_heads"} & set(config["model"])
     trainer = config["trainer"]
     assert not {"schedule", "schedule_warmup_steps", "precision", "compile"} & set(trainer)
     assert {"weighting", "epochs", "clip_grad_norm"} <= set(trainer)

@@ -35,6 +35,7 @@ _TRAINED: dict[str, dict[str, Any]] = {
     "joint_positions": RECIPES["joint_positions"],
     "truncated_loss": {"weighting": "equal", "adaptive_denoising": "truncated"},
     "reweighted_loss": {"weighting": "equal", "adaptive_denoising": "reweighted"},
+    "default_reweighted_loss": {"weighting": "co_occurrence", "adaptive_denoising": "reweighted"},
 }
 # At the paper's own settings, whatever the grid's are, with a baseline of their own.
 _PAPER = {"paper": "clean_probability", "paper_equal_weights": "equal"}
@@ -57,6 +58,11 @@ class ExperimentRecipe:
     source: str | None = None
     acts_on: str | None = None
     changes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def recognises(self) -> bool:
+        """Whether the trainer itself recognises noise by co-occurrence, as ``default`` does."""
+        return self.changes.get("weighting") == "co_occurrence"
 
     @staticmethod
     def named(name: str) -> ExperimentRecipe:

@@ -93,13 +93,13 @@ def cell_settings(cell: Cell, spec: ExperimentSpec, settings: RunConfig) -> dict
         for name, before in options.items():
             if values["config"][part][name] == before:
                 del values["config"][part][name]
-    if recipe.acts_on in ("inputs", "both", "drop") or recipe.name == "default":
+    if recipe.acts_on in ("inputs", "both", "drop") or recipe.recognises:
         values["clean_at_test"] = spec.clean_at_test
     if recipe.source == "loss":
         values["pilot_epochs"] = spec.pilot_epochs
-    if recipe.name == "default":
+    if recipe.recognises:
         values["weights_act_on"] = _default_acts_on(settings)
-    if config.trainer.weighting == "co_occurrence" or recipe.source not in (
+    if recipe.recognises or recipe.source not in (
         None,
         *WITHOUT_RECOGNITION,
     ):
@@ -148,7 +148,7 @@ def run_cell(
         split = without_noise(sequences, of_all, below=below, at_test=at_test)
     elif of_all is not None:
         split = with_weights(sequences, of_all, at_test=at_test)
-    elif recipe.name == "default" and not at_test:
+    elif recipe.recognises and not at_test:
         split = LeaveOneOut(plain.train, _read_whole(plain.valid), _read_whole(plain.test))
     started = time.perf_counter()
     trainer = base_model(config, split.train, device=device, progress=progress, title=str(cell))
