@@ -82,7 +82,11 @@ def run_experiment(options: Namespace, console: Console) -> int:
         threads=options.threads,
     )
     comparisons = write_report(
-        outcome.results, options.out, metric=spec.metric, figures=options.figures
+        outcome.results,
+        options.out,
+        metric=spec.metric,
+        against=spec.against,
+        figures=options.figures,
     )
     console.print(grid_table([comparison.as_dict() for comparison in comparisons]))
     console.print(

@@ -104,6 +104,10 @@ def test_cells_are_all_combinations_with_the_baselines_first() -> None:
         ({"noises": ("much",)}, "noise must be none"),
         ({"recipes": ("magic",)}, "recipe must be one of"),
         ({"metric": "AUC"}, "metric must be one of HR@5"),
+        (
+            {"recipes": ("default", "joint"), "against": "loss-both"},
+            "against must be one of the recipes default, joint, got loss-both",
+        ),
         ({"more_epochs": 0}, "more_epochs must be at least 1, got 0"),
     ],
 )

@@ -188,6 +188,33 @@ def test_nothing_to_compare_is_said(tmp_path: Path) -> None:
         plot_differences(tmp_path / "x.png", [])
 
 
+def test_recipes_are_compared_with_another_one_where_asked(tmp_path: Path) -> None:
+    results = []
+    for seed in (0, 1):
+        results += [
+            result("equal_weights", seed, [9, 9, 9, 9]),
+            result("popularity-both", seed, [1, 9, 9, 9]),
+            result("default", seed, [1, 1, 1, 9]),
+        ]
+    assert [c.recipe for c in compare(results, "HR@5")] == ["popularity-both", "default"]
+    (found,) = compare(results, "HR@5", against="popularity-both")
+    assert (found.recipe, found.baseline, found.seeds) == ("default", "popularity-both", (0, 1))
+    assert (found.baseline_mean, found.difference) == (0.25, 0.5)
+    assert found.users_p_holm == found.users_p  # one comparison: nothing to correct
+
+    options = {"metric": "HR@5", "figures": False}
+    plain = write_report(results, tmp_path, **options)  # type: ignore[arg-type]
+    text = (tmp_path / "results.md").read_text()
+    assert "## Against" not in text
+    assert write_report(results, tmp_path, against="popularity-both", **options) == plain  # type: ignore[arg-type]
+    more = (tmp_path / "results.md").read_text()
+    assert text.partition("\n## ")[0] in more
+    (row,) = re.findall(r"## Against popularity-both\n.*?(\| a\.csv .*?)\n", more, re.S)
+    assert "| default | 2 | 0.2500 | +0.5000 (+200.0 %) |" in row
+    (written,) = json.loads((tmp_path / "results.json").read_text())["against"]
+    assert (written["recipe"], written["baseline"]) == ("default", "popularity-both")
+
+
 def test_a_baseline_of_zero_divides_nothing(tmp_path: Path) -> None:
     results = [result("equal_weights", 0, [99]), result("default", 0, [1])]
     (found,) = write_report(results, tmp_path, metric="HR@5", figures=False)

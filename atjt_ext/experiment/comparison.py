@@ -72,11 +72,19 @@ class Comparison:
 _Pairs = list[tuple[int, CellResult, CellResult]]  # seed, a recipe's cell, its baseline's
 
 
-def compare(results: Iterable[CellResult], metric: str) -> list[Comparison]:
+def compare(
+    results: Iterable[CellResult], metric: str, *, against: str | None = None
+) -> list[Comparison]:
     """Every recipe that has finished along with its baseline on at least one seed.
 
     All results should come from one grid: cells of one name and seed but other settings would stand
     for each other.
+
+    Args:
+        results: finished cells.
+        metric: e.g. ``NDCG@10``.
+        against: a recipe to take for everybody's baseline; baselines are not compared with it. None
+            leaves each recipe its own.
     """
     cells = {
         (r.cell.file, r.cell.model, r.cell.noise, r.cell.recipe, r.cell.seed): r for r in results
@@ -86,9 +94,10 @@ def compare(results: Iterable[CellResult], metric: str) -> list[Comparison]:
         groups.setdefault(tuple(group), []).append(seed)  # type: ignore[arg-type]
     found: list[tuple[_Pairs, str]] = []
     for (file, model, noise, recipe), seeds in groups.items():
-        baseline = ExperimentRecipe.named(recipe).baseline
-        if baseline is None:
+        own = ExperimentRecipe.named(recipe).baseline
+        if own is None or recipe == against:
             continue
+        baseline = against or own
         pairs = [
             (seed, cells[file, model, noise, recipe, seed], cells[other])
             for seed in seeds

@@ -32,20 +32,31 @@ _DETECTION = (
 
 
 def write_report(
-    results: Sequence[CellResult], folder: str | Path, *, metric: str, figures: bool = True
+    results: Sequence[CellResult],
+    folder: str | Path,
+    *,
+    metric: str,
+    against: str | None = None,
+    figures: bool = True,
 ) -> list[Comparison]:
     """Writes ``results.json``, ``results.md`` and, unless told not to, ``results.png``.
 
-    A grid over shares of noisy users and of their items also gets ``gain_map.png``.
+    A grid over shares of noisy users and of their items also gets ``gain_map.png``. Where
+    ``against`` names a recipe, the others are compared with that one as well.
+
+    Returns:
+        The comparisons with the baselines.
 
     Raises:
         ImportError: figures without matplotlib.
     """
     folder = Path(folder)
     comparisons = compare(results, metric)
+    others = compare(results, metric, against=against) if against else []
     document: dict[str, Any] = {
         "metric": metric,
         "comparisons": [comparison.as_dict() for comparison in comparisons],
+        "against": [comparison.as_dict() for comparison in others],
         "means": _means(results, "test", _FULL),
         "sampled": _means(results, "sampled_test", _SAMPLED),
         "detection": _detections(results),
@@ -55,7 +66,9 @@ def write_report(
         folder / "results.json", json.dumps(document, indent=2, allow_nan=False) + "\n"
     )
     maps = gain_maps(comparisons)
-    write_text_atomically(folder / "results.md", _markdown(comparisons, maps, document, metric))
+    write_text_atomically(
+        folder / "results.md", _markdown(comparisons, others, maps, document, metric)
+    )
     drawing, mapping = folder / "results.png", folder / "gain_map.png"
     for earlier in (drawing, mapping):
         earlier.unlink(missing_ok=True)  # it would show other comparisons
@@ -102,6 +115,7 @@ def _means(results: Sequence[CellResult], part: str, names: Sequence[str]) -> li
 
 def _markdown(
     comparisons: Sequence[Comparison],
+    others: Sequence[Comparison],
     maps: Sequence[GainMap],
     document: dict[str, Any],
     metric: str,
@@ -112,30 +126,20 @@ def _markdown(
         "ranking, seen items excluded. Intervals hold 95 %; p is corrected by Holm over the "
         f"{len(comparisons)} comparisons here. *helps* and *harms* need both tests below 0.05.",
         "",
-        "| data | model | noise | recipe | seeds | baseline | difference | over seeds | p | "
-        "over users | p | time | verdict |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
+        *_comparisons(comparisons, "baseline"),
     ]
-    for c in comparisons:
-        relative = f" ({100 * c.difference / c.baseline_mean:+.1f} %)" if c.baseline_mean else ""
-        cells = (
-            Path(c.file).name,
-            c.model,
-            c.noise,
-            c.recipe,
-            str(len(c.seeds)),
-            _number(c.baseline_mean),
-            f"{c.difference:+.4f}{relative}",
-            _interval(c.seeds_low, c.seeds_high),
-            shown_p(c.seeds_p_holm),
-            _interval(c.users_low, c.users_high),
-            shown_p(c.users_p_holm),
-            f"{c.time_ratio:.1f} x",
-            c.verdict,
-        )
-        lines.append(f"| {' | '.join(cells)} |")
     if not comparisons:
         lines += ["", "No recipe has finished along with its baseline."]
+    if others:
+        against = others[0].baseline
+        lines += [
+            "",
+            f"## Against {against}",
+            "",
+            f"The same, recipe minus {against}; p is corrected over these {len(others)} alone.",
+            "",
+            *_comparisons(others, against),
+        ]
     if maps:
         lines += [
             "",
@@ -192,6 +196,34 @@ def _markdown(
             ),
         ]
     return "\n".join(lines) + "\n"
+
+
+def _comparisons(comparisons: Sequence[Comparison], baseline: str) -> list[str]:
+    """Lines of Markdown; ``baseline`` heads the column of what is compared with."""
+    lines = [
+        f"| data | model | noise | recipe | seeds | {baseline} | difference | over seeds | p | "
+        "over users | p | time | verdict |",
+        f"|{'---|' * 13}",
+    ]
+    for c in comparisons:
+        relative = f" ({100 * c.difference / c.baseline_mean:+.1f} %)" if c.baseline_mean else ""
+        cells = (
+            Path(c.file).name,
+            c.model,
+            c.noise,
+            c.recipe,
+            str(len(c.seeds)),
+            _number(c.baseline_mean),
+            f"{c.difference:+.4f}{relative}",
+            _interval(c.seeds_low, c.seeds_high),
+            shown_p(c.seeds_p_holm),
+            _interval(c.users_low, c.users_high),
+            shown_p(c.users_p_holm),
+            f"{c.time_ratio:.1f} x",
+            c.verdict,
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
 
 
 def _table(

@@ -74,6 +74,8 @@ class ExperimentSpec:
             weights: SOURCE is one of oracle, co_occurrence, shuffled, popularity, loss, column
             (weight_column of the file); ACTS_ON one of targets, inputs, both, drop.
         metric: what the comparison is about.
+        against: one of the recipes, that the others are compared with as well: is a gain that of
+            ``popularity-both``? In a table of its own, with its own correction.
         clean_at_test: weights on inputs, and dropping, also act on what is read of a user's
             training history in validation and test. Off, they only shape training. Seen items
             are excluded from the ranking either way.
@@ -95,6 +97,7 @@ class ExperimentSpec:
         "more_epochs",
     )
     metric: str = "NDCG@10"
+    against: str | None = None
     clean_at_test: bool = True
     more_epochs: int = 2
     pilot_epochs: int = 5
@@ -112,6 +115,10 @@ class ExperimentSpec:
             parse_noise(noise)
         for name in self.recipes:
             ExperimentRecipe.named(name)
+        if self.against is not None and self.against not in self.recipes:
+            raise ValueError(
+                f"against must be one of the recipes {', '.join(self.recipes)}, got {self.against}"
+            )
         for name in ("more_epochs", "pilot_epochs"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
