@@ -63,6 +63,8 @@ def test_a_comparison_by_hand() -> None:
     (found,) = compare(results, "HR@5")
     assert (found.recipe, found.baseline, found.seeds) == ("oracle-both", "equal_weights", (0, 1))
     assert found.baseline_mean == pytest.approx((0.25 + 0.5) / 2)
+    assert found.seed_baselines == (0.25, 0.5)
+    assert found.seed_differences == (0.25, 0.25)
     # Per seed +1/4 and +1/4: no spread over seeds.
     assert found.difference == found.seeds_low == found.seeds_high == 0.25
     # Over seeds users gain 1, 2, 0, -1: |sum| >= 2 for 6 of the 8 choices of signs.
@@ -151,12 +153,12 @@ def test_the_report_is_one_table(tmp_path: Path) -> None:
     assert len(document["cells"]) == len(results)
     text = (tmp_path / "results.md").read_text()
     rows = [line for line in text.splitlines() if line.startswith("| a.csv |")]
-    assert len(rows) == 2 + 3 + 3 + 1
+    assert len(rows) == 2 + 2 + 3 + 3 + 1
     assert document["means"][0]["HR@5"] == pytest.approx(
         np.mean([r.values["test"]["HR@5"] for r in results if r.cell.recipe == "equal_weights"])
     )
-    assert f"| equal_weights | 3 | {document['means'][0]['HR@5']:.4f} |" in rows[2]
-    assert rows[5].endswith("| equal_weights | 3 | 0.7000 | 0.5000 | 0.4000 | 0.3000 | 0.2000 |")
+    assert f"| equal_weights | 3 | {document['means'][0]['HR@5']:.4f} |" in rows[4]
+    assert rows[7].endswith("| equal_weights | 3 | 0.7000 | 0.5000 | 0.4000 | 0.3000 | 0.2000 |")
     assert document["sampled"][0]["paper_NDCG@5"] == pytest.approx(0.2)
     width = {line.count("|") for line in text.splitlines() if "verdict |" in line}
     assert {row.count("|") for row in rows[:2]} == width
@@ -164,6 +166,21 @@ def test_the_report_is_one_table(tmp_path: Path) -> None:
     assert "| 0.850 |" in rows[-1]  # mean AUC over seeds
     assert "(+" in rows[0]
     assert (tmp_path / "results.png").exists()
+
+
+def test_every_seeds_difference_is_shown(tmp_path: Path) -> None:
+    results = [result("equal_weights", seed, [9, 9, 9, 1]) for seed in (0, 1)]
+    results += [result("default", seed, [9, 1, 9, 1]) for seed in (0, 1)]
+    results += [result("equal_weights", 4, [9, 9, 9, 9]), result("joint", 4, [1, 9, 9, 9])]
+    write_report(results, tmp_path, metric="HR@5", figures=False)
+    _, _, section = (tmp_path / "results.md").read_text().partition("## By seed")
+    head, _, *rows = [line for line in section.splitlines() if line.startswith("|")]
+    assert head.endswith("| seed 0 | seed 1 | seed 4 |")
+    assert rows[0].endswith("| default | +100.0 % | +100.0 % | - |")
+    assert rows[1].endswith("| joint | - | - | +0.2500 |")  # nothing to divide by
+
+    write_report([r for r in results if r.cell.seed == 0], tmp_path, metric="HR@5", figures=False)
+    assert "By seed" not in (tmp_path / "results.md").read_text()
 
 
 def test_a_small_p_is_not_shown_as_zero(tmp_path: Path) -> None:

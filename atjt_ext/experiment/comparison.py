@@ -24,6 +24,8 @@ class Comparison:
 
     Attributes:
         seeds: those that both have finished.
+        seed_baselines: the metric of the baseline, for each seed.
+        seed_differences: recipe minus baseline, likewise.
         baseline_mean: of the metric, over seeds.
         difference: mean over seeds of recipe minus baseline.
         seeds_low: 95 % t interval over seeds; None for one seed.
@@ -34,7 +36,7 @@ class Comparison:
         users_p: sign-flip test over users.
         seeds_p_holm: corrected for all comparisons of the report.
         users_p_holm: corrected likewise.
-        time_ratio: seconds of weighing and training over the baseline's, mean over seeds.
+        time_ratio: seconds of weighing and training over the baseline's, median over seeds.
     """
 
     file: str
@@ -44,6 +46,8 @@ class Comparison:
     baseline: str
     metric: str
     seeds: tuple[int, ...]
+    seed_baselines: tuple[float, ...]
+    seed_differences: tuple[float, ...]
     baseline_mean: float
     difference: float
     seeds_low: float | None
@@ -124,6 +128,8 @@ def _compared(pairs: _Pairs, baseline: str, metric: str, flips: int) -> Comparis
         baseline=baseline,
         metric=metric,
         seeds=tuple(seed for seed, _, _ in pairs),
+        seed_baselines=tuple(before.mean(axis=1).tolist()),
+        seed_differences=tuple(differences.mean(axis=1).tolist()),
         baseline_mean=float(before.mean()),
         difference=over_seeds.mean,
         seeds_low=over_seeds.low,
@@ -134,7 +140,7 @@ def _compared(pairs: _Pairs, baseline: str, metric: str, flips: int) -> Comparis
         users_p=sign_flip_p(differences, resamples=flips),
         seeds_p_holm=None,
         users_p_holm=None,
-        time_ratio=float(np.mean([_seconds(ours) / _seconds(base) for _, ours, base in pairs])),
+        time_ratio=float(np.median([_seconds(ours) / _seconds(base) for _, ours, base in pairs])),
     )
 
 

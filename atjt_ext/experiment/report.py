@@ -140,6 +140,7 @@ def _markdown(
             "",
             *_comparisons(others, against),
         ]
+    lines += _by_seed(comparisons)
     if maps:
         lines += [
             "",
@@ -224,6 +225,24 @@ def _comparisons(comparisons: Sequence[Comparison], baseline: str) -> list[str]:
         )
         lines.append(f"| {' | '.join(cells)} |")
     return lines
+
+
+def _by_seed(comparisons: Sequence[Comparison]) -> list[str]:
+    """Lines of Markdown: the differences of every seed, where there are several."""
+    seeds = sorted({seed for c in comparisons for seed in c.seeds})
+    if len(seeds) < 2:
+        return []
+    rows = []
+    for c in comparisons:
+        found = zip(c.seeds, c.seed_differences, c.seed_baselines, strict=True)
+        shares = dict.fromkeys(map(str, seeds)) | {
+            str(seed): f"{100 * difference / base:+.1f} %" if base else f"{difference:+.4f}"
+            for seed, difference, base in found
+        }
+        rows.append({**{name: getattr(c, name) for name in _KEY}, **shares})
+    columns = [str(seed) for seed in seeds]
+    table = _table((*_HEAD, *(f"seed {seed}" for seed in seeds)), rows, (*_KEY, *columns), 1)
+    return ["", "## By seed", "", "Differences in per cent of that seed's baseline.", "", *table]
 
 
 def _table(
