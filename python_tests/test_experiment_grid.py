@@ -72,13 +72,21 @@ def spec(ratings: str) -> ExperimentSpec:
             "concentrated:0.3:0.5:0.75",
             PlantedNoise(noisy_user_share=0.3, noisy_item_share=0.5, popularity_power=0.75),
         ),
+        (
+            "shared:0.3:0.4",
+            PlantedNoise(
+                noisy_user_share=0.3, noisy_item_share=0.4, noisy_item_source="another_user"
+            ),
+        ),
     ],
 )
 def test_noise_by_name(text: str, noise: PlantedNoise) -> None:
     assert parse_noise(text) == noise
 
 
-@pytest.mark.parametrize("text", ["some", "diffuse", "diffuse:a", "none:1", "concentrated:0.3"])
+@pytest.mark.parametrize(
+    "text", ["some", "diffuse", "diffuse:a", "none:1", "concentrated:0.3", "shared:0.3:0.5:1"]
+)
 def test_other_noise_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=f"noise must be none, diffuse:SHARE.* got '{text}'"):
         parse_noise(text)

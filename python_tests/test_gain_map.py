@@ -37,9 +37,9 @@ def test_a_recipe_has_a_map_where_both_shares_vary() -> None:
         assert gain_maps(compare(grid(*fewer), "HR@10")) == []
 
 
-def test_popular_noise_is_not_mixed_in() -> None:
-    popular = "concentrated:0.3:0.5:1"
-    results = grid(*FOUR[1:], popular)
+@pytest.mark.parametrize("other", ["concentrated:0.3:0.5:1", "shared:0.3:0.5"])
+def test_other_noise_is_not_mixed_in(other: str) -> None:
+    results = grid(*FOUR[1:], other)
     (found,) = gain_maps(compare(results, "HR@10"))
     assert (0.3, 0.5) not in found.points
 

@@ -37,6 +37,8 @@ def changed(before: Sequences, after: Sequences) -> torch.Tensor:
         PlantedNoise(diffuse_share=0.2, popularity_power=1.0),
         PlantedNoise(noisy_user_share=0.3, noisy_item_share=0.5),
         PlantedNoise(diffuse_share=0.1, noisy_user_share=0.3),
+        PlantedNoise(noisy_user_share=0.3, noisy_item_source="another_user"),
+        PlantedNoise(diffuse_share=0.1, noisy_user_share=0.3, noisy_item_source="another_user"),
     ],
 )
 def test_the_truth_is_exactly_what_was_replaced(clean: Sequences, noise: PlantedNoise) -> None:
@@ -137,3 +139,59 @@ def test_what_cannot_be_replaced_is_refused() -> None:
         inject_noise(full, PlantedNoise(diffuse_share=1.0), seed=0)
     with pytest.raises(ValueError, match="seed must be at least 0, got -1"):
         inject_noise(full, PlantedNoise(), seed=-1)
+
+
+# ---- a second person at the account -------------------------------------------------------------
+
+SHARED = PlantedNoise(noisy_user_share=0.5, noisy_item_share=0.5, noisy_item_source="another_user")
+
+
+def test_a_second_persons_items_are_a_stretch_of_another_users(clean: Sequences) -> None:
+    noisy = inject_noise(clean, SHARED, seed=1)
+    assert noisy.is_noise is not None
+    histories = leave_one_out(clean).train
+    everybodys = [histories.items_of(user).tolist() for user in range(clean.num_users)]
+    masks = noisy.is_noise.split(noisy.lengths.tolist())
+    shared = [user for user, mask in enumerate(masks) if bool(mask.any())]
+    assert len(shared) == clean.num_users // 2
+    from_one = 0
+    for user in shared:
+        own = clean.items_of(user).tolist()
+        new = noisy.items_of(user)[masks[user]].tolist()
+        assert len(new) == round(0.5 * (len(own) - 2))
+        assert len(set(new)) == len(new)
+        assert not set(new) & set(own)
+        # In the order of whoever had them, what the account has itself left out.
+        from_one += any(
+            new == [item for item in theirs if item not in own][first : first + len(new)]
+            for theirs in everybodys
+            for first in range(len(theirs))
+        )
+    assert from_one > 0.5 * len(shared)  # the others needed more than one
+
+
+def test_shares_of_shared_accounts_are_those_of_bots(clean: Sequences) -> None:
+    bots = PlantedNoise(noisy_user_share=0.5, noisy_item_share=0.5)
+    theirs, others = (inject_noise(clean, noise, seed=1).is_noise for noise in (SHARED, bots))
+    assert theirs is not None
+    assert others is not None
+    assert torch.equal(theirs, others)
+
+
+def test_further_users_add_theirs_and_too_few_are_refused() -> None:
+    sequences = tiny_sequences([1, 2, 3, 4, 8, 9], [5, 8, 9], [6, 9, 8], [7, 9, 8])
+    noise = PlantedNoise(
+        noisy_user_share=1.0, noisy_item_share=0.75, noisy_item_source="another_user"
+    )
+    with pytest.raises(DataError, match="all others have 1 items that user 'u0' has not, too few"):
+        inject_noise(tiny_sequences([1, 2, 3, 4, 5, 6, 8, 9], [7, 8, 9], [6, 9, 8]), noise, seed=0)
+    noisy = inject_noise(sequences, noise, seed=0)
+    assert sorted(set(noisy.items_of(0).tolist()) - {1, 2, 3, 4, 8, 9}) == [5, 6, 7]
+
+
+def test_simulated_data_have_no_second_persons() -> None:
+    wanted = "noisy_item_source must be 'catalogue' here, got 'another_user'"
+    with pytest.raises(ValueError, match=wanted):
+        simulate_interactions(num_users=5, num_items=120, seed=0, noise=SHARED)
+    with pytest.raises(ValueError, match="noisy_item_source must be 'catalogue' or 'another_user'"):
+        PlantedNoise(noisy_item_source="bots")  # type: ignore[arg-type]

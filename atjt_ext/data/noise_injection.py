@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 
 from .errors import DataError, shown
+from .second_person import items_of_another_user
 from .sequences import Sequences
 from .simulate import PlantedNoise
 
@@ -35,7 +36,8 @@ def inject_noise(sequences: Sequences, noise: PlantedNoise, *, seed: int) -> Seq
         noise: ``diffuse_share`` of all training interactions, wherever they stand, and
             ``noisy_item_share`` of the training interactions of a ``noisy_user_share`` of the
             users. New items are drawn by training frequency ``** popularity_power``: 0 is uniform
-            over the catalogue, 1 as popular as the rest.
+            over the catalogue, 1 as popular as the rest; or they are what other users had in
+            succession (``noisy_item_source``).
         seed: at least 0. Same seed, sequences and noise, same result.
 
     Returns:
@@ -59,7 +61,13 @@ def inject_noise(sequences: Sequences, noise: PlantedNoise, *, seed: int) -> Seq
     chosen = np.zeros(items.size, dtype=np.bool_)
     cells = np.flatnonzero(eligible)
     chosen[random.permutation(cells)[: round(noise.diffuse_share * cells.size)]] = True
-    chosen |= _of_noisy_users(random, noise, owner, eligible, trained)
+    of_noisy_users = _of_noisy_users(random, noise, owner, eligible, trained)
+    if noise.noisy_item_source == "another_user":
+        theirs = np.flatnonzero(of_noisy_users)
+        items[theirs] = items_of_another_user(random, sequences, trained, theirs)
+        chosen &= ~of_noisy_users
+    else:
+        chosen |= of_noisy_users
 
     popularity = np.bincount(items[eligible], minlength=sequences.num_items + 1)[1:]
     where = np.flatnonzero(chosen)
@@ -67,6 +75,7 @@ def inject_noise(sequences: Sequences, noise: PlantedNoise, *, seed: int) -> Seq
     items[where] = _unseen_items(
         random, owner, items, where, popularity.astype(np.float64) ** noise.popularity_power
     )
+    chosen |= of_noisy_users
     if sequences.is_noise is not None:
         chosen |= sequences.is_noise.cpu().numpy()
     return replace(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -34,21 +35,30 @@ class PlantedNoise:
         diffuse_share: Share of the interactions replaced wherever they stand (stray clicks).
         noisy_user_share: Share of the users with concentrated noise (bots, shared accounts).
         noisy_item_share: Share of such a user's interactions that are replaced.
+        noisy_item_source: What those are replaced by: items of the ``catalogue``, one by one (a
+            bot), or, in real sequences only, what ``another_user`` had in succession (a second
+            person at the account).
         popularity_power: Replacing items are drawn in proportion to popularity to this power; 0
             is uniform, 1 makes noise as popular as the rest.
 
     Raises:
-        ValueError: on a share outside ``[0, 1]`` or a negative power.
+        ValueError: on a share outside ``[0, 1]``, a negative power, or another source.
     """
 
     diffuse_share: float = 0.0
     noisy_user_share: float = 0.0
     noisy_item_share: float = 0.5
+    noisy_item_source: Literal["catalogue", "another_user"] = "catalogue"
     popularity_power: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("diffuse_share", "noisy_user_share", "noisy_item_share"):
             _check_share(name, getattr(self, name))
+        if self.noisy_item_source not in ("catalogue", "another_user"):
+            raise ValueError(
+                "noisy_item_source must be 'catalogue' or 'another_user', "
+                f"got {self.noisy_item_source!r}"
+            )
         if not self.popularity_power >= 0:
             raise ValueError(f"popularity_power must be at least 0, got {self.popularity_power}")
 
@@ -109,6 +119,12 @@ def simulate_interactions(
         if not value >= least:
             raise ValueError(f"{name} must be at least {least}, got {value}")
     _check_share("order_strength", order_strength)
+    noise = noise or PlantedNoise()
+    if noise.noisy_item_source != "catalogue":
+        raise ValueError(
+            f"noise.noisy_item_source must be 'catalogue' here, got {noise.noisy_item_source!r}; "
+            "inject_noise plants it into sequences"
+        )
 
     random = np.random.default_rng(seed)
     popularity = random.permutation(np.arange(1.0, num_items + 1) ** -popularity_skew)
@@ -136,7 +152,7 @@ def simulate_interactions(
             drawn = np.where(follow, successors[sequences[active, step - 1], choice], drawn)
         sequences[active, step] = _unseen(random, sequences, active, drawn, by_taste, num_items)
 
-    is_noise = _plant(random, sequences, lengths, popularity, noise or PlantedNoise())
+    is_noise = _plant(random, sequences, lengths, popularity, noise)
     gaps = 1 + random.exponential(0.5 * _SECONDS_PER_DAY, sequences.shape).astype(np.int64)
     starts = _FIRST_DAY + random.integers(0, 365 * _SECONDS_PER_DAY, num_users)
     times = starts[:, None] + gaps.cumsum(1)

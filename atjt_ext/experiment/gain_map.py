@@ -41,12 +41,13 @@ class GainMap:
 def gain_maps(comparisons: Sequence[Comparison]) -> list[GainMap]:
     """A map for each recipe that was compared at two or more shares of users and of items.
 
-    Noise that is drawn by popularity makes no map: it would be another one.
+    Noise that is drawn by popularity, or is another user's, makes no map: it would be another one.
     """
     groups: dict[tuple[str, str, str], dict[tuple[float, float], Comparison]] = {}
     for one in comparisons:
         noise = parse_noise(one.noise)
-        if noise.noisy_user_share > 0 and noise.popularity_power == 0:
+        uniform = noise.popularity_power == 0 and noise.noisy_item_source == "catalogue"
+        if noise.noisy_user_share > 0 and uniform:
             point = (noise.noisy_user_share, noise.noisy_item_share)
             groups.setdefault((one.file, one.model, one.recipe), {})[point] = one
     maps = []

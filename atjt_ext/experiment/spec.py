@@ -13,10 +13,12 @@ __all__ = ["Cell", "ExperimentSpec", "parse_noise"]
 
 
 def parse_noise(text: str) -> PlantedNoise:
-    """``none``, ``diffuse:SHARE[:POWER]`` or ``concentrated:USERS:ITEMS[:POWER]``.
+    """``none``, ``diffuse:SHARE[:POWER]``, ``concentrated:USERS:ITEMS[:POWER]`` or
+    ``shared:USERS:ITEMS``.
 
     Shares of all training interactions, or of the users and of each one's training interactions;
-    POWER is ``popularity_power``: 0 (uniform, the default) to 1 (as popular as the rest).
+    ``shared`` replaces those by what other users had in succession. POWER is ``popularity_power``:
+    0 (uniform, the default) to 1 (as popular as the rest).
 
     Raises:
         ValueError: something else, or a share outside [0, 1].
@@ -36,9 +38,15 @@ def parse_noise(text: str) -> PlantedNoise:
             noisy_item_share=values[1],
             popularity_power=(*values, 0.0)[2],
         )
+    if kind == "shared" and len(values) == 2:
+        return PlantedNoise(
+            noisy_user_share=values[0],
+            noisy_item_share=values[1],
+            noisy_item_source="another_user",
+        )
     raise ValueError(
-        "noise must be none, diffuse:SHARE[:POWER] or concentrated:USERS:ITEMS[:POWER], "
-        f"got {text!r}"
+        "noise must be none, diffuse:SHARE[:POWER], concentrated:USERS:ITEMS[:POWER] or "
+        f"shared:USERS:ITEMS, got {text!r}"
     )
 
 
@@ -66,9 +74,9 @@ class ExperimentSpec:
     Attributes:
         files: interactions, in any format that ``train`` reads.
         models: base models: sasrec, gru4rec, fearec, s3rec, din, wide_deep, dcn.
-        noises: noise to plant into the training interactions: ``none``, ``diffuse:SHARE[:POWER]``
-            or ``concentrated:USERS:ITEMS[:POWER]``. The same noise and seed give every recipe the
-            same data.
+        noises: noise to plant into the training interactions: ``none``, ``diffuse:SHARE[:POWER]``,
+            ``concentrated:USERS:ITEMS[:POWER]`` or ``shared:USERS:ITEMS`` (a second person at the
+            account). The same noise and seed give every recipe the same data.
         seeds: a run's seed decides noise, initial parameters, batches, dropout.
         recipes: what to compare. Baselines that are missing are added. ``SOURCE-ACTS_ON`` gives
             weights: SOURCE is one of oracle, co_occurrence, shuffled, popularity, loss, column
