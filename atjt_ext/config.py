@@ -8,7 +8,7 @@ from typing import Any, Literal
 from .data_config import DataConfig
 from .model_config import MODEL_TRAINING, MODELS, ModelConfig, SASRecConfig
 from .options import above_zero, at_least_zero, check_options, in_range, require, share, size
-from .recipes import EXCLUSIVE, RECIPES
+from .recipes import AMOUNTS, RECIPES
 
 __all__ = ["RECIPES", "DataConfig", "JointTrainerConfig", "RunConfig"]
 
@@ -54,8 +54,10 @@ class JointTrainerConfig:
         gate_auc: under ``calibrated``, weights stay one while the noise model's held-out AUC is
             below.
         sequence_fraction: share of the sequences of a batch that are damaged for the noise model.
-        num_replacements: items replaced in each damaged sequence; None goes by the next.
-        replace_ratio: share of the items replaced in each; None goes by the one before.
+        num_replacements: items replaced in each damaged sequence, or
+        replace_ratio: share of the items replaced in each, or
+        replace_probability: chance of each of its items (exactly one of the three). Only this one
+            damages items of short and of long sequences alike often.
         corrupt_target: let the last item of a sequence (the target) be replaced as well.
         loss: ``cross_entropy`` over the whole catalogue at every position, or
             ``binary_cross_entropy`` of each positive against ``num_negatives`` uniform ones (the
@@ -114,6 +116,7 @@ class JointTrainerConfig:
     sequence_fraction: float = in_range(0.5, "in (0, 1)", lambda value: 0 < value < 1)
     num_replacements: int | None = size(None)
     replace_ratio: float | None = in_range(0.3, "in (0, 1]", lambda value: 0 < value <= 1)
+    replace_probability: float | None = in_range(None, "in (0, 1]", lambda value: 0 < value <= 1)
     corrupt_target: bool = True
     loss: Literal["cross_entropy", "binary_cross_entropy"] = "cross_entropy"
     softmax: Literal["auto", "logits", "linear"] = "auto"
@@ -154,10 +157,11 @@ class JointTrainerConfig:
                 "weights_act_on='drop' needs weights that are known before training "
                 f"(weighting='co_occurrence' or 'given'), got weighting={self.weighting!r}"
             )
-        if (self.num_replacements is None) == (self.replace_ratio is None):
+        amounts = {name: getattr(self, name) for name in AMOUNTS}
+        if list(amounts.values()).count(None) != len(amounts) - 1:
             raise ValueError(
-                "exactly one of num_replacements and replace_ratio must be given, got "
-                f"num_replacements={self.num_replacements}, replace_ratio={self.replace_ratio}"
+                f"exactly one of {', '.join(AMOUNTS)} must be given, got "
+                + ", ".join(f"{name}={value}" for name, value in amounts.items())
             )
         if self.window_stride is not None:
             require(
@@ -248,9 +252,8 @@ class RunConfig:
         if model not in MODELS:
             raise ValueError(f"model must be one of {', '.join(MODELS)}, got {model!r}")
         values = {**MODEL_TRAINING.get(model, {}), **RECIPES[recipe], **changes}
-        for given, other in EXCLUSIVE:
-            if changes.get(given) is not None and other not in changes:
-                values[other] = None
+        if any(changes.get(name) is not None for name in AMOUNTS):
+            values.update({name: None for name in AMOUNTS if name not in changes})
         parts: dict[str, Any] = {}
         for name, part in (
             ("data", DataConfig),

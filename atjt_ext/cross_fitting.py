@@ -69,12 +69,22 @@ class CrossFittedNoiseModels(nn.Module):
         noise_model: the prototype; every copy starts from its present parameters.
         folds: ``[num_users]`` int64, the fold of each user.
         config: weighting, folds, gate.
+        last_target_only: of logits for positions only those of last items become weights, and are
+            what is calibrated.
     """
 
     folds: Tensor
 
-    def __init__(self, noise_model: nn.Module, folds: Tensor, config: JointTrainerConfig) -> None:
+    def __init__(
+        self,
+        noise_model: nn.Module,
+        folds: Tensor,
+        config: JointTrainerConfig,
+        *,
+        last_target_only: bool = False,
+    ) -> None:
         super().__init__()
+        self.last_target_only = last_target_only
         self.models = nn.ModuleList(copy.deepcopy(noise_model) for _ in range(config.num_folds))
         self.config = config
         self.calibrations: list[Calibration | None] = [None] * config.num_folds
@@ -147,12 +157,14 @@ class CrossFittedNoiseModels(nn.Module):
                 batch.sequences, seed=self.config.seed, step=_HELD_OUT_STEP, row_keys=batch.rows
             )
             every = torch.arange(len(batch), device=chunk.device)
-            damaged = self.models[index](replace(batch, sequences=noisy.sequences))
+            damaged = self._weighing(self.models[index](replace(batch, sequences=noisy.sequences)))
             score, label = _labelled(damaged, noisy, every)
             scores.append(score)
             labels.append(label)
-            original = self.models[index](batch)
-            originals.append(original if original.dim() == 1 else original[batch.sequences != 0])
+            original = self._weighing(self.models[index](batch))
+            if original.dim() == 2:
+                original = original[batch.sequences[:, -original.shape[1] :] != 0]
+            originals.append(original)
         label = torch.cat(labels)
         area = auc(torch.cat(scores).float(), label)
         if area is None:
@@ -164,6 +176,10 @@ class CrossFittedNoiseModels(nn.Module):
             noise_rate=estimate_noise_rate(torch.cat(originals), artificial_rate=rate),
             trusted=area >= self.config.gate_auc,
         )
+
+    def _weighing(self, logits: Tensor) -> Tensor:
+        """Of logits ``[B, W]`` those that become weights of targets, ``[B, 1]`` or all."""
+        return logits[:, -1:] if self.last_target_only and logits.dim() == 2 else logits
 
     def folds_weighed(self, active: Sequence[int]) -> str:
         """Whether ``all``, ``some`` or ``none`` of the ``active`` folds get weights other than
@@ -218,8 +234,9 @@ class CrossFittedNoiseModels(nn.Module):
 
 def _labelled(logits: Tensor, noisy: CorruptionOutput, rows: Tensor) -> tuple[Tensor, Tensor]:
     """Logits of the damaged ``rows`` and what they should say, flat: per sequence, or per valid
-    position."""
+    position of the last columns that there are logits of."""
     if logits.dim() == 1:
         return logits, noisy.noise_labels[rows]
-    valid = noisy.sequences[rows] != 0
-    return logits[valid], noisy.replaced[rows][valid]
+    columns = slice(-logits.shape[1], None)
+    valid = noisy.sequences[rows, columns] != 0
+    return logits[valid], noisy.replaced[rows, columns][valid]

@@ -16,8 +16,8 @@ from .tables import grid_table
 
 __all__ = ["experiment_parser", "run_experiment"]
 
-# What recipes and seeds of a grid set in the trainer's config.
-_DECIDED_BY_CELLS = {"weighting", "weights_act_on", "adaptive_denoising", "seed"}
+# What recipes and seeds of a grid set in the configs of trainer and model.
+_DECIDED_BY_CELLS = {"weighting", "weights_act_on", "adaptive_denoising", "seed", "noise_model"}
 # What differs from model to model: None leaves each its own.
 _BY_MODEL: dict[str, Any] = {
     name: get_type_hints(JointTrainerConfig)[name] | None
@@ -27,6 +27,7 @@ _BY_MODEL: dict[str, Any] = {
     one.name: get_type_hints(config)[one.name] | None
     for config in MODELS.values()
     for one in fields(config)
+    if one.name not in _DECIDED_BY_CELLS
 }
 
 

@@ -86,6 +86,7 @@ class JointLoss(nn.Module):
             sequence_fraction=config.sequence_fraction,
             num_replacements=config.num_replacements,
             replace_ratio=config.replace_ratio,
+            replace_probability=config.replace_probability,
             include_target=config.corrupt_target,
         )
         # The host's own initial parameters and shuffles stay as they are without this module.

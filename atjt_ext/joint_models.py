@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,12 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from .config import JointTrainerConfig
-from .data import EvaluationSet, Sequences, TrainingRows
+from .data import Batch, EvaluationSet, Sequences, TrainingRows
 from .data.features import same_features
 from .evaluation import evaluate, full_ranks, top_k
 from .inference import inference
 from .known_weights import extended_weights, without_dropped
 from .noise_scores import detection_auc, per_interaction, per_user
+from .protocols import weighs_last_target_only
 from .recognition import NoiseRecogniser, RecognisedNoise
 from .scoring import require_recommender, takes_input_weight
 from .training_state import TrainingState
@@ -111,9 +113,8 @@ class JointModels:
         models = self.state.noise_models
         if models is None:
             return torch.full((train.num_interactions,), torch.nan)
-        rows = TrainingRows(train.to(self.device), max_length=self.config.max_length)
         with inference(models):
-            return per_interaction(rows, models.logits)
+            return self._per_interaction(train, models.logits)
 
     def interaction_weights(self, train: Sequences) -> Tensor:
         """Out-of-fold weights ``[N]`` of the training interactions; ones under equal weights.
@@ -125,11 +126,21 @@ class JointModels:
         models = self.state.noise_models
         if self.config.weighting == "given" and train.weights is not None:
             return train.weights.cpu()
-        rows = TrainingRows(train.to(self.device), max_length=self.config.max_length)
         if models is None:
-            return per_interaction(rows, lambda batch: torch.ones(len(batch), device=self.device))
+            return self._per_interaction(
+                train, lambda batch: torch.ones(len(batch), device=self.device)
+            )
         with inference(models):
-            return per_interaction(rows, models.weights)
+            return self._per_interaction(train, models.weights)
+
+    def _per_interaction(self, train: Sequences, score: Callable[[Batch], Tensor]) -> Tensor:
+        """What the windows of training say of each interaction, as the target that it was there."""
+        config = self.config
+        every_end = config.window_stride == 1 and weighs_last_target_only(self.recommender)
+        rows = TrainingRows(
+            train.to(self.device), max_length=config.max_length, stride=1 if every_end else None
+        )
+        return per_interaction(rows, score, last_target_only=every_end)
 
     def sequence_weights(self, train: Sequences) -> Tensor:
         """Mean weight of each user's training interactions: ``[num_users]``, NaN for users without

@@ -42,13 +42,13 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         check_options(self)
-        require(
-            "noise_num_heads",
-            self.noise_num_heads,
-            f"a divisor of {self.noise_embedding_dim} (noise_embedding_dim)",
-            self.noise_model != "bidirectional"
-            or self.noise_embedding_dim % self.noise_num_heads == 0,
-        )
+        if self.noise_model == "bidirectional":
+            require(
+                "noise_num_heads",
+                self.noise_num_heads,
+                f"a divisor of {self.noise_embedding_dim} (noise_embedding_dim)",
+                self.noise_embedding_dim % self.noise_num_heads == 0,
+            )
 
     @property
     def name(self) -> str:

@@ -26,12 +26,15 @@ _SCORING_BATCH = 1024
 
 
 @torch.no_grad()
-def per_interaction(rows: TrainingRows, score: Callable[[Batch], Tensor]) -> Tensor:
+def per_interaction(
+    rows: TrainingRows, score: Callable[[Batch], Tensor], *, last_target_only: bool = False
+) -> Tensor:
     """Spreads scores of windows over the interactions they hold: ``[N]`` float32 on the CPU.
 
     Args:
         rows: windows over the training sequences.
         score: ``[B]`` or ``[B, W]`` per batch of windows.
+        last_target_only: windows end at every interaction, and only their last item is a target.
 
     Returns:
         One value per interaction, in the order of ``rows.sequences.items``; NaN for users with a
@@ -42,13 +45,14 @@ def per_interaction(rows: TrainingRows, score: Callable[[Batch], Tensor]) -> Ten
     windows = [(rows.positions(chunk), score(rows.gather(chunk)).float()) for chunk in chunks]
     # The oldest item of a window is the last target of the window before it: its value as a target
     # goes last and so wins. Only a user's very first item is no target anywhere.
-    for first_column in (0, 1):
+    for targets_only in (False, True):
         for positions, values in windows:
+            first_column = 0 if not targets_only else -1 if last_target_only else 1
             where = positions[:, first_column:]
             spread = values[:, None].expand_as(positions) if values.dim() == 1 else values
             held = where >= 0
-            if first_column:
-                held &= positions[:, :-1] >= 0
+            if targets_only:
+                held &= positions[:, :-1][:, -where.shape[1] :] >= 0
             result[where[held]] = spread[:, first_column:][held]
     return result.cpu()
 

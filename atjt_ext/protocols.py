@@ -20,6 +20,7 @@ __all__ = [
     "Recommender",
     "SequenceRecommender",
     "predicts_last_position_only",
+    "weighs_last_target_only",
 ]
 
 
@@ -73,6 +74,13 @@ class AuxiliaryLoss(Protocol):
 def predicts_last_position_only(recommender: SequenceRecommender) -> bool:
     """Whether only the last hidden state of a row may be trained to predict."""
     return bool(getattr(recommender, "last_position_only", False))
+
+
+def weighs_last_target_only(recommender: object) -> bool:
+    """Whether the last item of a row is the only target that has a loss, and so a weight."""
+    return not isinstance(recommender, SequenceRecommender) or predicts_last_position_only(
+        recommender
+    )
 
 
 @runtime_checkable

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["EXCLUSIVE", "RECIPES"]
+__all__ = ["AMOUNTS", "RECIPES"]
 
-# Naming one of a pair in a recipe's changes takes the other back.
-EXCLUSIVE = (("num_replacements", "replace_ratio"), ("replace_ratio", "num_replacements"))
+# Naming one of them in a recipe's changes takes the others back.
+AMOUNTS = ("num_replacements", "replace_ratio", "replace_probability")
 
 RECIPES: dict[str, dict[str, Any]] = {
     "default": {},
     "joint": {"weighting": "calibrated"},
     # Thin damage in nearly all sequences, as noise is: the model is to find items, not sequences.
+    # By chance: with an exact share of each row its length would tell how likely damage is.
     "joint_positions": {
         "weighting": "calibrated",
         "noise_model": "bidirectional",
         "sequence_fraction": 0.95,
-        "replace_ratio": 0.2,
+        "num_replacements": None,
+        "replace_ratio": None,
+        "replace_probability": 0.2,
         "noise_learning_rate": 3e-3,
     },
     "equal_weights": {"weighting": "equal"},
@@ -43,6 +46,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "patience": None,
         "min_steps": 0,  # nothing without patience; cells recorded before it keep their names
         "embedding_dim": 8,
+        "noise_model": "target_attention",
         "noise_embedding_dim": 8,
     },
 }

@@ -56,18 +56,14 @@ def build_recommender(
 
 def build_noise_model(config: RunConfig, num_items: int) -> nn.Module | None:
     """The prototype of the noise models that ``config`` names, freshly initialised from torch's
-    random stream; None where none is trained along.
-
-    Raises:
-        ValueError: sizes that do not fit together.
-    """
+    random stream; None where none is trained along."""
     model = config.model
     if not config.trainer.learns_noise:
         return None
     if model.noise_model == "bidirectional":
         return BidirectionalNoiseModel(
             num_items,
-            max_length=config.trainer.max_length + 1,
+            max_length=config.trainer.max_length,
             embedding_dim=model.noise_embedding_dim,
             num_blocks=model.noise_num_blocks,
             num_heads=model.noise_num_heads,

@@ -28,6 +28,7 @@ from .joint_models import JointModels
 from .objectives import auxiliary_loss, recommender_loss, softmax_route
 from .precision import autocast, require_precision
 from .progress import FitProgress
+from .protocols import weighs_last_target_only
 from .schedule import require_schedule
 from .scoring import require_input_weight
 from .step_weights import on_targets_and_inputs, weights_of_losses
@@ -59,7 +60,8 @@ class JointTrainer(JointModels):
             ``PointwiseRecommender`` (:mod:`atjt_ext.protocols`).
         noise_model: prototype of the noise models that are trained along; each fold gets a copy
             with its present parameters. For ``weighting="clean_probability"`` and ``"calibrated"``
-            (the recipes ``paper`` and ``joint``); None for all others.
+            (the recipes ``paper``, ``joint`` and, with :class:`~atjt_ext.BidirectionalNoiseModel`,
+            ``joint_positions``); None for all others.
         corruption: how sequences are damaged; None builds ``RandomReplacement`` from the config.
         config: every other choice.
         device: where to train; None keeps the recommender's.
@@ -98,6 +100,7 @@ class JointTrainer(JointModels):
             sequence_fraction=self.config.sequence_fraction,
             num_replacements=self.config.num_replacements,
             replace_ratio=self.config.replace_ratio,
+            replace_probability=self.config.replace_probability,
             include_target=self.config.corrupt_target,
         )
         require_precision(self.config.precision, self.device)
@@ -163,8 +166,16 @@ class JointTrainer(JointModels):
         return StepResult(
             recommended.detach(),
             None if noise_loss is None else noise_loss.detach(),
-            (weights if weights.dim() == 1 else weights[batch.sequences != 0]).detach(),
+            self._used(weights, batch).detach(),
         )
+
+    def _used(self, weights: Tensor, batch: Batch) -> Tensor:
+        """The weights that acted, flat."""
+        if weights.dim() == 1:
+            return weights
+        if weighs_last_target_only(self.recommender):
+            return weights[:, -1]
+        return weights[batch.sequences != 0]
 
     # ---- epochs ---------------------------------------------------------------------------------
 

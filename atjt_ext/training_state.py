@@ -17,6 +17,7 @@ from .config import JointTrainerConfig
 from .cross_fitting import Calibration, CrossFittedNoiseModels
 from .data import user_folds
 from .history import EpochRecord
+from .protocols import weighs_last_target_only
 from .schedule import learning_rate_factor
 
 __all__ = ["TrainingState"]
@@ -59,7 +60,12 @@ class TrainingState:
         self._scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "float16")
         self._best: dict[str, Any] | None = None
         if noise_model is not None:
-            self.noise_models = CrossFittedNoiseModels(noise_model, self.folds, config).to(device)
+            self.noise_models = CrossFittedNoiseModels(
+                noise_model,
+                self.folds,
+                config,
+                last_target_only=weighs_last_target_only(recommender),
+            ).to(device)
             self.optimizers["noise_models"] = self._optimizer(
                 self.noise_models.parameters(), config.noise_learning_rate
             )

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from atjt_ext import BidirectionalNoiseModel, JointTrainer, RandomReplacement, SASRec
 from atjt_ext.config import JointTrainerConfig, RunConfig
-from atjt_ext.data import Batch, LeaveOneOut, PlantedNoise, inject_noise, leave_one_out
+from atjt_ext.cross_fitting import CrossFittedNoiseModels
+from atjt_ext.data import (
+    Batch,
+    LeaveOneOut,
+    PlantedNoise,
+    TrainingRows,
+    inject_noise,
+    leave_one_out,
+)
 from atjt_ext.losses import noise_recognition_loss
 from atjt_ext.metrics import auc
-from atjt_ext.recommenders import build_noise_model
+from atjt_ext.recommenders import build_noise_model, build_recommender
 from tiny import tiny_batch, tiny_sequences
 
 ROWS = [[1, 2, 3, 4, 5], [6, 7], [9, 9, 8]]
@@ -68,7 +76,7 @@ def test_order_counts() -> None:
 
 
 def test_every_parameter_learns_but_padding_does_not() -> None:
-    model = _model(max_length=5)
+    model = _model(max_length=4)
     model(tiny_batch(*ROWS)).square().sum().backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
@@ -101,8 +109,9 @@ def test_heads_that_do_not_divide_the_width_are_refused() -> None:
 
 
 def test_sequences_longer_than_it_takes_are_refused() -> None:
-    with pytest.raises(ValueError, match="sequences have length 5, at most max_length=4"):
-        _model(max_length=4)(tiny_batch(*ROWS))
+    with pytest.raises(ValueError, match="sequences have length 4, at most max_length=3"):
+        _model(max_length=3)(tiny_batch(*ROWS))
+    assert _model(max_length=4)(tiny_batch(*ROWS)).shape == (3, 5)
 
 
 # ---- what it learns ---------------------------------------------------------------------------
@@ -123,7 +132,7 @@ def test_it_learns_to_tell_replaced_items(num_threads: None) -> None:
     held_out = data.select(torch.arange(2000, 3000))
     torch.manual_seed(0)
     model = BidirectionalNoiseModel(20, max_length=12, embedding_dim=16)
-    damage = RandomReplacement(num_items=20, sequence_fraction=0.95, replace_ratio=0.2)
+    damage = RandomReplacement(num_items=20, sequence_fraction=0.95, replace_probability=0.2)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     generator = torch.Generator().manual_seed(1)
     untrained = _auc_of_strangers(model, held_out, damage)
@@ -158,7 +167,7 @@ def _quarter(items: Tensor) -> Tensor:
 
 @pytest.fixture(scope="module")
 def noisy_tribes() -> LeaveOneOut:
-    sequences = tiny_sequences(*_tribes(600).tolist(), num_items=20)
+    sequences = tiny_sequences(*_tribes(900).tolist(), num_items=20)
     return leave_one_out(inject_noise(sequences, PlantedNoise(diffuse_share=0.2), seed=0))
 
 
@@ -169,7 +178,7 @@ def _trained(split: LeaveOneOut, recipe: str, **changes: object) -> JointTrainer
         patience=None,
         **{
             "max_length": 12,
-            "epochs": 25,
+            "epochs": 20,
             "batch_size": 32,
             "noise_embedding_dim": 16,
             "noise_learning_rate": 0.01,
@@ -202,10 +211,77 @@ def test_trained_along_it_weighs_every_interaction_out_of_fold(
     )
     strange = train.is_noise & (quarters != own[torch.repeat_interleave(train.lengths)])
     assert float(weights[~train.is_noise].mean()) > 0.8
-    assert float(weights[strange].mean()) < 0.6
+    assert float(weights[strange].mean()) < 0.5
     found = trainer.noise_detection(train)["interaction_AUC"]
     assert found is not None
     assert found > 0.8  # one replaced item in four fits as well as the one that was there
+
+
+class _LastIsOdd(nn.Module):
+    """Says -2 of the last item of every row and 2 of all before it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def forward(self, batch: Batch) -> Tensor:
+        logits = torch.full(batch.sequences.shape, 2.0)
+        logits[:, -1] = -2.0
+        return self.scale * logits
+
+
+@pytest.mark.filterwarnings("ignore::atjt_ext.trainer.WeightsCollapsedWarning")
+@pytest.mark.parametrize("name", ["fearec", "din"])
+def test_weights_that_are_told_are_those_of_last_items_where_only_these_weigh(name: str) -> None:
+    sequences = tiny_sequences(*_tribes(8).tolist(), num_items=20)
+    config = RunConfig.from_recipe(
+        "joint_positions",
+        model=name,
+        weighting="clean_probability",
+        max_length=6,
+        epochs=3,
+        embedding_dim=8,
+        noise_loss_weight=0.0,
+        patience=None,
+    )
+    torch.manual_seed(0)
+    recommender = build_recommender(config, 20, num_users=8)
+    trainer = JointTrainer(recommender, _LastIsOdd(), config=config.trainer)
+    trainer.fit(sequences, progress=False)
+    used = trainer.state.history[-1].weights
+    assert used.std == pytest.approx(0.0, abs=1e-6)
+    targets = torch.arange(12).repeat(8) > 0  # a user's first item is no target
+    told = trainer.interaction_weights(sequences)[targets]
+    torch.testing.assert_close(told, torch.full_like(told, used.mean))
+    assert used.mean == pytest.approx(float(torch.sigmoid(torch.tensor(2.0))), abs=1e-6)
+
+
+class _Length(nn.Module):
+    """Knows nothing but how long a row is, and how a fifth of so many is rounded."""
+
+    def forward(self, batch: Batch) -> Tensor:
+        lengths = (batch.sequences != 0).sum(dim=1, keepdim=True)
+        return ((0.2 * lengths + 0.5).floor() / lengths).expand_as(batch.sequences)
+
+
+def test_the_length_of_a_row_tells_nothing_of_the_recipes_damage() -> None:
+    """Exact shares of short rows are rounded: a fifth of three items is one of three."""
+    generator = torch.Generator().manual_seed(0)
+    lengths = torch.randint(2, 9, (3000,), generator=generator).tolist()
+    rows = TrainingRows(
+        tiny_sequences(*[[1 + i % 9 for i in range(n)] for n in lengths]), max_length=9
+    )
+    areas = {}
+    for changes in ({}, {"replace_ratio": 0.2}):
+        config = JointTrainerConfig.from_recipe("joint_positions", **changes)
+        trainer = JointTrainer(SASRec(9, embedding_dim=8), _Length(), config=config)
+        folds = torch.arange(3000) % 2
+        models = CrossFittedNoiseModels(_Length(), folds, config)
+        models.calibrate(rows, trainer.corruption, range(2))
+        areas[config.replace_ratio] = models.held_out_auc
+        assert models.folds_weighed(range(2)) == ("none" if not changes else "all")
+    assert areas[None] == pytest.approx(0.5, abs=0.02)
+    assert areas[0.2] > config.gate_auc
 
 
 # ---- from a config ----------------------------------------------------------------------------
@@ -217,7 +293,7 @@ def test_a_config_names_its_noise_model() -> None:
     )
     model = build_noise_model(config, 9)
     assert isinstance(model, BidirectionalNoiseModel)
-    assert (model.num_items, model.max_length, len(model.blocks)) == (9, 8, 3)
+    assert (model.num_items, model.max_length, len(model.blocks)) == (9, 7, 3)
     assert model.item_embedding.embedding_dim == 12
     assert build_noise_model(RunConfig.from_recipe("default"), 9) is None
     assert not isinstance(

@@ -55,6 +55,8 @@ OUT_OF_RANGE: dict[type, list[tuple[str, Any]]] = {
         ("gate_auc", 1.1),
         ("sequence_fraction", 0.0),
         ("sequence_fraction", 1.0),
+        ("replace_probability", 0.0),
+        ("replace_probability", 1.1),
         ("replace_ratio", 0.0),
         ("replace_ratio", 1.1),
         ("loss", "hinge"),
@@ -194,10 +196,13 @@ def test_every_choice_that_is_offered_is_taken(part: type) -> None:
 
 
 def test_one_amount_of_replacement_must_be_given() -> None:
-    with pytest.raises(ValueError, match="exactly one of num_replacements and replace_ratio"):
+    wanted = "exactly one of num_replacements, replace_ratio, replace_probability must be given"
+    with pytest.raises(ValueError, match=f"{wanted}, got num_replacements=1, replace_ratio=0.3"):
         JointTrainerConfig(num_replacements=1)
-    with pytest.raises(ValueError, match="exactly one of num_replacements and replace_ratio"):
+    with pytest.raises(ValueError, match=wanted):
         JointTrainerConfig(replace_ratio=None)
+    with pytest.raises(ValueError, match=f"{wanted}, .*replace_probability=0.2"):
+        JointTrainerConfig(replace_probability=0.2)
 
 
 def test_sequential_cross_fitting_has_a_phase_per_fold() -> None:
@@ -255,11 +260,15 @@ def test_changes_reach_the_part_they_belong_to(recipe: str) -> None:
     )
 
 
-def test_naming_one_of_an_exclusive_pair_takes_the_other_back() -> None:
+def test_naming_one_amount_takes_the_others_back() -> None:
     count = JointTrainerConfig.from_recipe(num_replacements=2)
     assert (count.num_replacements, count.replace_ratio) == (2, None)
     share = JointTrainerConfig.from_recipe("paper", replace_ratio=0.2)
     assert (share.num_replacements, share.replace_ratio) == (None, 0.2)
+    chance = JointTrainerConfig.from_recipe("paper", replace_probability=0.2)
+    assert (chance.num_replacements, chance.replace_probability) == (None, 0.2)
+    count = JointTrainerConfig.from_recipe("joint_positions", num_replacements=2)
+    assert (count.num_replacements, count.replace_probability) == (2, None)
     with pytest.raises(ValueError, match="exactly one of"):
         JointTrainerConfig.from_recipe(num_replacements=2, replace_ratio=0.2)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from atjt_ext.config import RECIPES, RunConfig
+from atjt_ext.config import RunConfig
 from atjt_ext.data import LeaveOneOut, PlantedNoise, Sequences, inject_noise, leave_one_out
 from atjt_ext.experiment.base_models import base_model
 from atjt_ext.experiment.pilot import pilot_losses
@@ -58,7 +58,12 @@ def test_every_recipe_has_a_valid_config_and_a_baseline(name: str) -> None:
 
 def test_a_recipe_differs_from_its_baseline_in_the_weighing_alone() -> None:
     weighing = {"weighting", "weights_act_on", "adaptive_denoising"}
-    of_noise_models = {"sequence_fraction", "replace_ratio", "noise_learning_rate"}
+    of_noise_models = {
+        "sequence_fraction",
+        "replace_ratio",
+        "replace_probability",
+        "noise_learning_rate",
+    }
     for name in recipe_names():
         recipe = ExperimentRecipe.named(name)
         if recipe.baseline is None:
@@ -67,8 +72,8 @@ def test_a_recipe_differs_from_its_baseline_in_the_weighing_alone() -> None:
             ExperimentRecipe.named(n).config(SETTINGS, seed=1, more_epochs=3)
             for n in (name, recipe.baseline)
         )
-        assert ours.model.own_options() == base.model.own_options()
-        assert ours.model == base.model or name == "joint_positions"
+        judge = "bidirectional" if name == "joint_positions" else base.model.noise_model
+        assert ours.model == replace(base.model, noise_model=judge)
         assert ours.data == base.data
         changed = {
             field
@@ -84,12 +89,24 @@ def test_a_recipe_differs_from_its_baseline_in_the_weighing_alone() -> None:
 
 
 def test_joint_positions_is_the_recipe_of_that_name() -> None:
-    ours = ExperimentRecipe.named("joint_positions").config(SETTINGS, seed=1, more_epochs=2)
-    recipe = RunConfig.from_recipe("joint_positions", seed=1)
+    # Whatever the grid's own damage is.
+    grid = replace(
+        SETTINGS, trainer=replace(SETTINGS.trainer, num_replacements=1, replace_ratio=None)
+    )
+    ours = ExperimentRecipe.named("joint_positions").config(grid, seed=1, more_epochs=2)
     assert ours.model == replace(SETTINGS.model, noise_model="bidirectional")
-    for name in RECIPES["joint_positions"].keys() - {"noise_model"}:
-        assert getattr(ours.trainer, name) == getattr(recipe.trainer, name)
-    assert ours.trainer.max_length == SETTINGS.trainer.max_length
+    trainer = ours.trainer
+    assert (trainer.weighting, trainer.sequence_fraction) == ("calibrated", 0.95)
+    assert (trainer.num_replacements, trainer.replace_ratio) == (None, None)
+    assert (trainer.replace_probability, trainer.noise_learning_rate) == (0.2, 3e-3)
+    assert (trainer.max_length, trainer.seed) == (SETTINGS.trainer.max_length, 1)
+    assert trainer == replace(
+        RunConfig.from_recipe("joint_positions", seed=1).trainer,
+        **{
+            name: getattr(SETTINGS.trainer, name)
+            for name in ("epochs", "batch_size", "max_length", "patience")
+        },
+    )
 
 
 def test_more_epochs_and_the_paper_are_what_they_say() -> None:
@@ -104,6 +121,8 @@ def test_the_paper_has_its_own_sizes_and_the_grids_where_it_says_nothing() -> No
     settings = RunConfig.from_recipe(model="s3rec", embedding_dim=32, pretrain_epochs=3)
     paper = ExperimentRecipe.named("paper").config(settings, seed=0, more_epochs=2)
     assert paper.model == replace(settings.model, embedding_dim=8, noise_embedding_dim=8)
+    other = replace(settings, model=replace(settings.model, noise_model="bidirectional"))
+    assert ExperimentRecipe.named("paper").config(other, seed=0, more_epochs=2) == paper
     assert paper.model.name == "s3rec"
     assert paper.trainer == RunConfig.from_recipe("paper", model="s3rec").trainer
 

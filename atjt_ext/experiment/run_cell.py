@@ -70,8 +70,9 @@ _CAME_LATER: dict[str, dict[str, Any]] = {
         "precision": "float32",
         "compile": False,
         "min_steps": 0,
+        "replace_probability": None,
     },
-    "model": {"noise_model": "target_attention", "noise_num_blocks": 2, "noise_num_heads": 2},
+    "model": {"noise_model": "target_attention"},
     "data": {"min_length": 0, "weight_column": None},
 }
 
@@ -93,6 +94,9 @@ def cell_settings(cell: Cell, spec: ExperimentSpec, settings: RunConfig) -> dict
         for name, before in options.items():
             if values["config"][part][name] == before:
                 del values["config"][part][name]
+    if config.model.noise_model != "bidirectional":  # nothing goes by them
+        del values["config"]["model"]["noise_num_blocks"]
+        del values["config"]["model"]["noise_num_heads"]
     if recipe.acts_on in ("inputs", "both", "drop") or recipe.recognises:
         values["clean_at_test"] = spec.clean_at_test
     if recipe.source == "loss":
