@@ -136,7 +136,7 @@ def _markdown(
             "",
             f"## Against {against}",
             "",
-            f"The same, recipe minus {against}; p is corrected over these {len(others)} alone.",
+            f"The same, recipe minus {against}; p is corrected over this table alone.",
             "",
             *_comparisons(others, against),
         ]
