@@ -157,7 +157,7 @@ class JointTrainerConfig:
                 "weights_act_on='drop' needs weights that are known before training "
                 f"(weighting='co_occurrence' or 'given'), got weighting={self.weighting!r}"
             )
-        amounts = {name: getattr(self, name) for name in AMOUNTS}
+        amounts = self._amounts
         if list(amounts.values()).count(None) != len(amounts) - 1:
             raise ValueError(
                 f"exactly one of {', '.join(AMOUNTS)} must be given, got "
@@ -184,6 +184,19 @@ class JointTrainerConfig:
     def total_epochs(self) -> int:
         """Epochs over all phases."""
         return self.epochs * (self.num_folds if self.cross_fitting == "sequential" else 1)
+
+    @property
+    def damage(self) -> dict[str, Any]:
+        """How sequences are damaged: options of :class:`atjt_ext.RandomReplacement`."""
+        return {
+            "sequence_fraction": self.sequence_fraction,
+            "include_target": self.corrupt_target,
+            **self._amounts,
+        }
+
+    @property
+    def _amounts(self) -> dict[str, float | None]:
+        return {name: getattr(self, name) for name in AMOUNTS}
 
     @property
     def learns_noise(self) -> bool:

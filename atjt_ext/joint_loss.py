@@ -83,11 +83,7 @@ class JointLoss(nn.Module):
         self.warmup_steps, self.calibrate_every = warmup_steps, calibrate_every
         self.corruption = corruption or RandomReplacement(
             num_items=num_items,
-            sequence_fraction=config.sequence_fraction,
-            num_replacements=config.num_replacements,
-            replace_ratio=config.replace_ratio,
-            replace_probability=config.replace_probability,
-            include_target=config.corrupt_target,
+            **config.damage,
         )
         # The host's own initial parameters and shuffles stay as they are without this module.
         with torch.random.fork_rng(devices=[]):

@@ -45,14 +45,13 @@ def per_interaction(
     windows = [(rows.positions(chunk), score(rows.gather(chunk)).float()) for chunk in chunks]
     # The oldest item of a window is the last target of the window before it: its value as a target
     # goes last and so wins. Only a user's very first item is no target anywhere.
-    for targets_only in (False, True):
+    for first_column in (0, -1 if last_target_only else 1):
         for positions, values in windows:
-            first_column = 0 if not targets_only else -1 if last_target_only else 1
             where = positions[:, first_column:]
             spread = values[:, None].expand_as(positions) if values.dim() == 1 else values
             held = where >= 0
-            if targets_only:
-                held &= positions[:, :-1][:, -where.shape[1] :] >= 0
+            if first_column:
+                held &= positions[:, first_column - 1 : -1] >= 0
             result[where[held]] = spread[:, first_column:][held]
     return result.cpu()
 

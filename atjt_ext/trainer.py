@@ -97,11 +97,7 @@ class JointTrainer(JointModels):
             self.noise_model = None
         self.corruption = corruption or RandomReplacement(
             num_items=cast(int, self.recommender.num_items),
-            sequence_fraction=self.config.sequence_fraction,
-            num_replacements=self.config.num_replacements,
-            replace_ratio=self.config.replace_ratio,
-            replace_probability=self.config.replace_probability,
-            include_target=self.config.corrupt_target,
+            **self.config.damage,
         )
         require_precision(self.config.precision, self.device)
         self._trained_through = (

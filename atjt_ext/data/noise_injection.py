@@ -65,12 +65,12 @@ def inject_noise(sequences: Sequences, noise: PlantedNoise, *, seed: int) -> Seq
     if noise.noisy_item_source == "another_user":
         theirs = np.flatnonzero(of_noisy_users)
         items[theirs] = items_of_another_user(random, sequences, trained, theirs)
-        chosen &= ~of_noisy_users
+        from_catalogue = chosen & ~of_noisy_users
     else:
-        chosen |= of_noisy_users
+        from_catalogue = chosen | of_noisy_users
 
     popularity = np.bincount(items[eligible], minlength=sequences.num_items + 1)[1:]
-    where = np.flatnonzero(chosen)
+    where = np.flatnonzero(from_catalogue)
     _require_room(sequences, owner, items, where)
     items[where] = _unseen_items(
         random, owner, items, where, popularity.astype(np.float64) ** noise.popularity_power

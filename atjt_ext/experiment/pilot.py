@@ -12,7 +12,7 @@ from ..config import RunConfig
 from ..data import Batch, LeaveOneOut, TrainingRows
 from ..inference import inference
 from ..noise_scores import per_interaction
-from ..protocols import SequenceRecommender, predicts_last_position_only
+from ..protocols import weighs_last_target_only
 from ..scoring import score_catalogue
 from ..trainer import JointTrainer
 from .base_models import base_model
@@ -46,9 +46,7 @@ def pilot_losses(
 def _losses(trainer: JointTrainer, batch: Batch) -> Tensor:
     """``[B, W]`` losses of a window's items as targets, its mean where they are none."""
     recommender = trainer.recommender
-    if isinstance(recommender, SequenceRecommender) and not predicts_last_position_only(
-        recommender
-    ):
+    if not weighs_last_target_only(recommender):
         valid = batch.is_target
         hidden, table = recommender.encode(batch.inputs)[valid], recommender.item_table()[1:]
         targets = batch.targets[valid] - 1
