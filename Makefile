@@ -36,7 +36,7 @@ sanitize: $(VENV)/installed
 	.ci/sanitize
 
 mutations: $(VENV)/installed
-	$(BIN)/python python_tests/run_mutations.py
+	$(BIN)/python python_tests/helpers/run_mutations.py
 
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/compare.py --out build/bench $(BENCH)

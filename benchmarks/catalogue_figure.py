@@ -7,7 +7,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from atjt_ext.plots import require_matplotlib
+from atjt_ext.experiment.figures import require_matplotlib
 from report import STYLES, Run, answers, place
 
 _QUESTION = re.compile(r"(\w+) \[(\d+), (\d+)\] x \[(\d+), \d+\] (\w+)$")

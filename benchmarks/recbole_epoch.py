@@ -28,9 +28,9 @@ import torch
 
 from atjt_ext import JointTrainer, JointTrainerConfig, SASRec
 from atjt_ext.data import LeaveOneOut, leave_one_out, read_interactions, to_sequences
-from atjt_ext.evaluation import evaluate
-from atjt_ext.history import EpochRecord
+from atjt_ext.evaluation.ranking import evaluate
 from atjt_ext.integrations.recbole_files import in_recboles_order
+from atjt_ext.training.history import EpochRecord
 
 WIDTH, LENGTH, BLOCKS, HEADS, DROPOUT, LEARNING_RATE = 64, 50, 2, 1, 0.5, 1e-3
 

@@ -16,18 +16,18 @@ from statistics import fmean
 
 import torch
 
-from atjt_ext.config import DataConfig, RunConfig
 from atjt_ext.data import inject_noise, leave_one_out, read_interactions, row_weights, to_sequences
-from atjt_ext.experiment import parse_noise
-from atjt_ext.metrics import auc
-from atjt_ext.noise_scores import (
+from atjt_ext.evaluation.auc import auc
+from atjt_ext.evaluation.detection import (
     calibration,
     calibration_error,
     detection_auc,
     popularity_detection,
 )
+from atjt_ext.experiment import parse_noise
 from atjt_ext.recognition import recognise_noise
-from atjt_ext.run_data import load_sequences
+from atjt_ext.runs.config import DataConfig, RunConfig
+from atjt_ext.runs.data import load_sequences
 
 COLUMNS = {
     "interaction_AUC": "interactions",

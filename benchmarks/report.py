@@ -10,7 +10,7 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from atjt_ext.plots import require_matplotlib
+from atjt_ext.experiment.figures import require_matplotlib
 from question import (
     CCE,
     CCE_UNFILTERED,

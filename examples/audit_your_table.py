@@ -10,7 +10,6 @@ from pathlib import Path
 
 import polars as pl
 
-from atjt_ext.audit import audit_sequences
 from atjt_ext.data import (
     PlantedNoise,
     interactions_from_frame,
@@ -18,6 +17,7 @@ from atjt_ext.data import (
     simulate_interactions,
     to_sequences,
 )
+from atjt_ext.report.audit import audit_sequences
 
 
 def main(*, num_users: int = 2000, num_items: int = 300, folder: Path | None = None) -> None:

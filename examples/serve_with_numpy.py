@@ -14,7 +14,7 @@ import torch
 
 from atjt_ext import JointTrainer, JointTrainerConfig, SASRec
 from atjt_ext.data import PlantedNoise, leave_one_out, simulate_interactions, to_sequences
-from atjt_ext.inference import inference
+from atjt_ext.models.inference import inference
 
 
 def top_k(

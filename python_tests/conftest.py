@@ -11,7 +11,7 @@ import torch
 
 import atjt_ext
 import emulator
-from atjt_ext.cli import main
+from atjt_ext.cli.main import main
 from atjt_ext.data import (
     LeaveOneOut,
     PlantedNoise,
@@ -20,9 +20,9 @@ from atjt_ext.data import (
     simulate_interactions,
     to_sequences,
 )
-from atjt_ext.run_folder import Run
-from command_line import SMALL
-from hostile_run import small_run
+from atjt_ext.runs.folder import Run
+from helpers.command_line import SMALL
+from helpers.hostile_run import small_run
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -233,3 +233,37 @@ def weights_at(sequences: Sequences, positions: Tensor) -> Tensor | None:
     if sequences.weights is None:
         return None
     return sequences.weights[positions.clamp(min=0)].masked_fill(positions < 0, 0.0)
+
+
+_SCORING_BATCH = 1024
+
+
+@torch.no_grad()
+def per_interaction(
+    rows: TrainingRows, score: Callable[[Batch], Tensor], *, last_target_only: bool = False
+) -> Tensor:
+    """Spreads scores of windows over the interactions they hold: ``[N]`` float32 on the CPU.
+
+    Args:
+        rows: windows over the training sequences.
+        score: ``[B]`` or ``[B, W]`` per batch of windows.
+        last_target_only: windows end at every interaction, and only their last item is a target.
+
+    Returns:
+        One value per interaction, in the order of ``rows.sequences.items``; NaN for users with a
+        single interaction, of which there is no window.
+    """
+    result = torch.full((rows.sequences.num_interactions,), torch.nan, device=rows.device)
+    chunks = torch.arange(len(rows), device=rows.device).split(_SCORING_BATCH)
+    windows = [(rows.positions(chunk), score(rows.gather(chunk)).float()) for chunk in chunks]
+    # The oldest item of a window is the last target of the window before it: its value as a target
+    # goes last and so wins. Only a user's very first item is no target anywhere.
+    for first_column in (0, -1 if last_target_only else 1):
+        for positions, values in windows:
+            where = positions[:, first_column:]
+            spread = values[:, None].expand_as(positions) if values.dim() == 1 else values
+            held = where >= 0
+            if first_column:
+                held &= positions[:, first_column - 1 : -1] >= 0
+            result[where[held]] = spread[:, first_column:][held]
+    return result.cpu()

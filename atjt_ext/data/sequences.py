@@ -274,3 +274,24 @@ def _check_dtype(name: str, tensor: Tensor, wanted: torch.dtype) -> None:
         raise TypeError(f"{name} must be a tensor, got {type(tensor).__name__}")
     if tensor.dtype != wanted:
         raise TypeError(f"{name} must be {wanted}, got {tensor.dtype}")
+
+
+def per_user(sequences: Sequences, values: Tensor) -> Tensor:
+    """Mean of ``values [N]`` over each user's interactions: ``[num_users]``; NaN stays NaN."""
+    lengths = sequences.lengths.cpu()
+    owner = torch.repeat_interleave(lengths)
+    total = torch.zeros(sequences.num_users, dtype=torch.float64).index_add(
+        0, owner, values.double()
+    )
+    return (total / lengths).float()
+
+
+def noisy_users(sequences: Sequences) -> Tensor:
+    """``[num_users]`` bool: users with any noisy interaction.
+
+    Raises:
+        ValueError: the truth is unknown.
+    """
+    if sequences.is_noise is None:
+        raise ValueError("sequences must know their noise (is_noise), got None")
+    return per_user(sequences, sequences.is_noise.cpu().float()) > 0

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..metrics import user_gains
-from ..statistics import crossed_bootstrap, holm, paired_t, sign_flip_p
+from ..evaluation.metrics import user_gains
+from ..evaluation.statistics import crossed_bootstrap, holm, paired_t, sign_flip_p
 from .recipes import ExperimentRecipe
 from .store import CellResult
 

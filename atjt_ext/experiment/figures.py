@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..plots import require_matplotlib
 from .comparison import Comparison
 
-__all__ = ["plot_differences"]
+__all__ = ["plot_differences", "require_matplotlib"]
 
 
 def plot_differences(path: str | Path, comparisons: Sequence[Comparison]) -> None:
@@ -56,3 +60,16 @@ def plot_differences(path: str | Path, comparisons: Sequence[Comparison]) -> Non
     assert first is not None
     first.set_xlabel(f"{comparisons[0].metric}: difference from the baseline")
     figure.savefig(path, dpi=150)
+
+
+def require_matplotlib() -> type[Figure]:
+    """matplotlib's Figure.
+
+    Raises:
+        ImportError: matplotlib is missing; says how to install it.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError("figures need matplotlib: pip install 'atjt_ext[plots]'") from error
+    return Figure

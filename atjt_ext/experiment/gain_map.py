@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..plots import require_matplotlib
 from .comparison import Comparison
+from .figures import require_matplotlib
 from .spec import parse_noise
 
 __all__ = ["GainMap", "gain_maps", "map_table", "plot_gain_maps"]

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import torch
 
-from ..config import RunConfig
-from ..recommenders import build_recommender
-from ..scoring import require_input_weight
+from ..models.registry import build_recommender
+from ..models.scoring import require_input_weight
+from ..runs.config import RunConfig
 from .recipes import ExperimentRecipe
 from .run_cell import cell_settings, forget_data, run_cell
 from .spec import Cell, ExperimentSpec

@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..config import RunConfig
 from ..data import Batch, LeaveOneOut, TrainingRows
-from ..inference import inference
-from ..noise_scores import per_interaction
-from ..protocols import weighs_last_target_only
-from ..scoring import score_catalogue
-from ..trainer import JointTrainer
-from .base_models import base_model
+from ..data.batches import per_interaction
+from ..models.inference import inference
+from ..models.protocols import weighs_last_target_only
+from ..models.scoring import score_catalogue
+from ..runs.build import base_model
+from ..runs.config import RunConfig
+from ..training.trainer import JointTrainer
 
 __all__ = ["pilot_losses"]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from ..config import RECIPES, RunConfig
+from ..runs.config import RunConfig
+from ..training.recipes import RECIPES
 
 __all__ = ["BASELINE", "ExperimentRecipe", "recipe_names"]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from ..checkpoint import write_text_atomically
-from ..metrics import mean_of_known
-from ..statistics import shown_p
+from ..data.files import write_text_atomically
+from ..evaluation.auc import mean_of_known
+from ..evaluation.statistics import shown_p
 from .comparison import Comparison, compare
 from .figures import plot_differences
 from .gain_map import GainMap, gain_maps, map_table, plot_gain_maps

@@ -11,18 +11,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..config import DataConfig, RunConfig
 from ..data import EvaluationSet, LeaveOneOut, Sequences, inject_noise, leave_one_out
-from ..metrics import ranking_metrics
-from ..noise_scores import detection_auc, popularity_detection
+from ..evaluation.detection import detection_auc, popularity_detection
+from ..evaluation.metrics import ranking_metrics
+from ..models.registry import build_recommender
+from ..models.scoring import takes_input_weight
 from ..recognition import RecognisedNoise, RecognitionConfig, recognise_noise
-from ..recommenders import build_recommender
-from ..run_data import load_sequences, rankable_split
-from ..runs import sampled_test
-from ..scoring import takes_input_weight
-from ..trainer import JointTrainer, WeightsCollapsedWarning
-from ..weighting import summarise_weights
-from .base_models import base_model
+from ..recognition.weighting import summarise_weights
+from ..runs.build import base_model
+from ..runs.config import DataConfig, RunConfig
+from ..runs.data import load_sequences, rankable_split
+from ..runs.evaluate import sampled_test
+from ..training.trainer import JointTrainer, WeightsCollapsedWarning
 from .pilot import pilot_losses
 from .recipes import WITHOUT_RECOGNITION, ExperimentRecipe
 from .spec import Cell, ExperimentSpec, parse_noise

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
-from ..config import RANKING_METRICS
 from ..data import PlantedNoise
+from ..evaluation.metrics import RANKING_METRICS
 from .recipes import BASELINE, ExperimentRecipe
 
 __all__ = ["Cell", "ExperimentSpec", "parse_noise"]

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..checkpoint import write_atomically, write_text_atomically
 from ..data import Sequences
+from ..data.files import write_atomically, write_text_atomically
 from .spec import Cell
 
 __all__ = ["CellResult", "CellStore", "data_digest"]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..data import LeaveOneOut, Sequences, leave_one_out
-from ..known_weights import kept
+from ..data.weighed_histories import kept
 
 __all__ = ["dealt_by", "given_weights", "of_whole", "with_weights", "without_noise"]
 

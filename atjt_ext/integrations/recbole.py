@@ -14,8 +14,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ..joint_loss import JointLoss
-from ..losses import LinearReweightedCrossEntropyLoss
+from ..ops.losses import LinearReweightedCrossEntropyLoss
+from ..training.joint_loss import JointLoss
 from .recbole_files import add_weights
 
 try:

@@ -9,8 +9,8 @@ from pathlib import Path
 import polars as pl
 from torch import Tensor
 
-from ..checkpoint import write_atomically
 from ..data import DataError, Interactions, row_weights, to_sequences
+from ..data.files import write_atomically
 from ..data.readers.recbole import header_types, read_recbole
 from ..data.readers.streams import chunks
 from ..recognition import RecognitionConfig, recognise_noise

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..joint_loss import JointLoss
-from ..losses import LinearReweightedCrossEntropyLoss
+from ..ops.losses import LinearReweightedCrossEntropyLoss
+from ..training.joint_loss import JointLoss
 
 try:
     from rectools import Columns

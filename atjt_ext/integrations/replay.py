@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..joint_loss import JointLoss
-from ..losses import LinearReweightedCrossEntropyLoss
+from ..ops.losses import LinearReweightedCrossEntropyLoss
+from ..training.joint_loss import JointLoss
 
 try:
     from replay.nn.transform import SequenceRollTransform

@@ -7,6 +7,7 @@ Version 1: Wang et al., "Deep & Cross Network for Ad Click Predictions", ADKDD 2
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -14,8 +15,14 @@ from torch import Tensor, nn
 
 from ._checks import require_positive, require_share
 from ._pointwise import Activation, History, ItemEncoder, hidden_layers, in_tiles, user_embedding
+from .options import (
+    ModelConfig,
+    share,
+    size,
+    sizes,
+)
 
-__all__ = ["DCN"]
+__all__ = ["DCN", "DCNConfig"]
 
 
 class _CrossLayer(nn.Module):
@@ -37,7 +44,7 @@ class _CrossLayer(nn.Module):
 class DCN(nn.Module):
     """A cross network and an MLP side by side on the same input, one linear layer over both.
 
-    Meets the ``PointwiseRecommender`` protocol of :mod:`atjt_ext.protocols`. The input is the
+    Meets the ``PointwiseRecommender`` protocol of :mod:`atjt_ext.models.protocols`. The input is the
     candidate's embeddings, the mean of the history's, and the user's.
 
     Args:
@@ -101,3 +108,26 @@ class DCN(nn.Module):
             return logits.squeeze(-1)
 
         return in_tiles(scores, candidates, len(known) * self._widest)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DCNConfig(ModelConfig):
+    """Sizes of DCN.
+
+    Attributes:
+        embedding_dim: width of each embedding.
+        hidden_dims: widths of the MLP.
+        num_cross_layers: layers of the cross network.
+        cross_version: 1 (a vector per layer) or 2 (a matrix per layer, DCN V2).
+        activation: of the MLP.
+        dropout: of the MLP.
+        see_users: give the model an embedding of every user.
+    """
+
+    embedding_dim: int = size(32)
+    hidden_dims: tuple[int, ...] = sizes(256, 64)
+    num_cross_layers: int = size(3)
+    cross_version: Literal[1, 2] = 1
+    activation: Literal["dice", "prelu", "relu"] = "relu"
+    dropout: float = share(0.0)
+    see_users: bool = True

@@ -6,6 +6,8 @@ Zhou et al., "Deep Interest Network for Click-Through Rate Prediction", KDD 2018
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -20,8 +22,14 @@ from ._pointwise import (
     in_tiles,
     user_embedding,
 )
+from .options import (
+    ModelConfig,
+    share,
+    size,
+    sizes,
+)
 
-__all__ = ["DIN"]
+__all__ = ["DIN", "DINConfig"]
 
 
 class _ActivationUnit(nn.Module):
@@ -54,7 +62,7 @@ class _ActivationUnit(nn.Module):
 class DIN(nn.Module):
     """Target attention over the history, then an MLP.
 
-    Meets the ``PointwiseRecommender`` protocol of :mod:`atjt_ext.protocols`. Affinities are not
+    Meets the ``PointwiseRecommender`` protocol of :mod:`atjt_ext.models.protocols`. Affinities are not
     normalised: their sum tells how much of the history has to do with the candidate. Their order
     does not matter, as the model has no positions.
 
@@ -123,3 +131,24 @@ class DIN(nn.Module):
 
         cells = max(len(items) * self._attention_width, len(history) * self._widest)
         return in_tiles(scores, candidates, cells)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DINConfig(ModelConfig):
+    """Sizes of DIN.
+
+    Attributes:
+        embedding_dim: width of each embedding.
+        hidden_dims: widths of the MLP.
+        attention_dims: widths of the activation unit.
+        activation: of both.
+        dropout: of the MLP.
+        see_users: give the model an embedding of every user.
+    """
+
+    embedding_dim: int = size(32)
+    hidden_dims: tuple[int, ...] = sizes(256, 64)
+    attention_dims: tuple[int, ...] = sizes(32)
+    activation: Literal["dice", "prelu", "relu"] = "dice"
+    dropout: float = share(0.0)
+    see_users: bool = True

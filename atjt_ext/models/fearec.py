@@ -19,6 +19,7 @@ sequences with the same target needs more than a batch, and is left out.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -26,15 +27,17 @@ from torch.nn import functional as F
 
 from ._checks import require_heads, require_length, require_positive, require_share
 from ._pointwise import History
-from ._transformer import (
-    attention_mask,
-    feed_forward,
-    initialise,
-    positions_from_end,
-    unpacked,
+from ._transformer import attention_mask, feed_forward, initialise, positions_from_end, unpacked
+from .options import (
+    ModelConfig,
+    above_zero,
+    at_least_zero,
+    in_range,
+    share,
+    size,
 )
 
-__all__ = ["FEARec"]
+__all__ = ["FEARec", "FEARecConfig"]
 
 
 def frequency_band(layer: int, num_layers: int, length: int, share: float) -> tuple[int, int]:
@@ -132,7 +135,7 @@ class _HybridBlock(nn.Module):
 class FEARec(nn.Module):
     """A transformer with frequency-enhanced hybrid attention and a tied item table.
 
-    Meets the ``SequenceRecommender`` protocol of :mod:`atjt_ext.protocols`, with
+    Meets the ``SequenceRecommender`` protocol of :mod:`atjt_ext.models.protocols`, with
     ``last_position_only``: no hidden state but the last of a row may be trained to predict.
 
     Args:
@@ -243,3 +246,28 @@ class FEARec(nn.Module):
         spectra = [torch.fft.rfft(view, dim=1, norm="ortho") for view in (first, second)]
         loss: Tensor = self.contrast_weight * (contrast + (spectra[0] - spectra[1]).abs().mean())
         return loss
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FEARecConfig(ModelConfig):
+    """Sizes of FEARec.
+
+    Attributes:
+        embedding_dim: width of the recommender.
+        num_blocks: blocks.
+        num_heads: heads of the time attention; must divide embedding_dim.
+        dropout: of the recommender.
+        band_share: share of the frequencies that a block sees.
+        time_share: weight of the time attention; the frequency attention has the rest.
+        delay_factor: the frequency attention takes delay_factor * ln(max_length) delays.
+        contrast_weight: of the contrast between two dropout masks; 0 saves two passes of three.
+    """
+
+    embedding_dim: int = size(64)
+    num_blocks: int = size(2)
+    num_heads: int = size(2)
+    dropout: float = share(0.5)
+    band_share: float = in_range(0.6, "in (0, 1]", lambda value: 0 < value <= 1)
+    time_share: float = in_range(0.1, "in [0, 1]", lambda value: 0 <= value <= 1)
+    delay_factor: float = above_zero(1.0)
+    contrast_weight: float = at_least_zero(0.1)

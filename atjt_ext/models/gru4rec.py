@@ -10,20 +10,27 @@ TOP1) are the trainer's business and not offered there.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from ._checks import require_positive, require_share
 from ._transformer import unpacked
+from .options import (
+    ModelConfig,
+    share,
+    size,
+)
 
-__all__ = ["GRU4Rec"]
+__all__ = ["GRU4Rec", "GRU4RecConfig"]
 
 
 class GRU4Rec(nn.Module):
     """Gated recurrent units over item sequences with a tied item table.
 
-    Meets the ``SequenceRecommender`` protocol of :mod:`atjt_ext.protocols`. Padding is never read:
+    Meets the ``SequenceRecommender`` protocol of :mod:`atjt_ext.models.protocols`. Padding is never read:
     an ordinary GRU over left-padded rows starts its items from a state that depends on how much
     padding came before.
 
@@ -120,3 +127,20 @@ class GRU4Rec(nn.Module):
         rows = torch.arange(len(sequences), device=sequences.device)
         last = self.output(states[rows, (lengths - 1).clamp(min=0)])
         return torch.where(lengths[:, None] > 0, last, 0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GRU4RecConfig(ModelConfig):
+    """Sizes of GRU4Rec.
+
+    Attributes:
+        embedding_dim: width of the item table.
+        hidden_dim: width of the recurrent state.
+        num_layers: recurrent layers.
+        dropout: of the recommender.
+    """
+
+    embedding_dim: int = size(64)
+    hidden_dim: int = size(128)
+    num_layers: int = size(1)
+    dropout: float = share(0.3)

@@ -15,9 +15,17 @@ from torch.nn import functional as F
 
 from ._checks import require_length
 from ._transformer import attention_mask, unpacked
+from .options import (
+    ModelConfig,
+    above_zero,
+    at_least_zero,
+    in_range,
+    share,
+    size,
+)
 from .sasrec import SASRec
 
-__all__ = ["PretrainingWeights", "S3Rec"]
+__all__ = ["PretrainingWeights", "S3Rec", "S3RecConfig"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,3 +218,26 @@ def _below(limits: Tensor) -> Tensor:
     """Uniform integers in ``0 .. limits - 1``."""
     drawn = (torch.rand(limits.shape, device=limits.device) * limits).to(torch.int64)
     return torch.minimum(drawn, limits - 1)  # float32 may round up to the limit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class S3RecConfig(ModelConfig):
+    """Sizes and pre-training of S3-Rec.
+
+    Attributes:
+        embedding_dim: width of the recommender.
+        num_blocks: transformer blocks.
+        num_heads: attention heads; must divide embedding_dim.
+        dropout: of the recommender.
+        pretrain_epochs: passes over the training data before training; 0 makes it SASRec.
+        pretrain_learning_rate: of Adam, before training.
+        mask_ratio: share of the items masked in pre-training.
+    """
+
+    embedding_dim: int = size(64)
+    num_blocks: int = size(2)
+    num_heads: int = size(2)
+    dropout: float = share(0.2)
+    pretrain_epochs: int = at_least_zero(20)
+    pretrain_learning_rate: float = above_zero(1e-3)
+    mask_ratio: float = in_range(0.2, "in (0, 1)", lambda value: 0 < value < 1)

@@ -10,6 +10,8 @@ Padding costs nothing here: see ``_transformer.py``.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from torch import Tensor, nn
 
 from ._checks import require_heads, require_length, require_positive, require_share
@@ -21,14 +23,19 @@ from ._transformer import (
     unpacked,
     weighted_mask,
 )
+from .options import (
+    ModelConfig,
+    share,
+    size,
+)
 
-__all__ = ["SASRec"]
+__all__ = ["SASRec", "SASRecConfig"]
 
 
 class SASRec(nn.Module):
     """A causal transformer over item sequences with a tied item table.
 
-    Meets the ``SequenceRecommender`` protocol of :mod:`atjt_ext.protocols`.
+    Meets the ``SequenceRecommender`` protocol of :mod:`atjt_ext.models.protocols`.
 
     Args:
         num_items: catalogue size; items are ``1..num_items`` and 0 is padding.
@@ -101,3 +108,20 @@ class SASRec(nn.Module):
             packed = block(packed, valid, mask)
         output: Tensor = self.final_norm(packed)
         return output
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SASRecConfig(ModelConfig):
+    """Sizes of SASRec.
+
+    Attributes:
+        embedding_dim: width of the recommender.
+        num_blocks: transformer blocks.
+        num_heads: attention heads; must divide embedding_dim.
+        dropout: of the recommender.
+    """
+
+    embedding_dim: int = size(64)
+    num_blocks: int = size(2)
+    num_heads: int = size(1)
+    dropout: float = share(0.5)

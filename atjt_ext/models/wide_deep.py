@@ -6,14 +6,23 @@ Cheng et al., "Wide & Deep Learning for Recommender Systems", DLRS 2016 (arXiv:1
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from ._checks import require_positive, require_share
 from ._pointwise import Activation, History, ItemEncoder, hidden_layers, in_tiles, user_embedding
+from .options import (
+    ModelConfig,
+    at_least_zero,
+    share,
+    size,
+    sizes,
+)
 
-__all__ = ["WideDeep"]
+__all__ = ["WideDeep", "WideDeepConfig"]
 
 # Odd, so that multiplying permutes 64-bit integers: Knuth's multiplicative hashing.
 _MULTIPLIERS = (0x9E3779B97F4A7C15 - 2**64, 0xC2B2AE3D27D4EB4F - 2**64)
@@ -22,7 +31,7 @@ _MULTIPLIERS = (0x9E3779B97F4A7C15 - 2**64, 0xC2B2AE3D27D4EB4F - 2**64)
 class WideDeep(nn.Module):
     """One logit: the wide part's plus the deep part's.
 
-    Meets the ``PointwiseRecommender`` protocol of :mod:`atjt_ext.protocols`.
+    Meets the ``PointwiseRecommender`` protocol of :mod:`atjt_ext.models.protocols`.
 
     The wide part is linear in the candidate's id, its side features, and cross products "this item
     is in the history AND that one is the candidate", as the original crosses installed and
@@ -103,3 +112,24 @@ class WideDeep(nn.Module):
         buckets = ((pairs * _MULTIPLIERS[1]) >> 32) % self.cross_buckets
         summed = self.crosses.new_zeros(candidates.shape)
         return summed.index_add(0, rows, self.crosses[buckets])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WideDeepConfig(ModelConfig):
+    """Sizes of Wide & Deep.
+
+    Attributes:
+        embedding_dim: width of each embedding.
+        hidden_dims: widths of the MLP.
+        cross_buckets: weights that all pairs of a history's item and a candidate share; 0 for none.
+        activation: of the MLP.
+        dropout: of the MLP.
+        see_users: give the model an embedding of every user.
+    """
+
+    embedding_dim: int = size(32)
+    hidden_dims: tuple[int, ...] = sizes(256, 64)
+    cross_buckets: int = at_least_zero(2**16)
+    activation: Literal["dice", "prelu", "relu"] = "relu"
+    dropout: float = share(0.0)
+    see_users: bool = True

@@ -8,10 +8,7 @@ from atjt_ext.ops.linear_reweighted_cross_entropy import linear_reweighted_cross
 from atjt_ext.ops.random_replacement import RandomReplacementOutput, random_replacement
 from atjt_ext.ops.reweighted_binary_cross_entropy import reweighted_binary_cross_entropy
 from atjt_ext.ops.reweighted_cross_entropy import reweighted_cross_entropy
-from atjt_ext.ops.sampled_binary_cross_entropy import (
-    gbce_beta,
-    sampled_binary_cross_entropy,
-)
+from atjt_ext.ops.sampled_binary_cross_entropy import gbce_beta, sampled_binary_cross_entropy
 from atjt_ext.ops.sampled_cross_entropy import sampled_cross_entropy
 from atjt_ext.ops.sampled_negatives import SampledNegatives, uniform_negatives
 from atjt_ext.ops.target_ranks import target_ranks

@@ -12,9 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from atjt_ext import _C
 from atjt_ext.ops._library import register
 from atjt_ext.ops._row_losses import arithmetic, operator, refuse_second_derivative
+
+from ._native import _C
 
 _NAME = "linear_reweighted_cross_entropy"
 _LAST = torch.iinfo(torch.int64).max

@@ -12,8 +12,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from atjt_ext import _C
 from atjt_ext.ops._library import register
+
+from ._native import _C
 
 Reduction = Literal["none", "sum", "mean", "weighted_mean"]
 

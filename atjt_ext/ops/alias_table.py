@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from atjt_ext import _C
+from ._native import _C
 
 
 def alias_table(weights: Tensor) -> Tensor:

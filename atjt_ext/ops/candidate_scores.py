@@ -12,10 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from atjt_ext import _C
 from atjt_ext.ops import _row_losses as row_losses
 from atjt_ext.ops._catalogue import check_catalogue, check_integers
 from atjt_ext.ops._library import register
+
+from ._native import _C
 
 
 def _scores_like(hidden: Tensor, candidates: Tensor) -> Tensor:

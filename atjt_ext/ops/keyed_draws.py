@@ -12,10 +12,11 @@ from enum import IntEnum
 import torch
 from torch import Tensor
 
-from atjt_ext import _C
 from atjt_ext.ops._checks import require_integer
 from atjt_ext.ops._keys import number_or_tensor
 from atjt_ext.ops._library import register
+
+from ._native import _C
 
 
 class Purpose(IntEnum):

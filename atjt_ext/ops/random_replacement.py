@@ -12,10 +12,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from atjt_ext import _C
 from atjt_ext.ops._checks import require_integer, require_replacements, require_rows
 from atjt_ext.ops._keys import number_or_tensor
 from atjt_ext.ops._library import register
+
+from ._native import _C
 
 _MAX_FEATURES = 64
 FEATURE_DTYPES = (torch.int32, torch.int64, torch.float32, torch.float64)

@@ -9,10 +9,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from atjt_ext import _C
 from atjt_ext.ops import _row_losses as row_losses
 from atjt_ext.ops._library import register
 from atjt_ext.ops._row_losses import Reduction, logits_like, rows_like
+
+from ._native import _C
 
 _NAME = "reweighted_binary_cross_entropy"
 

@@ -5,15 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from atjt_ext import _C
-from atjt_ext.ops._catalogue import (
-    check_catalogue,
-    check_excluded,
-    check_indices,
-    require_in_range,
-)
+from atjt_ext.ops._catalogue import check_catalogue, check_excluded, check_indices, require_in_range
 from atjt_ext.ops._library import register
 from atjt_ext.ops._row_losses import arithmetic
+
+from ._native import _C
 
 _MAX_CUDA_WIDTH = 256  # kMaxWidth in csrc/linear_cross_entropy.h
 

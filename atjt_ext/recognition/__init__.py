@@ -1,6 +1,11 @@
 """RECOGNISE, beyond the paper: which interactions do not go with the rest of their sequence?"""
 
-from .detector import NoiseRecogniser, RecognisedNoise, RecognitionConfig, recognise_noise
-from .evidence import Evidence
+from .co_occurrence.evidence import Evidence
+from .co_occurrence.recogniser import (
+    NoiseRecogniser,
+    RecognisedNoise,
+    RecognitionConfig,
+    recognise_noise,
+)
 
 __all__ = ["Evidence", "NoiseRecogniser", "RecognisedNoise", "RecognitionConfig", "recognise_noise"]

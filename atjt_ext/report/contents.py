@@ -8,15 +8,15 @@ from typing import Any
 
 import torch
 
-from .._build import build_info
-from ..audit import Audit, audit_trained
-from ..config import RunConfig
 from ..data import LeaveOneOut, Sequences, leave_one_out
-from ..history import EpochRecord
-from ..metrics import ranking_metrics
-from ..run_folder import Run
-from ..runs import load_trainer
-from ..trainer import JointTrainer
+from ..evaluation.metrics import ranking_metrics
+from ..ops._native import build_info
+from ..runs.build import load_trainer
+from ..runs.config import RunConfig
+from ..runs.folder import Run
+from ..training.history import EpochRecord
+from ..training.trainer import JointTrainer
+from .audit import Audit, audit_trained
 from .segments import Ranks, Segment, difference_interval, segments
 
 __all__ = ["BASELINE", "Contents", "Headline", "contents_of"]

@@ -10,9 +10,9 @@ import torch
 from markupsafe import Markup
 from torch import Tensor
 
-from ..metrics import auc, roc_curve
-from ..noise_scores import CalibrationBin
-from ..statistics import wilson_interval
+from ..evaluation.auc import auc, roc_curve
+from ..evaluation.detection import CalibrationBin
+from ..evaluation.statistics import wilson_interval
 from .axis import Axis
 from .segments import Segment
 from .svg import Chart

@@ -9,10 +9,11 @@ import torch
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from ..checkpoint import write_text_atomically
-from ..noise_scores import calibration_error, noisy_users, per_user
-from ..run_folder import Run
-from ..weighting import summarise_weights
+from ..data.files import write_text_atomically
+from ..data.sequences import noisy_users, per_user
+from ..evaluation.detection import calibration_error
+from ..recognition.weighting import summarise_weights
+from ..runs.folder import Run
 from .contents import Contents, contents_of
 from .figures import (
     Figure,

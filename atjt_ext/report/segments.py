@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ..metrics import user_gains
-from ..statistics import users_interval
+from ..evaluation.metrics import user_gains
+from ..evaluation.statistics import users_interval
 
 __all__ = ["Ranks", "Segment", "difference_interval", "segments"]
 

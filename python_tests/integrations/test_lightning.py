@@ -9,7 +9,7 @@ import torch
 
 pytest.importorskip("lightning", reason="Lightning is not installed (integrations/run makes it)")
 
-from atjt_ext.joint_loss import JointLoss
+from atjt_ext.training.joint_loss import JointLoss
 from host_pages import run_page
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from atjt_ext.data import weights_from_table
-from atjt_ext.joint_loss import JointLoss
+from atjt_ext.training.joint_loss import JointLoss
 from host_pages import CHANGED, DOCS, blocks, changed_lines, run_page
 
 HOSTS = ("recbole", "rectools", "replay", "lightning")

@@ -23,7 +23,7 @@ from recbole.trainer import Trainer
 from recbole.utils import init_seed
 
 from atjt_ext.integrations.recbole import JointTraining, ReweightedLoss, left_padded
-from atjt_ext.joint_loss import JointLoss
+from atjt_ext.training.joint_loss import JointLoss
 from host_pages import require_same_loss_and_gradients, row_weights_of, run_page, trusted
 from recbole_epoch import compare
 

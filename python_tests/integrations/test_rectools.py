@@ -18,7 +18,7 @@ from rectools.dataset import Dataset
 from rectools.models import BERT4RecModel, SASRecModel
 
 from atjt_ext.integrations.rectools import JointModule, ReweightedModule, WithUsers
-from atjt_ext.joint_loss import JointLoss
+from atjt_ext.training.joint_loss import JointLoss
 from host_pages import require_same_loss_and_gradients, row_weights_of, run_page, trusted
 
 SIZES = dict(

@@ -1,0 +1,167 @@
+"""Results as tables for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from ..evaluation.detection import CalibrationBin
+from ..evaluation.statistics import shown_p
+from ..report.suspicion import Suspicion
+
+__all__ = [
+    "calibration_table",
+    "comparison_table",
+    "grid_table",
+    "metrics_table",
+    "noisy_users_table",
+    "recommendation_table",
+    "suspicions_table",
+]
+
+_SHOWN = ("HR@5", "NDCG@5", "HR@10", "NDCG@10", "MRR@10", "HR@20", "NDCG@20")
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def metrics_table(metrics: dict[str, Any]) -> Table:
+    """Full-ranking metrics of one model, test beside validation."""
+    table = Table(title=_title(metrics))
+    table.add_column("metric")
+    for part in ("test", "valid"):
+        table.add_column(part, justify="right")
+    for name in metrics["test"]:
+        table.add_row(name, _number(metrics["test"][name]), _number(metrics["valid"][name]))
+    table.add_section()
+    for name, value in metrics["sampled_test"].items():
+        table.add_row(f"sampled {name}", _number(value), "")
+    return table
+
+
+def comparison_table(runs: dict[str, dict[str, Any]]) -> Table:
+    """Test metrics of several runs side by side; of two, their difference in per cent too."""
+    first = next(iter(runs.values()))
+    table = Table(title=_title(first))
+    table.add_column("test metric")
+    for name in runs:
+        table.add_column(name, justify="right")
+    pair = list(runs.values()) if len(runs) == 2 else []
+    if pair:
+        table.add_column("difference", justify="right")
+
+    def add(label: str, values: list[float | None], *, compare: bool = True) -> None:
+        cells = [_number(value) for value in values]
+        if pair:
+            ours, other = values
+            comparable = compare and ours is not None and other
+            cells.append(f"{100 * (ours / other - 1):+.1f} %" if comparable else "")  # type: ignore[operator]
+        table.add_row(label, *cells)
+
+    for name in _SHOWN:
+        add(name, [metrics["test"][name] for metrics in runs.values()])
+    table.add_section()
+    for name in first["sampled_test"]:
+        add(f"sampled {name}", [metrics["sampled_test"][name] for metrics in runs.values()])
+    noise_names = {name: None for metrics in runs.values() for name in metrics["noise"]}
+    table.add_section()
+    for name in noise_names:
+        values = [metrics["noise"].get(name) for metrics in runs.values()]
+        add(f"noise {name}", values, compare=False)
+    for name in ("mean", "std"):
+        values = [metrics["weights"][name] for metrics in runs.values()]
+        add(f"weights {name}", values, compare=False)
+    table.add_row("kept epoch", *(str(metrics["kept_epoch"]) for metrics in runs.values()))
+    return table
+
+
+def grid_table(comparisons: list[dict[str, Any]]) -> Table:
+    """Every recipe of a grid against its baseline; what ``Comparison.as_dict`` holds."""
+    metric = comparisons[0]["metric"] if comparisons else "metric"
+    table = Table(title=f"{metric}: difference from the baseline; p corrected by Holm")
+    several_models = len({c["model"] for c in comparisons}) > 1
+    table.add_column("data, noise", overflow="fold")
+    table.add_column("recipe", overflow="fold")
+    for name in ("seeds", "difference", "p seeds", "p users"):
+        table.add_column(name, justify="right")
+    table.add_column("verdict")
+    for c in comparisons:
+        model = f"{c['model']}, " if several_models else ""
+        table.add_row(
+            f"{Path(c['file']).name}, {model}{c['noise']}",
+            c["recipe"],
+            str(len(c["seeds"])),
+            f"{c['difference']:+.4f}",
+            shown_p(c["seeds_p_holm"]),
+            shown_p(c["users_p_holm"]),
+            c["verdict"],
+        )
+    return table
+
+
+def recommendation_table(
+    user: str, items: list[str], scores: list[float], *, exclude_seen: bool
+) -> Table:
+    """Ranked items of one user."""
+    title = f"for user {user}, seen items {'excluded' if exclude_seen else 'included'}"
+    table = Table(title=title)
+    table.add_column("rank", justify="right")
+    table.add_column("item", overflow="fold")
+    table.add_column("score", justify="right")
+    for rank, (item, score) in enumerate(zip(items, scores, strict=True), start=1):
+        table.add_row(str(rank), item, _number(score))
+    return table
+
+
+def noisy_users_table(users: list[dict[str, Any]]) -> Table:
+    """The noisiest users of an audit; its columns, the truth where there is one."""
+    table = Table(title="users by their expected share of noise")
+    known = bool(users) and "noise_share_true" in users[0]
+    table.add_column("user", overflow="fold")
+    for name in ("length", "noise", "suspicious", *(["planted"] if known else [])):
+        table.add_column(name, justify="right")
+    for one in users:
+        truth = [f"{100 * one['noise_share_true']:.0f} %"] if known else []
+        share = "-" if one["noise_share"] is None else f"{100 * one['noise_share']:.0f} %"
+        table.add_row(one["user"], str(one["length"]), share, str(one["suspicious"]), *truth)
+    return table
+
+
+def suspicions_table(suspicions: Sequence[Suspicion]) -> Table:
+    """The most suspicious interactions of an audit, with reasons."""
+    table = Table(title="interactions by P(noise)")
+    known = any(one.is_noise is not None for one in suspicions)
+    table.add_column("user", overflow="fold")
+    table.add_column("item", overflow="fold")
+    table.add_column("P(noise)", justify="right")
+    if known:
+        table.add_column("planted")
+    table.add_column("why", overflow="fold")
+    for one in suspicions:
+        truth = ["yes" if one.is_noise else "no"] if known else []
+        table.add_row(one.user, one.item, f"{one.p_noise:.3f}", *truth, one.reason)
+    return table
+
+
+def calibration_table(bins: Sequence[CalibrationBin]) -> Table:
+    """P(noise) against the share that is noise."""
+    table = Table(title="does P(noise) mean what it says?")
+    for name in ("P(noise)", "interactions", "mean P(noise)", "are noise"):
+        table.add_column(name, justify="right")
+    for one in bins:
+        table.add_row(
+            f"{one.low:.1f} to {one.high:.1f}",
+            f"{one.count:,}",
+            f"{one.predicted:.3f}",
+            f"{one.observed:.3f}",
+        )
+    return table
+
+
+def _title(metrics: dict[str, Any]) -> str:
+    seen = "excluded" if metrics["seen_items_excluded"] else "included"
+    return f"full ranking, seen items {seen}"

@@ -1,0 +1,87 @@
+"""TODO."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+__all__ = ["auc", "equal_strata", "mean_of_known", "roc_curve", "stratified_auc"]
+
+
+def auc(scores: Tensor, labels: Tensor) -> float | None:
+    """Area under the ROC curve: P(score of a true label > score of a false one), ties counting
+    half.
+
+    Args:
+        scores: ``[N]`` floating.
+        labels: ``[N]`` bool.
+
+    Returns:
+        The area, or None where one of the classes is empty and so there is none.
+    """
+    if scores.shape != labels.shape or scores.dim() != 1:
+        raise ValueError(
+            f"scores and labels must both be [N], got {list(scores.shape)} and {list(labels.shape)}"
+        )
+    positives = int(labels.sum())
+    negatives = labels.numel() - positives
+    if not positives or not negatives:
+        return None
+    _, inverse, counts = torch.unique(scores.double(), return_inverse=True, return_counts=True)
+    # Mid-ranks (1-based) make a tie count half.
+    last = counts.cumsum(0).double()
+    midrank = last - (counts.double() - 1.0) / 2.0
+    rank_sum = float(midrank[inverse][labels].sum())
+    return (rank_sum - positives * (positives + 1) / 2.0) / (positives * negatives)
+
+
+def stratified_auc(scores: Tensor, labels: Tensor, strata: Tensor) -> float | None:
+    """The AUC among pairs of one stratum: what ``scores [N]`` know beyond ``strata [N]``.
+
+    The strata's AUCs, weighed by their numbers of pairs (true, false). None where no stratum holds
+    both kinds.
+    """
+    total, pairs = 0.0, 0
+    for stratum in strata.unique():
+        inside = strata == stratum
+        area = auc(scores[inside], labels[inside])
+        if area is not None:
+            count = int(labels[inside].sum()) * int((~labels[inside]).sum())
+            total += area * count
+            pairs += count
+    return total / pairs if pairs else None
+
+
+def equal_strata(values: Tensor, count: int) -> Tensor:
+    """Which of at most ``count`` strata of about equal size each of ``values [N]`` falls into:
+    ``[N]`` int64. Equal values are of one stratum, so there may be fewer."""
+    cuts = torch.arange(1, count) * (len(values) - 1) // count
+    return torch.searchsorted(values.sort().values[cuts].unique(), values)
+
+
+def mean_of_known(values: Iterable[float | None]) -> float | None:
+    """Mean of what is not None; None where nothing is known."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def roc_curve(scores: Tensor, labels: Tensor) -> tuple[list[float], list[float]]:
+    """False and true positive rates as the threshold falls through the distinct scores.
+
+    Args:
+        scores: ``[N]`` floating.
+        labels: ``[N]`` bool.
+
+    Returns:
+        Two lists from 0 to 1, one longer than there are distinct scores; all 0 where one of the
+        classes is empty.
+    """
+    thresholds, inverse = torch.unique(-scores.double(), return_inverse=True)
+    # In float64: float32 counts no further than 2**24.
+    zeros = torch.zeros(len(thresholds), dtype=torch.float64)
+    found = zeros.index_add(0, inverse, labels.double()).cumsum(0)
+    flagged = zeros.index_add(0, inverse, (~labels).double()).cumsum(0)
+    rates = [counts / counts[-1].clamp(min=1) for counts in (flagged, found)]
+    return [0.0, *rates[0].tolist()], [0.0, *rates[1].tolist()]

@@ -1,0 +1,130 @@
+"""Which interactions and which users look noisy, out of fold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..data import Sequences
+from ..data.sequences import noisy_users, per_user
+from .auc import auc, equal_strata, stratified_auc
+
+__all__ = [
+    "CalibrationBin",
+    "calibration",
+    "calibration_error",
+    "detection_auc",
+    "popularity_detection",
+]
+
+
+def detection_auc(sequences: Sequences, noise_logits: Tensor) -> dict[str, float | None]:
+    """How well ``noise_logits [N]`` find the planted noise, where the truth is known.
+
+    Returns:
+        ``interaction_AUC`` and ``sequence_AUC`` (a user counts as noisy with any noisy
+        interaction); None where one of the classes is empty. An empty dict without truth.
+    """
+    if sequences.is_noise is None:
+        return {}
+    truth = sequences.is_noise.cpu()
+    scored = ~noise_logits.isnan()
+    user_logits = per_user(sequences, noise_logits)
+    scored_users = ~user_logits.isnan()
+    return {
+        "interaction_AUC": auc(noise_logits[scored], truth[scored]),
+        "sequence_AUC": auc(user_logits[scored_users], noisy_users(sequences)[scored_users]),
+    }
+
+
+def popularity_detection(
+    sequences: Sequences, noise_logits: Tensor, *, num_strata: int = 10
+) -> dict[str, float | None]:
+    """How much of the detection is mere rarity: uniform noise is rare noise.
+
+    Returns:
+        ``popularity_AUC``, of the items' rarity alone, and ``within_popularity_AUC``, of
+        ``noise_logits [N]`` within ``num_strata`` strata of interactions alike in popularity. An
+        empty dict without truth.
+    """
+    if sequences.is_noise is None:
+        return {}
+    truth, items = sequences.is_noise.cpu(), sequences.items.cpu()
+    scored = ~noise_logits.isnan()
+    popularity = torch.bincount(items, minlength=sequences.num_items + 1)[items][scored].double()
+    strata = equal_strata(popularity, num_strata)
+    return {
+        "popularity_AUC": auc(-popularity, truth[scored]),
+        "within_popularity_AUC": stratified_auc(noise_logits[scored], truth[scored], strata),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationBin:
+    """Interactions whose P(noise) is in ``[low, high)`` (the last bin holds 1 as well).
+
+    Attributes:
+        count: how many, at least one.
+        predicted: their mean P(noise).
+        observed: the share of them that is noise.
+    """
+
+    low: float
+    high: float
+    count: int
+    predicted: float
+    observed: float
+
+
+def calibration(
+    probabilities: Tensor, truth: Tensor, *, num_bins: int = 10
+) -> list[CalibrationBin]:
+    """Does P(noise) mean what it says? In bins of equal width; empty ones are left out.
+
+    Args:
+        probabilities: ``[N]`` in [0, 1].
+        truth: ``[N]`` bool.
+        num_bins: at least 1.
+
+    Raises:
+        ValueError: shapes that differ, a value outside of [0, 1] (NaN is one), or no bins.
+    """
+    if probabilities.shape != truth.shape or probabilities.dim() != 1:
+        raise ValueError(
+            "probabilities and truth must both be [N], got "
+            f"{list(probabilities.shape)} and {list(truth.shape)}"
+        )
+    if not bool(((probabilities >= 0) & (probabilities <= 1)).all()):
+        raise ValueError("probabilities must be in [0, 1]")
+    if num_bins < 1:
+        raise ValueError(f"num_bins must be at least 1, got {num_bins}")
+    values = probabilities.double()
+    which = (values * num_bins).long().clamp(max=num_bins - 1)
+    bins = []
+    for index in which.unique().tolist():
+        inside = which == index
+        bins.append(
+            CalibrationBin(
+                low=index / num_bins,
+                high=(index + 1) / num_bins,
+                count=int(inside.sum()),
+                predicted=float(values[inside].mean()),
+                observed=float(truth[inside].double().mean()),
+            )
+        )
+    return bins
+
+
+def calibration_error(bins: Sequence[CalibrationBin]) -> float:
+    """The expected calibration error: mean of ``|observed - predicted|``, weighed by counts.
+
+    Raises:
+        ValueError: no bins.
+    """
+    if not bins:
+        raise ValueError("bins must hold at least one, got none")
+    count = sum(one.count for one in bins)
+    return sum(one.count * abs(one.observed - one.predicted) for one in bins) / count

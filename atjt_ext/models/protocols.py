@@ -1,0 +1,94 @@
+"""What the trainer asks of a model. Any ``nn.Module`` with these members fits; nothing is
+inherited.
+
+One adapter line makes a foreign model a recommender: give it ``encode`` and ``item_table`` (a
+sequence model that scores by inner product), or ``score`` (anything else).
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+from torch import Tensor
+
+from ..data import Batch
+
+__all__ = [
+    "AuxiliaryLoss",
+    "NoiseModel",
+    "PointwiseRecommender",
+    "Recommender",
+    "SequenceRecommender",
+    "predicts_last_position_only",
+    "weighs_last_target_only",
+]
+
+
+@runtime_checkable
+class SequenceRecommender(Protocol):
+    """Scores item v after position t as ``encode(sequences)[:, t] @ item_table()[v]``.
+
+    It is trained at every position, so that the state at t must not depend on items after t. A
+    model of which that is not true says ``last_position_only = True`` and is trained at the last
+    position of each row alone.
+    """
+
+    num_items: int
+
+    def encode(self, sequences: Tensor) -> Tensor:
+        """``[B, L]`` int64, left-padded with 0 -> hidden states ``[B, L, D]``.
+
+        For weights on inputs it takes ``input_weight: Tensor | None = None`` as well: ``[B, L]`` in
+        [0, 1], where 1 changes nothing and 0 hides the item.
+        """
+        ...
+
+    def item_table(self) -> Tensor:
+        """``[num_items + 1, D]``; row 0 is padding."""
+        ...
+
+
+@runtime_checkable
+class PointwiseRecommender(Protocol):
+    """Scores given candidates for the last target of every sequence."""
+
+    num_items: int
+
+    def score(self, batch: Batch, candidates: Tensor) -> Tensor:
+        """``candidates [B, C]`` int64 item ids -> logits ``[B, C]``, from ``batch.inputs`` only."""
+        ...
+
+
+Recommender = SequenceRecommender | PointwiseRecommender
+
+
+@runtime_checkable
+class AuxiliaryLoss(Protocol):
+    """A recommender with a loss of its own (a contrast, a regularisation) beside the targets'."""
+
+    def auxiliary_loss(self, batch: Batch) -> Tensor:
+        """Scalar, with its weight in it; added to the recommender's loss."""
+        ...
+
+
+def predicts_last_position_only(recommender: SequenceRecommender) -> bool:
+    """Whether only the last hidden state of a row may be trained to predict."""
+    return bool(getattr(recommender, "last_position_only", False))
+
+
+def weighs_last_target_only(recommender: object) -> bool:
+    """Whether the last item of a row is the only target that has a loss, and so a weight."""
+    return not isinstance(recommender, SequenceRecommender) or predicts_last_position_only(
+        recommender
+    )
+
+
+@runtime_checkable
+class NoiseModel(Protocol):
+    """Recognises replaced items. Called, it takes ``batch.sequences [B, W]``: history and last
+    target."""
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """Noise logits: ``[B]`` for whole sequences or ``[B, W]`` for positions; > 0 looks
+        noisy."""
+        ...

@@ -1,0 +1,89 @@
+"""One way to ask either kind of recommender for scores."""
+
+from __future__ import annotations
+
+import inspect
+
+import torch
+from torch import Tensor
+
+from ..data import Batch
+from .protocols import PointwiseRecommender, Recommender, SequenceRecommender
+
+__all__ = [
+    "encode",
+    "require_input_weight",
+    "require_recommender",
+    "score_candidates",
+    "score_catalogue",
+    "takes_input_weight",
+]
+
+# Candidates that a pointwise model scores at once: bounds its [B, C, D] intermediates.
+_CANDIDATE_TILE = 4096
+
+
+def require_recommender(recommender: object) -> None:
+    """Raises TypeError unless ``recommender`` meets one of the two protocols."""
+    if not isinstance(recommender, SequenceRecommender | PointwiseRecommender):
+        raise TypeError(
+            "recommender must have num_items and either encode(sequences) with item_table(), or "
+            f"score(batch, candidates); {type(recommender).__name__} has neither"
+        )
+
+
+def takes_input_weight(recommender: object) -> bool:
+    """Whether ``recommender.encode`` takes ``input_weight``."""
+    return (
+        isinstance(recommender, SequenceRecommender)
+        and "input_weight" in inspect.signature(recommender.encode).parameters
+    )
+
+
+def require_input_weight(recommender: object) -> None:
+    """Raises TypeError unless ``recommender.encode`` takes ``input_weight``."""
+    if takes_input_weight(recommender):
+        return
+    if not isinstance(recommender, SequenceRecommender):
+        raise TypeError(
+            "weights on inputs need a recommender with encode(sequences, input_weight), "
+            f"{type(recommender).__name__} has no encode"
+        )
+    raise TypeError(
+        "weights on inputs need a recommender whose encode takes input_weight, that of "
+        f"{type(recommender).__name__} does not"
+    )
+
+
+def encode(
+    recommender: SequenceRecommender, sequences: Tensor, input_weight: Tensor | None
+) -> Tensor:
+    """``[B, L] -> [B, L, D]``; asks for weighted inputs only where there are weights ``[B, L]``."""
+    if input_weight is None:
+        return recommender.encode(sequences)
+    hidden: Tensor = recommender.encode(sequences, input_weight=input_weight)  # type: ignore[call-arg]
+    return hidden
+
+
+def score_candidates(recommender: Recommender, batch: Batch, candidates: Tensor) -> Tensor:
+    """Scores ``[B, C]`` of ``candidates [B, C]`` as the item after ``batch.inputs``."""
+    if isinstance(recommender, SequenceRecommender):
+        last = encode(recommender, batch.inputs, batch.input_weights)[:, -1]
+        return torch.einsum("bd,bcd->bc", last, recommender.item_table()[candidates])
+    return recommender.score(batch, candidates)
+
+
+def score_catalogue(recommender: Recommender, batch: Batch) -> Tensor:
+    """Scores ``[B, num_items]`` of all items as the item after ``batch.inputs``; column v is item v
+    + 1."""
+    if isinstance(recommender, SequenceRecommender):
+        last = encode(recommender, batch.inputs, batch.input_weights)[:, -1]
+        return last @ recommender.item_table()[1:].T
+    items = torch.arange(1, recommender.num_items + 1, device=batch.sequences.device)
+    return torch.cat(
+        [
+            recommender.score(batch, tile.expand(len(batch), -1))
+            for tile in items.split(_CANDIDATE_TILE)
+        ],
+        dim=1,
+    )

@@ -1,0 +1,91 @@
+"""How often items stand near each other in the sequences of *other* users."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from .events import Codes, Events, Floats
+from .low_rank import unit_vectors
+
+
+class CoOccurrences:
+    """Counts of pairs within a window, for each fold those of all users outside of it.
+
+    Memory: 4 * num_folds bytes for each distinct pair of items, of which there are at most ``N *
+    window``.
+
+    Args:
+        events: what is counted.
+        window: how far apart two items of a sequence may stand.
+    """
+
+    def __init__(self, events: Events, window: int) -> None:
+        self._stride = events.num_items + 1
+        self.num_folds = events.num_folds
+        keys, folds = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+        for _, earlier, later in events.neighbours(window):
+            keys.append(self._keys(events.items[earlier], events.items[later]))
+            folds.append(events.folds[earlier])
+        self._pairs, pair = np.unique(np.concatenate(keys), return_inverse=True)
+        self._counts = self._outside(pair, np.concatenate(folds), len(self._pairs))
+        # How many users' events each item has.
+        self.popularity: Floats = self._outside(events.items, events.folds, self._stride)
+        # Ends of pairs at each item: what it would pair with by chance goes by these.
+        self._ends = np.stack(
+            [
+                np.bincount(self._pairs // self._stride, row, self._stride)
+                + np.bincount(self._pairs % self._stride, row, self._stride)
+                for row in self._counts
+            ]
+        ).astype(np.float32)
+        self._total = np.maximum(self._ends.sum(axis=1), 1.0)
+
+    def _keys(self, first: Codes, second: Codes) -> Codes:
+        return np.minimum(first, second) * self._stride + np.maximum(first, second)
+
+    def _outside(self, codes: Codes, folds: Codes, size: int) -> Floats:
+        """``[num_folds, size]``, how often each code occurs outside of each fold."""
+        inside = np.bincount(codes + folds * size, minlength=self.num_folds * size)
+        inside = inside.reshape(self.num_folds, size)
+        return np.asarray(inside.sum(axis=0) - inside, dtype=np.float32)
+
+    def counts(self, first: Codes, second: Codes, folds: Codes) -> Floats:
+        """``[P]``, how often the items of each pair met outside of ``folds [P]``."""
+        if not len(self._pairs):
+            return np.zeros(len(first), np.float32)
+        keys = self._keys(first, second)
+        at = np.minimum(np.searchsorted(self._pairs, keys), len(self._pairs) - 1)
+        met = self._pairs[at] == keys
+        return np.where(met, self._counts[folds, at], 0.0).astype(np.float32)
+
+    def expected(self, first: Codes, second: Codes, folds: Codes) -> Floats:
+        """``[P]``, how often they would meet by chance."""
+        chance = self._ends[folds, first] * self._ends[folds, second] / self._total[folds]
+        return np.asarray(chance, dtype=np.float32)
+
+    def vectors(self, dimension: int, *, seed: int) -> Floats:
+        """``[num_folds, num_items + 1, D]`` unit vectors that factor each fold's positive PMI.
+
+        ``max(0, log(count / expected)) * count / (count + 1)``, the factor a shrinkage of pairs
+        seen once or twice, by :func:`~atjt_ext.recognition.co_occurrence.low_rank.unit_vectors`. So two items may
+        be alike that never met, if they meet the same others.
+        """
+        low, high = self._pairs // self._stride, self._pairs % self._stride
+        width = min(dimension, self._stride)
+        result = np.zeros((self.num_folds, self._stride, width), np.float32)
+        for fold, counts in enumerate(self._counts):
+            chance = self.expected(low, high, np.full(len(low), fold))
+            more = counts > chance
+            if not more.any():
+                continue
+            i, j, count = low[more], high[more], counts[more]
+            value = np.log(count / chance[more]) * count / (count + 1.0)
+            matrix = torch.sparse_coo_tensor(
+                torch.from_numpy(np.stack([np.r_[i, j], np.r_[j, i]])),
+                torch.from_numpy(np.r_[value, value]).float(),
+                (self._stride, self._stride),
+                check_invariants=True,
+            ).coalesce()
+            result[fold] = unit_vectors(matrix, dimension, seed=seed)
+        return result

@@ -1,0 +1,87 @@
+"""A noise model that judges every item of a sequence by all others, those after it included.
+
+Replaced-token detection as in ELECTRA (Clark et al., ICLR 2020, arXiv:2003.10555), its generator
+being the random replacement of arXiv:2409.17402.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ...data import Batch
+from ...models._checks import require_heads, require_length, require_positive
+from ...models._transformer import (
+    TransformerBlock,
+    attention_mask,
+    initialise,
+    positions_from_end,
+    unpacked,
+)
+
+__all__ = ["BidirectionalNoiseModel"]
+
+
+class BidirectionalNoiseModel(nn.Module):
+    """Which items of this sequence are replaced ones? One logit per position.
+
+    A transformer without a causal mask: what comes after an item says as much about it as what
+    came before, and history and target are judged alike. It has no dropout, so that running it
+    draws no random numbers.
+
+    Damage most sequences, and each of their items with a small chance, as the config of the recipe
+    ``joint_positions`` does (:meth:`JointTrainerConfig.from_recipe`), which goes with this model.
+    Where half of the sequences are left whole, it learns to recognise damaged *sequences*, and
+    finds planted noise worse than rarity alone does.
+
+    Args:
+        num_items: catalogue size; items are ``1..num_items`` and 0 is padding.
+        max_length: longest history that it judges, with a target after it.
+        embedding_dim: width of its own item table and of its states.
+        num_blocks: transformer blocks.
+        num_heads: attention heads; must divide ``embedding_dim``.
+    """
+
+    def __init__(
+        self,
+        num_items: int,
+        *,
+        max_length: int = 50,
+        embedding_dim: int = 32,
+        num_blocks: int = 2,
+        num_heads: int = 2,
+    ) -> None:
+        super().__init__()
+        require_positive(num_items=num_items, max_length=max_length, num_blocks=num_blocks)
+        require_heads(embedding_dim, num_heads)
+        self.num_items = num_items
+        self.max_length = max_length
+        self.item_embedding = nn.Embedding(num_items + 1, embedding_dim, padding_idx=0)
+        self.position_embedding = nn.Embedding(max_length + 1, embedding_dim)
+        self.blocks = nn.ModuleList(
+            TransformerBlock(embedding_dim, num_heads, dropout=0.0) for _ in range(num_blocks)
+        )
+        self.final_norm = nn.LayerNorm(embedding_dim)
+        self.classifier = nn.Sequential(
+            nn.Linear(2 * embedding_dim, embedding_dim), nn.ReLU(), nn.Linear(embedding_dim, 1)
+        )
+        initialise(self, self.item_embedding)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Noise logits ``[B, W]`` of ``batch.sequences [B, W]``; > 0 means that an item looks
+        replaced, and padding has 0.
+
+        Raises:
+            ValueError: ``W`` exceeds ``max_length + 1``.
+        """
+        require_length(batch.sequences.shape[1] - 1, self.max_length)
+        valid = batch.sequences != 0
+        items = self.item_embedding(batch.sequences[valid]) * self.item_embedding.embedding_dim**0.5
+        mask = attention_mask(valid, causal=False)
+        states = items + self.position_embedding(positions_from_end(valid))
+        for block in self.blocks:
+            states = block(states, valid, mask)
+        states = self.final_norm(states)
+        # How well the item goes with what its surroundings say is a product of the two.
+        logits = self.classifier(torch.cat([states, states * items], dim=-1))
+        return unpacked(logits, valid).squeeze(-1)

@@ -1,0 +1,304 @@
+"""Which users and interactions look like noise, with reasons that a person can check."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import torch
+from torch import Tensor
+
+from ..data import Sequences, leave_one_out
+from ..data.files import write_atomically
+from ..data.sequences import noisy_users, per_user
+from ..evaluation.detection import CalibrationBin, calibration, calibration_error, detection_auc
+from ..recognition import Evidence, NoiseRecogniser, RecognitionConfig
+from ..runs.build import load_trainer
+from ..runs.folder import Run
+from ..training.joint_models import JointModels
+from .suspicion import Suspicion
+
+__all__ = ["SUSPICIOUS_ABOVE", "Audit", "audit_run", "audit_sequences", "audit_trained"]
+
+SUSPICIOUS_ABOVE = 0.5
+"""An interaction is suspicious where P(noise) is above this: more likely noise than not."""
+
+
+@dataclass(frozen=True, eq=False)
+class Audit:
+    """What is thought of every interaction of some sequences.
+
+    Args:
+        sequences: what was judged.
+        judge: who judged, in words.
+        noise_logits: ``[N]`` float32, log odds of noise; NaN where nothing is judged.
+        p_noise: ``[N]`` float32, P(noise); 0 where the judge knows nothing and so believes
+            everybody, NaN as above.
+        evidence: how each item gets on with its neighbours elsewhere.
+        held_out_auc: how well the judge finds artificial noise; None where that is unknown.
+    """
+
+    sequences: Sequences
+    judge: str
+    noise_logits: Tensor
+    p_noise: Tensor
+    evidence: Evidence
+    held_out_auc: float | None
+
+    @property
+    def suspicious(self) -> Tensor:
+        """``[N]`` bool: P(noise) above ``SUSPICIOUS_ABOVE``."""
+        return self.p_noise > SUSPICIOUS_ABOVE
+
+    @cached_property
+    def order(self) -> npt.NDArray[np.int64]:
+        """``[N]``, interactions by falling P(noise), then logit; what is not judged goes last."""
+        keys = [-np.nan_to_num(v.numpy(), nan=-np.inf) for v in (self.noise_logits, self.p_noise)]
+        return np.lexsort(keys)
+
+    @cached_property
+    def user_noise(self) -> Tensor:
+        """``[num_users]`` float32, each user's expected share of noise: its mean P(noise)."""
+        return per_user(self.sequences, self.p_noise)
+
+    @cached_property
+    def item_users(self) -> npt.NDArray[np.int64]:
+        """``[num_items]``, how many users have each item; one who repeats it counts once."""
+        sequences = self.sequences
+        pairs = self._owner * (sequences.num_items + 1) + sequences.items.numpy()
+        items = np.unique(pairs) % (sequences.num_items + 1)
+        return np.bincount(items, minlength=sequences.num_items + 1)[1:]
+
+    @cached_property
+    def _owner(self) -> npt.NDArray[np.int64]:
+        return torch.repeat_interleave(self.sequences.lengths).numpy()
+
+    @cached_property
+    def _columns(self) -> dict[str, npt.NDArray[Any]]:
+        """What ``Suspicion`` holds of every interaction, ids left out."""
+        sequences, owner = self.sequences, self._owner
+        rank = np.empty(len(owner), np.int64)
+        rank[self.order] = np.arange(1, len(owner) + 1)
+        position = np.arange(len(owner)) - sequences.offsets.numpy()[owner] + 1
+        users = self.item_users
+        fewer = np.searchsorted(np.sort(users), users) * (100.0 / len(users))
+        item = sequences.items.numpy() - 1
+        return {
+            "rank": rank,
+            "position": position,
+            "p_noise": self.p_noise.numpy(),
+            "from_end": sequences.lengths.numpy()[owner] - position + 1,
+            "item_users": users[item],
+            "item_percentile": fewer[item],
+            "neighbours": self.evidence.neighbours,
+            "neighbours_met": self.evidence.neighbours_met,
+            "times_met": self.evidence.times_met,
+            "times_expected": self.evidence.times_expected,
+            "user_share": self.user_noise.numpy()[owner],
+        }
+
+    def most_suspicious(self, count: int) -> list[Suspicion]:
+        """The ``count`` most suspicious interactions, of those above ``SUSPICIOUS_ABOVE``."""
+        sequences, truth = self.sequences, self.sequences.is_noise
+        found = []
+        for at in self.order[: min(count, int(self.suspicious.sum()))].tolist():
+            values = {name: column[at].item() for name, column in self._columns.items()}
+            if np.isnan(values["user_share"]):
+                values["user_share"] = None
+            found.append(
+                Suspicion(
+                    user=sequences.user_ids[self._owner[at]],
+                    item=sequences.item_ids[int(sequences.items[at]) - 1],
+                    is_noise=None if truth is None else bool(truth[at]),
+                    **values,
+                )
+            )
+        return found
+
+    def interactions(self) -> pl.DataFrame:
+        """All interactions, the most suspicious first: the columns of ``Suspicion``; ``is_noise``
+        where the truth is known."""
+        ids = {
+            "user": pl.Series(self.sequences.user_ids, dtype=pl.String)[self._owner],
+            "item": pl.Series(self.sequences.item_ids, dtype=pl.String)[
+                self.sequences.items.numpy() - 1
+            ],
+        }
+        columns = {**self._columns, **ids}
+        if self.sequences.is_noise is not None:
+            columns["is_noise"] = self.sequences.is_noise.numpy()
+        first = ["rank", "user", "position", "item", "p_noise"]
+        frame = pl.DataFrame(columns).select(*first, pl.exclude(first))
+        return frame.with_columns(pl.col("p_noise", "user_share").fill_nan(None)).sort("rank")
+
+    def users(self) -> pl.DataFrame:
+        """All users, the noisiest first: ``rank``, ``user``, ``length``, expected ``noise_share``,
+        ``suspicious`` interactions; ``noise_share_true`` where the truth is known."""
+        sequences = self.sequences
+        columns: dict[str, Any] = {
+            "user": pl.Series(sequences.user_ids, dtype=pl.String),
+            "length": sequences.lengths.numpy(),
+            "noise_share": self.user_noise.numpy(),
+            "suspicious": np.bincount(
+                self._owner, self.suspicious.numpy(), sequences.num_users
+            ).astype(np.int64),
+        }
+        if sequences.is_noise is not None:
+            columns["noise_share_true"] = per_user(sequences, sequences.is_noise).numpy()
+        frame = pl.DataFrame(columns).with_columns(pl.selectors.float().fill_nan(None))
+        frame = frame.sort(
+            "noise_share", "suspicious", descending=True, nulls_last=True, maintain_order=True
+        )
+        return frame.with_row_index("rank", offset=1)
+
+    def detection(self) -> dict[str, float | None]:
+        """AUCs of finding the noise; empty where the truth is unknown (``detection_auc``)."""
+        return detection_auc(self.sequences, self.noise_logits)
+
+    def calibration(self) -> list[CalibrationBin]:
+        """P(noise) against the truth; empty where that is unknown."""
+        if self.sequences.is_noise is None:
+            return []
+        judged = ~self.p_noise.isnan()
+        return calibration(self.p_noise[judged], self.sequences.is_noise[judged])
+
+    def summary(self) -> str:
+        """A line on what was found, and how far it can be trusted."""
+        count, total = int(self.suspicious.sum()), self.sequences.num_interactions
+        area = "unknown" if self.held_out_auc is None else f"{self.held_out_auc:.3f}"
+        said = (
+            f"{count:,} of {total:,} interactions are more likely noise than not; "
+            f"expected share of noise {100 * float(self.p_noise.nanmean()):.1f} %; "
+            f"artificial noise is found with a held-out AUC of {area}"
+        )
+        if not bool((self.p_noise > 0).any()):
+            said = (
+                f"too little is known of the noise (held-out AUC on artificial noise: {area}), "
+                "so no interaction is suspicious"
+            )
+        return said
+
+    def typical(self) -> str:
+        """What the reasons are to be held against: the medians of all interactions."""
+        evidence, columns = self.evidence, self._columns
+        known = evidence.neighbours > 0
+        if not known.any():
+            return "no interaction has a neighbour"
+        share = np.median(evidence.neighbours_met[known] / evidence.neighbours[known])
+        compared = evidence.times_expected > 0
+        ratio = (
+            np.median(evidence.times_met[compared] / evidence.times_expected[compared])
+            if compared.any()
+            else 0.0
+        )
+        return (
+            f"the median interaction: item of {np.median(columns['item_users']):.0f} users, "
+            f"elsewhere near {100 * share:.0f} % of its neighbours, "
+            f"{ratio:.1f} x as often as by chance"
+        )
+
+    def truth_summary(self) -> str | None:
+        """How well the planted noise is found; None where the truth is unknown."""
+        if self.sequences.is_noise is None:
+            return None
+        found = self.detection()
+        areas = [
+            f"AUC of {kind} {'-' if area is None else f'{area:.3f}'}"
+            for kind, area in (
+                ("interactions", found["interaction_AUC"]),
+                ("users", found["sequence_AUC"]),
+            )
+        ]
+        noisy = int(noisy_users(self.sequences).sum())
+        return (
+            f"{int(self.sequences.is_noise.sum()):,} interactions of {noisy:,} users are planted "
+            f"noise: {', '.join(areas)}, calibration error "
+            f"{calibration_error(self.calibration()):.3f}"
+        )
+
+    def write(self, folder: str | Path, *, kind: str = "parquet") -> list[Path]:
+        """``interactions`` and ``sequences`` (one row per user) in ``folder``; returns the paths.
+
+        Args:
+            folder: made where there is none.
+            kind: ``parquet`` or ``csv``.
+        """
+        if kind not in ("parquet", "csv"):
+            raise ValueError(f"kind must be parquet or csv, got {kind!r}")
+        paths = []
+        for name, frame in (("interactions", self.interactions()), ("sequences", self.users())):
+            paths.append(Path(folder) / f"{name}.{kind}")
+            write = frame.write_parquet if kind == "parquet" else frame.write_csv
+            write_atomically(paths[-1], write)
+        return paths
+
+
+def audit_sequences(
+    sequences: Sequences, config: RecognitionConfig | None = None, *, seed: int = 0
+) -> Audit:
+    """Judges whole sequences by those of other users (:class:`NoiseRecogniser`).
+
+    Raises:
+        ValueError: fewer than two users, or than the folds of ``config``.
+    """
+    recogniser = (
+        NoiseRecogniser.usual(sequences, seed=seed)
+        if config is None
+        else NoiseRecogniser(sequences, config, seed=seed)
+    )
+    return _by_co_occurrence(sequences, recogniser, "co-occurrence in these sequences")
+
+
+def audit_run(run: Run, *, device: torch.device | str | None = None) -> Audit:
+    """What a run thinks of the interactions that it was trained on.
+
+    Where its recipe judges no noise, they are judged anew, which ``judge`` says.
+
+    Raises:
+        CheckpointError: there is no such run.
+    """
+    sequences = run.sequences()
+    train = leave_one_out(sequences).train
+    return audit_trained(load_trainer(run, sequences, device=device, train=train), train)
+
+
+def audit_trained(models: JointModels, train: Sequences) -> Audit:
+    """:func:`audit_run` for models at hand and what they were trained on."""
+    weighting = models.config.weighting
+    if weighting == "co_occurrence":
+        return _by_co_occurrence(
+            train, models.recogniser(train), "the run's own co-occurrence recogniser"
+        )
+    recogniser = NoiseRecogniser.usual(train, seed=models.config.seed)
+    if weighting in ("equal", "given"):
+        return _by_co_occurrence(
+            train,
+            recogniser,
+            f"co-occurrence, judged anew: weighting={weighting} judges no noise itself",
+        )
+    p_noise = 1.0 - models.interaction_weights(train)
+    return Audit(
+        sequences=train,
+        judge=f"the run's own noise models (weighting={weighting}), which know none of the reasons",
+        noise_logits=models.interaction_noise_logits(train),
+        p_noise=p_noise,
+        evidence=recogniser.evidence(),
+        held_out_auc=models.held_out_auc,
+    )
+
+
+def _by_co_occurrence(train: Sequences, recogniser: NoiseRecogniser, judge: str) -> Audit:
+    found = recogniser.found
+    return Audit(
+        sequences=train,
+        judge=judge,
+        noise_logits=found.noise_logits,
+        p_noise=1.0 - found.weights,
+        evidence=recogniser.evidence(),
+        held_out_auc=found.held_out_auc,
+    )

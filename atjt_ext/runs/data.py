@@ -1,0 +1,108 @@
+"""From a file of interactions to what is trained on, ranked and recommended from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..data import (
+    DataError,
+    EvaluationSet,
+    Interactions,
+    LeaveOneOut,
+    Sequences,
+    drop_short_users,
+    k_core,
+    leave_one_out,
+    read_interactions,
+    shared_features,
+    to_sequences,
+    with_items,
+)
+from ..data.errors import shown
+from .config import RunConfig
+
+__all__ = ["everything_known", "load_sequences", "rankable_split"]
+
+
+def load_sequences(
+    path: str | Path,
+    config: RunConfig,
+    *,
+    on_read: Callable[[Interactions], None] | None = None,
+) -> Sequences:
+    """Reads, filters and orders the interactions of a file, with the features of their items.
+
+    Features that ``item_columns`` does not name are left out, so that nothing learns from them.
+    ``on_read`` is called with the interactions as they were read, before any is left out.
+
+    Raises:
+        DataError: naming file, line and value of the first thing that does not fit, or the
+            features that there are where one of ``item_columns`` is none.
+    """
+    data = config.data
+    interactions = read_interactions(
+        path,
+        format=data.format,
+        user_column=data.user_column,
+        item_column=data.item_column,
+        time_column=data.time_column,
+        rating_column=data.rating_column,
+        weight_column=data.weight_column,
+    )
+    if on_read is not None:
+        on_read(interactions)
+    if data.item_file is not None:
+        interactions = with_items(interactions, data.item_file)
+    interactions = drop_short_users(k_core(interactions, data.k_core), data.min_length)
+    sequences = to_sequences(interactions)
+    if data.item_columns:
+        sequences = replace(sequences, item_features=shared_features(sequences, data.item_columns))
+    return sequences.only_last(data.latest) if data.latest else sequences
+
+
+def rankable_split(sequences: Sequences) -> LeaveOneOut:
+    """:func:`leave_one_out` of sequences whose test targets have something to be ranked against:
+    the sampled protocol draws items that are trained on and that the user has nowhere.
+
+    Raises:
+        DataError: a user is too short, or has every item that is trained on.
+    """
+    split = leave_one_out(sequences)
+    complete = _complete_users(sequences, split.train)
+    if complete.numel():
+        trained_on = int(split.train.items.unique().numel())
+        raise DataError(
+            f"{sequences.source or 'sequences'}: user "
+            f"{shown(sequences.user_ids[int(complete[0])])} has every item that is trained on "
+            f"({trained_on} of them; {complete.numel()} such users), so there are no negatives to "
+            "draw for the sampled protocol; leave such users out"
+        )
+    return split
+
+
+def _complete_users(sequences: Sequences, train: Sequences) -> Tensor:
+    """Those who have every item that ``train`` has."""
+    is_trained_on = torch.bincount(train.items, minlength=sequences.num_items + 1) > 0
+    count = int(is_trained_on.sum())
+    long = (sequences.lengths >= count).nonzero().flatten()
+    if not long.numel():
+        return long
+    # [len(long), count] has no more cells than there are interactions of such users.
+    row = torch.full((sequences.num_users,), -1)
+    row[long] = torch.arange(len(long))
+    rows = torch.repeat_interleave(row, sequences.lengths)
+    known = (rows >= 0) & is_trained_on[sequences.items]
+    columns = is_trained_on.cumsum(0) - 1
+    has = torch.zeros(len(long), count, dtype=torch.bool)
+    has[rows[known], columns[sequences.items[known]]] = True
+    return long[has.all(dim=1)]
+
+
+def everything_known(sequences: Sequences, users: Tensor) -> EvaluationSet:
+    """Whole sequences as histories, for recommending what comes next; there are no targets."""
+    return EvaluationSet(users, sequences, torch.ones_like(users))

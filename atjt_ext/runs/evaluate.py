@@ -1,0 +1,64 @@
+"""TODO."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..data import (
+    LeaveOneOut,
+    Sequences,
+)
+from ..evaluation.metrics import ranking_metrics, user_gains
+from ..evaluation.sampled import sampled_evaluate
+from ..evaluation.statistics import users_interval
+from ..training.trainer import JointTrainer
+from .folder import Run
+
+__all__ = ["compare_runs", "evaluate_run", "sampled_test"]
+
+
+def compare_runs(run: Run, baseline: Run, metric: str) -> str:
+    """What ``run`` gains over ``baseline`` on test data, in words and as its comparison.json."""
+    gains = user_gains(run.ranks(), metric) - user_gains(baseline.ranks(), metric)
+    gain, (low, high) = float(gains.mean()), users_interval(gains)
+    config = run.config()
+    run.write_comparison(
+        {"recipe": config.recipe, "baseline": baseline.folder.name}
+        | {"seed": config.trainer.seed, "metric": metric, "gain": gain, "low": low, "high": high}
+        | {"confidence": 0.95, "users": len(gains)}
+    )
+    verdict = "better" if low > 0 else "worse" if high < 0 else "no difference shown"
+    return (
+        f"{metric} against equal weights: {gain:+.4f}, 95 % over users {low:+.4f} to "
+        f"{high:+.4f}: {verdict} by this one seed (atjt experiment compares over several)"
+    )
+
+
+def evaluate_run(
+    trainer: JointTrainer, split: LeaveOneOut, ranks: Tensor | None = None
+) -> dict[str, Any]:
+    """Full ranking on test and validation data, and the paper's sampled protocol on test data.
+
+    ``ranks`` are ``trainer.ranks(split.test)``, where they are known.
+    """
+    ranks = trainer.ranks(split.test) if ranks is None else ranks
+    return {
+        "test": ranking_metrics(ranks),
+        "valid": trainer.evaluate(split.valid),
+        "sampled_test": sampled_test(trainer, split, split.train),
+        "seen_items_excluded": True,
+    }
+
+
+def sampled_test(trainer: JointTrainer, split: LeaveOneOut, train: Sequences) -> dict[str, float]:
+    """The paper's sampled protocol on test data, negatives by the popularity in ``train``."""
+    return sampled_evaluate(
+        trainer.recommender,
+        trainer.as_read(split.test).to(trainer.device),
+        torch.bincount(train.items.cpu(), minlength=train.num_items + 1)[1:],
+        max_length=trainer.config.max_length,
+        weigh_inputs=trainer.config.weighs_inputs,
+    )

@@ -1,0 +1,284 @@
+"""The folder of a training run: its config, its data and everything it found out."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import torch
+from torch import Tensor
+
+from ..data import Sequences
+from ..data.errors import listed
+from ..data.features import same_features
+from ..data.files import write_atomically, write_text_atomically
+from ..training.checkpoint import CheckpointError
+from ..training.history import EpochRecord
+from .config import RunConfig
+from .stored_sequences import StoredSequences, read_table
+
+__all__ = ["Run"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """The folder of one run, and the names of what lies in it."""
+
+    folder: Path
+
+    @property
+    def baseline(self) -> Run:
+        """The run with equal weights that was trained beside this one, if there is any."""
+        return Run(self.folder / "equal_weights")
+
+    @property
+    def config_path(self) -> Path:
+        return self.folder / "config.json"
+
+    @property
+    def metrics_path(self) -> Path:
+        return self.folder / "metrics.json"
+
+    @property
+    def history_path(self) -> Path:
+        return self.folder / "history.jsonl"
+
+    @property
+    def weights_path(self) -> Path:
+        return self.folder / "weights.parquet"
+
+    @property
+    def ranks_path(self) -> Path:
+        return self.folder / "ranks.parquet"
+
+    @property
+    def comparison_path(self) -> Path:
+        return self.folder / "comparison.json"
+
+    @property
+    def checkpoint_path(self) -> Path:
+        return self.folder / "checkpoint.pt"
+
+    @property
+    def data(self) -> StoredSequences:
+        """Its sequences, held-out items included."""
+        return StoredSequences(self.folder)
+
+    @property
+    def tensorboard_path(self) -> Path:
+        return self.folder / "tensorboard"
+
+    @property
+    def interactions_path(self) -> Path:
+        return self.folder / "interactions.parquet"
+
+    def require_free(self, *, resume: bool) -> None:
+        """Raises CheckpointError if the folder holds a run that is not to be resumed."""
+        if self.config_path.exists() and not resume:
+            raise CheckpointError(
+                f"{self.folder}: holds a run already: go on with it (--resume), or choose another "
+                "folder (--out)"
+            )
+
+    def create(self, config: RunConfig, sequences: Sequences, *, resume: bool) -> None:
+        """Writes config and data, or checks that they are those of the run to resume.
+
+        Raises:
+            CheckpointError: the folder holds a run and ``resume`` is off, or another run's config
+                or data and it is on.
+        """
+        self.require_free(resume=resume)
+        if not self.config_path.exists():
+            self.data.write(sequences)
+            _write_json(self.config_path, config.as_dict())
+            return
+        saved, wanted = self.config().as_dict(), config.as_dict()
+        changed = [
+            f"{part}.{name}: {saved[part].get(name)!r} -> {value!r}"
+            for part in ("data", "model", "trainer")
+            for name, value in wanted[part].items()
+            if saved[part].get(name) != value
+        ]
+        if changed:
+            raise CheckpointError(
+                f"{self.folder}: the run to resume has another config ({'; '.join(changed)})"
+            )
+        mine = self.check_same_data(sequences)
+        if not mine.items.equal(sequences.items):
+            raise CheckpointError(
+                f"{self.folder}: the interactions have changed since the run to resume began"
+            )
+        if not _same_weights(mine, sequences):
+            raise CheckpointError(
+                f"{self.folder}: the weights have changed since the run to resume began"
+            )
+        if not same_features(mine.item_features, sequences.item_features):
+            raise CheckpointError(
+                f"{self.folder}: the items' features have changed since the run to resume began"
+            )
+
+    def check_same_data(self, sequences: Sequences) -> Sequences:
+        """The run's own data, if ``sequences`` have its catalogue and users, in its order.
+
+        Raises:
+            CheckpointError: they have others, or another order.
+        """
+        mine = self.sequences()
+        self._require_same_ids(mine, sequences)
+        if (mine.item_ids, mine.user_ids) != (sequences.item_ids, sequences.user_ids):
+            raise CheckpointError(
+                f"{self.folder}: {sequences.source or 'the data'} has the users and items that the "
+                "run was trained on in another order"
+            )
+        return mine
+
+    def with_its_codes(self, sequences: Sequences) -> Sequences:
+        """Data of the run's users and items, in whatever order, as the run's models know them;
+        items with the features that the run knew.
+
+        Raises:
+            CheckpointError: they have other users or items.
+        """
+        mine = self.sequences()
+        self._require_same_ids(mine, sequences)
+        coded = sequences.recoded(mine.user_ids, mine.item_ids)
+        return replace(coded, item_features=mine.item_features)
+
+    def _require_same_ids(self, mine: Sequences, sequences: Sequences) -> None:
+        for kind, own, other in (
+            ("catalogue", mine.item_ids, sequences.item_ids),
+            ("set of users", mine.user_ids, sequences.user_ids),
+        ):
+            missing, added = sorted({*own} - {*other}), sorted({*other} - {*own})
+            if missing or added:
+                differences = [("it lacks", missing), ("it adds", added)]
+                raise CheckpointError(
+                    f"{self.folder}: the checkpoint was trained on another {kind}: "
+                    f"{len(own):,} ids, {sequences.source or 'the data'} has {len(other):,}; "
+                    + ", ".join(f"{verb} {listed(ids, 3)}" for verb, ids in differences if ids)
+                )
+
+    def config(self) -> RunConfig:
+        """The run's config.
+
+        Raises:
+            CheckpointError: there is no run in the folder, or its config can't be read.
+        """
+        if not self.config_path.is_file():
+            raise CheckpointError(f"{self.folder}: no run here (no {self.config_path.name})")
+        try:
+            return RunConfig.from_dict(json.loads(self.config_path.read_text(encoding="utf-8")))
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"{self.config_path}: not a run's config ({type(error).__name__}: {error})"
+            ) from error
+
+    def metrics(self) -> dict[str, Any]:
+        """What the run wrote to metrics.json; raises CheckpointError where it has not finished."""
+        if not self.metrics_path.is_file():
+            raise CheckpointError(f"{self.folder}: the run has not finished (no metrics.json)")
+        metrics: dict[str, Any] = json.loads(self.metrics_path.read_text(encoding="utf-8"))
+        return metrics
+
+    def history(self) -> list[EpochRecord]:
+        """The epochs in history.jsonl."""
+        lines = self.history_path.read_text(encoding="utf-8").splitlines()
+        return [EpochRecord.from_dict(json.loads(line)) for line in lines]
+
+    def sequences(self) -> Sequences:
+        """The data that the run was trained on, with the ids they had.
+
+        Raises:
+            CheckpointError: there are none in the folder.
+        """
+        return self.data.read()
+
+    def write_history(self, history: list[EpochRecord]) -> None:
+        """history.jsonl: a line per epoch so far."""
+        lines = "".join(json.dumps(record.as_dict()) + "\n" for record in history)
+        write_text_atomically(self.history_path, lines)
+
+    def write_weights(self, user_ids: list[str], weights: Tensor) -> None:
+        """weights.parquet: user id and weight ``[num_users]``; NaN becomes null."""
+        frame = pl.DataFrame({"user": user_ids, "weight": weights.numpy()})
+        frame = frame.with_columns(pl.col("weight").fill_nan(None))
+        write_atomically(self.weights_path, frame.write_parquet)
+
+    def write_ranks(self, user_ids: list[str], ranks: Tensor) -> None:
+        """ranks.parquet: user id and rank of the test target ``[num_users]`` (1 is best).
+
+        A comparison made of earlier ranks goes.
+        """
+        self.comparison_path.unlink(missing_ok=True)
+        frame = pl.DataFrame({"user": user_ids, "rank": ranks.numpy()})
+        write_atomically(self.ranks_path, frame.write_parquet)
+
+    def ranks(self) -> npt.NDArray[np.int64]:
+        """``[num_users]``, what ``write_ranks`` wrote, in the order of the users."""
+        return read_table(self.ranks_path)["rank"].to_numpy()
+
+    def write_comparison(self, comparison: dict[str, Any]) -> None:
+        """comparison.json: what the run gained over the one with equal weights beside it."""
+        _write_json(self.comparison_path, comparison)
+
+    def write_interactions(self, train: Sequences, noise_logits: Tensor, weights: Tensor) -> None:
+        """interactions.parquet: what is believed of the training interactions, ``[N]`` each.
+
+        Columns: user and item ids, noise_logit, weight; users in order, items in time order. NaN
+        becomes null.
+        """
+        values = {"noise_logit": noise_logits.numpy(), "weight": weights.numpy()}
+        frame = _interactions(train).with_columns(pl.Series(n, v) for n, v in values.items())
+        frame = frame.with_columns(pl.col(*values).fill_nan(None))
+        write_atomically(self.interactions_path, frame.write_parquet)
+
+    def beliefs(self, train: Sequences) -> tuple[Tensor, Tensor] | None:
+        """Noise logits and weights ``[N]`` of the interactions in ``train``, float32, NaN where
+        nothing is believed; None in the folder of a run that did not write them.
+
+        Raises:
+            CheckpointError: the file is not of these interactions.
+        """
+        if not self.interactions_path.is_file():
+            return None
+        frame, names = read_table(self.interactions_path), ("noise_logit", "weight")
+        if frame.columns != ["user", "item", *names] or not frame.drop(names).equals(
+            _interactions(train)
+        ):
+            raise CheckpointError(
+                f"{self.interactions_path}: not of the {train.num_interactions:,} interactions "
+                "that the run was trained on"
+            )
+        logits, weights = (
+            torch.from_numpy(frame[name].fill_null(float("nan")).to_numpy().astype("float32"))
+            for name in names
+        )
+        return logits, weights
+
+    def write_metrics(self, metrics: dict[str, Any]) -> None:
+        """metrics.json, written last: a run that has it has finished."""
+        _write_json(self.metrics_path, metrics)
+
+
+def _interactions(sequences: Sequences) -> pl.DataFrame:
+    """User and item ids, a row for each interaction."""
+    owner = torch.repeat_interleave(sequences.lengths).numpy()
+    users = pl.Series(sequences.user_ids, dtype=pl.String)
+    items = pl.Series(sequences.item_ids, dtype=pl.String)
+    return pl.DataFrame({"user": users[owner], "item": items[(sequences.items - 1).numpy()]})
+
+
+def _same_weights(one: Sequences, other: Sequences) -> bool:
+    if one.weights is None or other.weights is None:
+        return one.weights is other.weights
+    return one.weights.equal(other.weights)
+
+
+def _write_json(path: Path, values: Any) -> None:
+    """``values`` as indented JSON; NaN is refused, since it is no JSON."""
+    write_text_atomically(path, json.dumps(values, indent=2, allow_nan=False) + "\n")

@@ -1,0 +1,117 @@
+"""RECOMMEND, for everybody: top-k lists of many users, straight to a file."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+import torch
+from torch import Tensor
+
+from ..data import DataError, EvaluationSet, Sequences
+from ..data.files import write_atomically
+from ..training.joint_models import JointModels
+
+__all__ = ["recommendation_frames", "users_named", "write_recommendations"]
+
+# What memory holds of a result, about 50 MB with ids.
+_ROWS_PER_PART = 2**20
+
+
+def users_named(sequences: Sequences, path: str | Path) -> Tensor:
+    """``[U]`` int64, the codes of the users whose ids are the lines of a text file, in its order.
+
+    Empty lines and repetitions are left out.
+
+    Raises:
+        DataError: a user that is not in ``sequences``, or no user at all.
+    """
+    lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    names = dict.fromkeys(line.strip() for line in lines if line.strip())
+    if not names:
+        raise DataError(f"{path}: no user ids, one per line wanted")
+    return torch.tensor([sequences.user_index(name) for name in names])
+
+
+def recommendation_frames(
+    models: JointModels, data: EvaluationSet, *, k: int = 10, exclude_seen: bool = True
+) -> Iterator[pl.DataFrame]:
+    """The k best items of some users at a time, a row each: ``user``, ``rank`` (from 1), ``item``,
+    ``score``.
+
+    Users come in the order of ``data``, whose targets are not looked at. Fewer than k rows are
+    those of users with fewer unseen items.
+
+    Raises:
+        ValueError: ``k`` is not in ``1..num_items``, or there are no users.
+    """
+    if not 1 <= k <= data.histories.num_items:
+        raise ValueError(f"k must be in 1..{data.histories.num_items} (the items), got {k}")
+    # Once, as weighing or cutting histories goes over all of them.
+    data = models.as_read(data).to(models.device)
+    histories = data.histories
+    user_ids = pl.Series("user", histories.user_ids, dtype=pl.String)
+    item_ids = pl.Series("item", histories.item_ids, dtype=pl.String)
+    for rows in torch.arange(len(data)).split(max(1, _ROWS_PER_PART // k)):
+        part = data.select(rows.to(models.device))
+        items, scores = models.recommend(part, k=k, exclude_seen=exclude_seen)
+        ranks = torch.arange(1, k + 1, dtype=torch.int32).expand_as(items)
+        users = part.users.cpu()[:, None].expand_as(items)
+        unseen = scores > -torch.inf
+        yield pl.DataFrame(
+            [
+                user_ids.gather(users[unseen].numpy()),
+                pl.Series("rank", ranks[unseen].numpy()),
+                item_ids.gather(items[unseen].numpy() - 1),
+                pl.Series("score", scores[unseen].float().numpy()),
+            ]
+        )
+
+
+def write_recommendations(
+    path: str | Path,
+    models: JointModels,
+    data: EvaluationSet,
+    *,
+    k: int = 10,
+    exclude_seen: bool = True,
+) -> int:
+    """Writes :func:`recommendation_frames` to one file, whole or not at all.
+
+    Memory holds a million rows at a time, whatever the number of users and items.
+
+    Args:
+        path: ends in ``.parquet`` or ``.csv``, which decides the format.
+        models: what recommends.
+        data: for whom.
+        k: how many items for each.
+        exclude_seen: leave out what users have.
+
+    Returns:
+        The number of rows.
+
+    Raises:
+        ValueError: another ending of ``path``, or as :func:`recommendation_frames`.
+    """
+    path = Path(path)
+    if path.suffix not in (".parquet", ".csv"):
+        raise ValueError(f"out must end in .parquet or .csv, got {path.name!r}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+        parts = _write_parts(
+            Path(folder), recommendation_frames(models, data, k=k, exclude_seen=exclude_seen)
+        )
+        # Names are names: [, * and ? in them are no patterns.
+        rows = pl.scan_parquet(parts, glob=False)
+        write_atomically(path, rows.sink_csv if path.suffix == ".csv" else rows.sink_parquet)
+        return int(rows.select(pl.len()).collect().item())
+
+
+def _write_parts(folder: Path, frames: Iterator[pl.DataFrame]) -> list[Path]:
+    parts = []
+    for index, frame in enumerate(frames):
+        parts.append(folder / f"{index:06}.parquet")
+        frame.write_parquet(parts[-1])
+    return parts

@@ -1,0 +1,120 @@
+"""Sequences in a folder, as Parquet: users with their items, the catalogue, and its features."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+import torch
+
+from ..data import ItemFeature, Sequences
+from ..data.files import write_atomically
+from ..training.checkpoint import CheckpointError
+
+__all__ = ["StoredSequences"]
+
+
+@dataclass(frozen=True)
+class StoredSequences:
+    """The three files of a folder that hold sequences."""
+
+    folder: Path
+
+    @property
+    def sequences_path(self) -> Path:
+        return self.folder / "sequences.parquet"
+
+    @property
+    def catalogue_path(self) -> Path:
+        return self.folder / "catalogue.parquet"
+
+    @property
+    def item_features_path(self) -> Path:
+        return self.folder / "item_features.parquet"
+
+    def read(self) -> Sequences:
+        """The sequences, with the ids they had.
+
+        Raises:
+            CheckpointError: there are none in the folder, or a file can't be read.
+        """
+        for path in (self.sequences_path, self.catalogue_path):
+            if not path.is_file():
+                raise CheckpointError(f"{self.folder}: no run here (no {path.name})")
+        frame, catalogue = read_table(self.sequences_path), read_table(self.catalogue_path)
+        lengths = torch.from_numpy(frame["items"].list.len().to_numpy().astype("int64"))
+        return Sequences(
+            offsets=torch.cat([lengths.new_zeros(1), lengths.cumsum(0)]),
+            items=torch.from_numpy(frame["items"].explode().to_numpy().astype("int64")),
+            user_ids=frame["user"].to_list(),
+            item_ids=catalogue["item"].to_list(),
+            is_noise=(
+                torch.from_numpy(frame["is_noise"].explode().to_numpy().astype("bool"))
+                if "is_noise" in frame.columns
+                else None
+            ),
+            weights=(
+                torch.from_numpy(frame["weights"].explode().to_numpy().astype("float32"))
+                if "weights" in frame.columns
+                else None
+            ),
+            source=str(self.folder),
+            item_features=self._item_features(),
+        )
+
+    def _item_features(self) -> dict[str, ItemFeature]:
+        if not self.item_features_path.is_file():
+            return {}
+        return {
+            name: ItemFeature(values, torch.tensor(offsets), torch.tensor(codes, dtype=torch.int64))
+            for name, values, offsets, codes in read_table(self.item_features_path).rows()
+        }
+
+    def write(self, sequences: Sequences) -> None:
+        """Makes the folder, and writes each file whole or not at all."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        columns = {"user": pl.Series(sequences.user_ids, dtype=pl.String)}
+        owner = torch.repeat_interleave(sequences.lengths).numpy()
+        flat = {"items": sequences.items.to(torch.int32).numpy()}
+        if sequences.is_noise is not None:
+            flat["is_noise"] = sequences.is_noise.numpy()
+        if sequences.weights is not None:
+            flat["weights"] = sequences.weights.numpy()
+        lists = (
+            pl.DataFrame({"owner": owner, **flat})
+            .group_by("owner", maintain_order=True)
+            .agg(pl.col(name) for name in flat)
+        )
+        frame = pl.DataFrame(columns).with_columns(lists.drop("owner"))
+        catalogue = pl.DataFrame({"item": pl.Series(sequences.item_ids, dtype=pl.String)})
+        write_atomically(self.sequences_path, frame.write_parquet)
+        write_atomically(self.catalogue_path, catalogue.write_parquet)
+        if sequences.item_features:
+            features = pl.DataFrame(
+                [
+                    (name, feature.values, feature.offsets.tolist(), feature.codes.tolist())
+                    for name, feature in sequences.item_features.items()
+                ],
+                schema={
+                    "name": pl.String,
+                    "values": pl.List(pl.String),
+                    "offsets": pl.List(pl.Int64),
+                    "codes": pl.List(pl.Int64),
+                },
+                orient="row",
+            )
+            write_atomically(self.item_features_path, features.write_parquet)
+
+
+def read_table(path: Path) -> pl.DataFrame:
+    """The table in ``path``.
+
+    Raises:
+        CheckpointError: it can't be read.
+    """
+    try:
+        return pl.read_parquet(path)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(f"{path}: not readable ({reason})") from error

@@ -1,0 +1,110 @@
+"""Batches of training loops that are not ours: checked, aligned with losses, the latest kept."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..data import Batch
+
+__all__ = ["RecentRows", "counted_targets", "host_batch", "weights_of_losses"]
+
+
+def host_batch(sequences: Tensor, users: Tensor, *, num_items: int, num_users: int) -> Batch:
+    """``sequences [B, W]`` (history and target, left-padded with 0) and ``users [B]`` as a batch.
+
+    Raises:
+        ValueError: a shape, dtype or id that does not fit, or rows without a last item, as those
+            that are padded on the right have.
+    """
+    if sequences.dim() != 2 or sequences.dtype != torch.int64 or sequences.shape[1] < 2:
+        raise ValueError(
+            "sequences must be [B, W] torch.int64 with W >= 2 (history and target), "
+            f"got {list(sequences.shape)} {sequences.dtype}"
+        )
+    if users.shape != sequences.shape[:1] or users.dtype != torch.int64 or not len(users):
+        raise ValueError(
+            f"users must be [B] torch.int64 beside sequences {list(sequences.shape)}, "
+            f"got {list(users.shape)} {users.dtype}"
+        )
+    # One look at the device for all.
+    edges = (*sequences.aminmax(), *users.aminmax(), sequences[:, -1].min())
+    first, last, first_user, last_user, least_target = torch.stack(edges).tolist()
+    if first < 0 or last > num_items:
+        raise ValueError(f"sequences must be in 0..{num_items} (num_items), got {first}..{last}")
+    if first_user < 0 or last_user >= num_users:
+        raise ValueError(
+            f"users must be in 0..{num_users - 1} (num_users - 1), got {first_user}..{last_user}"
+        )
+    if least_target == 0:
+        raise ValueError(
+            "sequences must be left-padded and end with the target, got rows whose last column "
+            "is padding"
+        )
+    return Batch(torch.arange(len(users), device=users.device), users, sequences)
+
+
+def counted_targets(batch: Batch, like: Tensor, mask: Tensor | None, name: str) -> Tensor:
+    """Which entries of ``like``, ``[B]`` or ``[B, W - 1]``, count: ``mask``, or all but padding.
+
+    Raises:
+        ValueError: ``like`` (called ``name``) or ``mask`` has another shape.
+    """
+    rows, width = batch.sequences.shape
+    if like.shape not in ((rows,), (rows, width - 1)):
+        raise ValueError(
+            f"{name} must be [{rows}] (of last items) or [{rows}, {width - 1}] (of all but the "
+            f"first) beside sequences [{rows}, {width}], got {list(like.shape)}"
+        )
+    if mask is None:
+        return batch.targets[:, -1] != 0 if like.dim() == 1 else batch.targets != 0
+    if mask.shape != like.shape or mask.dtype != torch.bool:
+        raise ValueError(
+            f"mask must be {list(like.shape)} torch.bool as {name} is, "
+            f"got {list(mask.shape)} {mask.dtype}"
+        )
+    return mask
+
+
+def weights_of_losses(weights: Tensor, counted: Tensor) -> Tensor:
+    """Weights ``[B]`` (of rows) or ``[B, W]`` (of positions) where losses are, 0 where none
+    counts: the shape of ``counted``, ``[B]`` or ``[B, W - 1]``."""
+    if weights.dim() == 2:
+        weights = weights[:, -1] if counted.dim() == 1 else weights[:, 1:]
+    elif counted.dim() == 2:
+        weights = weights[:, None].expand_as(counted)
+    return weights.masked_fill(~counted, 0.0)
+
+
+class RecentRows:
+    """The latest rows of a training loop, read as ``TrainingRows`` are.
+
+    Args:
+        size: about how many; of whole batches, the latest always.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._batches: deque[Batch] = deque()
+
+    def append(self, batch: Batch) -> None:
+        """Keeps ``batch``, and forgets the oldest ones that are not needed for ``size`` rows."""
+        self._batches.append(batch)
+        while sum(map(len, self._batches)) - len(self._batches[0]) >= self.size:
+            self._batches.popleft()
+
+    @property
+    def users(self) -> Tensor:
+        """``[R]`` int64."""
+        return torch.cat([batch.users for batch in self._batches])
+
+    def gather(self, rows: Tensor) -> Batch:
+        """The rows ``rows`` (``[B]`` int64), as wide as the widest of all."""
+        width = max(batch.sequences.shape[1] for batch in self._batches)
+        sequences = torch.cat(
+            [F.pad(b.sequences, (width - b.sequences.shape[1], 0)) for b in self._batches]
+        )
+        return Batch(rows, self.users[rows], sequences[rows])

@@ -1,0 +1,202 @@
+"""JOINT LOSS for training loops that are not ours: noise models inside a loss module."""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+from torch import Tensor, nn
+
+from ..corruption import Corruption, RandomReplacement
+from ..data import Batch, user_folds
+from ..ops import linear_reweighted_cross_entropy
+from ..recognition.cross_fitting import CrossFittedNoiseModels
+from ..recognition.noise_models import TargetAttentionNoiseModel
+from ..recognition.weighting import summarise_weights
+from .config import JointTrainerConfig
+from .host_batches import RecentRows, counted_targets, host_batch, weights_of_losses
+from .objectives import weighted_mean
+
+__all__ = ["JointLoss"]
+
+_logger = logging.getLogger(__name__)
+_IGNORED = -100
+
+
+class JointLoss(nn.Module):
+    """``sum_i w_i * loss_i / sum_i w_i + lambda * BCE(g(damaged sequences), damaged or not)``, with
+    ``w_i = P(sequence i is clean)`` according to ``g`` (arXiv:2409.17402), for any training loop.
+
+    As a submodule of a model, or of a Lightning module, its noise models are trained by the same
+    optimizer. A step is a call in training mode. In evaluation mode it returns the plain mean of
+    the losses, as validation sequences are not judged.
+
+    Of the precautions of :class:`atjt_ext.JointTrainer` it has cross-fitting by user (nobody is
+    weighed by a noise model that was trained on damaged sequences of his), warm-up, gate and
+    calibration (under ``weighting="calibrated"``; see ``docs/architecture.md``), and damage that
+    draws no random number of torch's. Its calibration reads the latest ``calibration_rows`` rows
+    instead of all training rows, and rests in between. It lacks an optimizer and a learning rate
+    of its own for the noise models (make a parameter group of ``parameters()`` for that), the
+    stop at a loss that is not finite, and the warning of weights that have collapsed (log
+    :meth:`metrics`). Under data parallelism every process normalises and calibrates alone.
+
+    Args:
+        num_items: catalogue size; items are ``1..num_items`` and 0 is padding.
+        num_users: users are ``0..num_users - 1``, dealt into ``config.num_folds`` folds.
+        noise_model: prototype of each fold's noise model; None: ``TargetAttentionNoiseModel``.
+        corruption: how sequences are damaged; None: ``RandomReplacement`` of the config.
+        config: the recipe ``joint`` if None. Of it count ``weighting`` (``calibrated`` or
+            ``clean_probability``), ``num_folds``, ``noise_loss_weight`` (lambda), ``gate_auc``,
+            ``gradient_through_weights``, ``seed``, and what damages sequences.
+        warmup_steps: steps in which all weights are one, at least 1.
+        calibrate_every: steps from one calibration to the next, the first after the warm-up.
+        calibration_rows: about as many of the latest rows are calibrated on.
+
+    Raises:
+        ValueError: a number below 1, or a config without noise models or one fold after another.
+    """
+
+    def __init__(
+        self,
+        num_items: int,
+        num_users: int,
+        *,
+        noise_model: nn.Module | None = None,
+        corruption: Corruption | None = None,
+        config: JointTrainerConfig | None = None,
+        warmup_steps: int = 200,
+        calibrate_every: int = 100,
+        calibration_rows: int = 4096,
+    ) -> None:
+        super().__init__()
+        self.config = config = config or JointTrainerConfig.from_recipe("joint")
+        if not config.learns_noise or config.cross_fitting != "simultaneous":
+            raise ValueError(
+                "config must have weighting 'calibrated' or 'clean_probability' and cross_fitting "
+                f"'simultaneous', got {config.weighting!r} and {config.cross_fitting!r}"
+            )
+        numbers = dict(warmup_steps=warmup_steps, calibrate_every=calibrate_every)
+        for name, value in {**numbers, "calibration_rows": calibration_rows}.items():
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        self.num_items, self.num_users = num_items, num_users
+        self.warmup_steps, self.calibrate_every = warmup_steps, calibrate_every
+        self.corruption = corruption or RandomReplacement(
+            num_items=num_items,
+            **config.damage,
+        )
+        # The host's own initial parameters and shuffles stay as they are without this module.
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(config.seed)
+            self.noise_models = CrossFittedNoiseModels(
+                noise_model or TargetAttentionNoiseModel(num_items),
+                user_folds(num_users, config.num_folds, seed=config.seed),
+                config,
+            )
+        self.steps = 0
+        self._recent = RecentRows(calibration_rows)
+        self._last: tuple[Tensor, Tensor] | None = None
+
+    def forward(
+        self, sequences: Tensor, users: Tensor, losses: Tensor, *, mask: Tensor | None = None
+    ) -> Tensor:
+        """The joint loss, a scalar, of the recommender's own losses.
+
+        Args:
+            sequences: ``[B, W]`` int64, history *and* target, left-padded with 0.
+            users: ``[B]`` int64.
+            losses: ``[B]``, of the last item of each row, or ``[B, W - 1]``, of every item but the
+                first; not reduced, not weighted.
+            mask: bool of the shape of ``losses``: which of them count; None: all of an item.
+
+        Raises:
+            ValueError: shapes that do not fit together, ids out of range, or an empty last column,
+                as rows that are padded on the right have.
+        """
+        batch = self._batch(sequences, users)
+        return self._weighed(batch, losses, counted_targets(batch, losses, mask, "losses"))
+
+    def cross_entropy(
+        self,
+        sequences: Tensor,
+        users: Tensor,
+        hidden: Tensor,
+        item_table: Tensor,
+        targets: Tensor,
+        *,
+        bias: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        """The same with the softmax over a whole catalogue as losses, and without its logits.
+
+        Args:
+            sequences, users: as above.
+            hidden: ``[B, D]`` or ``[B, W - 1, D]``.
+            item_table: ``[V, D]``, whatever rows the softmax is to run over.
+            targets: ``[B]`` or ``[B, W - 1]`` int64, rows of ``item_table`` where they count.
+            bias: ``[V]`` or None.
+            mask: bool of the shape of ``targets``: which of them count; None: all of an item.
+        """
+        batch = self._batch(sequences, users)
+        counted = counted_targets(batch, targets, mask, "targets")
+        targets = targets.masked_fill(~counted, _IGNORED)
+        losses = linear_reweighted_cross_entropy(
+            hidden, item_table, targets, bias=bias, ignore_index=_IGNORED, reduction="none"
+        )
+        return self._weighed(batch, losses, counted)
+
+    def metrics(self) -> dict[str, float]:
+        """Of the latest step ``noise_loss``, ``weight_mean`` and ``weight_std``; ``held_out_auc``
+        once there was a calibration that could tell. For loggers."""
+        found = {"held_out_auc": self.noise_models.held_out_auc}
+        if self._last is not None:
+            spread, noise_loss = summarise_weights(self._last[0]), float(self._last[1])
+            found |= dict(noise_loss=noise_loss, weight_mean=spread.mean, weight_std=spread.std)
+        return {name: value for name, value in found.items() if value is not None}
+
+    def _batch(self, sequences: Tensor, users: Tensor) -> Batch:
+        return host_batch(sequences, users, num_items=self.num_items, num_users=self.num_users)
+
+    def _weighed(self, batch: Batch, losses: Tensor, counted: Tensor) -> Tensor:
+        if not self.training:
+            return weighted_mean(losses, counted.to(losses.dtype))
+        weights, noise_loss = self._step(batch)
+        weighted = weighted_mean(losses, weights_of_losses(weights, counted))
+        return weighted + self.config.noise_loss_weight * noise_loss
+
+    def _step(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Weights ``[B]`` or ``[B, W]`` of the batch, and the noise models' loss."""
+        config, models, folds = self.config, self.noise_models, range(self.config.num_folds)
+        noisy = self.corruption(batch.sequences, seed=config.seed, step=self.steps)
+        noise_loss = models.noise_loss(batch, noisy, folds)
+        weights = torch.ones(len(batch), device=batch.sequences.device)
+        if self.steps >= self.warmup_steps:
+            weights = models.weights(batch)
+        if not config.gradient_through_weights:
+            weights = weights.detach()
+        shown = weights if weights.dim() == 1 else weights[batch.sequences != 0]
+        self._last = shown.detach(), noise_loss.detach()
+        self._recent.append(batch)
+        self.steps += 1
+        since = self.steps - self.warmup_steps
+        if since >= 0 and since % self.calibrate_every == 0:
+            before = models.folds_weighed(folds)
+            models.calibrate(self._recent, self.corruption, folds)
+            after = models.folds_weighed(folds)
+            if since == 0 or before != after:
+                said = "sequences are weighed" if after == "all" else models.gate_message(folds)
+                _logger.warning("step %d: %s", self.steps, said)
+        return weights, noise_loss
+
+    # ---- what a checkpoint holds beside the parameters ------------------------------------------
+
+    def get_extra_state(self) -> Tensor:
+        """Steps and calibrations, as a tensor: some hosts save nothing else."""
+        known = self.noise_models.calibrations_as_tensor()
+        return torch.cat([torch.full_like(known[:1], self.steps), known])
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """The inverse; ValueError if it is that of another number of folds. The latest rows are no
+        part of it: the next calibration sees newer ones."""
+        self.noise_models.set_calibrations(state[1:])
+        self.steps = int(state[0, 0])

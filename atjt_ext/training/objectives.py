@@ -1,0 +1,199 @@
+"""The recommender's weighted loss, for either protocol and either loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..data import Batch
+from ..models.precision import in_autocast_dtype, widened
+from ..models.protocols import (
+    AuxiliaryLoss,
+    Recommender,
+    SequenceRecommender,
+    predicts_last_position_only,
+)
+from ..models.scoring import encode
+from ..ops import (
+    linear_reweighted_cross_entropy,
+    reweighted_cross_entropy,
+    sampled_binary_cross_entropy,
+)
+from ..ops.target_ranks import has_kernels
+
+__all__ = [
+    "LINEAR_SOFTMAX_FROM",
+    "auxiliary_loss",
+    "recommender_loss",
+    "softmax_route",
+    "weighted_mean",
+]
+
+# Items from which on the softmax is computed without logits, by kind of device. On the CPU, where
+# it becomes faster; on a GPU, where [N, V] logits and their gradient begin to take gigabytes. It
+# was not measured there.
+LINEAR_SOFTMAX_FROM = {"cpu": 10_000, "cuda": 50_000}
+
+
+def softmax_route(
+    recommender: Recommender,
+    *,
+    loss: Literal["cross_entropy", "binary_cross_entropy"],
+    softmax: Literal["auto", "logits", "linear"],
+) -> Literal["logits", "linear"] | None:
+    """How the softmax over the catalogue is computed; None if there is none to compute.
+
+    ``linear`` goes from hidden states and item table to the loss without logits. ``auto`` chooses
+    it for sequence recommenders with at least ``LINEAR_SOFTMAX_FROM`` items that it has kernels
+    for.
+
+    Raises:
+        ValueError: ``linear`` for a pointwise recommender, which has no item table.
+    """
+    if loss != "cross_entropy":
+        return None
+    if not isinstance(recommender, SequenceRecommender):
+        if softmax == "linear":
+            raise ValueError(
+                "softmax='linear' needs a recommender with encode and item_table, "
+                f"got {type(recommender).__name__} with score"
+            )
+        return "logits"
+    with torch.no_grad():
+        return _route_for(recommender.item_table(), softmax)
+
+
+def _route_for(
+    table: Tensor, softmax: Literal["auto", "logits", "linear"]
+) -> Literal["logits", "linear"]:
+    if softmax != "auto":
+        return softmax
+    least = LINEAR_SOFTMAX_FROM.get(table.device.type)
+    large = least is not None and table.shape[0] - 1 >= least
+    return "linear" if large and has_kernels(table) else "logits"
+
+
+def recommender_loss(
+    recommender: Recommender,
+    batch: Batch,
+    sample_weight: Tensor,
+    *,
+    loss: Literal["cross_entropy", "binary_cross_entropy"],
+    num_negatives: int,
+    softmax: Literal["auto", "logits", "linear"] = "auto",
+    input_weight: Tensor | None = None,
+    adapt: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
+    """``sum_i w_i * loss_i / sum_i w_i`` over the batch's targets (arXiv:2409.17402, the joint
+    loss).
+
+    A sequence recommender predicts every item that has a predecessor; a pointwise one, and one that
+    is ``last_position_only``, the last item.
+
+    Args:
+        sample_weight: ``[B]`` (one weight per sequence) or ``[B, W]`` (one per position of
+            ``batch.sequences``; a target takes its own position's).
+        loss: softmax over the catalogue, or each positive against ``num_negatives`` uniform
+            negatives.
+        softmax: how the former is computed, see :func:`softmax_route`.
+        input_weight: ``[B, W - 1]``, under which ``batch.inputs`` are read; None reads all alike.
+        adapt: further weights ``[N]`` made of the targets' losses ``[N]`` (see
+            :mod:`atjt_ext.training.adaptive_denoising`).
+
+    Returns:
+        Scalar; 0 where all weights are 0.
+    """
+    if not isinstance(recommender, SequenceRecommender):
+        route = softmax_route(recommender, loss=loss, softmax=softmax)
+        targets = batch.targets[:, -1]
+        weights = sample_weight if sample_weight.dim() == 1 else sample_weight[:, -1]
+        if route is not None:
+            everything = torch.arange(1, recommender.num_items + 1, device=targets.device)
+            logits = recommender.score(batch, everything.expand(len(batch), -1))
+            return _softmax_loss(logits, targets, weights, adapt)
+        candidates = _with_negatives(targets, recommender.num_items, num_negatives)
+        return _binary_loss(recommender.score(batch, candidates), weights, adapt)
+
+    # Only valid positions go on: padding is most of the grid.
+    valid = batch.is_target
+    if predicts_last_position_only(recommender):
+        valid = valid.clone()
+        valid[:, :-1] = False
+    hidden = encode(recommender, batch.inputs, input_weight)[valid]
+    targets = batch.targets[valid]
+    weights = (
+        sample_weight[valid.nonzero()[:, 0]]
+        if sample_weight.dim() == 1
+        else sample_weight[:, 1:][valid]
+    )
+    table = recommender.item_table()
+    if loss == "cross_entropy" and _route_for(table, softmax) == "linear":
+        # Column v of the logits is item v + 1: padding is no class.
+        states, items = in_autocast_dtype(hidden, table[1:])
+        linear = partial(linear_reweighted_cross_entropy, states, items, targets - 1)
+        return _weighted(linear, weights, adapt)
+    if loss == "cross_entropy":
+        return _softmax_loss(hidden @ table[1:].T, targets, weights, adapt)
+    candidates = _with_negatives(targets, recommender.num_items, num_negatives)
+    states, items = in_autocast_dtype(hidden, table)
+    sampled = partial(sampled_binary_cross_entropy, states, items, targets, candidates[:, 1:])
+    return _weighted(sampled, weights, adapt)
+
+
+def auxiliary_loss(recommender: Recommender, batch: Batch) -> Tensor:
+    """The recommender's own loss beside that of its targets; 0 where it has none."""
+    if isinstance(recommender, AuxiliaryLoss):
+        return recommender.auxiliary_loss(batch)
+    return batch.sequences.new_zeros((), dtype=torch.float)
+
+
+def _softmax_loss(
+    logits: Tensor, targets: Tensor, weights: Tensor, adapt: Callable[[Tensor], Tensor] | None
+) -> Tensor:
+    return _weighted(partial(reweighted_cross_entropy, logits, targets - 1), weights, adapt)
+
+
+def _weighted(
+    loss: Callable[..., Tensor], weights: Tensor, adapt: Callable[[Tensor], Tensor] | None
+) -> Tensor:
+    """The weighted mean of an op's loss, which lacks only ``sample_weight`` and ``reduction``."""
+    if adapt is None:
+        return loss(sample_weight=weights, reduction="weighted_mean")
+    losses = loss(reduction="none")
+    return weighted_mean(losses, weights * adapt(losses))
+
+
+def _with_negatives(targets: Tensor, num_items: int, num_negatives: int) -> Tensor:
+    """``[N, 1 + num_negatives]``: the target, then uniform items other than it."""
+    if num_items < 2:
+        raise ValueError("binary_cross_entropy needs at least two items to draw a negative from")
+    drawn = torch.randint(1, num_items, (len(targets), num_negatives), device=targets.device)
+    return torch.cat([targets[:, None], drawn + (drawn >= targets[:, None])], dim=1)
+
+
+def _binary_loss(
+    logits: Tensor, weights: Tensor, adapt: Callable[[Tensor], Tensor] | None
+) -> Tensor:
+    """Column 0 positive, the others negative; one weight for all of a row, as in the paper."""
+    logits = widened(logits)
+    labels = torch.zeros_like(logits)
+    labels[:, 0] = 1.0
+    losses = F.binary_cross_entropy_with_logits(logits, labels, reduction="none").mean(dim=1)
+    return weighted_mean(losses, weights if adapt is None else weights * adapt(losses))
+
+
+def weighted_mean(losses: Tensor, weights: Tensor) -> Tensor:
+    """``sum(w * l) / sum(w)`` over ``losses`` and ``weights`` of one shape; 0 where all weights
+    are 0."""
+    total = weights.sum()
+    nothing_counts = total == 0
+    # What does not count may be infinite.
+    losses = torch.where((weights == 0) & ~losses.isfinite(), 0.0, losses)
+    # The outer where makes the weights' gradient 0 too, the inner one keeps 0 / 0 out of it.
+    mean = (weights * losses).sum() / torch.where(nothing_counts, 1.0, total)
+    return torch.where(nothing_counts, 0.0, mean)

@@ -1,0 +1,78 @@
+"""Wrong calls: one line that names the option as it is written. Lists, as people write them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from atjt_ext.cli.main import main
+from atjt_ext.cli.parser import list_options, with_lists
+from atjt_ext.experiment import ExperimentSpec
+from atjt_ext.runs.config import DataConfig
+from helpers.command_line import refusal
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ("train", "train needs FILE (atjt train --help lists all options)"),
+        ("recommend --user 3", "recommend needs --run (atjt recommend --help lists"),
+        (
+            "train a.csv --drop-below 0.5",
+            "no option --drop-below; did you mean --drop_below? (atjt",
+        ),
+        ("experiment --epoch=3", "there is no option --epoch; did you mean --epochs?"),
+        ("train a.csv --bogus 3", "there is no option --bogus (atjt train"),
+        (
+            "train a.csv --model gru4rec --num_heads 2",
+            "of this model, it is one of sasrec, fearec,",
+        ),
+        ("train a.csv --epochs many", "--epochs must be an integer, got many"),
+        ("train a.csv --patience soon", "--patience must be an integer or null, got soon"),
+        ("train a.csv --drop_below x", "--drop_below must be a number, got x"),
+        ("train a.csv --loss bce", "--loss must be one of 'cross_entropy', 'binary_cross_entropy'"),
+        ("train a.csv --recipe magic", "argument --recipe: invalid choice: 'magic'"),
+        ("magic", "argument subcommand: invalid choice: 'magic'"),
+    ],
+)
+def test_a_wrong_call_is_one_line(
+    call: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(call.split())
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert message in line
+
+
+def test_lists_may_be_written_without_brackets() -> None:
+    options = list_options(ExperimentSpec, DataConfig)
+    assert options == {"--files", "--models", "--noises", "--seeds", "--recipes", "--item_columns"}
+    arguments = ["experiment", "--files", "a.csv", "--seeds=0,1", "--noises=[none]", "--epochs=3"]
+    assert with_lists(arguments, options) == [
+        *("experiment", "--files", "[a.csv]", "--seeds=[0,1]", "--noises=[none]", "--epochs=3")
+    ]
+    assert with_lists(["--files", "--seeds=null"], options) == ["--files", "--seeds=null"]
+
+
+def test_a_grid_takes_them(
+    ratings_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["experiment", f"--files={ratings_file}", "--noises", "none", "--seeds=0,1"]
+    command += ["--recipes=equal_weights", f"--out={tmp_path}", "--epochs=1", "--no_figures"]
+    assert main([*command, "--embedding_dim=8", "--num_blocks=1"]) == 0
+    cells = json.loads((tmp_path / "results.json").read_text())["cells"]
+    assert [cell["cell"]["seed"] for cell in cells] == [0, 1]
+    assert "2 cells" in capsys.readouterr().out
+    assert "recipe must be one of" in refusal(capsys, *command[:4], "--recipes=magic")
+
+
+def test_help_says_null_as_the_command_line_does(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    text = capsys.readouterr().out
+    assert "null" in text
+    assert "None" not in text.replace("NoneType", "")

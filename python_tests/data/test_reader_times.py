@@ -1,0 +1,134 @@
+"""Times as readers take them, and columns that are found by what shops call them."""
+
+from __future__ import annotations
+
+from datetime import datetime, time, timedelta, timezone
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from atjt_ext.data import interactions_from_frame, read_csv, read_interactions
+from helpers.reading import column, refusal, write
+
+RATINGS_CSV = "userId,movieId,rating,timestamp\n1,2,3.5,1112486027\n1,29,3.5,1112484676\n"
+U_DATA = "196\t242\t3\t881250949\n186\t302\t3\t891717742\n"
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [
+        ("1970-01-02", 86_400),
+        (" 2020-02-29T12:30:05 ", 1_582_979_405),
+        ("2020-02-29 12:30", 1_582_979_400),
+        ("2020-02-29T12:30:05Z", 1_582_979_405),
+        ("2020-02-29 12:30:05 UTC", 1_582_979_405),
+        ("2020-02-29T14:30:05+02:00", 1_582_979_405),
+        ("2020-02-29T07:00:05-0530", 1_582_979_405),
+        ("1969-12-31T23:59:59.250", -0.75),
+        ("2020-02-29T12:30:05.000", 1_582_979_405),
+    ],
+)
+def test_dates_are_read_as_unix_times(tmp_path: Path, written: str, seconds: float) -> None:
+    path = write(tmp_path, "a.csv", f"user,item,time\n1,x,{written}\n")
+    (time,) = column(read_csv(path), "time")
+    assert time == seconds
+    assert isinstance(time, float) == (seconds % 1 != 0)
+
+
+def test_dates_agree_with_the_calendar(tmp_path: Path) -> None:
+    days = [datetime(1999, 12, 28, tzinfo=timezone.utc) + timedelta(days=d) for d in range(900)]
+    rows = "\n".join(f"1,x,{day:%Y-%m-%d}" for day in days)
+    got = read_csv(write(tmp_path, "a.csv", f"user,item,time\n{rows}\n"))
+    assert column(got, "time") == [int(day.timestamp()) for day in days]
+
+
+def test_an_empty_first_time_is_the_one_that_is_blamed(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.csv", "user,item,time\n1,x,\n1,y,2020-01-01\n1,z,2020-01-02\n")
+    assert refusal(read_csv, path).endswith("got ''")
+
+
+@pytest.mark.parametrize("second", ["1582979405000", "2020", "2020-01-01T10:00"])
+def test_dates_and_unix_times_do_not_share_a_column(tmp_path: Path, second: str) -> None:
+    # Seconds, milliseconds, years? Their order would be anybody's guess.
+    first = "5" if "-" in second else "2020-01-01"
+    path = write(tmp_path, "a.csv", f"user,item,time\n1,x,{first}\n1,y,{second}\n")
+    assert f"got {second!r}" in refusal(read_csv, path)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "2020-02-30",
+        "2020-2-3",
+        "03/04/2020",
+        "2020-01-01T24:00",
+        "2020-01-01T10:61",
+        "2020-01-01T00:00:60",
+        "2020-01-01T00:00+24:00",
+        "2020-01-01T1\u0662:00",
+        "inf",
+        "12:30",
+    ],
+)
+def test_what_is_no_date_is_refused(tmp_path: Path, written: str) -> None:
+    path = write(tmp_path, "a.csv", f"user,item,time\n1,x,2020-01-01\n2,y,{written}\n")
+    told = refusal(read_csv, path)
+    assert told.startswith(f"{path}:3: column 'time' must be a number (Unix time) or a date")
+    assert repr(written) in told
+
+
+def test_a_column_of_dates_is_found_unless_there_are_times(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.csv", "user,item,date\n1,x,1970-01-02\n")
+    assert column(read_csv(path), "time") == [86_400]
+    path = write(tmp_path, "c.csv", "user,item,date,datetime\n1,x,1970-01-02,1970-01-02 00:01\n")
+    assert "'date', 'datetime' could all be the time column" in refusal(read_csv, path)
+    assert column(read_csv(path, time_column="datetime"), "time") == [86_460]
+    path = write(tmp_path, "b.csv", "user,item,date,timestamp\n1,x,someday,7\n")
+    got = read_csv(path)
+    assert (column(got, "time"), column(got, "date")) == ([7], ["someday"])
+
+
+def test_what_shops_export_is_found_where_nothing_else_is(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.csv", "customer_id,sku,event_time\nc,s,1970-01-02\n")
+    assert read_csv(path).frame.rows() == [("c", "s", 86_400)]
+    path = write(tmp_path, "b.csv", "sku,customer_id,user,item\ns,c,u,i\n")
+    with pytest.warns(UserWarning, match="no column of times .* is it one of 'sku', 'customer_id'"):
+        read_csv(path)
+    assert read_csv(path, time_column="").frame.rows() == [("u", "i", "s", "c")]
+    path = write(tmp_path, "d.csv", "customer,customer_id,sku\nAnn,7,s\n")
+    assert "could all be the user column; name one with user_column" in refusal(read_csv, path)
+    path = write(tmp_path, "c.csv", "who,sku\nw,s\n")
+    assert "tried user, user_id" in (told := refusal(read_csv, path))
+    assert "customer_id" in told
+
+
+def test_a_column_that_holds_no_times_can_be_passed_over(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.csv", "user,item,date\n1,x,03/04/2020\n1,y,\n")
+    assert "an empty time_column reads none" in refusal(read_csv, path)
+    got = read_interactions(path, time_column="")
+    assert got.frame.columns == ["user", "item", "date"]
+    assert "no column ''" in refusal(read_csv, path, user_column="")
+    path = write(tmp_path, "ratings.csv", RATINGS_CSV)
+    assert "time" not in read_interactions(path, time_column="").frame.columns
+    assert "time" in read_interactions(path).frame.columns
+    path = write(tmp_path, "u.data", U_DATA)
+    with pytest.raises(ValueError, match="no named columns, but a column was named"):
+        read_interactions(path, time_column="")
+
+
+def test_times_of_other_types_are_read_or_refused_by_name() -> None:
+    ids = {"user": ["a", "a"], "item": ["x", "y"]}
+    dates = pl.Series(["1970-01-02", "1970-01-03"])
+    for values in (dates.cast(pl.Categorical), dates.str.to_date()):
+        got = interactions_from_frame(pl.DataFrame({**ids, "time": values}))
+        assert column(got, "time") == [86_400, 172_800]
+    for values in (
+        pl.Series([timedelta(1), timedelta(2)]),
+        pl.Series([[1], [2]]),
+        pl.Series([b"1", b"2"]),
+        pl.Series([time(1), time(2)]),
+    ):
+        message = refusal(interactions_from_frame, pl.DataFrame({**ids, "time": values}))
+        assert "column 'time' holds" in message
+        assert "times must be numbers, dates, datetimes or strings" in message

@@ -1,0 +1,365 @@
+"""Readers: every layout by hand, gzip, automatic detection, and each refusal with its place."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from datetime import datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from atjt_ext.data import (
+    interactions_from_frame,
+    read_csv,
+    read_interactions,
+    read_movielens,
+    read_parquet,
+    read_recbole,
+    read_sequences,
+    to_sequences,
+)
+from atjt_ext.runs.config import RunConfig
+from atjt_ext.runs.data import load_sequences
+from helpers.reading import column, refusal, write
+
+RECBOLE = """user_id:token\titem_id:token\trating:float\ttimestamp:float
+196\t242\t3\t881250949
+186\t302\t3\t891717742
+22\t377\t1\t878887116
+196\t51\t2\t881250000
+"""
+U_DATA = "196\t242\t3\t881250949\n186\t302\t3\t891717742\n22\t377\t1\t878887116\n"
+RATINGS_DAT = "1::1193::5::978300760\n1::661::3::978302109\n2::1357::5::978298709\n"
+RATINGS_CSV = "userId,movieId,rating,timestamp\n1,2,3.5,1112486027\n1,29,3.5,1112484676\n"
+SEQUENCES = "1 1 2 3 4 5\n2 6 7 8 9 10 4 11\n3 4 12 13\n"
+TSV = "user\titem\ttime\ncarl\tx\t5\nada\ty\t2\n"
+
+LAYOUTS = {
+    "ratings.inter": (RECBOLE, "recbole", 4),
+    "u.data": (U_DATA, "movielens", 3),
+    "ratings.dat": (RATINGS_DAT, "movielens", 3),
+    "ratings.csv": (RATINGS_CSV, "csv", 2),
+    "log.tsv": (TSV, "csv", 2),
+    "Beauty.txt": (SEQUENCES, "sequences", 15),
+}
+
+
+def _real_data(name: str) -> Path:
+    default = Path(__file__).resolve().parents[3] / "shared" / "data"
+    path = Path(os.environ.get("ATJT_DATA", default)) / name
+    if not path.exists():
+        pytest.skip(f"{name} is not there (ATJT_DATA names its folder)")
+    return path
+
+
+# Values
+
+
+def test_recbole_columns_lose_their_types_and_get_our_names(tmp_path: Path) -> None:
+    got = read_recbole(write(tmp_path, "a.inter", RECBOLE))
+    assert got.frame.columns == ["user", "item", "time", "rating"]
+    assert column(got, "user") == ["196", "186", "22", "196"]
+    assert column(got, "item") == ["242", "302", "377", "51"]
+    assert column(got, "time") == [881250949, 891717742, 878887116, 881250000]
+    assert column(got, "rating") == [3.0, 3.0, 1.0, 2.0]
+
+
+@pytest.mark.parametrize(("name", "content"), [("u.data", U_DATA), ("ratings.dat", RATINGS_DAT)])
+def test_movielens_without_header_has_user_item_rating_time(
+    tmp_path: Path, name: str, content: str
+) -> None:
+    got = read_movielens(write(tmp_path, name, content))
+    first = content.splitlines()[0].replace("::", "\t").split("\t")
+    assert got.frame.row(0, named=True) == {
+        "user": first[0],
+        "item": first[1],
+        "rating": float(first[2]),
+        "time": int(first[3]),
+    }
+    assert len(got) == 3
+
+
+def test_movielens_csv_keeps_half_stars(tmp_path: Path) -> None:
+    got = read_movielens(write(tmp_path, "ratings.csv", RATINGS_CSV))
+    assert column(got, "rating") == [3.5, 3.5]
+    assert column(got, "item") == ["2", "29"]
+
+
+def test_sequence_files_take_the_position_as_time(tmp_path: Path) -> None:
+    got = read_sequences(write(tmp_path, "s.txt", "u7 a b a\n\nu2\tc  d \r\n"))
+    assert column(got, "user") == ["u7", "u7", "u7", "u2", "u2"]
+    assert column(got, "item") == ["a", "b", "a", "c", "d"]
+    assert column(got, "time") == [0, 1, 2, 0, 1]
+
+
+def test_a_user_on_several_lines_goes_on_where_they_ended(tmp_path: Path) -> None:
+    got = read_sequences(write(tmp_path, "pairs.txt", "1 10\n2 20\n1 11\n1 12\n"))
+    assert column(got, "time") == [0, 0, 1, 2]
+
+
+def test_csv_columns_can_be_named(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.csv", "who;what;when;how\nann;x;3;-1\nann;y;1.5;2\n")
+    got = read_csv(
+        path, user_column="who", item_column="what", time_column="when", rating_column="how"
+    )
+    assert got.frame.rows() == [("ann", "x", 3.0, -1.0), ("ann", "y", 1.5, 2.0)]
+
+
+def test_other_columns_come_along_as_features(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.csv", "uid,item,city,time,user\n1,x,,5,old\n2,y,Rome,6,\n")
+    got = read_csv(path, user_column="uid")
+    assert got.frame.columns == ["user", "item", "time", "city", "user_as_read"]
+    assert column(got, "city") == [None, "Rome"]
+    assert column(got, "user_as_read") == ["old", None]
+
+
+def test_quoted_fields_may_hold_separators_and_line_breaks(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.csv", 'user,item,time\n"a,b",x,1\n"two\nlines",y,2\n')
+    assert column(read_csv(path), "user") == ["a,b", "two\nlines"]
+
+
+def test_ids_stay_as_they_are_written(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.csv", "user,item\n007,1e3\nNaN,null\n")
+    assert read_csv(path).frame.rows() == [("007", "1e3"), ("NaN", "null")]
+
+
+def test_is_noise_is_read_as_truth(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.csv", "user,item,is_noise\n1,x,true\n1,y,0\n2,x,False\n2,z,1\n")
+    assert column(read_csv(path), "is_noise") == [True, False, False, True]
+
+
+def test_repeated_items_are_kept_and_equal_times_keep_file_order(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.csv", "user,item,time\n1,b,5\n1,a,5\n1,b,5\n1,c,1\n")
+    sequences = to_sequences(read_csv(path))
+    assert sequences.decode_items(sequences.items) == ["c", "b", "a", "b"]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_blank_lines_and_windows_line_ends_carry_nothing(tmp_path: Path, end: str) -> None:
+    lines = ["", "user,item,time", "", "1,x,5", "", "2,y,6", "", ""]
+    path = write(tmp_path, "a.csv", end.join(lines))
+    assert read_csv(path).frame.rows() == [("1", "x", 5), ("2", "y", 6)]
+
+
+def test_blank_lines_between_unquoted_rows_count_as_lines_and_nothing_else(
+    tmp_path: Path,
+) -> None:
+    content = U_DATA.replace("\n", "\n\n")
+    assert len(read_movielens(write(tmp_path, "u.data", content))) == 3
+    path = write(tmp_path, "u.data", content + "5\t6\t1\tlate\n")
+    assert refusal(read_movielens, path).startswith(f"{path}:7: column 'time'")
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.csv", b"\xef\xbb\xbfuser,item\n1,x\n")
+    assert read_csv(path).frame.columns == ["user", "item"]
+
+
+def test_parquet_takes_integer_ids_and_datetimes(tmp_path: Path) -> None:
+    times = [datetime(1970, 1, 1, 0, 0, 2), datetime(1970, 1, 1, 0, 0, 1, 500_000)]
+    frame = pl.DataFrame({"user_id": [7, 7], "item_id": [1, 2], "timestamp": times})
+    frame.write_parquet(tmp_path / "a.parquet")
+    got = read_interactions(tmp_path / "a.parquet")
+    assert got.frame.rows() == [("7", "1", 2.0), ("7", "2", 1.5)]
+
+
+def test_a_frame_in_memory_reads_like_a_file() -> None:
+    got = interactions_from_frame(pl.DataFrame({"user": ["a"], "asin": ["B00"]}))
+    assert got.frame.rows() == [("a", "B00")]
+    with pytest.raises(TypeError, match="__arrow_c_stream__"):
+        interactions_from_frame([("a", "B00")])
+
+
+# Formats and gzip
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_auto_knows_every_layout_by_its_name(tmp_path: Path, name: str, packed: bool) -> None:
+    content, format, rows = LAYOUTS[name]
+    plain = read_interactions(write(tmp_path, name, content), format=format)  # type: ignore[arg-type]
+    if packed:
+        name, data = f"{name}.gz", gzip.compress(content.encode())
+    else:
+        data = content.encode()
+    got = read_interactions(write(tmp_path, name, data))
+    assert len(got) == rows
+    assert got.frame.equals(plain.frame)
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_auto_knows_every_layout_by_its_first_line(tmp_path: Path, name: str) -> None:
+    content, format, _ = LAYOUTS[name]
+    plain = read_interactions(write(tmp_path, name, content), format=format)  # type: ignore[arg-type]
+    assert read_interactions(write(tmp_path, "data.txt", content)).frame.equals(plain.frame)
+
+
+def test_auto_knows_parquet_by_its_first_bytes(tmp_path: Path) -> None:
+    pl.DataFrame({"user": ["a"], "item": ["x"]}).write_parquet(tmp_path / "export")
+    assert len(read_interactions(tmp_path / "export")) == 1
+
+
+def test_auto_says_what_it_tried(tmp_path: Path) -> None:
+    path = write(tmp_path, "notes.txt", "once upon a time\n")
+    message = refusal(read_interactions, path)
+    for part in (str(path), "once upon a time", ".inter", "MovieLens", "user item item", "format"):
+        assert part in message
+
+
+def test_unknown_formats_and_columns_where_there_are_none_are_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, "s.txt", SEQUENCES)
+    with pytest.raises(ValueError, match=r"format must be one of auto, .*got 'excel'"):
+        read_interactions(path, format="excel")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="sequences files have no named columns"):
+        read_interactions(path, user_column="user")
+
+
+# Refusals: file, line, column, value, and what was wanted
+
+BAD_LINES = [
+    ("a.csv", "user,item,time\n1,x,5\n2,y,soon\n", "3: column 'time' must be a number", "'soon'"),
+    ("a.csv", "user,item,time\n1,x,5\n2,y,\n", "3: column 'time' must be a number", "''"),
+    ("a.csv", "user,item,time\n1,x,nan\n", "2: column 'time' must be a number", "'nan'"),
+    ("a.csv", "user,item,time\n\n1,x,5\n\n,y,5\n", "5: column 'user' must be an id", "''"),
+    ("a.csv", "user,item,time\n1,x,5\n2,  ,5\n", "3: column 'item' must be an id", "'  '"),
+    ("a.csv", 'user,item,time\n1,"x\ny",5\n2,z,?\n', "4: column 'time' must be a number", "'?'"),
+    ("a.csv", "user,item,rating\n1,x,5\n2,y,good\n", "3: column 'rating' must be a", "'good'"),
+    ("a.csv", "user,item,is_noise\n1,x,maybe\n", "2: column 'is_noise' must be true", "'maybe'"),
+    ("a.csv", "user,item,time\n1,x,5\n2,y\n", "3: 2 fields, wanted 3", "'2,y'"),
+    ("a.csv", "user,item,time\n1,x\n2,y,5\n", "2: 2 fields, wanted 3", "'1,x'"),
+    ("a.csv", "user,item,time\n1,x,5\n2,y,5,9\n", "3: 4 fields, wanted 3", "'2,y,5,9'"),
+    ("a.csv", "user,item,time\n1,x,5,9\n2,y,5\n", "2: 4 fields, wanted 3", "'1,x,5,9'"),
+    ("a.csv", "user,item,time\n1,x,5\n,,\n2,y,6\n", "3: every field is empty", ""),
+    ("a.csv", 'user,item,time\n1,x,5\n2,"y,5\n3,z,5\n', "3: broken quoting", "wanted CSV"),
+    ("a.csv", "user,item,item\n1,x,5\n", "1: the column 'item' occurs 2 times", ""),
+    ("a.csv", "user,item,time,a,a\n1,x,5,5,5\n", "1: the header names 'a' more than once", ""),
+    ("a.csv", "user,userId,item\n1,1,5\n", "1: 'user', 'userId' could all be the user", ""),
+    ("a.csv", "user,price\n1,5\n", "1: no item column", "'user', 'price'"),
+    (
+        "a.csv",
+        "1,31,2.5,1260759144\n1,32,2,1260759145\n",
+        "1: no user column",
+        "is a header missing? Or name it",
+    ),
+    ("a.csv", "ann,book,5\nbob,book,4\n", "1: no user column", "is a header missing? Or name it"),
+    ("a.csv", b"user,item\n1,x\n\xe9,y\n", "3: not UTF-8 text (byte 0xe9)", "wanted UTF-8"),
+    ("a.inter", RECBOLE + "5\t6\t1\tx\n", "6: column 'timestamp' must be a number", "'x'"),
+    ("a.inter", RECBOLE + "5\t6\n", "6: 2 fields, wanted 4", "'5\\t6'"),
+    ("a.inter", "user\titem\n1\t2\n", "1: header field 'user' must be name:type", "token"),
+    ("u.data", U_DATA + "5\t6\t1\n", "4: 3 fields, wanted 4", "'5\\t6\\t1'"),
+    ("u.data", U_DATA + "5\t\t1\t7\n", "4: column 'item' must be an id", "''"),
+    ("ratings.dat", RATINGS_DAT + "5::6::1\n", "4: 3 fields, wanted 4", "'5::6::1'"),
+    ("ratings.dat", RATINGS_DAT + "5:a:6:a:1:a:7\n", "4: 1 field, wanted 4", "'5:a:6:a:1:a:7'"),
+    ("ratings.dat", RATINGS_DAT + "5::6::1::late\n", "4: column 'time' must be a", "'late'"),
+    ("ratings.dat", "5 6 1 late\n", "1: not a MovieLens layout", "'5 6 1 late'"),
+    ("s.txt", "1 2 3\n\n2\n3 4\n", "3: a user without items", "'2'"),
+    ("s.txt", b"1 2 3\n2 \xff 4\n", "2: not UTF-8 text (byte 0xff)", "wanted UTF-8"),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "place", "rest"), BAD_LINES)
+def test_a_bad_line_is_named(
+    tmp_path: Path, name: str, content: str | bytes, place: str, rest: str
+) -> None:
+    path = write(tmp_path, name, content)
+    message = refusal(read_interactions, path)
+    assert message.startswith(f"{path}:{place}")
+    assert rest in message
+
+
+def test_a_bad_line_says_how_many_are_like_it(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.csv", "user,item,time\n1,x,5\n,y,5\n2,y,5\n,x,6\n,z,7\n")
+    message = refusal(read_interactions, path)
+    assert message.startswith(f"{path}:3: column 'user'")
+    assert message.endswith("got '', and at least 2 more like it below")
+
+
+def test_a_bad_line_far_down_a_gzip_is_named(tmp_path: Path) -> None:
+    lines = ["user,item,time"] + [f"{row},x,{row}" for row in range(5000)]
+    lines[4321] = "7,x,noon"
+    path = write(tmp_path, "a.csv.gz", gzip.compress("\n".join(lines).encode()))
+    assert f"{path}:4322: column 'time'" in refusal(read_interactions, path)
+
+
+@pytest.mark.parametrize("content", ["user,item\n", "user,item", "user,item\n\n\n"])
+def test_a_header_alone_is_refused(tmp_path: Path, content: str) -> None:
+    path = write(tmp_path, "a.csv", content)
+    assert refusal(read_interactions, path) == f"{path}: a header and no interactions"
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.inter", "u.data", "s.txt", "a.parquet", "a"])
+@pytest.mark.parametrize("content", ["", " \n\n", "\ufeff"])
+def test_an_empty_file_is_refused(tmp_path: Path, name: str, content: str) -> None:
+    path = write(tmp_path, name, content)
+    assert refusal(read_interactions, path) == f"{path}: the file is empty"
+
+
+def test_missing_files_and_directories_are_refused(tmp_path: Path) -> None:
+    assert refusal(read_interactions, tmp_path / "no.csv") == f"{tmp_path}/no.csv: no such file"
+    assert "is a directory" in refusal(read_interactions, tmp_path)
+
+
+def test_broken_gzip_is_refused(tmp_path: Path) -> None:
+    packed = gzip.compress((RATINGS_CSV * 50).encode())
+    for content in (packed[:-20], packed[:20] + b"\0\0\0\0" + packed[24:], b"user,item\n1,x\n"):
+        path = write(tmp_path, "a.csv.gz", content)
+        assert f"{path}: truncated or corrupt gzip" in refusal(read_interactions, path)
+
+
+def test_broken_parquet_is_refused_and_bad_rows_are_named(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.parquet", b"PAR1 and then nothing of the kind")
+    assert "not a readable Parquet file" in refusal(read_parquet, path)
+    pl.DataFrame({"user": ["a", None], "item": ["x", "y"]}).write_parquet(path)
+    assert f"{path}: row 2: column 'user' must be an id" in refusal(read_parquet, path)
+    pl.DataFrame({"user": [1.0], "item": ["x"]}).write_parquet(path)
+    assert "column 'user' holds Float64, ids must be" in refusal(read_parquet, path)
+
+
+def test_a_missing_named_column_lists_those_found(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.csv", "user,item\n1,x\n")
+    message = refusal(read_csv, path, time_column="when")
+    assert "no column 'when' (time_column); the columns are 'user', 'item'" in message
+
+
+def test_long_values_are_cut_in_messages(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.csv", f"user,item,time\n1,x,{'9x' * 5000}\n")
+    message = refusal(read_csv, path)
+    assert len(message) < len(str(path)) + 200
+    assert "(10000 characters)" in message
+
+
+# Real data
+
+
+@pytest.mark.parametrize(
+    ("name", "users", "items", "count"),
+    [
+        ("ml-100k.inter", 943, 1682, 100_000),
+        ("Beauty.txt", 22_363, 12_101, 198_502),
+        ("ml-1m-prefix.txt.gz", 6_040, 3_416, 987_019),
+    ],
+)
+def test_real_files_have_their_published_sizes(
+    name: str, users: int, items: int, count: int
+) -> None:
+    got = read_interactions(_real_data(name))
+    assert (got.num_users, got.num_items, len(got)) == (users, items, count)
+    sequences = to_sequences(got)
+    assert (sequences.num_users, sequences.num_items) == (users, items)
+    assert sequences.num_interactions == count
+
+
+def test_training_takes_the_latest_interactions_after_the_k_core(tmp_path: Path) -> None:
+    # Item e is rare: the 2-core drops it, and the latest three are counted among what is left.
+    path = tmp_path / "log.txt"
+    path.write_text("u a b a c e\nv a b a c\nw a c\n")
+    config = RunConfig.from_recipe(format="sequences", k_core=2, latest=3)
+    sequences = load_sequences(path, config)
+    assert sequences.item_ids == ["a", "b", "c"]
+    assert [sequences.decode_items(sequences.items_of(user)) for user in range(3)] == [
+        ["b", "a", "c"],
+        ["b", "a", "c"],
+        ["a", "c"],
+    ]

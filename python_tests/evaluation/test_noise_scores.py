@@ -1,0 +1,162 @@
+"""Scores of windows, spread over interactions and users."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from atjt_ext.data import Batch, TrainingRows
+from atjt_ext.data.batches import per_interaction
+from atjt_ext.data.sequences import noisy_users, per_user
+from atjt_ext.evaluation import detection as noise_scores
+from atjt_ext.evaluation.detection import (
+    CalibrationBin,
+    calibration,
+    calibration_error,
+    detection_auc,
+)
+from helpers.tiny import tiny_sequences
+
+# At max_length 2: user 0 has windows (4, 5, 6), (2, 3, 4) and (1, 2); user 1 has none; user 2 one.
+SEQUENCES = tiny_sequences([1, 2, 3, 4, 5, 6], [7], [8, 9])
+
+
+def _rows() -> TrainingRows:
+    rows = TrainingRows(SEQUENCES, max_length=2)
+    windows = [rows.gather(torch.tensor([row])).sequences[0].tolist() for row in range(4)]
+    assert windows == [[4, 5, 6], [2, 3, 4], [1, 2], [8, 9]]
+    return rows
+
+
+def _by_row(batch: Batch) -> Tensor:
+    return (10 * batch.rows).double()
+
+
+def _by_position(batch: Batch) -> Tensor:
+    """100 * row + item, and nonsense at padding."""
+    return (100 * batch.rows[:, None] + batch.sequences).masked_fill(batch.sequences == 0, -5)
+
+
+# Items 2 and 4 stand in two windows: as target in the older one, which is theirs.
+@pytest.mark.parametrize("batch_size", [1024, 1, 2])
+def test_interactions_get_the_value_of_the_window_they_are_a_target_of(
+    batch_size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(noise_scores, "_SCORING_BATCH", batch_size)
+    values = per_interaction(_rows(), _by_row).tolist()
+    assert values[:6] == [20.0, 20.0, 10.0, 10.0, 0.0, 0.0]
+    assert math.isnan(values[6])
+    assert values[7:] == [30.0, 30.0]
+
+
+@pytest.mark.parametrize("batch_size", [1024, 1, 2])
+def test_position_scores_go_to_their_own_interaction(
+    batch_size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(noise_scores, "_SCORING_BATCH", batch_size)
+    values = per_interaction(_rows(), _by_position).tolist()
+    assert values[:6] == [201.0, 202.0, 103.0, 104.0, 5.0, 6.0]
+    assert math.isnan(values[6])
+    assert values[7:] == [308.0, 309.0]
+
+
+def test_scores_keep_no_gradient() -> None:
+    weight = torch.ones((), requires_grad=True)
+    values = per_interaction(_rows(), lambda batch: weight * batch.rows)
+    assert not values.requires_grad
+    assert values.dtype == torch.float32
+
+
+def test_users_get_the_mean_of_their_interactions() -> None:
+    values = torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0, 9.0, torch.nan, 0.0, 1.0])
+    means = per_user(SEQUENCES, values).tolist()
+    assert means[0] == 4.0
+    assert math.isnan(means[1])
+    assert means[2] == 0.5
+
+
+def test_a_user_without_interactions_is_nan() -> None:
+    means = per_user(tiny_sequences([1], [], [2]), torch.tensor([3.0, 4.0])).tolist()
+    assert means[0] == 3.0
+    assert math.isnan(means[1])
+    assert means[2] == 4.0
+
+
+def test_a_user_with_any_noisy_interaction_is_noisy() -> None:
+    noise = [False, False, True, False, False, False, False, True]
+    sequences = tiny_sequences([1, 2, 3], [7], [8, 9], [4, 5], noise=noise)
+    assert noisy_users(sequences).tolist() == [True, False, False, True]
+
+
+def test_noisy_users_without_truth_are_refused() -> None:
+    with pytest.raises(ValueError, match="is_noise"):
+        noisy_users(SEQUENCES)
+
+
+def _with_truth(noise: list[bool]) -> tuple[float | None, float | None]:
+    sequences = tiny_sequences([1, 2, 3], [7], [8, 9], [4, 5], noise=noise)
+    logits = torch.tensor([0.0, 3.0, 0.0, torch.nan, -1.0, -2.0, 5.0, -9.0])
+    areas = detection_auc(sequences, logits)
+    assert set(areas) == {"interaction_AUC", "sequence_AUC"}
+    return areas["interaction_AUC"], areas["sequence_AUC"]
+
+
+def test_detection_of_planted_noise_by_hand() -> None:
+    # Noisy are the interactions with logits 3 and 5; user means are 1, nan, -1.5, -2.
+    planted = [False, True, False, False, False, False, True, False]
+    assert _with_truth(planted) == (1.0, 0.5)
+    # Noise of the user without a score counts nowhere.
+    assert _with_truth([*planted[:3], True, *planted[4:]]) == (1.0, 0.5)
+    # Noisy: logits 0 and -1, against 3, 0, -2, 5, -9; users 0 and 2 against user 3.
+    planted = [True, False, False, False, True, False, False, False]
+    assert _with_truth(planted) == (pytest.approx((2.5 + 2) / 10), 1.0)
+
+
+def test_detection_without_noise_is_none() -> None:
+    assert _with_truth([False] * 8) == (None, None)
+
+
+def test_detection_without_truth_is_empty() -> None:
+    assert detection_auc(SEQUENCES, torch.zeros(9)) == {}
+
+
+# ---- calibration ------------------------------------------------------------------------------
+
+
+def test_calibration_by_hand() -> None:
+    probabilities = torch.tensor([0.0, 0.1, 0.5, 0.7, 1.0], dtype=torch.float64)
+    bins = calibration(probabilities, torch.tensor([False, True, False, True, True]), num_bins=2)
+    assert bins == [
+        CalibrationBin(0.0, 0.5, 2, pytest.approx(0.05), 0.5),
+        CalibrationBin(0.5, 1.0, 3, pytest.approx(2.2 / 3), pytest.approx(2 / 3)),
+    ]
+    assert calibration_error(bins) == pytest.approx((2 * 0.45 + 3 * (0.2 / 3)) / 5)
+
+
+def test_no_bins_have_no_error() -> None:
+    with pytest.raises(ValueError, match="bins must hold at least one"):
+        calibration_error([])
+
+
+def test_empty_bins_are_left_out() -> None:
+    bins = calibration(torch.tensor([0.95, 0.05]), torch.tensor([True, False]))
+    assert [(one.low, one.high, one.count) for one in bins] == [(0.0, 0.1, 1), (0.9, 1.0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "truth", "num_bins", "message"),
+    [
+        ([0.5, 1.1], [True, False], 10, r"probabilities must be in \[0, 1\]"),
+        ([0.5, math.nan], [True, False], 10, r"probabilities must be in \[0, 1\]"),
+        ([0.5], [True, False], 10, r"must both be \[N\], got \[1\] and \[2\]"),
+        ([0.5], [True], 0, "num_bins must be at least 1, got 0"),
+    ],
+)
+def test_no_calibration_of_what_is_no_probability(
+    probabilities: list[float], truth: list[bool], num_bins: int, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        calibration(torch.tensor(probabilities), torch.tensor(truth), num_bins=num_bins)

@@ -1,0 +1,289 @@
+"""Recipes of an experiment: what they give whom, and that only this differs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from atjt_ext.data import LeaveOneOut, PlantedNoise, Sequences, inject_noise, leave_one_out
+from atjt_ext.experiment.pilot import pilot_losses
+from atjt_ext.experiment.recipes import SOURCES, WITHOUT_RECOGNITION, ExperimentRecipe, recipe_names
+from atjt_ext.experiment.weights import (
+    dealt_by,
+    given_weights,
+    of_whole,
+    with_weights,
+    without_noise,
+)
+from atjt_ext.runs.build import base_model
+from atjt_ext.runs.config import RunConfig
+from atjt_ext.training.objectives import recommender_loss
+from helpers.joint import parameters
+from helpers.tiny import LastItemModel, tiny_batch, tiny_sequences
+
+SETTINGS = RunConfig.from_recipe(
+    epochs=2, batch_size=32, max_length=12, embedding_dim=16, num_blocks=1, patience=None
+)
+
+
+@pytest.fixture
+def noisy() -> Sequences:
+    """Two users of five items; items 8 and 9 are noise."""
+    return tiny_sequences(
+        [1, 8, 2, 3, 4],
+        [9, 5, 6, 7, 1],
+        noise=[False, True, False, False, False, True, False, False, False, False],
+    )
+
+
+# ---- names and settings -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_has_a_valid_config_and_a_baseline(name: str) -> None:
+    recipe = ExperimentRecipe.named(name)
+    config = recipe.config(SETTINGS, seed=7, more_epochs=3)
+    assert config.trainer.seed == 7
+    assert config.recipe == name
+    if recipe.baseline is not None:
+        assert ExperimentRecipe.named(recipe.baseline).baseline is None
+
+
+def test_a_recipe_differs_from_its_baseline_in_the_weighing_alone() -> None:
+    weighing = {"weighting", "weights_act_on", "adaptive_denoising"}
+    of_noise_models = {
+        "sequence_fraction",
+        "replace_ratio",
+        "replace_probability",
+        "noise_learning_rate",
+    }
+    for name in recipe_names():
+        recipe = ExperimentRecipe.named(name)
+        if recipe.baseline is None:
+            continue
+        ours, base = (
+            ExperimentRecipe.named(n).config(SETTINGS, seed=1, more_epochs=3)
+            for n in (name, recipe.baseline)
+        )
+        judge = "bidirectional" if name == "joint_positions" else base.model.noise_model
+        assert ours.model == replace(base.model, noise_model=judge)
+        assert ours.data == base.data
+        changed = {
+            field
+            for field, value in ours.as_dict()["trainer"].items()
+            if value != base.as_dict()["trainer"][field]
+        }
+        allowed = {
+            "more_epochs": {"epochs", "min_steps"},
+            "joint_positions": weighing | of_noise_models,
+        }
+        assert changed <= allowed.get(name, weighing), name
+        assert base.trainer.weighting == "equal"
+
+
+def test_joint_positions_is_the_recipe_of_that_name() -> None:
+    # Whatever the grid's own damage is.
+    grid = replace(
+        SETTINGS, trainer=replace(SETTINGS.trainer, num_replacements=1, replace_ratio=None)
+    )
+    ours = ExperimentRecipe.named("joint_positions").config(grid, seed=1, more_epochs=2)
+    assert ours.model == replace(SETTINGS.model, noise_model="bidirectional")
+    trainer = ours.trainer
+    assert (trainer.weighting, trainer.sequence_fraction) == ("calibrated", 0.95)
+    assert (trainer.num_replacements, trainer.replace_ratio) == (None, None)
+    assert (trainer.replace_probability, trainer.noise_learning_rate) == (0.2, 3e-3)
+    assert (trainer.max_length, trainer.seed) == (SETTINGS.trainer.max_length, 1)
+    assert trainer == replace(
+        RunConfig.from_recipe("joint_positions", seed=1).trainer,
+        **{
+            name: getattr(SETTINGS.trainer, name)
+            for name in ("epochs", "batch_size", "max_length", "patience")
+        },
+    )
+
+
+def test_more_epochs_and_the_paper_are_what_they_say() -> None:
+    patient = replace(SETTINGS, trainer=replace(SETTINGS.trainer, patience=4, min_steps=50))
+    more = ExperimentRecipe.named("more_epochs").config(patient, seed=0, more_epochs=3).trainer
+    assert (more.epochs, more.patience, more.min_steps) == (6, 12, 150)
+    paper = ExperimentRecipe.named("paper").config(SETTINGS, seed=3, more_epochs=2)
+    assert paper.trainer == RunConfig.from_recipe("paper", seed=3).trainer
+
+
+def test_the_paper_has_its_own_sizes_and_the_grids_where_it_says_nothing() -> None:
+    settings = RunConfig.from_recipe(model="s3rec", embedding_dim=32, pretrain_epochs=3)
+    paper = ExperimentRecipe.named("paper").config(settings, seed=0, more_epochs=2)
+    assert paper.model == replace(settings.model, embedding_dim=8, noise_embedding_dim=8)
+    other = replace(settings, model=replace(settings.model, noise_model="bidirectional"))
+    assert ExperimentRecipe.named("paper").config(other, seed=0, more_epochs=2) == paper
+    assert paper.model.name == "s3rec"
+    assert paper.trainer == RunConfig.from_recipe("paper", model="s3rec").trainer
+
+
+def test_unknown_recipes_are_refused() -> None:
+    for name in ("magic", "oracle", "oracle-users", "magic-both"):
+        with pytest.raises(ValueError, match=f"recipe must be one of .*, got '{name}'"):
+            ExperimentRecipe.named(name)
+
+
+# ---- given weights ----------------------------------------------------------------------------
+
+
+def test_oracle_weights_are_the_truth(noisy: Sequences) -> None:
+    train = leave_one_out(noisy).train
+    weights = given_weights("oracle", train, None, None, seed=0)
+    assert weights.tolist() == [1, 0, 1, 0, 1, 1]
+    with pytest.raises(ValueError, match="need sequences that know their noise"):
+        given_weights("oracle", replace(train, is_noise=None), None, None, seed=0)
+
+
+def test_controls_deal_out_the_same_weights(noisy: Sequences) -> None:
+    train = tiny_sequences([1, 1, 2, 3], [1, 2, 3, 4])
+    weights = torch.tensor([0.8, 0.1, 0.9, 0.3, 0.7, 0.2, 1.0, 0.6])
+    losses = torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0])
+    for source in sorted(SOURCES.keys() - set(WITHOUT_RECOGNITION)):
+        dealt = given_weights(source, train, weights, losses, seed=0)
+        assert torch.equal(dealt.sort().values, weights.sort().values)
+    by_loss = given_weights("loss", train, weights, losses, seed=0)
+    assert torch.equal(by_loss, weights.sort(descending=True).values)
+    by_popularity = given_weights("popularity", train, weights, losses, seed=0)
+    assert float(by_popularity[-1]) == pytest.approx(0.1)  # item 4, the only rarest
+    assert set(by_popularity[[0, 1, 4]].tolist()) == set(weights.sort().values[-3:].tolist())
+    shuffled = [given_weights("shuffled", train, weights, None, seed=s) for s in (0, 0, 1)]
+    assert torch.equal(shuffled[0], shuffled[1])
+    assert not torch.equal(shuffled[0], shuffled[2])
+
+
+def test_ties_are_dealt_at_random() -> None:
+    weights, order = torch.arange(100.0) / 100, torch.zeros(100)
+    dealt = dealt_by(weights, order, seed=0)
+    assert not torch.equal(dealt, weights)
+    assert abs(float(torch.corrcoef(torch.stack([dealt, weights]))[0, 1])) < 0.4
+
+
+def test_sources_need_what_they_are_made_of(noisy: Sequences) -> None:
+    with pytest.raises(ValueError, match="weights of 'shuffled' need those of co_occurrence"):
+        given_weights("shuffled", noisy, None, None, seed=0)
+    with pytest.raises(ValueError, match="need the losses of a pilot"):
+        given_weights("loss", noisy, torch.ones(10), None, seed=0)
+    with pytest.raises(ValueError, match="no such source of weights: 'magic'"):
+        given_weights("magic", noisy, torch.ones(10), None, seed=0)
+
+
+# ---- what weights do --------------------------------------------------------------------------
+
+
+def test_oracle_on_targets_drops_the_noise_from_the_loss(noisy: Sequences) -> None:
+    train = leave_one_out(noisy).train
+    weights = given_weights("oracle", train, None, None, seed=0)
+    model, batch = LastItemModel(), tiny_batch([1, 8, 2], [9, 5, 6])
+    found, clean = (
+        recommender_loss(model, b, w, loss="cross_entropy", num_negatives=1).item()
+        for b, w in (
+            (batch, weights.view(2, 3)),
+            # 8 -> 2, 9 -> 5 and 5 -> 6 are what is left: 1 -> 8 has a noisy target.
+            (tiny_batch([8, 2], [9, 5], [5, 6]), torch.ones(3)),
+        )
+    )
+    assert found == pytest.approx(clean, rel=1e-6)
+
+
+def test_given_weights_are_read_at_test_time_if_asked_to(noisy: Sequences) -> None:
+    weights = given_weights("oracle", leave_one_out(noisy).train, None, None, seed=0)
+    at_test = with_weights(noisy, of_whole(noisy, weights), at_test=True)
+    assert at_test.train.weights is not None
+    assert at_test.train.weights.tolist() == weights.tolist()
+    assert at_test.test.histories.weights is not None
+    # The validation item is read under weight one: nobody judged it.
+    assert at_test.test.histories.weights.tolist() == [1, 0, 1, 1, 0, 1, 1, 1]
+    only_train = with_weights(noisy, of_whole(noisy, weights), at_test=False)
+    assert only_train.train.weights is not None
+    assert only_train.test.histories.weights is None
+    assert only_train.valid.histories.weights is None
+
+
+def test_dropping_takes_the_noise_out_and_keeps_what_was_seen(noisy: Sequences) -> None:
+    weights = given_weights("oracle", leave_one_out(noisy).train, None, None, seed=0)
+    split = without_noise(noisy, of_whole(noisy, weights), below=0.5, at_test=True)
+    assert split.train.items.tolist() == [1, 2, 5, 6]
+    assert split.test.targets.tolist() == [4, 1]
+    (batch,) = split.test.batches(2, 9)
+    assert batch.inputs.tolist() == [[1, 2, 3], [5, 6, 7]]
+    assert sorted(batch.seen_items.tolist()) == [1, 2, 3, 5, 6, 7, 8, 9]
+    (batch,) = split.valid.batches(2, 9)
+    assert batch.inputs.tolist() == [[1, 2], [5, 6]]
+    only_train = without_noise(noisy, of_whole(noisy, weights), below=0.5, at_test=False)
+    (batch,) = only_train.test.batches(2, 9)
+    assert batch.inputs.tolist() == [[1, 8, 2, 3], [9, 5, 6, 7]]
+
+
+def test_dropping_leaves_everybody_the_cleanest_item() -> None:
+    sequences = tiny_sequences([1, 2, 3, 4], [5, 6, 7, 8])
+    weights = torch.tensor([0.1, 0.3, 1.0, 1.0, 0.9, 0.2, 0.4, 0.0])
+    split = without_noise(sequences, weights, below=0.5, at_test=True)
+    assert split.train.items.tolist() == [2, 5]
+    assert split.train.lengths.tolist() == [1, 1]
+    # What came after training is left out by its own weight, targets never.
+    (batch,) = split.test.batches(2, 9)
+    assert batch.inputs.tolist() == [[2, 3], [0, 5]]
+    assert split.test.targets.tolist() == [4, 8]
+
+
+# ---- equal random streams ---------------------------------------------------------------------
+
+
+def trained(recipe: str, split: LeaveOneOut) -> torch.Tensor:
+    config = ExperimentRecipe.named(recipe).config(SETTINGS, seed=0, more_epochs=2)
+    trainer = base_model(config, split.train)
+    trainer.fit(split.train, split.valid, progress=False)
+    return parameters(trainer.recommender)
+
+
+def test_weights_of_one_train_as_the_baseline_does(split: LeaveOneOut) -> None:
+    whole = inject_noise(rejoined(split), PlantedNoise(), seed=0)
+    plain = leave_one_out(whole)
+    baseline = trained("equal_weights", plain)
+    ones = torch.ones(whole.num_interactions)
+    for recipe in ("oracle-targets", "oracle-both"):
+        given = trained(recipe, with_weights(whole, ones, at_test=True))
+        torch.testing.assert_close(given, baseline, rtol=5e-3, atol=5e-3)
+    assert torch.equal(
+        trained("oracle-drop", without_noise(whole, ones, below=0.5, at_test=True)), baseline
+    )
+
+
+def rejoined(split: LeaveOneOut) -> Sequences:
+    """Whole sequences from a split, of users whose noise is not known."""
+    histories = split.test.histories
+    items = [
+        torch.cat([histories.items_of(u), split.test.targets[u : u + 1]]).tolist()
+        for u in range(histories.num_users)
+    ]
+    return tiny_sequences(*items, num_items=histories.num_items)
+
+
+# ---- pilots -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", ["din", "fearec"])
+def test_a_pilot_that_predicts_last_items_only_judges_windows_by_them(
+    model: str, split: LeaveOneOut
+) -> None:
+    settings = RunConfig.from_recipe(model=model, embedding_dim=8, max_length=4)
+    losses = pilot_losses(settings, split, epochs=1)
+    assert bool(torch.isfinite(losses).all())
+    start, end = split.train.offsets[:2].tolist()
+    last = losses[end - 5 : end] if end - start >= 5 else losses[start:end]
+    assert len(set(last[1:].tolist())) == 1
+
+
+def test_a_pilot_finds_planted_noise_hard_to_fit(split: LeaveOneOut) -> None:
+    config = ExperimentRecipe.named("loss-targets").config(SETTINGS, seed=0, more_epochs=2)
+    losses = pilot_losses(config, split, epochs=6)
+    assert losses.shape == (split.train.num_interactions,)
+    assert bool(torch.isfinite(losses).all())
+    noise = split.train.is_noise
+    assert noise is not None
+    assert float(losses[noise].mean()) > float(losses[~noise].mean())

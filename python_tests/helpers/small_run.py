@@ -1,0 +1,36 @@
+"""A run folder on little data, as ``atjt train`` leaves it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from atjt_ext.data import Sequences, simulate_interactions, to_sequences
+from atjt_ext.runs.config import RunConfig
+from atjt_ext.runs.folder import Run
+from atjt_ext.runs.train import train_run
+
+_SMALL: dict[str, Any] = {"batch_size": 32, "max_length": 10, "epochs": 1}
+_SIZES: dict[str, dict[str, Any]] = {
+    "gru4rec": {"embedding_dim": 8, "hidden_dim": 12},
+    "din": {"embedding_dim": 8, "hidden_dims": (8,)},
+}
+_TRANSFORMER = {"embedding_dim": 8, "num_blocks": 1, "num_heads": 1}
+
+
+def small_sequences() -> Sequences:
+    """60 users of 3 to 20 items each, out of 40."""
+    return to_sequences(
+        simulate_interactions(num_users=60, num_items=40, seed=1, mean_length=8, max_length=20)
+    )
+
+
+def make_run(
+    folder: Path, *, model: str = "sasrec", recipe: str = "equal_weights", **changes: Any
+) -> Run:
+    sizes = _SIZES.get(model, _TRANSFORMER)
+    if model == "s3rec":
+        sizes = {**sizes, "pretrain_epochs": 1}
+    config = RunConfig.from_recipe(recipe, model=model, **{**_SMALL, **sizes, **changes})
+    train_run(folder, small_sequences(), config, progress=False)
+    return Run(folder)

@@ -1,0 +1,58 @@
+"""random_replacement gives what it always gave, to the bit, whatever runs it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import torch
+
+from atjt_ext import _C, build_info
+from atjt_ext.ops import random_replacement
+from helpers.golden_random_replacement import FOR_TWO_THREADS, PATH, arguments, hash_of
+from helpers.replacement import to
+
+GOLDEN = [(entry["configuration"], entry["sha256"]) for entry in json.loads(PATH.read_text())]
+
+
+def changed() -> list[dict[str, Any]]:
+    """The configurations that give something else now."""
+    found = []
+    for configuration, wanted in GOLDEN:
+        sequences, options = arguments(configuration)
+        if hash_of(random_replacement(sequences, **options)) != wanted:
+            found.append(configuration)
+    return found
+
+
+def test_all_differ_and_ten_are_worth_a_second_thread() -> None:
+    assert len({wanted for _, wanted in GOLDEN}) == 60
+    sizes = [configuration["rows"] * configuration["length"] for configuration, _ in GOLDEN]
+    assert sum(size >= FOR_TWO_THREADS for size in sizes) == 10
+
+
+@pytest.mark.parametrize("index", range(60))
+def test_every_device_gives_the_golden_result(device: torch.device, index: int) -> None:
+    configuration, wanted = GOLDEN[index]
+    sequences, options = arguments(configuration)
+    assert hash_of(random_replacement(sequences.to(device), **to(device, options))) == wanted
+
+
+@pytest.mark.parametrize("isa", build_info()["cpu_isas"])
+def test_every_instruction_set_gives_the_golden_results(isa: str) -> None:
+    try:
+        _C.use_cpu_isa(isa)
+    except ValueError:
+        pytest.skip(f"this processor lacks {isa}")
+    try:
+        assert changed() == []
+    finally:
+        _C.use_cpu_isa("auto")
+
+
+@pytest.mark.usefixtures("num_threads")
+@pytest.mark.parametrize("threads", [1, 2])
+def test_any_number_of_threads_gives_the_golden_results(threads: int) -> None:
+    torch.set_num_threads(threads)
+    assert changed() == []

@@ -1,0 +1,60 @@
+"""How Markdown becomes pages of the site; every link to a file leads somewhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from site_pages import page_source
+
+REPOSITORY = Path(__file__).parents[2]
+DOCS = REPOSITORY / "docs"
+PAGES = [
+    *(REPOSITORY / name for name in ("README.md", "CHANGELOG.md", "examples/README.md")),
+    *sorted(DOCS.rglob("*.md")),
+]
+
+
+def of(text: str, page: str = "index.md", source_url: str | None = None) -> str:
+    return page_source(text, DOCS / page, DOCS, source_url)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(REPOSITORY).as_posix())
+def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.S | re.M)
+    for target in re.findall(r"\]\(([^)\s#]+)[^)]*\)", text):
+        if not target.startswith(("http://", "https://", "mailto:")):
+            found = (page.parent / target).resolve()
+            assert found.exists(), target
+            # A folder is a listing on GitHub and no page of the site.
+            assert found.is_file() or not found.is_relative_to(DOCS), target
+
+
+def test_an_included_file_comes_with_its_links_rebased() -> None:
+    page = of("<!-- include ../README.md -->")
+    assert page.startswith("# atjt_ext")
+    assert "[docs/evidence.md](/evidence.md)" in page
+    assert "](docs/" not in page
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("[a](plain-pytorch.md#the-loop)", "[a](/integrations/plain-pytorch.md#the-loop)"),
+        ("[a](../../README.md)", "[a](/index.md)"),
+        ("[a](../../examples/README.md)", "[a](/examples.md)"),
+        ("[`a`](../../atjt_ext/training/trainer.py)", "`a`"),
+        ("[a](https://example.org)", "[a](https://example.org)"),
+        ('models["a"](b)', 'models["a"](b)'),
+        ("[a](no-such-page.md)", "[a](no-such-page.md)"),  # for the build to refuse
+    ],
+)
+def test_links_from_a_page_in_a_folder(text: str, wanted: str) -> None:
+    assert of(text, "integrations/recbole.md") == wanted
+
+
+def test_links_to_sources_lead_to_the_repository_where_that_is_known() -> None:
+    page = of("[a](../atjt_ext/training/trainer.py)", source_url="https://example.org/blob/main")
+    assert page == "[a](https://example.org/blob/main/atjt_ext/training/trainer.py)"
