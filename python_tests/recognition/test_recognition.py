@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression as SklearnRegression
 
 from atjt_ext.data import (
     PlantedNoise,
@@ -42,6 +43,20 @@ def test_one_binary_column_gives_the_log_odds_ratio() -> None:
     assert logits.tolist() == pytest.approx([math.log(3), math.log(0.2)], abs=1e-6)
 
 
+def test_coefficients_are_those_of_scikit_learn() -> None:
+    random = np.random.default_rng(0)
+    features = (random.normal(size=(500, 4)) * [1.0, 5.0, 0.1, 1.0]).astype(np.float32)
+    features[:, 3] += features[:, 0]  # nearly collinear
+    labels = random.random(500) < 1 / (1 + np.exp(1.5 - features[:, 0] - 0.3 * features[:, 1]))
+    for ridge in (1e-4, 0.1):
+        ours = fit_logistic(features, labels, ridge=ridge)
+        # scikit-learn's penalty is |w|^2 / 2C beside the summed loss, ours stands beside the mean.
+        theirs = SklearnRegression(C=1 / (ridge * len(labels)), tol=1e-10, max_iter=1000)
+        theirs.fit((features - ours.mean) / ours.scale, labels)
+        np.testing.assert_allclose(ours.coefficients, theirs.coef_[0], atol=1e-4)
+        assert ours.intercept == pytest.approx(float(theirs.intercept_[0]), abs=1e-4)
+
+
 def test_separable_and_constant_columns_stay_finite() -> None:
     features = np.stack([np.arange(20) >= 10, np.ones(20)], axis=1).astype(np.float32)
     model = fit_logistic(features, np.arange(20) >= 10)
@@ -51,7 +66,7 @@ def test_separable_and_constant_columns_stay_finite() -> None:
 
 
 def test_labels_of_one_kind_are_refused() -> None:
-    with pytest.raises(ValueError, match="labels must be of both kinds"):
+    with pytest.raises(ValueError, match="labels must hold both True and False"):
         fit_logistic(np.ones((3, 1), np.float32), np.ones(3, bool))
     with pytest.raises(ValueError, match=r"features must be \[N, F\] and labels \[N\]"):
         fit_logistic(np.ones((3, 1), np.float32), np.ones(2, bool))
@@ -111,7 +126,7 @@ def test_the_seed_decides_everything_and_the_callers_stream_is_left_alone(
 
 def test_a_recogniser_judges_other_sequences_of_its_users(clean: Sequences) -> None:
     split = leave_one_out(inject_noise(clean, PlantedNoise(diffuse_share=0.2), seed=0))
-    recogniser = NoiseRecogniser(split.train, seed=1)
+    recogniser = NoiseRecogniser(seed=1).fit(split.train)
     again = recogniser.judge(split.train)
     assert torch.equal(again.noise_logits, recogniser.found.noise_logits)
     assert torch.equal(again.weights, recogniser.found.weights)

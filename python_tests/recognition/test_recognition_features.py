@@ -1,4 +1,4 @@
-"""What recognition goes by: counts of pairs, features of interactions, attributes of items."""
+"""Evidence of recognition: counts of pairs, features of interactions, attributes of items."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from atjt_ext.data import PlantedNoise, Sequences, inject_noise
 from atjt_ext.data.features import item_features
 from atjt_ext.evaluation.auc import auc
 from atjt_ext.recognition import RecognitionConfig, recognise_noise
-from atjt_ext.recognition.co_occurrence.attributes import attribute_vectors
 from atjt_ext.recognition.co_occurrence.counts import CoOccurrences
 from atjt_ext.recognition.co_occurrence.events import Events
-from atjt_ext.recognition.co_occurrence.features import (
+from atjt_ext.recognition.co_occurrence.interaction_features import (
     ATTRIBUTE_FEATURES,
     FEATURES,
     interaction_features,
 )
+from atjt_ext.recognition.co_occurrence.item_vectors import attribute_vectors
 from helpers.tiny import tiny_sequences
 
 # ---- counts -----------------------------------------------------------------------------------

@@ -71,6 +71,34 @@ def test_noisy_users_are_told_from_clean_ones() -> None:
     assert found[noise].mean() > one_share[noise].mean() + 0.05
 
 
+def test_shares_and_probabilities_are_those_of_a_loop_over_users() -> None:
+    ratios, users, _ = drawn([0.5] * 5 + [0.1] * 10, 8, seed=3)
+    prior = common_shares(ratios, users, 15, evidence=0.3)
+    posterior = share_posterior(ratios, users, 15, prior, evidence=0.3)
+    probability = noise_probability(ratios, users, posterior)
+
+    likelihoods = []
+    for user in range(15):
+        own = [float(ratio) for ratio in ratios[users == user]]
+        likelihoods.append(
+            [math.prod((1 - s + s * ratio) ** 0.3 for ratio in own) for s in SHARES.tolist()]
+        )
+
+    def of_user(user: int, common: list[float]) -> list[float]:
+        joint = [p * likelihood for p, likelihood in zip(common, likelihoods[user], strict=True)]
+        return [one / sum(joint) for one in joint]
+
+    common = [1 / len(SHARES)] * len(SHARES)
+    for _ in range(60):  # expectation, maximisation
+        expected = [of_user(user, common) for user in range(15)]
+        common = [sum(column) / 15 for column in zip(*expected, strict=True)]
+    assert prior == pytest.approx(common, abs=1e-9)
+    for at, (user, ratio) in enumerate(zip(users.tolist(), ratios.tolist(), strict=True)):
+        shares = zip(of_user(user, common), SHARES.tolist(), strict=True)
+        noise = sum(p * s * ratio / (s * ratio + 1 - s) for p, s in shares)
+        assert probability[at] == pytest.approx(noise, rel=1e-6)
+
+
 def test_noise_that_is_everywhere_is_found_everywhere() -> None:
     ratios, users, noise = drawn([0.2] * 300, 12)
     posterior = posterior_of(ratios, users, 300)

@@ -1,4 +1,4 @@
-"""How often items stand near each other in the sequences of *other* users."""
+"""How often two items stand near each other in the sequences of *other* users."""
 
 from __future__ import annotations
 
@@ -6,18 +6,23 @@ import numpy as np
 import torch
 
 from .events import Codes, Events, Floats
-from .low_rank import unit_vectors
+from .item_vectors import unit_vectors
+
+__all__ = ["CoOccurrences"]
 
 
 class CoOccurrences:
-    """Counts of pairs within a window, for each fold those of all users outside of it.
+    """Counts of item pairs within a window. Each fold has the counts of the users outside it.
 
-    Memory: 4 * num_folds bytes for each distinct pair of items, of which there are at most ``N *
-    window``.
+    Memory: ``4 * num_folds`` bytes per distinct pair; there are at most ``N * window`` pairs.
 
     Args:
-        events: what is counted.
-        window: how far apart two items of a sequence may stand.
+        events: the interactions to count.
+        window: largest distance of two neighbours in a sequence.
+
+    Attributes:
+        popularity: ``[num_folds, num_items + 1]`` float32, interactions with each item outside
+            each fold.
     """
 
     def __init__(self, events: Events, window: int) -> None:
@@ -29,9 +34,8 @@ class CoOccurrences:
             folds.append(events.folds[earlier])
         self._pairs, pair = np.unique(np.concatenate(keys), return_inverse=True)
         self._counts = self._outside(pair, np.concatenate(folds), len(self._pairs))
-        # How many users' events each item has.
         self.popularity: Floats = self._outside(events.items, events.folds, self._stride)
-        # Ends of pairs at each item: what it would pair with by chance goes by these.
+        # Pair ends at each item: by chance, items meet in proportion to these.
         self._ends = np.stack(
             [
                 np.bincount(self._pairs // self._stride, row, self._stride)
@@ -45,13 +49,13 @@ class CoOccurrences:
         return np.minimum(first, second) * self._stride + np.maximum(first, second)
 
     def _outside(self, codes: Codes, folds: Codes, size: int) -> Floats:
-        """``[num_folds, size]``, how often each code occurs outside of each fold."""
+        """``[num_folds, size]``, how often each code occurs outside each fold."""
         inside = np.bincount(codes + folds * size, minlength=self.num_folds * size)
         inside = inside.reshape(self.num_folds, size)
         return np.asarray(inside.sum(axis=0) - inside, dtype=np.float32)
 
     def counts(self, first: Codes, second: Codes, folds: Codes) -> Floats:
-        """``[P]``, how often the items of each pair met outside of ``folds [P]``."""
+        """``[P]``, how often the two items of each pair met outside ``folds [P]``."""
         if not len(self._pairs):
             return np.zeros(len(first), np.float32)
         keys = self._keys(first, second)
@@ -60,16 +64,16 @@ class CoOccurrences:
         return np.where(met, self._counts[folds, at], 0.0).astype(np.float32)
 
     def expected(self, first: Codes, second: Codes, folds: Codes) -> Floats:
-        """``[P]``, how often they would meet by chance."""
+        """``[P]``, how often the two items would meet by chance."""
         chance = self._ends[folds, first] * self._ends[folds, second] / self._total[folds]
         return np.asarray(chance, dtype=np.float32)
 
     def vectors(self, dimension: int, *, seed: int) -> Floats:
         """``[num_folds, num_items + 1, D]`` unit vectors that factor each fold's positive PMI.
 
-        ``max(0, log(count / expected)) * count / (count + 1)``, the factor a shrinkage of pairs
-        seen once or twice, by :func:`~atjt_ext.recognition.co_occurrence.low_rank.unit_vectors`. So two items may
-        be alike that never met, if they meet the same others.
+        The factored table is ``max(0, log(count / expected)) * count / (count + 1)``; the last
+        factor shrinks pairs seen once or twice. Two items that never met are similar if they meet
+        the same others. See :func:`~.item_vectors.unit_vectors`.
         """
         low, high = self._pairs // self._stride, self._pairs % self._stride
         width = min(dimension, self._stride)

@@ -1,4 +1,4 @@
-"""Training interactions as flat arrays, and the pairs of them that stand near each other."""
+"""Interactions as flat arrays, and the pairs of interactions that stand near each other."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import torch
 
 from ...data import Sequences
 
+__all__ = ["Codes", "Doubles", "Events", "Floats"]
+
 Codes = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -18,13 +20,13 @@ Doubles = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Events:
-    """Users' items one after another, and who they belong to.
+    """The users' items one after another.
 
     Attributes:
         items: ``[N]``, codes ``1 .. num_items``.
-        users: ``[N]``, rising.
-        folds: ``[N]``, the fold of each one's user.
-        lengths: ``[num_users]``.
+        users: ``[N]``, the user of each interaction, ascending.
+        folds: ``[N]``, the fold of that user.
+        lengths: ``[num_users]``, interactions of each user.
         num_items: size of the catalogue.
         num_folds: folds of users.
     """
@@ -38,7 +40,7 @@ class Events:
 
     @staticmethod
     def of(sequences: Sequences, folds: torch.Tensor, num_folds: int) -> Events:
-        """``folds [num_users]``: the fold of each user."""
+        """Flattens ``sequences``; ``folds [num_users]`` is the fold of each user."""
         lengths = sequences.lengths.cpu().numpy()
         users = np.repeat(np.arange(sequences.num_users), lengths)
         return Events(
@@ -55,10 +57,10 @@ class Events:
         return replace(self, items=items)
 
     def neighbours(self, window: int) -> Iterator[tuple[int, Codes, Codes]]:
-        """For each distance ``1 .. window`` the pairs of one user's events that far apart.
+        """Pairs of one user's events, one distance from 1 to ``window`` at a time.
 
         Yields:
-            distance, earlier events, later events; an event is at most once in either.
+            distance, earlier events, later events. An event occurs at most once in each array.
         """
         for distance in range(1, min(window, int(self.lengths.max(initial=0)) - 1) + 1):
             earlier = np.flatnonzero(self.users[:-distance] == self.users[distance:])

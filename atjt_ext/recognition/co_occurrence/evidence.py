@@ -1,4 +1,4 @@
-"""What the counts say of an interaction, as numbers that a person can check."""
+"""The counts behind a judgement, as numbers that a person can check."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ __all__ = ["Evidence", "evidence_of"]
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Evidence:
-    """How an interaction's item gets on with its neighbours, in the sequences of *other* users.
+    """How often an interaction's item meets the items of its neighbours in other sequences.
 
-    Others are all users outside of the user's own fold: those that it is judged by.
+    The other sequences belong to the users outside the user's own fold, whose counts judge it.
 
     Attributes:
-        window: how far apart in a sequence two interactions are neighbours, at most.
-        neighbours: ``[N]``, how many interactions of the same user stand near it.
-        neighbours_met: ``[N]``, how many of those have an item that stands near this one at least
-            once in another user's sequence.
-        times_met: ``[N]``, how often its item and theirs stand near each other there, all together.
-        times_expected: ``[N]``, how often they would if items stood in any place by chance.
+        window: largest distance of two neighbours in a sequence.
+        neighbours: ``[N]`` int64, interactions of the same user within the window.
+        neighbours_met: ``[N]`` int64, neighbours whose item stands near this item at least once in
+            another user's sequence.
+        times_met: ``[N]`` int64, how often the item stands near its neighbours' items there, summed
+            over the neighbours.
+        times_expected: ``[N]`` float64, the same sum if items were placed at random.
     """
 
     window: int
@@ -35,12 +36,12 @@ class Evidence:
 
 
 def evidence_of(events: Events, table: CoOccurrences, *, window: int) -> Evidence:
-    """The counts behind :func:`~atjt_ext.recognition.co_occurrence.features.interaction_features`.
+    """The counts behind :func:`~.interaction_features.interaction_features`.
 
     Args:
-        events: what is judged.
-        table: co-occurrences in the sequences that were learned from.
-        window: the one that ``table`` was counted with.
+        events: the interactions to judge.
+        table: co-occurrences in the training sequences.
+        window: the window of ``table``.
     """
     size = len(events.items)
     neighbours, neighbours_met, times_met = (np.zeros(size, np.int64) for _ in range(3))

@@ -1,4 +1,4 @@
-"""Artificial noise or not: what the interactions outside of a fold teach about those inside."""
+"""Classifiers that tell artificial noise from original interactions, one per fold."""
 
 from __future__ import annotations
 
@@ -11,30 +11,31 @@ import torch
 from ...evaluation.auc import auc, equal_strata, stratified_auc
 from ..weighting import estimate_noise_rate
 from .events import Codes, Doubles, Floats
-from .features import ATTRIBUTE_FEATURES, FEATURES
+from .interaction_features import ATTRIBUTE_FEATURES, FEATURES
 from .logistic import LogisticRegression, fit_logistic
 from .user_shares import likelihood_ratios
 
 __all__ = ["FoldClassifier"]
 
 _STRATA = 10
-_OF_ITSELF = np.array([not name.startswith("user_") for name in (*FEATURES, *ATTRIBUTE_FEATURES)])
+_ABSOLUTE = np.array([not name.startswith("user_") for name in (*FEATURES, *ATTRIBUTE_FEATURES)])
 
 
 @dataclass(frozen=True, slots=True)
 class FoldClassifier:
-    """Artificial noise or not, learned outside of a fold; None where there is nothing to learn.
+    """Tells artificial noise from original interactions; trained on the users outside one fold.
 
-    Its logit is the mean of two models'. Beside the mean of a noisy user, noise looks normal; away
-    from that of a user with a taste of his own, anything looks odd.
+    The logit is the mean over two models, because each fails on some users. The relative model
+    compares an interaction with its user's mean, so it overlooks noise of a very noisy user. The
+    absolute model ignores that mean, so it suspects every item of a user with an unusual taste.
 
     Attributes:
-        relative: of all features, the user's means among them.
-        absolute: of what an item has to do with the others, however well those go with each other.
-        artificial_rate: share of noise among what they learned from.
-        noise_rate: bound on the share of noise in the data.
-        auc: on the fold; None where it holds one kind only.
-        auc_beyond_popularity: the same among interactions alike in popularity.
+        relative: regression on all columns, the user's means included; None if untrained.
+        absolute: regression without the user's means; None if untrained.
+        artificial_rate: share of artificial noise in the training interactions.
+        noise_rate: upper bound on the share of noise in the data.
+        auc: AUC on the fold's damaged copy; None if the copy holds one class only.
+        auc_beyond_popularity: the same AUC within strata of equal item popularity.
     """
 
     relative: LogisticRegression | None
@@ -45,27 +46,29 @@ class FoldClassifier:
     auc_beyond_popularity: float | None = None
 
     @staticmethod
-    def of(
+    def fit(
         damaged: Floats,
         replaced: npt.NDArray[np.bool_],
         original: Floats,
         own: npt.NDArray[np.bool_],
         popularity: Codes,
     ) -> FoldClassifier:
-        """Learned from what is not its ``own [N]``, and measured on what is.
+        """Trains on the interactions outside the fold and measures AUCs on those inside.
+
+        Without both classes to learn from, the classifier stays untrained.
 
         Args:
-            damaged: ``[N, F]``, features where some items are replaced.
-            replaced: ``[N]``, which.
+            damaged: ``[N, F]``, features of a copy with some items replaced.
+            replaced: ``[N]`` bool, the replaced items.
             original: ``[N, F]``, features of the data.
-            own: ``[N]``, what is of the fold.
-            popularity: ``[N]``, how often else the items of the damaged copy occur in the data.
+            own: ``[N]`` bool, the interactions inside the fold.
+            popularity: ``[N]``, how many other interactions of the data have the copy's item.
         """
         truth = replaced[~own]
         if not own.any() or truth.all() or not truth.any():
             return FoldClassifier(None, None)
         relative = fit_logistic(damaged[~own], truth)
-        absolute = fit_logistic(_of_itself(damaged[~own]), truth)
+        absolute = fit_logistic(_absolute_columns(damaged[~own]), truth)
         rate = float(truth.mean())
         logits = _logits(relative, absolute, original[own])
         on_damaged = torch.from_numpy(_logits(relative, absolute, damaged[own]))
@@ -81,8 +84,8 @@ class FoldClassifier:
         )
 
     def ratios(self, features: Floats) -> Doubles:
-        """``p(features | noise) / p(features | clean)`` of ``features [n, F]``: ``[n]``; ones where
-        nothing was learned."""
+        """``p(features | noise) / p(features | clean)``, ``[n]`` for ``features [n, F]``; ones if
+        untrained."""
         if self.relative is None or self.absolute is None:
             return np.ones(len(features))
         return likelihood_ratios(
@@ -95,10 +98,10 @@ class FoldClassifier:
 def _logits(
     relative: LogisticRegression, absolute: LogisticRegression, features: Floats
 ) -> Doubles:
-    """``[n]``, the mean of both."""
-    return 0.5 * (relative.logits(features) + absolute.logits(_of_itself(features)))
+    """``[n]``, the mean of both models."""
+    return 0.5 * (relative.logits(features) + absolute.logits(_absolute_columns(features)))
 
 
-def _of_itself(features: Floats) -> Floats:
-    """The columns that say nothing of the user's mean; those of attributes may be missing."""
-    return features[:, _OF_ITSELF[: features.shape[1]]]
+def _absolute_columns(features: Floats) -> Floats:
+    """The columns other than the user's means; ``features`` may lack the columns of attributes."""
+    return features[:, _ABSOLUTE[: features.shape[1]]]

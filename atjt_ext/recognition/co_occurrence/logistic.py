@@ -1,4 +1,4 @@
-"""Logistic regression: few columns, many rows, the same answer every time."""
+"""Logistic regression for few columns and many rows; deterministic."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MAX_STEPS = 50
 
 @dataclass(frozen=True, eq=False, slots=True)
 class LogisticRegression:
-    """``logit = (features - mean) / scale @ coefficients + intercept``."""
+    """``logit = ((features - mean) / scale) @ coefficients + intercept``."""
 
     mean: npt.NDArray[np.float64]
     scale: npt.NDArray[np.float64]
@@ -27,7 +27,7 @@ class LogisticRegression:
     intercept: float
 
     def logits(self, features: Floats) -> npt.NDArray[np.float64]:
-        """``[N, F] -> [N]``."""
+        """Logits ``[N]`` float64 of ``features [N, F]``."""
         standard = (features - self.mean) / self.scale
         return np.asarray(standard @ self.coefficients + self.intercept, dtype=np.float64)
 
@@ -35,15 +35,17 @@ class LogisticRegression:
 def fit_logistic(
     features: Floats, labels: npt.NDArray[np.bool_], *, ridge: float = 1e-4
 ) -> LogisticRegression:
-    """Maximum likelihood with a ridge penalty, by Newton's method.
+    """Minimises ``mean log loss + ridge / 2 * |coefficients|^2`` by Newton's method.
+
+    The penalty acts on the coefficients of the standardised columns, not on the intercept.
 
     Args:
-        features: ``[N, F]``, finite; standardised inside.
-        labels: ``[N]`` bool, both kinds.
-        ridge: penalty on the squared coefficients of the mean loss; keeps collinear columns apart.
+        features: ``[N, F]``, finite; standardised here.
+        labels: ``[N]`` bool, with both values.
+        ridge: the penalty; makes the solution unique for collinear columns.
 
     Raises:
-        ValueError: shapes that do not fit, or labels of one kind.
+        ValueError: shapes that do not fit, or labels with one value only.
     """
     if features.ndim != 2 or labels.shape != features.shape[:1]:
         raise ValueError(
@@ -51,12 +53,12 @@ def fit_logistic(
             f"{list(labels.shape)}"
         )
     if labels.all() or not labels.any():
-        raise ValueError("labels must be of both kinds")
+        raise ValueError("labels must hold both True and False")
     mean = features.mean(axis=0, dtype=np.float64)
     scale = features.std(axis=0, dtype=np.float64)
     scale[scale < 1e-12] = 1.0
     size, width = features.shape
-    # In torch: numpy's matrix products would not heed torch's number of threads.
+    # In torch, because numpy's matrix products ignore torch's number of threads.
     design = torch.ones(size, width + 1, dtype=torch.float64)
     design[:, :-1] = torch.from_numpy((features - mean) / scale)
     truth = torch.from_numpy(labels).double()

@@ -11,12 +11,12 @@ from torch import Tensor
 
 from ...data import Sequences, user_folds
 from ...evaluation.auc import mean_of_known
-from .attributes import attribute_vectors
 from .counts import CoOccurrences
 from .events import Codes, Doubles, Events, Floats
 from .evidence import Evidence, evidence_of
-from .features import interaction_features
 from .fold_classifier import FoldClassifier
+from .interaction_features import interaction_features
+from .item_vectors import attribute_vectors
 from .user_shares import SHARES, common_shares, noise_probability, share_posterior
 
 __all__ = ["NoiseRecogniser", "RecognisedNoise", "RecognitionConfig", "recognise_noise"]
@@ -144,13 +144,13 @@ def recognise_noise(
     Raises:
         ValueError: fewer users than folds, or a negative seed.
     """
-    return NoiseRecogniser(train, config, seed=seed).found
+    return NoiseRecogniser(config, seed=seed).fit(train).found
 
 
 class NoiseRecogniser:
     """Judges every interaction by the sequences of other users.
 
-    Features of co-occurrence (:mod:`~atjt_ext.recognition.co_occurrence.features`) go into a logistic regression
+    Features of co-occurrence (:mod:`~atjt_ext.recognition.co_occurrence.interaction_features`) go into a logistic regression
     that tells artificially replaced items from original ones, history and target alike. Its answers
     on the *original* sequences become likelihood ratios, from which the share of noise of every
     user is estimated and then P(noise) of every interaction
@@ -158,21 +158,25 @@ class NoiseRecogniser:
     interactions.
 
     Args:
-        train: training sequences only: nothing held out may be among them.
         config: options; None takes the defaults.
         seed: decides folds, damage and the randomised SVD.
-
-    Attributes:
-        found: what it thinks of ``train``.
-
-    Raises:
-        ValueError: fewer users than folds, or a negative seed.
     """
 
-    def __init__(
-        self, train: Sequences, config: RecognitionConfig | None = None, *, seed: int = 0
-    ) -> None:
-        self.config = config = config or RecognitionConfig()
+    def __init__(self, config: RecognitionConfig | None = None, *, seed: int = 0) -> None:
+        self.config = config or RecognitionConfig()
+        self.seed = seed
+        self._found: RecognisedNoise | None = None
+
+    def fit(self, train: Sequences) -> NoiseRecogniser:
+        """Learns from ``train`` and judges its interactions; returns the recogniser itself.
+
+        Args:
+            train: training sequences only: nothing held out may be among them.
+
+        Raises:
+            ValueError: fewer users than folds, or a negative seed.
+        """
+        config, seed = self.config, self.seed
         self._train = train
         self._folds = user_folds(train.num_users, config.num_folds, seed=seed)
         events = self._events(train)
@@ -191,7 +195,7 @@ class NoiseRecogniser:
         damaged = self._features(events.with_items(items))
         original = self._features(events)
         self._classifiers = [
-            FoldClassifier.of(
+            FoldClassifier.fit(
                 *(damaged, replaced, original),
                 own=events.folds == fold,
                 popularity=popularity,
@@ -202,11 +206,27 @@ class NoiseRecogniser:
         self._shares = common_shares(
             ratios, events.users, train.num_users, evidence=config.evidence
         )
-        self.found = self._judged(events, ratios)
+        self._found = self._judged(events, ratios)
+        return self
+
+    @property
+    def found(self) -> RecognisedNoise:
+        """The judgement of the sequences that ``fit`` learned from.
+
+        Raises:
+            RuntimeError: before ``fit``, as do the other methods.
+        """
+        return self._require_fitted()
+
+    def _require_fitted(self) -> RecognisedNoise:
+        if self._found is None:
+            raise RuntimeError("nothing is learned yet: call fit first")
+        return self._found
 
     @staticmethod
     def usual(train: Sequences, *, seed: int) -> NoiseRecogniser:
-        """With the usual options, and one fold per user where there are fewer users than folds.
+        """Fitted with the usual options, and one fold per user where there are fewer users than
+        folds.
 
         Raises:
             ValueError: fewer than two users.
@@ -218,10 +238,11 @@ class NoiseRecogniser:
             )
         config = RecognitionConfig()
         config = replace(config, num_folds=min(config.num_folds, train.num_users))
-        return NoiseRecogniser(train, config, seed=seed)
+        return NoiseRecogniser(config, seed=seed).fit(train)
 
     def evidence(self) -> Evidence:
         """The counts behind ``found``, for people who want to know why."""
+        self._require_fitted()
         return evidence_of(self._events(self._train), self._table, window=self._window)
 
     def judge(self, sequences: Sequences) -> RecognisedNoise:
@@ -232,6 +253,7 @@ class NoiseRecogniser:
         Raises:
             ValueError: other users, or another catalogue, than those of the training sequences.
         """
+        self._require_fitted()
         self._train.require_ids(sequences, "sequences", "learned from")
         events = self._events(sequences)
         return self._judged(events, self._ratios(events, self._features(events)))

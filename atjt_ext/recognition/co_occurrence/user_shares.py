@@ -1,9 +1,9 @@
-"""How much of each user's sequence is noise, and so which interactions are.
+"""How much of each user's sequence is noise, and the resulting P(noise) of every interaction.
 
-A user of whom half is noise is a different case from one stray click in a hundred: what is
-improbable for the one is expected of the other. How such users are spread over a data set is not
-known beforehand, but estimated from it (empirical Bayes): each user's share of noise is one of
-``SHARES``, and expectation maximisation finds how many users have which.
+The same odd item is likely noise if half of the user's items are noise, and likely clean if the
+user has one stray click in a hundred. The distribution of users over shares of noise is unknown, so
+it is estimated from the data (empirical Bayes): each user's share is one of ``SHARES``, and
+expectation maximisation (EM) estimates how many users have which.
 """
 
 from __future__ import annotations
@@ -21,42 +21,42 @@ __all__ = [
 ]
 
 SHARES = np.array([0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8])
-"""The shares of noise that a user may have."""
+"""The shares of noise that a user can have."""
 
 _EM_STEPS = 60
-# No single interaction outweighs all others of its user.
+# Keeps a single interaction from outweighing all others of its user.
 _LARGEST_RATIO = 1000.0
 
 
 def likelihood_ratios(
     noise_logits: Doubles, *, artificial_rate: float, noise_rate: float
 ) -> Doubles:
-    """``p(features | noise) / p(features | clean)`` of interactions, ``[N]``.
+    """``p(features | noise) / p(features | clean)`` of each interaction, ``[N]``.
 
-    The classifier compares noise with the *data*, and those are a mixture of clean interactions and
-    a share of noise: ``data = (1 - rho) * clean + rho * noise``.
+    The classifier compares noise with the *data*, which are a mixture:
+    ``data = (1 - rho) * clean + rho * noise``. This solves for ``noise / clean``.
 
     Args:
-        noise_logits: ``[N]``, of a classifier trained on data with artificial noise.
-        artificial_rate: share of the artificial noise, in (0, 1).
-        noise_rate: rho, as :func:`atjt_ext.recognition.weighting.estimate_noise_rate` bounds it.
+        noise_logits: ``[N]``, from a classifier trained on data with artificial noise.
+        artificial_rate: share of artificial noise in its training data, in (0, 1).
+        noise_rate: rho, see :func:`atjt_ext.recognition.weighting.estimate_noise_rate`.
     """
     to_data = np.exp(noise_logits.clip(-100.0, 100.0)) * (1.0 - artificial_rate) / artificial_rate
-    # By the bound noise is at most 1 / rho times as dense as the data, but for the quantile.
+    # rho is a quantile's bound: a few interactions exceed the largest possible density, 1 / rho.
     clean_part = np.maximum(1.0 - noise_rate * to_data, 0.02)
     ratios = np.minimum(to_data, 0.98 / max(noise_rate, 1e-6)) * (1.0 - noise_rate) / clean_part
     return np.asarray(ratios.clip(1.0 / _LARGEST_RATIO, _LARGEST_RATIO))
 
 
 def common_shares(ratios: Doubles, users: Codes, num_users: int, *, evidence: float) -> Doubles:
-    """How common each of ``SHARES`` is among the users: ``[len(SHARES)]``, sums to 1.
+    """The share of users that have each of ``SHARES``, by EM: ``[len(SHARES)]``, sums to 1.
 
     Args:
         ratios: ``[N]`` likelihood ratios.
-        users: ``[N]``, whose they are.
-        num_users: how many there are.
-        evidence: in (0, 1], what an interaction counts beside the others of its user. They are
-            judged by each other, so that a hundred of them are not a hundred witnesses.
+        users: ``[N]``, the user of each interaction.
+        num_users: number of users.
+        evidence: in (0, 1], the exponent of an interaction's likelihood. A user's interactions are
+            judged by each other, so their likelihoods are not independent.
     """
     prior = np.full(len(SHARES), 1.0 / len(SHARES))
     log_likelihood = _log_likelihood(ratios, users, num_users, evidence)
@@ -70,8 +70,8 @@ def share_posterior(
 ) -> Doubles:
     """P(share of noise) of every user: ``[num_users, len(SHARES)]``.
 
-    Who has no interactions gets the ``prior [len(SHARES)]``. For the rest see
-    :func:`common_shares`.
+    ``prior`` is ``[len(SHARES)]``; a user without interactions gets it unchanged. The other
+    arguments are those of :func:`common_shares`.
     """
     return _posterior(_log_likelihood(ratios, users, num_users, evidence), prior)
 
@@ -93,14 +93,14 @@ def _posterior(log_likelihood: Doubles, prior: Doubles) -> Doubles:
 def noise_probability(
     ratios: Doubles, users: Codes, posterior: Doubles, *, largest: float = np.inf
 ) -> Doubles:
-    """P(noise) of every interaction ``[N]``, over all shares that its user may have.
+    """P(noise) of every interaction ``[N]``, averaged over the shares that its user can have.
 
     Args:
         ratios: ``[N]`` likelihood ratios.
-        users: ``[N]``, whose they are.
+        users: ``[N]``, the user of each interaction.
         posterior: ``[num_users, len(SHARES)]``, P(share of noise).
-        largest: from there on ratios count by their logarithm only. That an item looks odder than
-            all others speaks for a clean user's one odd item as well.
+        largest: above it, a ratio grows with its logarithm only, because clean users have single
+            very odd items, too.
     """
     bounded = np.minimum(ratios, largest) + np.log(np.maximum(ratios / largest, 1.0))
     total = np.zeros(len(ratios))

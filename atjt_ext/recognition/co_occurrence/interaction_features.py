@@ -1,13 +1,16 @@
-"""What an interaction has to do with the rest of its sequence, as numbers.
+"""How well an interaction fits the rest of its sequence, as columns for a classifier.
 
-A pair of neighbours is measured in three ways: shrunk PMI ``log((count + 1) / (expected + 1))``,
-the cosine ``count / sqrt(n_i * n_j + 1)``, and the similarity of low-rank vectors. Each is
-summarised over the window: the mean, the mean weighted by 1 / distance, the best one and the best
-three. Some columns come once more times log popularity, since what a count says depends on how many
-there could be. None of the counts holds the user's own fold.
+Three measures compare an interaction with each neighbour:
 
-Where attributes of the items are known (categories, genres), how alike two items' are is a fourth
-measure, summarised likewise.
+* shrunk PMI, ``log((count + 1) / (expected + 1))``;
+* cosine, ``count / sqrt(n_i * n_j + 1)``;
+* similarity of the low-rank item vectors.
+
+If attributes of the items are known (categories, genres), their similarity is a fourth measure.
+Four numbers summarise a measure over the window: the mean, the mean weighted by 1 / distance, the
+maximum and the mean of the three largest. Some columns also occur multiplied by log popularity,
+because the same count means less for an item that could have met many others. No count includes
+the user's own fold.
 """
 
 from __future__ import annotations
@@ -51,14 +54,14 @@ FEATURES = (
     *(f"user_{name}" for name in _USER_MEANS),
     *(f"{name}_by_popularity" for name in _BY_POPULARITY),
 )
-"""Names of the columns."""
+"""Names of the columns, in order."""
 
 ATTRIBUTE_FEATURES = (*(f"attribute_{summary}" for summary in _SUMMARIES), "user_attribute_mean")
-"""Names of the further columns where items have attributes."""
+"""Names of the columns that follow if items have attributes."""
 
 
 class _Summary:
-    """Summaries of one measure over every event's neighbours."""
+    """Running summaries of one measure over the neighbours of every event."""
 
     def __init__(self, size: int) -> None:
         self.total = np.zeros(size, np.float32)
@@ -68,7 +71,7 @@ class _Summary:
     def add(self, events: Codes, values: Floats, distance: int) -> None:
         self.total[events] += values
         self.near[events] += values / distance
-        # The three best are kept sorted, the best last.
+        # `best` stays sorted, the largest last.
         rest = values
         for column in (2, 1, 0):
             held = self.best[events, column]
@@ -94,15 +97,17 @@ def interaction_features(
     window: int,
     attributes: Floats | None = None,
 ) -> Floats:
-    """``[N, len(FEATURES)]`` of every event, and ``len(ATTRIBUTE_FEATURES)`` more columns with
-    ``attributes``; zeros where it has no neighbours.
+    """The columns of every event: ``[N, F]`` float32.
+
+    F is ``len(FEATURES)``, plus ``len(ATTRIBUTE_FEATURES)`` if ``attributes`` are given. Summaries
+    are 0 for an event without neighbours.
 
     Args:
-        events: what is judged; may hold other items than ``table`` was counted on.
+        events: the interactions to judge; their items may differ from those that ``table`` counts.
         table: co-occurrences of the original events.
         vectors: ``table.vectors(...)``.
-        window: how far neighbours may stand.
-        attributes: ``attribute_vectors(...)``, or None where nothing is known of the items.
+        window: largest distance of two neighbours.
+        attributes: ``attribute_vectors(...)``; None if items share no attribute.
     """
     size = len(events.items)
     summaries = [_Summary(size) for _ in _MEASURES]
@@ -152,6 +157,6 @@ def interaction_features(
 
 
 def _user_mean(events: Events, column: Floats) -> npt.NDArray[Any]:
-    """``[N]``, for every event the mean of ``column [N]`` over its user."""
+    """``[N]``, the mean of ``column [N]`` over each event's user."""
     sums = np.bincount(events.users, column, len(events.lengths))
     return (sums / np.maximum(events.lengths, 1))[events.users]
