@@ -9,6 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from ..evaluation.detection import CalibrationBin
+from ..evaluation.metrics import SHOWN_METRICS
 from ..evaluation.statistics import shown_p
 from ..report.suspicion import Suspicion
 
@@ -21,8 +22,6 @@ __all__ = [
     "recommendation_table",
     "suspicions_table",
 ]
-
-_SHOWN = ("HR@5", "NDCG@5", "HR@10", "NDCG@10", "MRR@10", "HR@20", "NDCG@20")
 
 
 def _number(value: float | None) -> str:
@@ -62,7 +61,7 @@ def comparison_table(runs: dict[str, dict[str, Any]]) -> Table:
             cells.append(f"{100 * (ours / other - 1):+.1f} %" if comparable else "")  # type: ignore[operator]
         table.add_row(label, *cells)
 
-    for name in _SHOWN:
+    for name in SHOWN_METRICS:
         add(name, [metrics["test"][name] for metrics in runs.values()])
     table.add_section()
     for name in first["sampled_test"]:

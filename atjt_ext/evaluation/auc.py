@@ -1,4 +1,4 @@
-"""TODO."""
+"""Area under the ROC curve (AUC): overall and within strata."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ __all__ = ["auc", "equal_strata", "mean_of_known", "roc_curve", "stratified_auc"
 
 
 def auc(scores: Tensor, labels: Tensor) -> float | None:
-    """Area under the ROC curve: P(score of a true label > score of a false one), ties counting
+    """Area under the ROC curve: P(score of a true label > score of a false label), ties counting
     half.
 
     Args:
-        scores: ``[N]`` floating.
+        scores: ``[N]`` floating point.
         labels: ``[N]`` bool.
 
     Returns:
-        The area, or None where one of the classes is empty and so there is none.
+        The area, or None if one of the classes is empty.
+
+    Raises:
+        ValueError: ``scores`` and ``labels`` have different shapes or are not ``[N]``.
     """
     if scores.shape != labels.shape or scores.dim() != 1:
         raise ValueError(
@@ -38,10 +41,10 @@ def auc(scores: Tensor, labels: Tensor) -> float | None:
 
 
 def stratified_auc(scores: Tensor, labels: Tensor, strata: Tensor) -> float | None:
-    """The AUC among pairs of one stratum: what ``scores [N]`` know beyond ``strata [N]``.
+    """AUC of ``scores [N]`` among pairs from the same stratum: what scores add to ``strata [N]``.
 
-    The strata's AUCs, weighed by their numbers of pairs (true, false). None where no stratum holds
-    both kinds.
+    The mean of the strata's AUCs, each weighted by its number of (true, false) pairs. None if no
+    stratum holds both classes.
     """
     total, pairs = 0.0, 0
     for stratum in strata.unique():
@@ -55,14 +58,14 @@ def stratified_auc(scores: Tensor, labels: Tensor, strata: Tensor) -> float | No
 
 
 def equal_strata(values: Tensor, count: int) -> Tensor:
-    """Which of at most ``count`` strata of about equal size each of ``values [N]`` falls into:
-    ``[N]`` int64. Equal values are of one stratum, so there may be fewer."""
+    """The stratum ``[N]`` int64 of each of ``values [N]``: at most ``count`` strata of about equal
+    size. Equal values share a stratum, so there may be fewer than ``count``."""
     cuts = torch.arange(1, count) * (len(values) - 1) // count
     return torch.searchsorted(values.sort().values[cuts].unique(), values)
 
 
 def mean_of_known(values: Iterable[float | None]) -> float | None:
-    """Mean of what is not None; None where nothing is known."""
+    """Mean of the values that are not None; None if there are none."""
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None
 
@@ -71,15 +74,15 @@ def roc_curve(scores: Tensor, labels: Tensor) -> tuple[list[float], list[float]]
     """False and true positive rates as the threshold falls through the distinct scores.
 
     Args:
-        scores: ``[N]`` floating.
+        scores: ``[N]`` floating point.
         labels: ``[N]`` bool.
 
     Returns:
-        Two lists from 0 to 1, one longer than there are distinct scores; all 0 where one of the
-        classes is empty.
+        Two lists that rise from 0 to 1, with one entry more than there are distinct scores. The
+        rate of an empty class is 0 throughout.
     """
     thresholds, inverse = torch.unique(-scores.double(), return_inverse=True)
-    # In float64: float32 counts no further than 2**24.
+    # Counts are float64: float32 has no integers above 2**24.
     zeros = torch.zeros(len(thresholds), dtype=torch.float64)
     found = zeros.index_add(0, inverse, labels.double()).cumsum(0)
     flagged = zeros.index_add(0, inverse, (~labels).double()).cumsum(0)

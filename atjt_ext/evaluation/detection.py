@@ -1,4 +1,4 @@
-"""Which interactions and which users look noisy, out of fold."""
+"""How well out-of-fold noise logits find planted noise, and how well P(noise) is calibrated."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ __all__ = [
 
 
 def detection_auc(sequences: Sequences, noise_logits: Tensor) -> dict[str, float | None]:
-    """How well ``noise_logits [N]`` find the planted noise, where the truth is known.
+    """How well ``noise_logits [N]`` find planted noise.
 
     Returns:
-        ``interaction_AUC`` and ``sequence_AUC`` (a user counts as noisy with any noisy
-        interaction); None where one of the classes is empty. An empty dict without truth.
+        ``interaction_AUC`` and ``sequence_AUC`` (a user with any noisy interaction is noisy), each
+        None if one of its classes is empty. An empty dict if ``sequences.is_noise`` is None.
     """
     if sequences.is_noise is None:
         return {}
@@ -43,12 +43,12 @@ def detection_auc(sequences: Sequences, noise_logits: Tensor) -> dict[str, float
 def popularity_detection(
     sequences: Sequences, noise_logits: Tensor, *, num_strata: int = 10
 ) -> dict[str, float | None]:
-    """How much of the detection is mere rarity: uniform noise is rare noise.
+    """How much of the detection comes from rarity alone: uniform noise consists of rare items.
 
     Returns:
-        ``popularity_AUC``, of the items' rarity alone, and ``within_popularity_AUC``, of
-        ``noise_logits [N]`` within ``num_strata`` strata of interactions alike in popularity. An
-        empty dict without truth.
+        ``popularity_AUC`` of the items' rarity, and ``within_popularity_AUC`` of
+        ``noise_logits [N]`` within ``num_strata`` strata of similar item popularity. An empty dict
+        if ``sequences.is_noise`` is None.
     """
     if sequences.is_noise is None:
         return {}
@@ -64,12 +64,12 @@ def popularity_detection(
 
 @dataclass(frozen=True, slots=True)
 class CalibrationBin:
-    """Interactions whose P(noise) is in ``[low, high)`` (the last bin holds 1 as well).
+    """Interactions with P(noise) in ``[low, high)``; the last bin includes 1.
 
     Attributes:
-        count: how many, at least one.
-        predicted: their mean P(noise).
-        observed: the share of them that is noise.
+        count: number of interactions, at least 1.
+        predicted: mean P(noise).
+        observed: share of noise among the interactions.
     """
 
     low: float
@@ -82,15 +82,15 @@ class CalibrationBin:
 def calibration(
     probabilities: Tensor, truth: Tensor, *, num_bins: int = 10
 ) -> list[CalibrationBin]:
-    """Does P(noise) mean what it says? In bins of equal width; empty ones are left out.
+    """Predicted against observed shares of noise, in bins of equal width without the empty ones.
 
     Args:
-        probabilities: ``[N]`` in [0, 1].
+        probabilities: ``[N]`` P(noise), in [0, 1].
         truth: ``[N]`` bool.
         num_bins: at least 1.
 
     Raises:
-        ValueError: shapes that differ, a value outside of [0, 1] (NaN is one), or no bins.
+        ValueError: different shapes, a probability outside [0, 1] (or NaN), or ``num_bins`` < 1.
     """
     if probabilities.shape != truth.shape or probabilities.dim() != 1:
         raise ValueError(
@@ -119,10 +119,10 @@ def calibration(
 
 
 def calibration_error(bins: Sequence[CalibrationBin]) -> float:
-    """The expected calibration error: mean of ``|observed - predicted|``, weighed by counts.
+    """Expected calibration error: mean of ``|observed - predicted|`` weighted by the bins' counts.
 
     Raises:
-        ValueError: no bins.
+        ValueError: ``bins`` is empty.
     """
     if not bins:
         raise ValueError("bins must hold at least one, got none")

@@ -1,21 +1,25 @@
-"""Ranking metrics as pure functions of ranks, and the AUC.
+"""Ranking metrics as functions of ranks, and their names. Importing this module imports no torch.
 
 A rank is 1 for the best item. Ties count against the target: its rank is one more than the number
-of other items that score at least as high, so a model that scores everything alike gets nothing.
+of other items that score at least as high, so a model with constant scores gets nothing.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    import numpy.typing as npt
+    from torch import Tensor
 
 __all__ = [
     "RANKING_KS",
     "RANKING_METRICS",
+    "SAMPLED_METRICS",
+    "SHOWN_METRICS",
     "hit_rate",
     "mrr",
     "ndcg",
@@ -25,75 +29,96 @@ __all__ = [
     "user_gains",
 ]
 
+# A user's gain at rank r (float64), for the one relevant item. A metric is the mean of its gains up
+# to rank k. A new line here is a new metric everywhere; name it in SHOWN_METRICS to show it.
+_GAINS: dict[str, Callable[[Tensor], Tensor]] = {
+    "HR": lambda rank: rank**0,
+    "NDCG": lambda rank: 1.0 / (rank + 1.0).log2(),
+    "MRR": lambda rank: 1.0 / rank,
+}
+
+RANKING_KS = (5, 10, 20)
+RANKING_METRICS = tuple(f"{kind}@{k}" for k in RANKING_KS for kind in _GAINS)
+SHOWN_METRICS = ("HR@5", "NDCG@5", "HR@10", "NDCG@10", "MRR@10", "HR@20", "NDCG@20")
+"""The metrics that tables and pages show; files hold all of ``RANKING_METRICS``."""
+SAMPLED_METRICS = ("AUC", "HR@5", "NDCG@5", "paper_HR@5", "paper_NDCG@5")
+"""The metrics of the paper's protocol: :func:`atjt_ext.evaluation.sampled.sampled_evaluate`."""
+
+
+def _gains(ranks: Tensor, kind: str, k: int) -> Tensor:
+    return _GAINS[kind](ranks.double()).masked_fill(ranks > k, 0.0)
+
 
 def hit_rate(ranks: Tensor, k: int) -> float:
     """HR@k: share of ``ranks [U]`` (1-based) that are at most k."""
-    return float((ranks <= k).double().mean())
+    return float(_gains(ranks, "HR", k).mean())
 
 
 def ndcg(ranks: Tensor, k: int) -> float:
-    """NDCG@k with one relevant item: mean of ``1 / log2(rank + 1)`` where rank <= k, else 0."""
-    gains = 1.0 / torch.log2(ranks.double() + 1.0)
-    return float(torch.where(ranks <= k, gains, 0.0).mean())
+    """NDCG@k of ``ranks [U]`` with one relevant item: mean of ``1 / log2(rank + 1)``, 0 beyond
+    rank k."""
+    return float(_gains(ranks, "NDCG", k).mean())
 
 
 def mrr(ranks: Tensor, k: int) -> float:
-    """MRR@k: mean of ``1 / rank`` where rank <= k, else 0."""
-    return float(torch.where(ranks <= k, 1.0 / ranks.double(), 0.0).mean())
+    """MRR@k of ``ranks [U]``: mean of ``1 / rank``, 0 beyond rank k."""
+    return float(_gains(ranks, "MRR", k).mean())
 
 
 def paper_hit_rate(ranks: Tensor, target_logits: Tensor, k: int) -> float:
-    """HR@k as the code of arXiv:2409.17402 has it: a hit must also be predicted to be one.
+    """HR@k as the code of arXiv:2409.17402 computes it: a hit also needs a positive prediction.
 
     Args:
-        ranks: ``[U]``, in which ties count for the target.
-        target_logits: ``[U]``; a probability above one half is a logit above zero.
-        k: how far down the list.
+        ranks: ``[U]``, with ties counted for the target.
+        target_logits: ``[U]``; above 0 means a probability above one half.
+        k: length of the list.
     """
     return float(((ranks <= k) & (target_logits > 0)).double().mean())
 
 
 def paper_ndcg(ranks: Tensor, k: int) -> float:
-    """NDCG@k as the code of arXiv:2409.17402 has it: mean of ``1 / log2(rank + 2)`` where ``ranks
-    [U]`` (in which ties count for the target) are at most k, over the sum of that for ranks 1 to k.
+    """NDCG@k as the code of arXiv:2409.17402 computes it: mean of ``1 / log2(rank + 2)`` (0 beyond
+    rank k), divided by the sum of ``1 / log2(rank + 2)`` over ranks 1 to k.
 
-    The first place is discounted, and the ideal list holds k relevant items where there is one: at
-    k = 5 nobody gets more than 0.274.
+    The formula discounts the first place too, and its ideal list holds k relevant items although
+    there is one. At k = 5 the maximum is therefore 0.274.
+
+    Args:
+        ranks: ``[U]``, with ties counted for the target.
+        k: length of the list.
     """
-    ideal = float((1.0 / torch.log2(torch.arange(1, k + 1, dtype=torch.float64) + 2.0)).sum())
-    gains = 1.0 / torch.log2(ranks.double() + 2.0)
-    return float(torch.where(ranks <= k, gains, 0.0).mean()) / ideal
+    places = ranks.new_tensor(range(1, k + 1)).double()
+    ideal = float((1.0 / (places + 2.0).log2()).sum())
+    gains = 1.0 / (ranks.double() + 2.0).log2()
+    return float(gains.masked_fill(ranks > k, 0.0).mean()) / ideal
 
 
-def ranking_metrics(ranks: Tensor, ks: tuple[int, ...] = (5, 10, 20)) -> dict[str, float]:
-    """``{"HR@5": ..., "NDCG@5": ..., "MRR@5": ..., "HR@10": ...}`` of ``ranks [U]``, one per user.
+def ranking_metrics(ranks: Tensor, ks: tuple[int, ...] = RANKING_KS) -> dict[str, float]:
+    """All ranking metrics of ``ranks [U]``, one rank per user: ``{"HR@5": ..., "NDCG@5": ...}``.
 
     Raises:
-        ValueError: no ranks, or a rank below 1.
+        ValueError: ``ranks`` is empty or holds a rank below 1.
     """
     if ranks.numel() == 0:
         raise ValueError("ranks must not be empty")
     if int(ranks.min()) < 1:
         raise ValueError(f"ranks start at 1, got {int(ranks.min())}")
-    metrics = {}
-    for k in ks:
-        metrics[f"HR@{k}"] = hit_rate(ranks, k)
-        metrics[f"NDCG@{k}"] = ndcg(ranks, k)
-        metrics[f"MRR@{k}"] = mrr(ranks, k)
-    return metrics
+    return {f"{kind}@{k}": float(_gains(ranks, kind, k).mean()) for k in ks for kind in _GAINS}
 
 
 def user_gains(ranks: npt.NDArray[np.integer[Any]], metric: str) -> npt.NDArray[np.float64]:
-    """What each user's rank adds to HR@k, NDCG@k or MRR@k: ``[U]``, whose mean is the metric."""
+    """Each user's gain ``[U]``, float64: the mean of the gains is ``metric``, e.g. ``NDCG@10``.
+
+    Raises:
+        ValueError: ``metric`` is no name of a metric.
+    """
+    import torch  # here, so that the names of the metrics load without it
+
     kind, _, k = metric.partition("@")
-    rank = ranks.astype(np.float64)
-    gains = {"HR": np.ones_like(rank), "NDCG": 1.0 / np.log2(rank + 1.0), "MRR": 1.0 / rank}
-    if kind not in gains or not k.isdecimal():
-        raise ValueError(f"metric must be HR@k, NDCG@k or MRR@k, got {metric}")
-    return np.where(rank <= int(k), gains[kind], 0.0)
-
-
-RANKING_KS = (5, 10, 20)
-
-
-RANKING_METRICS = tuple(f"{kind}@{k}" for k in RANKING_KS for kind in ("HR", "NDCG", "MRR"))
+    if kind not in _GAINS or not k.isdecimal():
+        *names, last = (f"{name}@k" for name in _GAINS)
+        raise ValueError(f"metric must be {', '.join(names)} or {last}, got {metric}")
+    gains: npt.NDArray[np.float64] = _gains(
+        torch.from_numpy(ranks.astype("float64")), kind, int(k)
+    ).numpy()
+    return gains

@@ -1,4 +1,4 @@
-"""RECOMMEND, measured: full ranking and top-k lists."""
+"""Full ranking: the rank of every user's target in the whole catalogue, and the best items."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from ..models.scoring import encode, require_input_weight, require_recommender, 
 from ..ops.target_ranks import has_kernels, target_ranks
 from ..ops.top_k import largest
 from ..ops.top_k import top_k as top_k_of_catalogue
-from .metrics import ranking_metrics
+from .metrics import RANKING_KS, ranking_metrics
 
-__all__ = ["as_batch", "evaluate", "full_ranks", "require_same_catalogue", "top_k"]
+__all__ = ["as_batch", "evaluate", "full_ranks", "require_same_catalogue", "top_items"]
 
-# Of sequence recommenders scores are never held; of others 2**24 at once, 64 MiB of floats.
+# Users at once. Only models that score all items at once are limited by scores: 64 MiB of floats.
 _MAX_USERS = 2**10
 _MAX_SCORES = 2**24
 
 
 def require_same_catalogue(recommender: Recommender, data: EvaluationSet) -> None:
-    """Raises ValueError where there is nobody to measure, or another catalogue than the model's."""
+    """Raises ValueError if ``data`` has no users, or another catalogue than ``recommender``."""
     require_recommender(recommender)
     if not len(data):
         raise ValueError("data must hold at least one user, got none")
@@ -40,10 +40,10 @@ def _users_with_scores(num_items: int) -> int:
 def _states_and_items(
     recommender: SequenceRecommender, batch: EvaluationBatch, items: Tensor, weigh_inputs: bool
 ) -> tuple[Tensor, Tensor]:
-    """``[B, D]`` states after each history, and ``items`` in the same dtype."""
+    """Hidden states ``[B, D]`` after each history, and ``items`` in the same dtype."""
     weights = batch.weights if weigh_inputs else None
     hidden = encode(recommender, batch.inputs, weights)[:, -1]
-    # Under autocast they may differ.
+    # The dtypes may differ under autocast.
     dtype = torch.promote_types(hidden.dtype, items.dtype)
     return hidden.to(dtype), items.to(dtype)
 
@@ -55,9 +55,9 @@ def _seen_columns(batch: EvaluationBatch, exclude_seen: bool) -> dict[str, Tenso
 
 
 def as_batch(batch: EvaluationBatch, weigh_inputs: bool = False) -> Batch:
-    """Histories and targets in the form of training batches, as pointwise recommenders read them.
+    """Histories and targets in the form of a training batch, which pointwise recommenders read.
 
-    ``weigh_inputs`` takes the histories' weights along; the target's is one.
+    With ``weigh_inputs`` the batch has the histories' weights; the target's weight is 1.
     """
     weights = None
     if weigh_inputs and batch.weights is not None:
@@ -80,16 +80,17 @@ def full_ranks(
 ) -> Tensor:
     """The rank of every user's target among all items: ``[U]`` int64 on the CPU, 1 is best.
 
-    Ties, and scores that are NaN, count against the target. Seen items (the whole history, not only
-    the part that the model reads) are no competitors when ``exclude_seen``. With ``weigh_inputs``
-    the model reads the histories under their ``weights``, where they have any.
+    Ties and NaN scores count against the target. A sequence recommender's scores are never stored
+    (:func:`atjt_ext.ops.target_ranks`), unless there is no kernel for its device, dtype or width.
 
-    Of a sequence recommender no scores are held (:func:`atjt_ext.ops.target_ranks`), unless there
-    is no kernel for its device, dtype or width. Otherwise all scores of some users are.
+    Args:
+        max_length: the model reads at most this many items of a history.
+        exclude_seen: items of the whole history, read or not, do not compete with the target.
+        weigh_inputs: the histories' ``weights``, if any, weight the model's inputs.
 
     Raises:
-        ValueError: no users, or recommender and data disagree about the catalogue. TypeError:
-        ``weigh_inputs`` and the recommender takes no input weights.
+        ValueError: no users, or different catalogues of recommender and data.
+        TypeError: ``weigh_inputs`` with a recommender that takes no input weights.
     """
     require_same_catalogue(recommender, data)
     if weigh_inputs:
@@ -122,9 +123,9 @@ def _ranks_from_scores(
     target_scores = scores.gather(1, target_columns)
     if exclude_seen:
         scores[batch.seen_rows, batch.seen_items - 1] = -torch.inf
-        # A user may come back to a seen item; then it competes as target.
+        # A target that the user has seen before still competes.
         scores.scatter_(1, target_columns, target_scores)
-    # Not "better than": ties and NaN must not flatter. The target counts itself once.
+    # "Not less" counts ties and NaN against the target; the target itself makes the rank 1-based.
     return (~(scores < target_scores)).sum(dim=1)
 
 
@@ -133,11 +134,11 @@ def evaluate(
     data: EvaluationSet,
     *,
     max_length: int = 50,
-    ks: tuple[int, ...] = (5, 10, 20),
+    ks: tuple[int, ...] = RANKING_KS,
     exclude_seen: bool = True,
     weigh_inputs: bool = False,
 ) -> dict[str, float]:
-    """Full-ranking HR, NDCG and MRR at ``ks``: every user's target against the whole catalogue."""
+    """HR, NDCG and MRR at ``ks`` from full ranking; arguments and errors as :func:`full_ranks`."""
     ranks = full_ranks(
         recommender,
         data,
@@ -148,7 +149,7 @@ def evaluate(
     return ranking_metrics(ranks, ks)
 
 
-def top_k(
+def top_items(
     recommender: Recommender,
     data: EvaluationSet,
     *,
@@ -157,15 +158,16 @@ def top_k(
     exclude_seen: bool = True,
     weigh_inputs: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """The k best items after each history: item codes ``[U, k]`` int64 and scores ``[U, k]``, best
-    first.
+    """The k best items after each history, best first, as :func:`atjt_ext.ops.top_k` ranks them.
 
-    ``data.targets`` are not looked at. Items that tie stand in the order of their codes. Where
-    fewer than k items are unseen, seen ones fill the list with a score of ``-inf``. Of a sequence
-    recommender never all scores are held (:func:`atjt_ext.ops.top_k`).
+    Items with equal scores are in the order of their codes. A user with fewer than k unseen items
+    gets seen items at the end, with a score of ``-inf``. ``data.targets`` have no effect.
+
+    Returns:
+        Item codes ``[U, k]`` int64 and scores ``[U, k]``, on the CPU.
 
     Raises:
-        ValueError: ``k`` is not in ``1..num_items``.
+        ValueError, TypeError: as :func:`full_ranks`; ``k`` is not in ``1..num_items``.
     """
     require_same_catalogue(recommender, data)
     if not 1 <= k <= recommender.num_items:

@@ -1,4 +1,4 @@
-"""RECOMMEND, measured as in the paper: the target against sampled negatives."""
+"""The evaluation protocol of the paper: the target against sampled negatives."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from .ranking import as_batch, require_same_catalogue
 
 __all__ = ["sampled_evaluate"]
 
-# Users whose negatives are drawn together: at most so many, and as many as these cells of [B, V]
-# hold. Drawing costs less than the full ranking of the same users.
+# Limits on the users whose negatives are drawn together: their number, and the cells of [B, V].
 _MAX_USERS = 256
 _MAX_CELLS = 2**23
 
@@ -34,22 +33,25 @@ def sampled_evaluate(
     """The paper's protocol: the target against sampled negatives. Not comparable with full ranking.
 
     Negatives are drawn with replacement in proportion to ``popularity ** popularity_power``, among
-    items that the user has nowhere. With ``weigh_inputs`` the model reads the histories under their
-    ``weights``, where they have any.
+    the items that the user never interacted with.
 
     Args:
-        popularity: ``[num_items]``, how often each item occurs in training; column v is item v + 1.
+        popularity: ``[num_items]`` training interactions of each item; column v is item v + 1.
+        num_negatives: negatives per user.
+        max_length: the model reads at most this many items of a history.
+        seed: of the draws.
+        weigh_inputs: the histories' ``weights``, if any, weight the model's inputs.
 
     Returns:
-        ``AUC`` (share of negatives below the target, ties half), ``HR@5`` and ``NDCG@5`` in their
-        standard definitions, and ``paper_HR@5`` and ``paper_NDCG@5`` in those of the paper's code
-        (:func:`~atjt_ext.evaluation.metrics.paper_hit_rate`,
+        ``AUC`` (share of negatives below the target, ties counting half), ``HR@5`` and ``NDCG@5``
+        by their standard definitions, ``paper_HR@5`` and ``paper_NDCG@5`` by those of the paper's
+        code (:func:`~atjt_ext.evaluation.metrics.paper_hit_rate`,
         :func:`~atjt_ext.evaluation.metrics.paper_ndcg`).
 
     Raises:
-        ValueError: no users, recommender and data disagree about the catalogue, or a user for whom
-            there is nothing to draw. TypeError: ``weigh_inputs`` and the recommender takes no input
-            weights.
+        ValueError: no users, different catalogues of recommender and data, or a user without an
+            item to draw.
+        TypeError: ``weigh_inputs`` with a recommender that takes no input weights.
     """
     require_same_catalogue(recommender, data)
     if weigh_inputs:
@@ -76,8 +78,8 @@ def sampled_evaluate(
 def _negatives(
     batch: EvaluationBatch, mass: Tensor, num_negatives: int, generator: torch.Generator
 ) -> Tensor:
-    """``[B, num_negatives]`` items in proportion to ``mass [num_items]``, none that the row's user
-    has."""
+    """``[B, num_negatives]`` items in proportion to ``mass [num_items]``, without the items of the
+    row's user."""
     allowed = mass.repeat(len(batch.users), 1)
     allowed[batch.seen_rows.cpu(), batch.seen_items.cpu() - 1] = 0.0
     allowed.scatter_(1, batch.targets.cpu()[:, None] - 1, 0.0)
@@ -86,22 +88,22 @@ def _negatives(
     if not bool((total > 0).all()):
         user = int(batch.users[int((total <= 0).flatten().nonzero()[0])])
         raise ValueError(
-            "popularity must be positive for an item that the user has not, "
-            f"it is for none of those of user {user}"
+            "popularity must be positive for an item outside the user's history, "
+            f"got no such item for user {user}"
         )
     size = (len(batch.users), num_negatives)
     drawn = torch.rand(size, dtype=torch.float64, generator=generator) * total
-    # Never past the end, where a product rounds up to the total: the last item that may be drawn.
+    # A product may round up to the total, past the end: clamp to the last item with mass.
     last = (until < total).sum(dim=1, keepdim=True)
     return 1 + torch.minimum(torch.searchsorted(until, drawn, right=True), last)
 
 
 def _metrics(scores: Tensor) -> dict[str, float]:
-    """Of logits ``[U, 1 + num_negatives]``, the target's first."""
+    """Metrics of logits ``[U, 1 + num_negatives]``; column 0 is the target."""
     target, others = scores[:, :1], scores[:, 1:]
     below, ties = others < target, others == target
     rank = 1 + (~below).sum(dim=1)
-    # Of equal scores the paper's code puts the first before the others, and that is the target.
+    # The paper's code ranks the first of equal scores highest, which is the target.
     lenient_rank = 1 + (others > target).sum(dim=1)
     return {
         "AUC": float((below.double() + 0.5 * ties.double()).mean()),

@@ -1,7 +1,7 @@
-"""Are two recipes different, over seeds and over users? Paired, in numpy alone.
+"""Paired tests and intervals for the difference between two recipes, over seeds and over users.
 
-Rows are seeds, columns users. Two runs of one seed see the same data, noise and random numbers, so
-only their differences are looked at.
+Two runs with the same seed share data, noise and random numbers, so every test takes their
+differences: ``[S]`` over seeds, ``[U]`` over users, or ``[S, U]``. Needs numpy only, no scipy.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A mean difference, its confidence interval and the p of "no difference".
+    """A mean difference, its confidence interval and the p-value of "no difference".
 
     Attributes:
-        mean: of the differences.
-        low: lower end; None where one observation gives no interval.
-        high: upper end.
-        p: two-sided; None where there is no test.
-        count: observations.
+        mean: mean of the differences.
+        low: lower end; None for a single observation.
+        high: upper end; None for a single observation.
+        p: two-sided p-value; None for a single observation.
+        count: number of observations.
     """
 
     mean: float
@@ -55,7 +55,11 @@ class Interval:
 
 
 def student_t_cdf(t: float, degrees: int) -> float:
-    """P(T <= t) of Student's t with ``degrees`` (at least 1) degrees of freedom, to about 1e-13."""
+    """P(T <= t) for Student's t with ``degrees`` >= 1 degrees of freedom, to about 1e-13.
+
+    Raises:
+        ValueError: ``degrees`` < 1.
+    """
     if degrees < 1:
         raise ValueError(f"degrees must be at least 1, got {degrees}")
     if math.isinf(t):
@@ -65,7 +69,11 @@ def student_t_cdf(t: float, degrees: int) -> float:
 
 
 def student_t_quantile(probability: float, degrees: int) -> float:
-    """The t with ``student_t_cdf(t, degrees) == probability``, in (0, 1), by bisection."""
+    """The t with ``student_t_cdf(t, degrees) == probability``, by bisection.
+
+    Raises:
+        ValueError: ``probability`` outside (0, 1), or ``degrees`` < 1.
+    """
     if not 0.0 < probability < 1.0:
         raise ValueError(f"probability must be in (0, 1), got {probability}")
     if probability == 0.5:
@@ -86,13 +94,11 @@ def student_t_quantile(probability: float, degrees: int) -> float:
 
 
 def _incomplete_beta(x: float, a: float, b: float) -> float:
-    """The regularised incomplete beta function I_x(a, b).
-
-    Its continued fraction (DLMF 8.17.22) by Lentz's method.
-    """
+    """The regularised incomplete beta function I_x(a, b): its continued fraction (DLMF 8.17.22) by
+    Lentz's method."""
     if x <= 0.0 or x >= 1.0:
         return float(x >= 1.0)
-    if x > (a + 1.0) / (a + b + 2.0):  # where the fraction converges slowly
+    if x > (a + 1.0) / (a + b + 2.0):  # the fraction converges slowly there
         return 1.0 - _incomplete_beta(1.0 - x, b, a)
     log_front = a * math.log(x) + b * math.log1p(-x) - math.log(a)
     log_front += math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
@@ -113,14 +119,14 @@ def _incomplete_beta(x: float, a: float, b: float) -> float:
 
 
 def paired_t(differences: npt.ArrayLike, *, confidence: float = 0.95) -> Interval:
-    """The mean of paired differences ``[S]``, its t interval and two-sided t test.
+    """Mean of paired differences ``[S]`` with its t interval and two-sided t test.
 
-    One difference gives a mean alone. Differences that are all the same and not zero would give
-    p = 0 and an interval of one point, which is what the formula says of them; all zero gives p =
-    1.
+    A single difference gives a mean without interval and p. Without any spread the interval is one
+    point, and p is 0 (by the formula) or, if all differences are 0, 1.
 
     Raises:
-        ValueError: no differences, one that is not finite, or ``confidence`` outside (0, 1).
+        ValueError: no differences, a difference that is not finite, or ``confidence`` outside
+            (0, 1).
     """
     values = _finite("differences", differences, 1)
     if not 0.0 < confidence < 1.0:
@@ -147,14 +153,15 @@ def crossed_bootstrap(
     resamples: int = 2000,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """Percentile interval of the mean of ``differences [S, U]``, the same users under every seed.
+    """Percentile interval of the mean of ``differences [S, U]``: the same users under every seed.
 
-    Every resample draws seeds with replacement and, for all of them alike, users with replacement
-    (Owen, Ann. Appl. Stat. 1, 2007): what a user's seeds have in common stays as wide as with one
-    seed. With one seed it is that of the users alone.
+    Every resample draws seeds with replacement, and one set of users with replacement for all of
+    them (the pigeonhole bootstrap: Owen, Ann. Appl. Stat. 1, 2007). More seeds therefore do not
+    narrow the spread over users. With one seed, only users are resampled.
 
     Raises:
-        ValueError: no differences, one that is not finite, or an option out of range.
+        ValueError: no differences, a difference that is not finite, ``confidence`` outside (0, 1)
+            or ``resamples`` < 1.
     """
     values = _finite("differences", differences, 2)
     if not 0.0 < confidence < 1.0:
@@ -174,26 +181,29 @@ def crossed_bootstrap(
 
 
 def users_interval(values: npt.ArrayLike) -> tuple[float, float]:
-    """95 % interval of the mean of ``values [U]``, users resampled: of these trained models, so
-    that another seed would move it."""
+    """95 % interval of the mean of ``values [U]`` with users resampled. It holds for the trained
+    models at hand: models trained with another seed have another interval."""
     return crossed_bootstrap(np.asarray(values)[None], resamples=1000)
 
 
 def sign_flip_p(differences: npt.ArrayLike, *, resamples: int = 10_000, seed: int = 0) -> float:
-    """Two-sided p that users' differences ``[S, U]`` are symmetric about zero.
+    """Two-sided p-value of "users' differences ``[S, U]`` are symmetric about zero".
 
-    A user's sign is flipped for all seeds at once: their differences are of one user, so not
-    independent. Up to 12 users with a difference all signs are tried and p is exact; beyond, it is
-    Monte Carlo, ``(1 + hits) / (1 + resamples)``, so never below ``1 / (1 + resamples)``.
+    The test flips a user's sign for all seeds at once, because the differences of one user are not
+    independent. With at most 12 nonzero users it tries all signs and p is exact. Beyond, p is a
+    Monte Carlo estimate ``(1 + hits) / (1 + resamples)``, so at least ``1 / (1 + resamples)``.
 
-    It holds for these trained models: with few seeds, judge by :func:`paired_t` as well.
+    The result holds for the trained models at hand: with few seeds also use :func:`paired_t`.
+
+    Raises:
+        ValueError: no differences, a difference that is not finite, or ``resamples`` < 1.
     """
     values = _finite("differences", differences, 2)
     if resamples < 1:
         raise ValueError(f"resamples must be at least 1, got {resamples}")
     per_user = values.sum(axis=0)
     per_user = per_user[per_user != 0.0]
-    # Sums in another order differ in the last bits; they still tie with the observed one.
+    # Sums in another order differ in the last bits, but have to tie with the observed sum.
     observed = abs(float(per_user.sum())) * (1.0 - 1e-12)
     if not per_user.size:
         return 1.0
@@ -211,16 +221,16 @@ def sign_flip_p(differences: npt.ArrayLike, *, resamples: int = 10_000, seed: in
     return (1 + hits) / (1 + resamples)
 
 
-# ---- of a share --------------------------------------------------------------------------------
+# ---- shares -------------------------------------------------------------------------------------
 
 
 def wilson_interval(share: float, count: int) -> tuple[float, float]:
-    """Wilson's 95 % interval (J. Am. Stat. Assoc. 22, 1927) of a ``share`` seen in ``count`` cases.
+    """Wilson's 95 % interval (J. Am. Stat. Assoc. 22, 1927) for a ``share`` of ``count`` cases.
 
-    It keeps its width at shares of 0 and 1, where the usual standard error is 0.
+    Unlike an interval from the standard error, it has a width at shares of 0 and 1.
 
     Raises:
-        ValueError: a share outside of [0, 1], or no cases.
+        ValueError: ``share`` outside [0, 1], or ``count`` < 1.
     """
     if not 0.0 <= share <= 1.0:
         raise ValueError(f"share must be in [0, 1], got {share}")
@@ -237,8 +247,12 @@ def wilson_interval(share: float, count: int) -> tuple[float, float]:
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Holm's step-down adjustment (Scand. J. Statist. 6, 1979): the chance of *any* false alarm
-    among the comparisons stays below the level. None stays None and does not count."""
+    """P-values after Holm's step-down adjustment (Scand. J. Statist. 6, 1979), which bounds the
+    chance of any false alarm among the comparisons. None stays None and does not count.
+
+    Raises:
+        ValueError: a p-value outside [0, 1].
+    """
     known = [(p, index) for index, p in enumerate(p_values) if p is not None]
     for p, _ in known:
         if not 0.0 <= p <= 1.0:
@@ -252,7 +266,7 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 
 
 def shown_p(p: float | None) -> str:
-    """A p-value as text: never as zero, ``-`` for none."""
+    """A p-value as text: ``< 0.001`` instead of zero, ``-`` for None."""
     if p is None:
         return "-"
     return "< 0.001" if p < 0.001 else f"{p:.3f}"

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..data.files import write_text_atomically
 from ..evaluation.auc import mean_of_known
+from ..evaluation.metrics import SAMPLED_METRICS, SHOWN_METRICS
 from ..evaluation.statistics import shown_p
 from .comparison import Comparison, compare
 from .figures import plot_differences
@@ -20,8 +21,6 @@ __all__ = ["write_report"]
 
 _KEY = ("file", "model", "noise", "recipe")
 _HEAD = ("data", "model", "noise", "recipe")
-_FULL = ("HR@5", "NDCG@5", "HR@10", "NDCG@10", "MRR@10", "HR@20", "NDCG@20")
-_SAMPLED = ("AUC", "HR@5", "NDCG@5", "paper_HR@5", "paper_NDCG@5")
 _DETECTION = (
     "interaction_AUC",
     "within_popularity_AUC",
@@ -57,8 +56,8 @@ def write_report(
         "metric": metric,
         "comparisons": [comparison.as_dict() for comparison in comparisons],
         "against": [comparison.as_dict() for comparison in others],
-        "means": _means(results, "test", _FULL),
-        "sampled": _means(results, "sampled_test", _SAMPLED),
+        "means": _means(results, "test", SHOWN_METRICS),
+        "sampled": _means(results, "sampled_test", SAMPLED_METRICS),
         "detection": _detections(results),
         "cells": [{"cell": r.cell.as_dict(), **r.values} for r in results],
     }
@@ -156,7 +155,12 @@ def _markdown(
         "",
         "Means over seeds.",
         "",
-        *_table((*_HEAD, "seeds", *_FULL), document["means"], (*_KEY, "seeds", *_FULL), 4),
+        *_table(
+            (*_HEAD, "seeds", *SHOWN_METRICS),
+            document["means"],
+            (*_KEY, "seeds", *SHOWN_METRICS),
+            4,
+        ),
         "",
         "## The paper's sampled protocol",
         "",
@@ -167,7 +171,7 @@ def _markdown(
         *_table(
             (*_HEAD, "seeds", "AUC", "HR@5", "NDCG@5", "paper's HR@5", "paper's NDCG@5"),
             document["sampled"],
-            (*_KEY, "seeds", *_SAMPLED),
+            (*_KEY, "seeds", *SAMPLED_METRICS),
             4,
         ),
     ]

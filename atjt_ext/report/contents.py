@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ..data import LeaveOneOut, Sequences, leave_one_out
-from ..evaluation.metrics import ranking_metrics
+from ..evaluation.metrics import SHOWN_METRICS, ranking_metrics
 from ..ops._native import build_info
 from ..runs.build import load_trainer
 from ..runs.config import RunConfig
@@ -22,7 +22,6 @@ from .segments import Ranks, Segment, difference_interval, segments
 __all__ = ["BASELINE", "Contents", "Headline", "contents_of"]
 
 BASELINE = "equal weights"
-_SHOWN = ("HR@5", "NDCG@5", "HR@10", "NDCG@10", "MRR@10", "HR@20", "NDCG@20")
 # What metrics measured here may differ by from those of the run: other devices round otherwise.
 _ROUNDING = 1e-6
 
@@ -119,7 +118,7 @@ def contents_of(run: Run, *, device: torch.device | str | None = None) -> Conten
         watched=watched,
         metrics=metrics,
         histories={label: one.history() for label, one in runs.items()},
-        headlines=_headlines(metrics, dict.fromkeys((*_SHOWN, watched)), ranks),
+        headlines=_headlines(metrics, dict.fromkeys((*SHOWN_METRICS, watched)), ranks),
         sampled=_headlines(metrics, metrics[name]["sampled_test"], None),
         reproduced=reproduced,
         by_length=segments(split.test.histories.lengths.numpy(), ranks, watched),

@@ -16,7 +16,7 @@ from ..data.features import same_features
 from ..data.sequences import per_user
 from ..data.weighed_histories import extended_weights, without_dropped
 from ..evaluation.detection import detection_auc
-from ..evaluation.ranking import evaluate, full_ranks, top_k
+from ..evaluation.ranking import evaluate, full_ranks, top_items
 from ..models.inference import inference
 from ..models.protocols import weighs_last_target_only
 from ..models.scoring import require_recommender, takes_input_weight
@@ -94,7 +94,7 @@ class JointModels:
     ) -> tuple[Tensor, Tensor]:
         """The k best items after each history: codes ``[U, k]`` and scores; ``data.targets`` are
         unused."""
-        return top_k(
+        return top_items(
             self.recommender,
             self.as_read(data).to(self.device),
             k=k,

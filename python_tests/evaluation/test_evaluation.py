@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from atjt_ext import SASRec
 from atjt_ext.data import Batch, EvaluationSet
 from atjt_ext.evaluation import ranking as evaluation
-from atjt_ext.evaluation.ranking import evaluate, full_ranks, top_k
+from atjt_ext.evaluation.ranking import evaluate, full_ranks, top_items
 from atjt_ext.evaluation.sampled import sampled_evaluate
 from atjt_ext.models import scoring
 from helpers.tiny import (
@@ -76,7 +76,7 @@ def test_the_whole_history_is_excluded_not_only_what_the_model_reads() -> None:
     data = tiny_evaluation_set([[1, 2, 3, 3]], [4], num_items=4)
     model = ScoreTable(torch.tensor([[9.0, 8.0, 7.0, 1.0]]))
     assert full_ranks(model, data, max_length=1).tolist() == [1]
-    assert top_k(model, data, k=1, max_length=1)[0].tolist() == [[4]]
+    assert top_items(model, data, k=1, max_length=1)[0].tolist() == [[4]]
 
 
 @pytest.mark.parametrize("exclude_seen", [True, False])
@@ -103,14 +103,14 @@ def test_users_need_not_be_all_users_or_in_order() -> None:
 
 def test_batching_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     data, model = random_evaluation_set(), _model()
-    ranks, (items, _) = full_ranks(model, data, max_length=8), top_k(model, data, max_length=8)
+    ranks, (items, _) = full_ranks(model, data, max_length=8), top_items(model, data, max_length=8)
     monkeypatch.setattr(evaluation, "_MAX_USERS", 3)
     sizes = []
     encode = model.encode
     monkeypatch.setattr(model, "encode", lambda s: sizes.append(len(s)) or encode(s))
     assert torch.equal(full_ranks(model, data, max_length=8), ranks)
     assert sizes == [3] * 8 + [1]
-    assert torch.equal(top_k(model, data, max_length=8)[0], items)
+    assert torch.equal(top_items(model, data, max_length=8)[0], items)
 
 
 def test_of_a_pointwise_model_so_many_users_that_their_scores_fit(
@@ -118,14 +118,14 @@ def test_of_a_pointwise_model_so_many_users_that_their_scores_fit(
 ) -> None:
     data = random_evaluation_set()
     model = ScoreTable(torch.randn(25, 30, generator=torch.Generator().manual_seed(0)))
-    ranks, (items, best) = full_ranks(model, data), top_k(model, data)
+    ranks, (items, best) = full_ranks(model, data), top_items(model, data)
     for scores_at_once, users in ((3 * 30 + 1, [3] * 8 + [1]), (1, [1] * 25)):
         monkeypatch.setattr(evaluation, "_MAX_SCORES", scores_at_once)
         model.asked.clear()
         assert torch.equal(full_ranks(model, data), ranks)
         assert [len(candidates) for candidates in model.asked] == users
-        assert torch.equal(top_k(model, data)[0], items)
-        assert torch.equal(top_k(model, data)[1], best)
+        assert torch.equal(top_items(model, data)[0], items)
+        assert torch.equal(top_items(model, data)[1], best)
 
 
 @pytest.mark.parametrize("exclude_seen", [True, False])
@@ -145,13 +145,13 @@ def test_scores_of_a_sequence_model_are_never_all_held(monkeypatch: pytest.Monke
     monkeypatch.setattr(evaluation, "score_catalogue", None)
     data, model = random_evaluation_set(), _model()
     full_ranks(model, data, max_length=8)
-    top_k(model, data, max_length=8)
+    top_items(model, data, max_length=8)
 
 
 @pytest.mark.parametrize("exclude_seen", [True, False])
 def test_the_best_items_are_those_of_brute_force(exclude_seen: bool) -> None:
     data, model = random_evaluation_set(), _model()
-    items, scores = top_k(model, data, k=30, max_length=8, exclude_seen=exclude_seen)
+    items, scores = top_items(model, data, k=30, max_length=8, exclude_seen=exclude_seen)
     for user in range(len(data)):
         seen = set(data.histories.items_of(user).tolist()) if exclude_seen else set()
         wanted = torch.tensor(_brute_force_scores(model, data, user, 8))
@@ -164,12 +164,12 @@ def test_the_best_items_are_those_of_brute_force(exclude_seen: bool) -> None:
 def test_the_best_items_that_tie_stand_in_their_order() -> None:
     scores = torch.tensor([[2.0, 1.0, 3.0, 2.0, 2.0, 3.0, 0.0, 2.0]])
     data = tiny_evaluation_set([[1]], [2], num_items=8)
-    assert top_k(ScoreTable(scores), data, k=4)[0].tolist() == [[3, 6, 4, 5]]
+    assert top_items(ScoreTable(scores), data, k=4)[0].tolist() == [[3, 6, 4, 5]]
     model = LastItemModel(8, embedding_dim=2)
     with torch.no_grad():
         model.states.copy_(torch.tensor([1.0, 0.0]))
         model.table[1:, 0] = scores[0]
-    assert top_k(model, data, k=4)[0].tolist() == [[3, 6, 4, 5]]
+    assert top_items(model, data, k=4)[0].tolist() == [[3, 6, 4, 5]]
     assert full_ranks(model, data).tolist() == [6]
 
 
@@ -183,7 +183,7 @@ def test_states_and_items_may_differ_in_precision() -> None:
     with torch.no_grad():
         rounded.states.copy_(rounded.states.bfloat16())
     assert torch.equal(full_ranks(Half(), data), full_ranks(rounded, data))
-    assert torch.equal(top_k(Half(), data, k=3)[1], top_k(rounded, data, k=3)[1])
+    assert torch.equal(top_items(Half(), data, k=3)[1], top_items(rounded, data, k=3)[1])
 
 
 def test_pointwise_models_are_asked_in_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,7 +230,7 @@ def test_the_target_is_not_shown_to_the_model() -> None:
 def test_models_are_evaluated_in_evaluation_mode_and_put_back(training: bool) -> None:
     model, data = LastItemModel().train(training), tiny_evaluation_set([[1]], [2])
     full_ranks(model, data)
-    top_k(model, data, k=1)
+    top_items(model, data, k=1)
     sampled_evaluate(model, data, torch.ones(9))
     assert model.modes == [False] * 3
     assert model.training is training
@@ -248,7 +248,7 @@ def test_the_training_mode_comes_back_after_an_error() -> None:
 
 
 def test_no_gradients_are_kept() -> None:
-    _, scores = top_k(LastItemModel(), tiny_evaluation_set([[1]], [2]), k=1)
+    _, scores = top_items(LastItemModel(), tiny_evaluation_set([[1]], [2]), k=1)
     assert not scores.requires_grad
 
 
@@ -268,7 +268,7 @@ def test_another_catalogue_is_refused() -> None:
     with pytest.raises(ValueError, match=message):
         full_ranks(LastItemModel(), data)
     with pytest.raises(ValueError, match=message):
-        top_k(LastItemModel(), data)
+        top_items(LastItemModel(), data)
     with pytest.raises(ValueError, match=message):
         sampled_evaluate(LastItemModel(), data, torch.ones(9))
 
@@ -286,7 +286,7 @@ def test_what_is_no_recommender_is_refused_by_name() -> None:
 @pytest.mark.parametrize("exclude_seen", [True, False])
 def test_top_k_is_that_of_brute_force(exclude_seen: bool) -> None:
     data, model = random_evaluation_set(), _model()
-    items, scores = top_k(model, data, k=5, max_length=8, exclude_seen=exclude_seen)
+    items, scores = top_items(model, data, k=5, max_length=8, exclude_seen=exclude_seen)
     for user in range(25):
         wanted = _brute_force_scores(model, data, user, 8)
         seen = set(data.histories.items_of(user).tolist()) if exclude_seen else set()
@@ -299,8 +299,8 @@ def test_top_k_is_that_of_brute_force(exclude_seen: bool) -> None:
 
 def test_top_k_does_not_look_at_targets() -> None:
     model = ScoreTable(torch.arange(9.0).repeat(2, 1))
-    first = top_k(model, tiny_evaluation_set([[1, 9], [2]], [3, 3]), k=2)
-    second = top_k(model, tiny_evaluation_set([[1, 9], [2]], [9, 1]), k=2)
+    first = top_items(model, tiny_evaluation_set([[1, 9], [2]], [3, 3]), k=2)
+    second = top_items(model, tiny_evaluation_set([[1, 9], [2]], [9, 1]), k=2)
     assert first[0].tolist() == [[8, 7], [9, 8]]
     assert first[1].tolist() == [[7.0, 6.0], [8.0, 7.0]]
     assert torch.equal(first[0], second[0])
@@ -309,4 +309,4 @@ def test_top_k_does_not_look_at_targets() -> None:
 @pytest.mark.parametrize("k", [0, 10])
 def test_k_outside_the_catalogue_is_refused(k: int) -> None:
     with pytest.raises(ValueError, match=rf"k must be in 1\.\.9 \(the items\), got {k}"):
-        top_k(LastItemModel(), tiny_evaluation_set([[1]], [2]), k=k)
+        top_items(LastItemModel(), tiny_evaluation_set([[1]], [2]), k=k)

@@ -3,19 +3,45 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
 
 from atjt_ext.evaluation.auc import auc, roc_curve
 from atjt_ext.evaluation.metrics import (
+    RANKING_KS,
+    RANKING_METRICS,
+    SHOWN_METRICS,
     hit_rate,
     mrr,
     ndcg,
     paper_hit_rate,
     paper_ndcg,
     ranking_metrics,
+    user_gains,
 )
+
+
+def test_the_names_of_the_metrics_load_without_torch() -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from atjt_ext.evaluation.metrics import RANKING_METRICS\n"
+        "from atjt_ext.evaluation import RANKING_KS\n"
+        "print(RANKING_KS, RANKING_METRICS)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == f"{RANKING_KS} {RANKING_METRICS}\n"
+
+
+def test_metrics_and_their_names_agree_and_are_means_of_the_users_gains() -> None:
+    ranks = torch.tensor([1, 2, 5, 6, 40])
+    metrics = ranking_metrics(ranks)
+    assert tuple(metrics) == RANKING_METRICS
+    assert set(SHOWN_METRICS) < set(RANKING_METRICS)
+    for name, value in metrics.items():
+        assert user_gains(ranks.numpy(), name).mean() == pytest.approx(value, abs=1e-15)
 
 
 def test_five_users_by_hand() -> None:
@@ -59,10 +85,12 @@ def test_metrics_agree_with_ir_measures(k: int) -> None:
     wanted = ir_measures.calc_aggregate(
         [ir_measures.Success @ k, ir_measures.nDCG @ k, ir_measures.RR @ k], qrels, run
     )
-    ours = torch.tensor(ranks)
-    assert hit_rate(ours, k) == pytest.approx(wanted[ir_measures.Success @ k], abs=1e-9)
-    assert ndcg(ours, k) == pytest.approx(wanted[ir_measures.nDCG @ k], abs=1e-9)
-    assert mrr(ours, k) == pytest.approx(wanted[ir_measures.RR @ k], abs=1e-9)
+    for metric, theirs in (
+        (hit_rate, ir_measures.Success),
+        (ndcg, ir_measures.nDCG),
+        (mrr, ir_measures.RR),
+    ):
+        assert metric(torch.tensor(ranks), k) == pytest.approx(wanted[theirs @ k], abs=1e-9)
 
 
 def test_many_ranks_do_not_lose_precision() -> None:

@@ -8,10 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from atjt_ext.data import Batch, TrainingRows
+from atjt_ext.data import Batch, TrainingRows, batches
 from atjt_ext.data.batches import per_interaction
 from atjt_ext.data.sequences import noisy_users, per_user
-from atjt_ext.evaluation import detection as noise_scores
 from atjt_ext.evaluation.detection import (
     CalibrationBin,
     calibration,
@@ -45,7 +44,7 @@ def _by_position(batch: Batch) -> Tensor:
 def test_interactions_get_the_value_of_the_window_they_are_a_target_of(
     batch_size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(noise_scores, "_SCORING_BATCH", batch_size)
+    monkeypatch.setattr(batches, "_SCORING_BATCH", batch_size)
     values = per_interaction(_rows(), _by_row).tolist()
     assert values[:6] == [20.0, 20.0, 10.0, 10.0, 0.0, 0.0]
     assert math.isnan(values[6])
@@ -56,7 +55,7 @@ def test_interactions_get_the_value_of_the_window_they_are_a_target_of(
 def test_position_scores_go_to_their_own_interaction(
     batch_size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(noise_scores, "_SCORING_BATCH", batch_size)
+    monkeypatch.setattr(batches, "_SCORING_BATCH", batch_size)
     values = per_interaction(_rows(), _by_position).tolist()
     assert values[:6] == [201.0, 202.0, 103.0, 104.0, 5.0, 6.0]
     assert math.isnan(values[6])

@@ -136,8 +136,8 @@ def test_negatives_follow_the_power_of_popularity(power: float) -> None:
     [
         (torch.ones(8), r"popularity must be \[9\], got \[8\]"),
         (torch.ones(9, 1), r"popularity must be \[9\], got \[9, 1\]"),
-        (torch.eye(9)[0], "for an item that the user has not, it is for none of those of user 0"),
-        (torch.eye(9)[1], "for an item that the user has not, it is for none of those of user 0"),
+        (torch.eye(9)[0], "outside the user's history, got no such item for user 0"),
+        (torch.eye(9)[1], "outside the user's history, got no such item for user 0"),
     ],
 )
 def test_popularity_that_does_not_fit_is_refused(popularity: Tensor, message: str) -> None:

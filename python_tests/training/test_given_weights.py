@@ -9,7 +9,7 @@ import torch
 
 from atjt_ext import JointTrainer, SASRec
 from atjt_ext.data import EvaluationSet, LeaveOneOut, Sequences, TrainingRows, leave_one_out
-from atjt_ext.evaluation.ranking import full_ranks, top_k
+from atjt_ext.evaluation.ranking import full_ranks, top_items
 from atjt_ext.models._transformer import weighted_mask
 from atjt_ext.models.scoring import require_input_weight
 from atjt_ext.training.objectives import recommender_loss
@@ -160,7 +160,7 @@ def test_evaluation_reads_histories_under_their_weights() -> None:
 
     def outcome(of: EvaluationSet, weigh: bool) -> list[list[float]]:
         ranks = full_ranks(model, of, max_length=6, weigh_inputs=weigh, exclude_seen=False)
-        _, scores = top_k(model, of, k=3, max_length=6, weigh_inputs=weigh)
+        _, scores = top_items(model, of, k=3, max_length=6, weigh_inputs=weigh)
         return [ranks.tolist(), scores.flatten().tolist()]
 
     plain = outcome(data, False)
