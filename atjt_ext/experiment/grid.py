@@ -14,7 +14,6 @@ from pathlib import Path
 
 import torch
 
-from ..models.registry import build_recommender
 from ..models.scoring import require_input_weight
 from ..runs.config import RunConfig
 from .recipes import ExperimentRecipe
@@ -132,7 +131,7 @@ def _check_models(spec: ExperimentSpec, settings: Mapping[str, RunConfig]) -> No
             raise ValueError(f"settings must hold those of the model {name}, got {list(settings)}")
         if on_inputs:
             try:
-                require_input_weight(build_recommender(settings[name], 2, num_users=1))
+                require_input_weight(settings[name].model.build(2, max_length=2, num_users=1))
             except TypeError as error:
                 raise ValueError(
                     f"recipes on inputs ({', '.join(on_inputs)}) do not go with the model {name}: "

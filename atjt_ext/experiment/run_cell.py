@@ -14,7 +14,6 @@ from torch import Tensor
 from ..data import EvaluationSet, LeaveOneOut, Sequences, inject_noise, leave_one_out
 from ..evaluation.detection import detection_auc, popularity_detection
 from ..evaluation.metrics import ranking_metrics
-from ..models.registry import build_recommender
 from ..models.scoring import takes_input_weight
 from ..recognition import RecognisedNoise, RecognitionConfig, recognise_noise
 from ..recognition.weighting import summarise_weights
@@ -114,7 +113,7 @@ def cell_settings(cell: Cell, spec: ExperimentSpec, settings: RunConfig) -> dict
 @lru_cache(maxsize=32)
 def _default_acts_on(settings: RunConfig) -> str | None:
     """What the weights of ``default`` act on with this model."""
-    takes = takes_input_weight(build_recommender(settings, 2, num_users=1))
+    takes = takes_input_weight(settings.model.build(2, max_length=2, num_users=1))
     trainer = replace(settings.trainer, weighting="co_occurrence")
     return trainer.decided(takes_input_weight=takes).weights_act_on
 

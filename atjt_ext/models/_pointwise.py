@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ._checks import require_positive
+from .options import require_positive
 
 Activation = Literal["relu", "prelu", "dice"]
 
@@ -152,6 +152,19 @@ def _shifted(item_features: Tensor | None, num_items: int) -> tuple[Tensor, int]
         raise ValueError(f"item_features must be at least 0, got {int(item_features.min())}")
     sizes = item_features.amax(dim=0) + 1
     return item_features + (sizes.cumsum(0) - sizes), int(sizes.sum())
+
+
+def seen_users(options: dict[str, Any], num_users: int | None) -> dict[str, Any]:
+    """The options of a config as arguments of its model: ``num_users`` in place of ``see_users``.
+
+    Raises:
+        ValueError: ``see_users`` is on and ``num_users`` is None.
+    """
+    if not options.pop("see_users"):
+        return options
+    if num_users is None:
+        raise ValueError("num_users must be given where see_users is on")
+    return {**options, "num_users": num_users}
 
 
 def user_embedding(num_users: int | None, embedding_dim: int) -> nn.Embedding | None:

@@ -6,21 +6,23 @@ Version 1: Wang et al., "Deep & Cross Network for Ad Click Predictions", ADKDD 2
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-from ._checks import require_positive, require_share
-from ._pointwise import Activation, History, ItemEncoder, hidden_layers, in_tiles, user_embedding
-from .options import (
-    ModelConfig,
-    share,
-    size,
-    sizes,
+from ._pointwise import (
+    Activation,
+    History,
+    ItemEncoder,
+    hidden_layers,
+    in_tiles,
+    seen_users,
+    user_embedding,
 )
+from .options import ModelConfig, require_positive, require_share, share, size, sizes
 
 __all__ = ["DCN", "DCNConfig"]
 
@@ -39,6 +41,44 @@ class _CrossLayer(nn.Module):
         crossed: Tensor = first * self.weight(current) + current
         # Version 1 adds its bias behind the product, version 2 inside of it.
         return crossed if self.bias is None else crossed + self.bias
+
+
+@dataclass(frozen=True, kw_only=True)
+class DCNConfig(ModelConfig):
+    """Sizes of DCN.
+
+    Attributes:
+        embedding_dim: width of each embedding.
+        hidden_dims: widths of the MLP.
+        num_cross_layers: layers of the cross network.
+        cross_version: 1 (a vector per layer) or 2 (a matrix per layer, DCN V2).
+        activation: of the MLP.
+        dropout: of the MLP.
+        see_users: give the model an embedding of every user.
+    """
+
+    # It scores candidates one by one, so it has one target per window: a window per prefix makes
+    # every interaction a target.
+    training: ClassVar[Mapping[str, Any]] = {"loss": "binary_cross_entropy", "window_stride": 1}
+
+    embedding_dim: int = size(32)
+    hidden_dims: tuple[int, ...] = sizes(256, 64)
+    num_cross_layers: int = size(3)
+    cross_version: Literal[1, 2] = 1
+    activation: Literal["dice", "prelu", "relu"] = "relu"
+    dropout: float = share(0.0)
+    see_users: bool = True
+
+    def build(
+        self,
+        num_items: int,
+        *,
+        max_length: int,
+        num_users: int | None = None,
+        item_features: Tensor | None = None,
+    ) -> DCN:
+        options = seen_users(self.options(), num_users)
+        return DCN(num_items, item_features=item_features, **options)
 
 
 class DCN(nn.Module):
@@ -63,12 +103,12 @@ class DCN(nn.Module):
         self,
         num_items: int,
         *,
-        embedding_dim: int = 32,
-        hidden_dims: Sequence[int] = (256, 64),
-        num_cross_layers: int = 3,
-        cross_version: Literal[1, 2] = 1,
-        activation: Activation = "relu",
-        dropout: float = 0.0,
+        embedding_dim: int = DCNConfig.embedding_dim,
+        hidden_dims: Sequence[int] = DCNConfig.hidden_dims,
+        num_cross_layers: int = DCNConfig.num_cross_layers,
+        cross_version: Literal[1, 2] = DCNConfig.cross_version,
+        activation: Activation = DCNConfig.activation,
+        dropout: float = DCNConfig.dropout,
         item_features: Tensor | None = None,
         num_users: int | None = None,
     ) -> None:
@@ -108,26 +148,3 @@ class DCN(nn.Module):
             return logits.squeeze(-1)
 
         return in_tiles(scores, candidates, len(known) * self._widest)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DCNConfig(ModelConfig):
-    """Sizes of DCN.
-
-    Attributes:
-        embedding_dim: width of each embedding.
-        hidden_dims: widths of the MLP.
-        num_cross_layers: layers of the cross network.
-        cross_version: 1 (a vector per layer) or 2 (a matrix per layer, DCN V2).
-        activation: of the MLP.
-        dropout: of the MLP.
-        see_users: give the model an embedding of every user.
-    """
-
-    embedding_dim: int = size(32)
-    hidden_dims: tuple[int, ...] = sizes(256, 64)
-    num_cross_layers: int = size(3)
-    cross_version: Literal[1, 2] = 1
-    activation: Literal["dice", "prelu", "relu"] = "relu"
-    dropout: float = share(0.0)
-    see_users: bool = True

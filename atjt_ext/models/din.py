@@ -5,14 +5,13 @@ Zhou et al., "Deep Interest Network for Click-Through Rate Prediction", KDD 2018
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-from ._checks import require_positive, require_share
 from ._pointwise import (
     Activation,
     History,
@@ -20,14 +19,10 @@ from ._pointwise import (
     activation_layer,
     hidden_layers,
     in_tiles,
+    seen_users,
     user_embedding,
 )
-from .options import (
-    ModelConfig,
-    share,
-    size,
-    sizes,
-)
+from .options import ModelConfig, require_positive, require_share, share, size, sizes
 
 __all__ = ["DIN", "DINConfig"]
 
@@ -59,6 +54,42 @@ class _ActivationUnit(nn.Module):
         return affinities
 
 
+@dataclass(frozen=True, kw_only=True)
+class DINConfig(ModelConfig):
+    """Sizes of DIN.
+
+    Attributes:
+        embedding_dim: width of each embedding.
+        hidden_dims: widths of the MLP.
+        attention_dims: widths of the activation unit.
+        activation: of both.
+        dropout: of the MLP.
+        see_users: give the model an embedding of every user.
+    """
+
+    # It scores candidates one by one, so it has one target per window: a window per prefix makes
+    # every interaction a target.
+    training: ClassVar[Mapping[str, Any]] = {"loss": "binary_cross_entropy", "window_stride": 1}
+
+    embedding_dim: int = size(32)
+    hidden_dims: tuple[int, ...] = sizes(256, 64)
+    attention_dims: tuple[int, ...] = sizes(32)
+    activation: Literal["dice", "prelu", "relu"] = "dice"
+    dropout: float = share(0.0)
+    see_users: bool = True
+
+    def build(
+        self,
+        num_items: int,
+        *,
+        max_length: int,
+        num_users: int | None = None,
+        item_features: Tensor | None = None,
+    ) -> DIN:
+        options = seen_users(self.options(), num_users)
+        return DIN(num_items, item_features=item_features, **options)
+
+
 class DIN(nn.Module):
     """Target attention over the history, then an MLP.
 
@@ -84,11 +115,11 @@ class DIN(nn.Module):
         self,
         num_items: int,
         *,
-        embedding_dim: int = 32,
-        hidden_dims: Sequence[int] = (256, 64),
-        attention_dims: Sequence[int] = (32,),
-        activation: Activation = "dice",
-        dropout: float = 0.0,
+        embedding_dim: int = DINConfig.embedding_dim,
+        hidden_dims: Sequence[int] = DINConfig.hidden_dims,
+        attention_dims: Sequence[int] = DINConfig.attention_dims,
+        activation: Activation = DINConfig.activation,
+        dropout: float = DINConfig.dropout,
         item_features: Tensor | None = None,
         num_users: int | None = None,
     ) -> None:
@@ -131,24 +162,3 @@ class DIN(nn.Module):
 
         cells = max(len(items) * self._attention_width, len(history) * self._widest)
         return in_tiles(scores, candidates, cells)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DINConfig(ModelConfig):
-    """Sizes of DIN.
-
-    Attributes:
-        embedding_dim: width of each embedding.
-        hidden_dims: widths of the MLP.
-        attention_dims: widths of the activation unit.
-        activation: of both.
-        dropout: of the MLP.
-        see_users: give the model an embedding of every user.
-    """
-
-    embedding_dim: int = size(32)
-    hidden_dims: tuple[int, ...] = sizes(256, 64)
-    attention_dims: tuple[int, ...] = sizes(32)
-    activation: Literal["dice", "prelu", "relu"] = "dice"
-    dropout: float = share(0.0)
-    see_users: bool = True

@@ -19,13 +19,14 @@ sequences with the same target needs more than a batch, and is left out.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ._checks import require_heads, require_length, require_positive, require_share
 from ._pointwise import History
 from ._transformer import attention_mask, feed_forward, initialise, positions_from_end, unpacked
 from .options import (
@@ -33,6 +34,10 @@ from .options import (
     above_zero,
     at_least_zero,
     in_range,
+    require_heads,
+    require_length,
+    require_positive,
+    require_share,
     share,
     size,
 )
@@ -132,6 +137,37 @@ class _HybridBlock(nn.Module):
         return attended.transpose(1, 2).flatten(2)
 
 
+@dataclass(frozen=True, kw_only=True)
+class FEARecConfig(ModelConfig):
+    """Sizes of FEARec.
+
+    Attributes:
+        embedding_dim: width of the recommender.
+        num_blocks: blocks.
+        num_heads: heads of the time attention; must divide embedding_dim.
+        dropout: of the recommender.
+        band_share: share of the frequencies that a block sees.
+        time_share: weight of the time attention; the frequency attention has the rest.
+        delay_factor: the frequency attention takes delay_factor * ln(max_length) delays.
+        contrast_weight: of the contrast between two dropout masks; 0 saves two passes of three.
+    """
+
+    # It predicts from the last position only: a window per prefix makes every interaction a target.
+    training: ClassVar[Mapping[str, Any]] = {"window_stride": 1}
+
+    embedding_dim: int = size(64)
+    num_blocks: int = size(2)
+    num_heads: int = size(2)
+    dropout: float = share(0.5)
+    band_share: float = in_range(0.6, "in (0, 1]", lambda value: 0 < value <= 1)
+    time_share: float = in_range(0.1, "in [0, 1]", lambda value: 0 <= value <= 1)
+    delay_factor: float = above_zero(1.0)
+    contrast_weight: float = at_least_zero(0.1)
+
+    def build(self, num_items: int, *, max_length: int, **_: Any) -> FEARec:
+        return FEARec(num_items, max_length=max_length, **self.options())
+
+
 class FEARec(nn.Module):
     """A transformer with frequency-enhanced hybrid attention and a tied item table.
 
@@ -161,14 +197,14 @@ class FEARec(nn.Module):
         num_items: int,
         *,
         max_length: int = 50,
-        embedding_dim: int = 64,
-        num_blocks: int = 2,
-        num_heads: int = 2,
-        dropout: float = 0.5,
-        band_share: float = 0.6,
-        time_share: float = 0.1,
-        delay_factor: float = 1.0,
-        contrast_weight: float = 0.1,
+        embedding_dim: int = FEARecConfig.embedding_dim,
+        num_blocks: int = FEARecConfig.num_blocks,
+        num_heads: int = FEARecConfig.num_heads,
+        dropout: float = FEARecConfig.dropout,
+        band_share: float = FEARecConfig.band_share,
+        time_share: float = FEARecConfig.time_share,
+        delay_factor: float = FEARecConfig.delay_factor,
+        contrast_weight: float = FEARecConfig.contrast_weight,
     ) -> None:
         super().__init__()
         require_positive(num_items=num_items, max_length=max_length, num_blocks=num_blocks)
@@ -246,28 +282,3 @@ class FEARec(nn.Module):
         spectra = [torch.fft.rfft(view, dim=1, norm="ortho") for view in (first, second)]
         loss: Tensor = self.contrast_weight * (contrast + (spectra[0] - spectra[1]).abs().mean())
         return loss
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FEARecConfig(ModelConfig):
-    """Sizes of FEARec.
-
-    Attributes:
-        embedding_dim: width of the recommender.
-        num_blocks: blocks.
-        num_heads: heads of the time attention; must divide embedding_dim.
-        dropout: of the recommender.
-        band_share: share of the frequencies that a block sees.
-        time_share: weight of the time attention; the frequency attention has the rest.
-        delay_factor: the frequency attention takes delay_factor * ln(max_length) delays.
-        contrast_weight: of the contrast between two dropout masks; 0 saves two passes of three.
-    """
-
-    embedding_dim: int = size(64)
-    num_blocks: int = size(2)
-    num_heads: int = size(2)
-    dropout: float = share(0.5)
-    band_share: float = in_range(0.6, "in (0, 1]", lambda value: 0 < value <= 1)
-    time_share: float = in_range(0.1, "in [0, 1]", lambda value: 0 <= value <= 1)
-    delay_factor: float = above_zero(1.0)
-    contrast_weight: float = at_least_zero(0.1)

@@ -11,20 +11,36 @@ TOP1) are the trainer's business and not offered there.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from ._checks import require_positive, require_share
 from ._transformer import unpacked
-from .options import (
-    ModelConfig,
-    share,
-    size,
-)
+from .options import ModelConfig, require_positive, require_share, share, size
 
 __all__ = ["GRU4Rec", "GRU4RecConfig"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GRU4RecConfig(ModelConfig):
+    """Sizes of GRU4Rec.
+
+    Attributes:
+        embedding_dim: width of the item table.
+        hidden_dim: width of the recurrent state.
+        num_layers: recurrent layers.
+        dropout: of the recommender.
+    """
+
+    embedding_dim: int = size(64)
+    hidden_dim: int = size(128)
+    num_layers: int = size(1)
+    dropout: float = share(0.3)
+
+    def build(self, num_items: int, **_: Any) -> GRU4Rec:
+        return GRU4Rec(num_items, **self.options())
 
 
 class GRU4Rec(nn.Module):
@@ -46,10 +62,10 @@ class GRU4Rec(nn.Module):
         self,
         num_items: int,
         *,
-        embedding_dim: int = 64,
-        hidden_dim: int = 128,
-        num_layers: int = 1,
-        dropout: float = 0.3,
+        embedding_dim: int = GRU4RecConfig.embedding_dim,
+        hidden_dim: int = GRU4RecConfig.hidden_dim,
+        num_layers: int = GRU4RecConfig.num_layers,
+        dropout: float = GRU4RecConfig.dropout,
     ) -> None:
         super().__init__()
         require_positive(
@@ -127,20 +143,3 @@ class GRU4Rec(nn.Module):
         rows = torch.arange(len(sequences), device=sequences.device)
         last = self.output(states[rows, (lengths - 1).clamp(min=0)])
         return torch.where(lengths[:, None] > 0, last, 0.0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GRU4RecConfig(ModelConfig):
-    """Sizes of GRU4Rec.
-
-    Attributes:
-        embedding_dim: width of the item table.
-        hidden_dim: width of the recurrent state.
-        num_layers: recurrent layers.
-        dropout: of the recommender.
-    """
-
-    embedding_dim: int = size(64)
-    hidden_dim: int = size(128)
-    num_layers: int = size(1)
-    dropout: float = share(0.3)

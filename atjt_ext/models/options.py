@@ -1,24 +1,46 @@
-"""Options with ranges: what a config's dataclass says of its fields, and how they are checked.
+"""Options of configs: ranges, choices, and when an option has an effect. Imports no torch.
 
-A field says its range in its metadata; a ``Literal`` says its choices in its type.
+A config is a dataclass. A field's metadata holds the range and the effect of an option; a
+``Literal`` type holds its choices.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
-from typing import Any, ClassVar, Literal, Protocol, get_args, get_origin, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Literal,
+    Protocol,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 __all__ = [
+    "Effect",
     "ModelConfig",
     "above_zero",
     "at_least_zero",
     "check_options",
     "in_range",
+    "only_under",
+    "option",
+    "refuse_without_effect",
     "require",
+    "require_heads",
+    "require_length",
+    "require_positive",
+    "require_share",
     "share",
     "size",
     "sizes",
+    "with_effect",
 ]
 
 
@@ -26,14 +48,120 @@ class _Dataclass(Protocol):
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
 
-def require(name: str, value: float, wanted: str, holds: bool) -> None:
-    """Raises ValueError unless ``holds``."""
-    if not holds:
-        raise ValueError(f"{name} must be {wanted}, got {value}")
+# ---- fields -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """When an option has an effect.
+
+    Attributes:
+        needs: the condition, as an error message shows it.
+        holds: the condition, given the values of all options of the config.
+        decided_by: the options that the condition reads.
+    """
+
+    needs: str
+    holds: Callable[[Mapping[str, Any]], bool]
+    decided_by: tuple[str, ...]
+
+
+def only_under(name: str, *values: Any) -> Effect:
+    """An effect only where the option ``name`` has one of ``values``."""
+    needs = f"{name}={' or '.join(map(str, values))}"
+    return Effect(needs, lambda options: options[name] in values, (name,))
+
+
+def option(default: Any, only: Effect | None = None, **metadata: Any) -> Any:
+    """A field whose option has an effect ``only`` under a condition."""
+    return field(default=default, metadata={"only": only, **metadata})
+
+
+def in_range(
+    default: Any, wanted: str, holds: Callable[[Any], bool], only: Effect | None = None
+) -> Any:
+    """A field with a range; every member of a tuple must be in it."""
+    return option(default, only, wanted=wanted, holds=holds)
+
+
+def size(default: int | None, only: Effect | None = None) -> Any:
+    return in_range(default, "at least 1", lambda value: value >= 1, only)
+
+
+def sizes(*default: int) -> Any:
+    return in_range(default, "at least 1 each", lambda value: value >= 1)
+
+
+def share(default: float, only: Effect | None = None) -> Any:
+    return in_range(default, "in [0, 1)", lambda value: 0 <= value < 1, only)
+
+
+def at_least_zero(default: float, only: Effect | None = None) -> Any:
+    return in_range(default, "at least 0", lambda value: value >= 0, only)
+
+
+def above_zero(default: float | None, only: Effect | None = None) -> Any:
+    return in_range(default, "above 0", lambda value: value > 0, only)
+
+
+# ---- checks of a whole config -------------------------------------------------------------------
+
+
+def check_options(config: _Dataclass) -> None:
+    """Raises ValueError for the first option that is out of its range or choices, or that differs
+    from its default although it has no effect.
+
+    None passes every range check: the type of a field says whether None is allowed.
+    """
+    _require_choices(config)
+    for one in fields(config):
+        value = getattr(config, one.name)
+        for member in value if isinstance(value, tuple) else (value,):
+            if "holds" in one.metadata and member is not None:
+                require(one.name, member, one.metadata["wanted"], one.metadata["holds"](member))
+    options = {one.name: getattr(config, one.name) for one in fields(config)}
+    for name, only in _without_effect(type(config), options).items():
+        refuse_without_effect(name, options[name], only, options)
+
+
+def refuse_without_effect(
+    name: str, value: object, only: Effect, options: Mapping[str, Any]
+) -> None:
+    """Raises ValueError: ``name`` has no effect beside ``options``."""
+    found = ", ".join(f"{one}={options[one]}" for one in only.decided_by)
+    raise ValueError(f"{name}={value} has an effect only under {only.needs}, got {found}")
+
+
+def with_effect(
+    config: type[_Dataclass], options: Mapping[str, Any], keep: Collection[str] = ()
+) -> dict[str, Any]:
+    """``options`` of a config without those that have no effect beside the others.
+
+    Args:
+        config: its class.
+        options: values by field name; options that are absent have their defaults.
+        keep: names that stay in any case, for the config to refuse.
+    """
+    left = dict(options)
+    # Dropping an option can take the effect from another one.
+    while dropped := _without_effect(config, left).keys() - set(keep):
+        left = {name: value for name, value in left.items() if name not in dropped}
+    return left
+
+
+def _without_effect(config: type[_Dataclass], options: Mapping[str, Any]) -> dict[str, Effect]:
+    """The options that differ from their defaults although they have no effect."""
+    values = {one.name: options.get(one.name, one.default) for one in fields(config)}
+    return {
+        one.name: only
+        for one in fields(config)
+        if (only := one.metadata.get("only")) and values[one.name] != one.default
+        if not only.holds(values)
+    }
 
 
 def _require_choices(config: object) -> None:
-    """Raises ValueError where a ``Literal`` field, or an optional one, holds something else."""
+    """Raises ValueError for a ``Literal`` field (or an optional one) with another value."""
     for name, hint in get_type_hints(type(config)).items():
         value = getattr(config, name)
         allowed = [one for one in (hint, *get_args(hint)) if get_origin(one) is Literal]
@@ -43,81 +171,94 @@ def _require_choices(config: object) -> None:
             raise ValueError(f"{name} must be one of {', '.join(map(str, choices))}, got {value!r}")
 
 
-def in_range(default: Any, wanted: str, holds: Callable[[Any], bool]) -> Any:
-    """A field with a range; of a tuple every member must be in it."""
-    return field(default=default, metadata={"wanted": wanted, "holds": holds})
+# ---- checks of single arguments -----------------------------------------------------------------
 
 
-def size(default: int | None) -> Any:
-    return in_range(default, "at least 1", lambda value: value >= 1)
+def require(name: str, value: float, wanted: str, holds: bool) -> None:
+    """Raises ValueError unless ``holds``."""
+    if not holds:
+        raise ValueError(f"{name} must be {wanted}, got {value}")
 
 
-def sizes(*default: int) -> Any:
-    return in_range(default, "at least 1 each", lambda value: value >= 1)
+def require_positive(**sizes: int | Sequence[int]) -> None:
+    """Raises ValueError for a size, or a member of a list of sizes, below 1."""
+    for name, size in sizes.items():
+        for value in (size,) if isinstance(size, int) else size:
+            require(name, value, "at least 1", value >= 1)
 
 
-def share(default: float) -> Any:
-    return in_range(default, "in [0, 1)", lambda value: 0 <= value < 1)
+def require_share(**shares: float) -> None:
+    """Raises ValueError for a share outside [0, 1)."""
+    for name, value in shares.items():
+        require(name, value, "in [0, 1)", 0.0 <= value < 1.0)
 
 
-def at_least_zero(default: float) -> Any:
-    return in_range(default, "at least 0", lambda value: value >= 0)
+def require_heads(embedding_dim: int, num_heads: int) -> None:
+    """Raises ValueError unless ``num_heads`` divides ``embedding_dim``."""
+    if embedding_dim < 1 or num_heads < 1 or embedding_dim % num_heads:
+        raise ValueError(
+            f"num_heads must divide embedding_dim, got num_heads={num_heads}, "
+            f"embedding_dim={embedding_dim}"
+        )
 
 
-def above_zero(default: float | None) -> Any:
-    return in_range(default, "above 0", lambda value: value > 0)
+def require_length(length: int, max_length: int) -> None:
+    """Raises ValueError for sequences longer than a model reads."""
+    if length > max_length:
+        raise ValueError(f"sequences have length {length}, at most max_length={max_length}")
 
 
-def check_options(config: _Dataclass) -> None:
-    """Raises ValueError for the first field of a dataclass that is out of its range or choices.
-
-    None is in every range: a field that must not be None says so in its type.
-    """
-    _require_choices(config)
-    for one in fields(config):
-        value = getattr(config, one.name)
-        for member in value if isinstance(value, tuple) else (value,):
-            if "holds" in one.metadata and member is not None:
-                require(one.name, member, one.metadata["wanted"], one.metadata["holds"](member))
+# ---- configs of models --------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """What every model has: the noise models beside it.
+    """Options of a model, and how to build the model from them.
+
+    The config of a model stands in the model's file. It has no slots, so that its class attributes
+    are the defaults: the model's constructor takes its own defaults from there.
 
     Attributes:
-        noise_model: ``target_attention``, the paper's, which judges whole sequences, or
-            ``bidirectional``, which judges every item of them.
-        noise_embedding_dim: width of a noise model's item table.
-        noise_hidden_dims: widths of the hidden layers of ``target_attention``'s classifier.
-        noise_num_blocks: transformer blocks of ``bidirectional``.
-        noise_num_heads: attention heads of ``bidirectional``; must divide noise_embedding_dim.
+        training: options of :class:`~atjt_ext.JointTrainerConfig` whose defaults differ for this
+            model; a recipe's options and the user's override them.
     """
 
-    noise_model: Literal["target_attention", "bidirectional"] = "target_attention"
-    noise_embedding_dim: int = size(32)
-    noise_hidden_dims: tuple[int, ...] = sizes(256, 64)
-    noise_num_blocks: int = size(2)
-    noise_num_heads: int = size(2)
+    training: ClassVar[Mapping[str, Any]] = {}
 
     def __post_init__(self) -> None:
         check_options(self)
-        if self.noise_model == "bidirectional":
-            require(
-                "noise_num_heads",
-                self.noise_num_heads,
-                f"a divisor of {self.noise_embedding_dim} (noise_embedding_dim)",
-                self.noise_embedding_dim % self.noise_num_heads == 0,
-            )
 
     @property
     def name(self) -> str:
-        """The name of the model that this configures."""
-        from .registry import MODELS
+        """The name of the model on the command line: the name of its file."""
+        return type(self).__module__.rpartition(".")[2]
 
-        return next(name for name, config in MODELS.items() if config is type(self))
+    def options(self) -> dict[str, Any]:
+        """Values by field name."""
+        return {one.name: getattr(self, one.name) for one in fields(self)}
 
-    def own_options(self) -> dict[str, Any]:
-        """The options of the recommender itself, by name."""
-        shared = {one.name for one in fields(ModelConfig)}
-        return {one.name: getattr(self, one.name) for one in fields(self) if one.name not in shared}
+    def build(
+        self,
+        num_items: int,
+        *,
+        max_length: int,
+        num_users: int | None = None,
+        item_features: Tensor | None = None,
+    ) -> nn.Module:
+        """A new model with parameters from torch's random stream.
+
+        Args:
+            num_items: catalogue size.
+            max_length: longest history that the model reads.
+            num_users: number of users, for models that have an embedding of each.
+            item_features: ``[num_items + 1, F]`` int64, see
+                :func:`atjt_ext.data.item_feature_table`; models without features ignore it.
+
+        Raises:
+            ValueError: sizes do not fit together, or the model needs ``num_users``.
+        """
+        raise NotImplementedError
+
+    def pretraining(self) -> dict[str, Any]:
+        """Arguments for :meth:`~atjt_ext.models.protocols.Pretrainable.pretrain`."""
+        return {}

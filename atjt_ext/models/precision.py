@@ -8,18 +8,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-__all__ = ["Precision", "autocast", "in_autocast_dtype", "require_precision", "widened"]
+__all__ = ["Precision", "autocast", "in_autocast_dtype", "widened"]
 
-Precision = Literal["float32", "bfloat16", "float16"]
-
-
-def require_precision(precision: Precision, device: torch.device) -> None:
-    """Raises ValueError where ``device`` can't train in ``precision``."""
-    if precision == "float16" and device.type != "cuda":
-        raise ValueError(
-            f"precision='float16' needs a CUDA device, got device={device}: "
-            "precision='bfloat16' is what a CPU can do"
-        )
+Precision = Literal["float32", "bfloat16"]
 
 
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[object]:

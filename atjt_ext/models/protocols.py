@@ -7,7 +7,8 @@ sequence model that scores by inner product), or ``score`` (anything else).
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -17,6 +18,7 @@ __all__ = [
     "AuxiliaryLoss",
     "NoiseModel",
     "PointwiseRecommender",
+    "Pretrainable",
     "Recommender",
     "SequenceRecommender",
     "predicts_last_position_only",
@@ -68,6 +70,34 @@ class AuxiliaryLoss(Protocol):
 
     def auxiliary_loss(self, batch: Batch) -> Tensor:
         """Scalar, with its weight in it; added to the recommender's loss."""
+        ...
+
+
+@runtime_checkable
+class Pretrainable(Protocol):
+    """A recommender that learns from the training sequences before joint training, as S3-Rec."""
+
+    def pretrain(
+        self,
+        batches: Callable[[int], Iterable[Tensor]],
+        *,
+        epochs: int,
+        item_attributes: Tensor | None = None,
+        seed: int = 0,
+        on_epoch: Callable[[int, float], None] | None = None,
+        **options: Any,
+    ) -> list[float]:
+        """Trains in place and returns the mean loss of each epoch.
+
+        Args:
+            batches: the sequences of an epoch (from 0): ``[B, L]`` int64, left-padded with 0.
+            epochs: passes over the training data.
+            item_attributes: ``[num_items + 1, A]`` bool, the attributes of each item; None where
+                the data have none.
+            seed: decides everything random.
+            on_epoch: called with the epoch (from 1) and its mean loss.
+            options: further arguments, from the config (:meth:`ModelConfig.pretraining`).
+        """
         ...
 
 

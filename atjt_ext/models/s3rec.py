@@ -8,18 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ._checks import require_length
 from ._transformer import attention_mask, unpacked
 from .options import (
+    Effect,
     ModelConfig,
     above_zero,
     at_least_zero,
     in_range,
+    require_length,
     share,
     size,
 )
@@ -45,8 +47,75 @@ class PretrainingWeights:
     segments: float = 0.5
 
 
+_PRETRAINS = Effect(
+    "pretrain_epochs above 0", lambda options: options["pretrain_epochs"] > 0, ("pretrain_epochs",)
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class S3RecConfig(ModelConfig):
+    """Sizes and pre-training of S3-Rec.
+
+    Attributes:
+        embedding_dim: width of the recommender.
+        num_blocks: transformer blocks.
+        num_heads: attention heads; must divide embedding_dim.
+        dropout: of the recommender.
+        pretrain_epochs: passes over the training data before training; 0 makes it SASRec.
+        pretrain_learning_rate: of Adam, before training.
+        mask_ratio: share of the items masked in pre-training.
+    """
+
+    embedding_dim: int = size(64)
+    num_blocks: int = size(2)
+    num_heads: int = size(2)
+    dropout: float = share(0.2)
+    pretrain_epochs: int = at_least_zero(20)
+    pretrain_learning_rate: float = above_zero(1e-3, _PRETRAINS)
+    mask_ratio: float = in_range(0.2, "in (0, 1)", lambda value: 0 < value < 1, _PRETRAINS)
+
+    def build(self, num_items: int, *, max_length: int, **_: Any) -> S3Rec:
+        return S3Rec(
+            num_items,
+            max_length=max_length,
+            embedding_dim=self.embedding_dim,
+            num_blocks=self.num_blocks,
+            num_heads=self.num_heads,
+            dropout=self.dropout,
+        )
+
+    def pretraining(self) -> dict[str, Any]:
+        return {
+            "epochs": self.pretrain_epochs,
+            "learning_rate": self.pretrain_learning_rate,
+            "mask_ratio": self.mask_ratio,
+        }
+
+
 class S3Rec(SASRec):
-    """SASRec with :meth:`pretrain`; everything else, fine-tuning included, is SASRec's."""
+    """SASRec with :meth:`pretrain` and other defaults.
+
+    Meets the ``Pretrainable`` protocol of :mod:`atjt_ext.models.protocols` as well.
+    """
+
+    def __init__(
+        self,
+        num_items: int,
+        *,
+        max_length: int = 50,
+        embedding_dim: int = S3RecConfig.embedding_dim,
+        num_blocks: int = S3RecConfig.num_blocks,
+        num_heads: int = S3RecConfig.num_heads,
+        dropout: float = S3RecConfig.dropout,
+    ) -> None:
+        super().__init__(
+            num_items,
+            max_length=max_length,
+            embedding_dim=embedding_dim,
+            num_blocks=num_blocks,
+            num_heads=num_heads,
+            dropout=dropout,
+        )
 
     def pretrain(
         self,
@@ -54,8 +123,8 @@ class S3Rec(SASRec):
         *,
         epochs: int,
         item_attributes: Tensor | None = None,
-        mask_ratio: float = 0.2,
-        learning_rate: float = 1e-3,
+        mask_ratio: float = S3RecConfig.mask_ratio,
+        learning_rate: float = S3RecConfig.pretrain_learning_rate,
         weights: PretrainingWeights | None = None,
         seed: int = 0,
         on_epoch: Callable[[int, float], None] | None = None,
@@ -218,26 +287,3 @@ def _below(limits: Tensor) -> Tensor:
     """Uniform integers in ``0 .. limits - 1``."""
     drawn = (torch.rand(limits.shape, device=limits.device) * limits).to(torch.int64)
     return torch.minimum(drawn, limits - 1)  # float32 may round up to the limit
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class S3RecConfig(ModelConfig):
-    """Sizes and pre-training of S3-Rec.
-
-    Attributes:
-        embedding_dim: width of the recommender.
-        num_blocks: transformer blocks.
-        num_heads: attention heads; must divide embedding_dim.
-        dropout: of the recommender.
-        pretrain_epochs: passes over the training data before training; 0 makes it SASRec.
-        pretrain_learning_rate: of Adam, before training.
-        mask_ratio: share of the items masked in pre-training.
-    """
-
-    embedding_dim: int = size(64)
-    num_blocks: int = size(2)
-    num_heads: int = size(2)
-    dropout: float = share(0.2)
-    pretrain_epochs: int = at_least_zero(20)
-    pretrain_learning_rate: float = above_zero(1e-3)
-    mask_ratio: float = in_range(0.2, "in (0, 1)", lambda value: 0 < value < 1)

@@ -11,10 +11,10 @@ Padding costs nothing here: see ``_transformer.py``.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 
-from ._checks import require_heads, require_length, require_positive, require_share
 from ._transformer import (
     TransformerBlock,
     attention_mask,
@@ -25,11 +25,35 @@ from ._transformer import (
 )
 from .options import (
     ModelConfig,
+    require_heads,
+    require_length,
+    require_positive,
+    require_share,
     share,
     size,
 )
 
 __all__ = ["SASRec", "SASRecConfig"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SASRecConfig(ModelConfig):
+    """Sizes of SASRec.
+
+    Attributes:
+        embedding_dim: width of the recommender.
+        num_blocks: transformer blocks.
+        num_heads: attention heads; must divide embedding_dim.
+        dropout: of the recommender.
+    """
+
+    embedding_dim: int = size(64)
+    num_blocks: int = size(2)
+    num_heads: int = size(1)
+    dropout: float = share(0.5)
+
+    def build(self, num_items: int, *, max_length: int, **_: Any) -> SASRec:
+        return SASRec(num_items, max_length=max_length, **self.options())
 
 
 class SASRec(nn.Module):
@@ -52,10 +76,10 @@ class SASRec(nn.Module):
         num_items: int,
         *,
         max_length: int = 50,
-        embedding_dim: int = 64,
-        num_blocks: int = 2,
-        num_heads: int = 1,
-        dropout: float = 0.5,
+        embedding_dim: int = SASRecConfig.embedding_dim,
+        num_blocks: int = SASRecConfig.num_blocks,
+        num_heads: int = SASRecConfig.num_heads,
+        dropout: float = SASRecConfig.dropout,
     ) -> None:
         super().__init__()
         require_positive(num_items=num_items, max_length=max_length, num_blocks=num_blocks)
@@ -108,20 +132,3 @@ class SASRec(nn.Module):
             packed = block(packed, valid, mask)
         output: Tensor = self.final_norm(packed)
         return output
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SASRecConfig(ModelConfig):
-    """Sizes of SASRec.
-
-    Attributes:
-        embedding_dim: width of the recommender.
-        num_blocks: transformer blocks.
-        num_heads: attention heads; must divide embedding_dim.
-        dropout: of the recommender.
-    """
-
-    embedding_dim: int = size(64)
-    num_blocks: int = size(2)
-    num_heads: int = size(1)
-    dropout: float = share(0.5)

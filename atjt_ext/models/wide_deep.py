@@ -5,27 +5,64 @@ Cheng et al., "Wide & Deep Learning for Recommender Systems", DLRS 2016 (arXiv:1
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-from ._checks import require_positive, require_share
-from ._pointwise import Activation, History, ItemEncoder, hidden_layers, in_tiles, user_embedding
-from .options import (
-    ModelConfig,
-    at_least_zero,
-    share,
-    size,
-    sizes,
+from ._pointwise import (
+    Activation,
+    History,
+    ItemEncoder,
+    hidden_layers,
+    in_tiles,
+    seen_users,
+    user_embedding,
 )
+from .options import ModelConfig, at_least_zero, require_positive, require_share, share, size, sizes
 
 __all__ = ["WideDeep", "WideDeepConfig"]
 
 # Odd, so that multiplying permutes 64-bit integers: Knuth's multiplicative hashing.
 _MULTIPLIERS = (0x9E3779B97F4A7C15 - 2**64, 0xC2B2AE3D27D4EB4F - 2**64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WideDeepConfig(ModelConfig):
+    """Sizes of Wide & Deep.
+
+    Attributes:
+        embedding_dim: width of each embedding.
+        hidden_dims: widths of the MLP.
+        cross_buckets: weights that all pairs of a history's item and a candidate share; 0 for none.
+        activation: of the MLP.
+        dropout: of the MLP.
+        see_users: give the model an embedding of every user.
+    """
+
+    # It scores candidates one by one, so it has one target per window: a window per prefix makes
+    # every interaction a target.
+    training: ClassVar[Mapping[str, Any]] = {"loss": "binary_cross_entropy", "window_stride": 1}
+
+    embedding_dim: int = size(32)
+    hidden_dims: tuple[int, ...] = sizes(256, 64)
+    cross_buckets: int = at_least_zero(2**16)
+    activation: Literal["dice", "prelu", "relu"] = "relu"
+    dropout: float = share(0.0)
+    see_users: bool = True
+
+    def build(
+        self,
+        num_items: int,
+        *,
+        max_length: int,
+        num_users: int | None = None,
+        item_features: Tensor | None = None,
+    ) -> WideDeep:
+        options = seen_users(self.options(), num_users)
+        return WideDeep(num_items, item_features=item_features, **options)
 
 
 class WideDeep(nn.Module):
@@ -53,11 +90,11 @@ class WideDeep(nn.Module):
         self,
         num_items: int,
         *,
-        embedding_dim: int = 32,
-        hidden_dims: Sequence[int] = (256, 64),
-        cross_buckets: int = 2**16,
-        activation: Activation = "relu",
-        dropout: float = 0.0,
+        embedding_dim: int = WideDeepConfig.embedding_dim,
+        hidden_dims: Sequence[int] = WideDeepConfig.hidden_dims,
+        cross_buckets: int = WideDeepConfig.cross_buckets,
+        activation: Activation = WideDeepConfig.activation,
+        dropout: float = WideDeepConfig.dropout,
         item_features: Tensor | None = None,
         num_users: int | None = None,
     ) -> None:
@@ -112,24 +149,3 @@ class WideDeep(nn.Module):
         buckets = ((pairs * _MULTIPLIERS[1]) >> 32) % self.cross_buckets
         summed = self.crosses.new_zeros(candidates.shape)
         return summed.index_add(0, rows, self.crosses[buckets])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WideDeepConfig(ModelConfig):
-    """Sizes of Wide & Deep.
-
-    Attributes:
-        embedding_dim: width of each embedding.
-        hidden_dims: widths of the MLP.
-        cross_buckets: weights that all pairs of a history's item and a candidate share; 0 for none.
-        activation: of the MLP.
-        dropout: of the MLP.
-        see_users: give the model an embedding of every user.
-    """
-
-    embedding_dim: int = size(32)
-    hidden_dims: tuple[int, ...] = sizes(256, 64)
-    cross_buckets: int = at_least_zero(2**16)
-    activation: Literal["dice", "prelu", "relu"] = "relu"
-    dropout: float = share(0.0)
-    see_users: bool = True

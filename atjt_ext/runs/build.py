@@ -14,9 +14,7 @@ from ..data import (
     leave_one_out,
     shared_features,
 )
-from ..models import S3Rec
-from ..models.registry import build_recommender
-from ..recognition.noise_models.registry import build_noise_model
+from ..models.protocols import Pretrainable
 from ..training.progress import FitProgress
 from ..training.trainer import JointTrainer
 from .config import RunConfig
@@ -38,9 +36,9 @@ def pretrain(
     Args:
         rows: windows of the training data, on the recommender's device.
     """
-    if not isinstance(recommender, S3Rec):
+    if not isinstance(recommender, Pretrainable):
         return
-    options, trainer = config.model.own_options(), config.trainer
+    options, trainer = config.model.pretraining(), config.trainer
     features = shared_features(rows.sequences, config.data.item_columns).values()
     # Without column 0, which is no value.
     attributes = [feature.multi_hot()[:, 1:] for feature in features]
@@ -51,21 +49,19 @@ def pretrain(
 
     with FitProgress(
         title,
-        total_epochs=options["pretrain_epochs"],
+        total_epochs=options["epochs"],
         valid_metric=trainer.valid_metric,
         enabled=progress,
     ) as shown:
         recommender.pretrain(
             batches,
-            epochs=options["pretrain_epochs"],
             item_attributes=torch.cat(attributes, dim=1) if attributes else None,
-            mask_ratio=options["mask_ratio"],
-            learning_rate=options["pretrain_learning_rate"],
             seed=trainer.seed,
             on_epoch=lambda epoch, loss: shown.message(
-                f"{title} pre-training epoch {epoch:>3}/{options['pretrain_epochs']}  "
+                f"{title} pre-training epoch {epoch:>3}/{options['epochs']}  "
                 f"loss {loss:.4f}"
             ),
+            **options,
         )
 
 
@@ -87,10 +83,13 @@ def build_trainer(
     _require_device(device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.trainer.seed)
-        recommender = build_recommender(
-            config, num_items, num_users=num_users, item_features=item_features
+        max_length = config.trainer.max_length
+        recommender = config.model.build(
+            num_items, max_length=max_length, num_users=num_users, item_features=item_features
         )
-        noise_model = build_noise_model(config, num_items)
+        noise_model = config.noise_model and config.noise_model.build(
+            num_items, max_length=max_length
+        )
     return JointTrainer(recommender, noise_model, config=config.trainer, device=device)
 
 

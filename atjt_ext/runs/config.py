@@ -1,8 +1,9 @@
-"""Which interactions a run reads."""
+"""Everything that a training run depends on. Importing this module imports no torch."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from ..models.options import (
@@ -10,11 +11,14 @@ from ..models.options import (
     at_least_zero,
     check_options,
     in_range,
+    only_under,
+    refuse_without_effect,
+    with_effect,
 )
-from ..models.registry import MODEL_TRAINING, MODELS
-from ..models.sasrec import SASRecConfig
-from ..training.config import JointTrainerConfig
-from ..training.recipes import recipe_options
+from ..models.registry import MODELS, ConfigTable
+from ..recognition.noise_models.registry import NOISE_MODELS
+from ..training.config import TRAINS_NOISE_MODELS, JointTrainerConfig
+from ..training.recipes import merged, recipe_options
 
 __all__ = ["DataConfig", "RunConfig"]
 
@@ -63,69 +67,188 @@ class DataConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunConfig:
-    """Everything that a training run from a file depends on, but the file.
+    """Everything that a training run from a file depends on, except the file.
 
     Attributes:
-        recipe: the recipe that it started from (its name only: the choices are in the parts).
-        data: what to read.
-        model: which recommender, and its sizes.
-        trainer: how to train.
+        recipe: name of the recipe that the run started from; the parts hold the options.
+        data: the interactions to read.
+        model: the recommender and its sizes.
+        noise_model: the noise model and its sizes; None unless the training learns one. A training
+            that does has ``target_attention`` by default.
+        trainer: the training.
     """
 
     recipe: str = "default"
     data: DataConfig = field(default_factory=DataConfig)
-    model: ModelConfig = field(default_factory=SASRecConfig)
+    model: ModelConfig = field(default_factory=lambda: MODELS["sasrec"]())
+    noise_model: ModelConfig | None = None
     trainer: JointTrainerConfig = field(default_factory=JointTrainerConfig)
 
+    def __post_init__(self) -> None:
+        if self.trainer.learns_noise and self.noise_model is None:
+            object.__setattr__(self, "noise_model", NOISE_MODELS[_NOISE_MODEL]())
+        if self.noise_model is not None and not self.trainer.learns_noise:
+            weighting = {"weighting": self.trainer.weighting}
+            refuse_without_effect(
+                "noise_model", self.noise_model.name, TRAINS_NOISE_MODELS, weighting
+            )
+
     @staticmethod
-    def from_recipe(recipe: str = "default", *, model: str = "sasrec", **changes: Any) -> RunConfig:
+    def from_recipe(
+        recipe: str = "default",
+        *,
+        model: str = "sasrec",
+        shared: Mapping[str, Any] | None = None,
+        **changes: Any,
+    ) -> RunConfig:
         """The recipe for a model, with ``changes`` by field name of any part.
 
+        Args:
+            recipe: its name.
+            model: name of the recommender, whose own training defaults the recipe overrides.
+            shared: options that several configs share: they override the recipe, and are left out
+                where this config has no such option or the option has no effect.
+            changes: override everything else.
+
         Raises:
-            ValueError: no such recipe or model, or a value out of range.
-            TypeError: no part has such a field.
+            ValueError: there is no such recipe or model, a value is out of range, or one of
+                ``changes`` has no effect.
+            TypeError: one of ``changes`` is no option of any part.
         """
-        if model not in MODELS:
-            raise ValueError(f"model must be one of {', '.join(MODELS)}, got {model!r}")
-        values = {**MODEL_TRAINING.get(model, {}), **recipe_options(recipe, changes)}
-        parts: dict[str, Any] = {}
-        for name, part in (
-            ("data", DataConfig),
-            ("model", MODELS[model]),
-            ("trainer", JointTrainerConfig),
-        ):
-            own = [field.name for field in fields(part)]
-            parts[name] = part(**{key: values.pop(key) for key in own if key in values})
-        if values:
-            raise TypeError(f"no such option: {', '.join(values)}")
-        return RunConfig(recipe=recipe, **parts)
+        _require_known("model", model, MODELS)
+        layers = merged(MODELS[model].training, recipe_options(recipe), shared or {}, changes)
+        return _assembled(recipe, model, layers, changes)
+
+    def under(self, **changes: Any) -> RunConfig:
+        """This run with ``changes``, without the options that have no effect beside them.
+
+        Raises:
+            ValueError: a value is out of range, or one of ``changes`` has no effect.
+            TypeError: one of ``changes`` is no option of any part.
+        """
+        own = {} if self.noise_model is None else self.noise_model.options()
+        if self.noise_model is not None:
+            own["noise_model"] = self.noise_model.name
+        parts = (asdict(self.data), self.model.options(), own, asdict(self.trainer))
+        return _assembled(self.recipe, self.model.name, merged(*parts, changes), changes)
 
     def with_equal_weights(self) -> RunConfig:
-        """The same run with all weights one: what reweighting is to be judged against."""
-        return replace(self, trainer=replace(self.trainer, weighting="equal"))
+        """The same run with all weights 1: the baseline that reweighting is compared with."""
+        return self.under(weighting="equal")
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         values = asdict(self)
-        return {**values, "model": {"name": self.model.name, **values["model"]}}
+        values["model"] = {"name": self.model.name, **values["model"]}
+        if self.noise_model is not None:
+            values["noise_model"] = {"name": self.noise_model.name, **values["noise_model"]}
+        return values
 
     @staticmethod
-    def from_dict(values: dict[str, Any]) -> RunConfig:
-        """The inverse of :meth:`as_dict`, also after a round trip through JSON."""
-        model = _with_tuples(values["model"])
-        name = model.pop("name", "sasrec")
-        if name not in MODELS:
-            raise ValueError(f"model must be one of {', '.join(MODELS)}, got {name!r}")
+    def from_dict(values: Mapping[str, Any]) -> RunConfig:
+        """The inverse of :meth:`as_dict`, also after a round trip through JSON.
+
+        Configs of earlier releases hold noise-model options among those of the model, and options
+        without effect, which are left out.
+
+        Raises:
+            KeyError: a part is missing.
+            ValueError: there is no such model, or a value is out of range or no longer offered.
+            TypeError: there is no such option.
+        """
+        model, noise = dict(values["model"]), values.get("noise_model")
+        earlier = "noise_model" not in values
+        trainer = JointTrainerConfig.from_dict(values["trainer"], earlier=earlier)
+        if earlier:
+            moved = {name: model.pop(name) for name in list(model) if name.startswith("noise_")}
+            if trainer.learns_noise:
+                kind = moved.get("noise_model", _NOISE_MODEL)
+                own = [name for name in _noise_options().get(kind, ()) if name in moved]
+                noise = {"name": kind, **{name: moved[name] for name in own}}
         return RunConfig(
             recipe=values["recipe"],
             data=DataConfig(**_with_tuples(values["data"])),
-            model=MODELS[name](**model),
-            trainer=JointTrainerConfig(**values["trainer"]),
+            model=_named("model", {"name": "sasrec", **model}, MODELS),
+            noise_model=None if noise is None else _named("noise_model", noise, NOISE_MODELS),
+            trainer=trainer,
         )
 
+    def differences(self, other: RunConfig) -> list[str]:
+        """The options in which a run with this config differs from one with ``other``, as
+        ``part.option: value here -> value there``; the recipe's name is none of them."""
+        ours, theirs = (
+            {**one.as_dict(), "trainer": one.trainer.resolved()} for one in (self, other)
+        )
+        return [
+            f"{part}.{name}: {one.get(name)!r} -> {two.get(name)!r}"
+            for part in ("data", "model", "noise_model", "trainer")
+            for one, two in [(ours[part] or {}, theirs[part] or {})]
+            for name in dict.fromkeys([*one, *two])
+            if one.get(name) != two.get(name)
+        ]
 
-def _with_tuples(values: dict[str, Any]) -> dict[str, Any]:
-    """JSON knows lists only."""
+
+_NOISE_MODEL = "target_attention"
+
+
+def _assembled(
+    recipe: str, model: str, options: Mapping[str, Any], changes: Mapping[str, Any]
+) -> RunConfig:
+    """A config of ``options``; those among ``changes`` are refused where they have no effect."""
+
+    def part(config: type[Any]) -> Any:
+        own = {one.name: options[one.name] for one in fields(config) if one.name in options}
+        return config(**with_effect(config, own, keep=changes))
+
+    kind = options.get("noise_model", _NOISE_MODEL)
+    _require_known("noise_model", kind, NOISE_MODELS)
+    config = RunConfig(
+        recipe=recipe,
+        data=part(DataConfig),
+        model=part(MODELS[model]),
+        trainer=(trainer := part(JointTrainerConfig)),
+        noise_model=part(NOISE_MODELS[kind]) if trainer.learns_noise else None,
+    )
+    of_noise_models = {"noise_model", *(name for own in _noise_options().values() for name in own)}
+    known = {one.name for made in (config.data, config.model, trainer) for one in fields(made)}
+    if unknown := [name for name in changes if name not in known | of_noise_models]:
+        raise TypeError(f"no such option: {', '.join(unknown)}")
+    for name in changes.keys() & of_noise_models:
+        _require_noise_effect(name, changes[name], config)
+    return config
+
+
+def _require_noise_effect(name: str, value: object, config: RunConfig) -> None:
+    """Raises ValueError for a noise-model option that differs from its default without effect."""
+    used, owners = config.noise_model, [k for k, own in _noise_options().items() if name in own]
+    if used is not None and (name == "noise_model" or used.name in owners):
+        return
+    if value == (getattr(NOISE_MODELS[owners[0]], name) if owners else _NOISE_MODEL):
+        return
+    only = TRAINS_NOISE_MODELS if used is None else only_under("noise_model", *owners)
+    beside = {"weighting": config.trainer.weighting, "noise_model": used and used.name}
+    refuse_without_effect(name, value, only, beside)
+
+
+def _noise_options() -> dict[str, tuple[str, ...]]:
+    return {name: NOISE_MODELS.option_names(name) for name in NOISE_MODELS}
+
+
+def _named(part: str, values: Mapping[str, Any], table: ConfigTable) -> ModelConfig:
+    """The config that :meth:`RunConfig.as_dict` wrote with its name."""
+    _require_known(part, values["name"], table)
+    return table[values["name"]](**_with_tuples(values, without="name"))
+
+
+def _require_known(part: str, name: str, table: ConfigTable) -> None:
+    if name not in table:
+        raise ValueError(f"{part} must be one of {', '.join(table)}, got {name!r}")
+
+
+def _with_tuples(values: Mapping[str, Any], without: str = "") -> dict[str, Any]:
+    """``values`` with tuples for lists: JSON knows lists only."""
     return {
-        name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in values.items()
+        if name != without
     }

@@ -1,154 +1,201 @@
-"""How joint training runs, and everything else that a run depends on: every choice by name."""
+"""The options of joint training. Importing this module imports no torch."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
 from ..evaluation.metrics import RANKING_METRICS
 from ..models.options import (
+    Effect,
     above_zero,
     at_least_zero,
     check_options,
     in_range,
+    only_under,
+    option,
     require,
     share,
     size,
+    with_effect,
 )
-from .recipes import AMOUNTS, recipe_options
+from .recipes import AMOUNTS, merged, recipe_options
 
-__all__ = [
-    "JointTrainerConfig",
-]
-
+__all__ = ["TRAINS_NOISE_MODELS", "JointTrainerConfig"]
 
 _FROM_0_TO_1 = ("in [0, 1]", lambda value: 0 <= value <= 1)
+
+# ---- when an option has an effect ---------------------------------------------------------------
+
+TRAINS_NOISE_MODELS = only_under("weighting", "clean_probability", "calibrated")
+"""The condition under which noise models are trained along with the recommender."""
+
+_DEALS_FOLDS = Effect(
+    "weighting=clean_probability, calibrated or co_occurrence, or cross_fitting=sequential",
+    lambda options: (
+        options["weighting"] not in ("equal", "given") or options["cross_fitting"] == "sequential"
+    ),
+    ("weighting", "cross_fitting"),
+)
+_MAY_DROP = Effect(
+    "weights_act_on=drop",
+    # Under co_occurrence None becomes `drop` for recommenders that take no weights on inputs.
+    lambda options: (
+        options["weights_act_on"] == "drop"
+        or (options["weights_act_on"] is None and options["weighting"] == "co_occurrence")
+    ),
+    ("weights_act_on", "weighting"),
+)
+_STOPS_EARLY = Effect("patience", lambda options: options["patience"] is not None, ("patience",))
+_WEIGHS = only_under("weighting", "co_occurrence", "given", "clean_probability", "calibrated")
+_HAS_GATE = only_under("weighting", "calibrated", "co_occurrence")
+_TRUNCATES = only_under("adaptive_denoising", "truncated")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JointTrainerConfig:
-    """Options of :class:`~atjt_ext.training.trainer.JointTrainer`; the defaults are the ``default`` recipe.
+    """Options of :class:`~atjt_ext.training.trainer.JointTrainer`; defaults: recipe ``default``.
+
+    An option that has no effect beside the others is refused, unless it has its default.
 
     Attributes:
-        weighting: ``equal`` (all weights one), ``co_occurrence`` (P(clean) of each interaction, by
-            :func:`atjt_ext.recognition.recognise_noise` before training begins), ``given`` (those
-            that the training sequences carry), or by a noise model that is trained along:
-            ``clean_probability`` (the paper's ``w = g(sequence)``) or ``calibrated``
-            (``clip(1 - rho / odds, 0, 1)``, gated by ``gate_auc``).
-        weights_act_on: ``targets`` (the loss of each predicted item), ``inputs`` (how much of each
-            item the recommender reads, in training and, where they are given or by co-occurrence,
-            in evaluation), ``both``, or ``drop`` (interactions of a weight below ``drop_below``
-            leave the training sequences and the histories that are read in evaluation, and what
-            stays counts alike). None decides: under ``co_occurrence`` ``both``, or ``drop`` if
-            the recommender takes no weights on inputs; ``targets`` under all others. Inputs need
-            one weight per position, dropping needs weights that are known before training.
-        drop_below: see ``weights_act_on``.
-        adaptive_denoising: further weights made of the losses (arXiv:2006.04153): ``truncated``
-            drops the largest of every batch, ``reweighted`` multiplies by ``p ** power``.
+        weighting: the source of the weights. ``equal``: all weights are 1. ``co_occurrence``:
+            P(clean) of each interaction, by :func:`atjt_ext.recognition.recognise_noise` before
+            training. ``given``: the weights that the training sequences carry.
+            ``clean_probability``: the paper's ``w = g(sequence)``, by a noise model trained along.
+            ``calibrated``: ``clip(1 - rho / odds, 0, 1)`` by such a model, gated by ``gate_auc``.
+        weights_act_on: ``targets``: the loss of each predicted item. ``inputs``: how much of each
+            item the recommender reads, in training and, for weights known before training, in
+            evaluation. ``both``. ``drop``: interactions with a weight below ``drop_below`` leave
+            the training sequences and the histories read in evaluation; the others count alike.
+            None: under ``co_occurrence`` ``both``, or ``drop`` if the recommender takes no weights
+            on inputs; otherwise ``targets``. Inputs need one weight per position; dropping needs
+            weights known before training.
+        drop_below: the weight below which ``weights_act_on=drop`` drops an interaction.
+        adaptive_denoising: further weights, made of the losses (arXiv:2006.04153): ``truncated``
+            drops the largest losses of every batch, ``reweighted`` multiplies by ``p ** power``.
         truncated_share: largest share that ``truncated`` drops.
-        truncation_epochs: epochs over which that share is reached.
+        truncation_epochs: epochs over which the dropped share rises to ``truncated_share``.
         reweighting_power: the power of ``reweighted``.
         cross_fitting: ``simultaneous``: every batch holds all folds, each weighed by the noise
             model that trains on the others. ``sequential``, the paper's: one phase of ``epochs``
-            per fold, in which the recommender learns on that fold only.
-        num_folds: folds of users, at least 2: no noise model weighs a user whose damaged sequences
-            it was trained on. (``co_occurrence`` has folds and a gate of its own.)
+            per fold, in which the recommender learns on that fold only (under every weighting, so
+            that a baseline sees the same batches).
+        num_folds: folds of users, at least 2. No noise model, and no classifier of
+            ``co_occurrence``, judges a user whose damaged sequences it learned from. None: 2 for
+            noise models and phases, 5 for ``co_occurrence``.
         noise_loss_weight: the paper's lambda.
         gradient_through_weights: let the recommender's loss train the noise model through the
-            weights. The noise model then learns from the users it weighs, too.
-        warmup_epochs: first epochs (of each phase, where sequential), in which the noise model
-            learns while all weights are one.
-        gate_auc: under ``calibrated``, weights stay one while the noise model's held-out AUC is
-            below.
+            weights. The noise model then learns from the users it weighs as well.
+        warmup_epochs: first epochs (of each phase under ``sequential``), in which the noise model
+            learns while all weights are 1.
+        gate_auc: weights stay 1 while the held-out AUC of recognising artificial noise is lower.
+            None: 0.55 under ``calibrated``, 0.6 (beyond popularity) under ``co_occurrence``.
         sequence_fraction: share of the sequences of a batch that are damaged for the noise model.
-        num_replacements: items replaced in each damaged sequence, or
-        replace_ratio: share of the items replaced in each, or
-        replace_probability: chance of each of its items (exactly one of the three). Only this one
-            damages items of short and of long sequences alike often.
-        corrupt_target: let the last item of a sequence (the target) be replaced as well.
+        num_replacements: number of items replaced in each damaged sequence, or
+        replace_ratio: share of the items replaced in each damaged sequence, or
+        replace_probability: probability of each of its items to be replaced. Exactly one of the
+            three is given. Only with a probability are items of short and of long sequences
+            replaced equally often.
+        corrupt_target: also replace the last item of a sequence (the target).
         loss: ``cross_entropy`` over the whole catalogue at every position, or
-            ``binary_cross_entropy`` of each positive against ``num_negatives`` uniform ones (the
-            paper's, with one).
-        softmax: how ``cross_entropy`` is computed: from ``logits [N, num_items]``; ``linear``:
-            without them, from hidden states and item table, in memory that does not grow with
-            their product; ``auto``: whichever suits the catalogue
-            (:func:`atjt_ext.training.objectives.softmax_route`). The same up to rounding.
+            ``binary_cross_entropy`` of each positive against ``num_negatives`` uniform negatives
+            (the paper's, with one negative).
+        softmax: how to compute ``cross_entropy``. ``logits``: from ``[N, num_items]``. ``linear``:
+            from hidden states and item table, in memory that does not grow with their product.
+            ``auto``: whichever suits the catalogue
+            (:func:`atjt_ext.training.objectives.softmax_route`). All agree up to rounding.
         num_negatives: negatives per positive of ``binary_cross_entropy``.
         max_length: longest history that a model reads; longer ones are cut into windows.
-        window_stride: how far apart a user's windows end. None means max_length, so that each
-            interaction is a target once; 1 makes each the last target of a window, for models that
-            predict no other.
+        window_stride: distance between the ends of a user's windows. None means max_length: each
+            interaction is a target once. 1 makes each the last target of a window, for models that
+            predict only there.
         batch_size: sequences per step.
-        epochs: passes over the training data (of each phase, where sequential).
+        epochs: passes over the training data (of each phase under ``sequential``).
         optimizer: ``adam`` or ``adagrad``, for both models.
         learning_rate: the recommender's.
-        noise_learning_rate: the noise model's.
-        schedule: how the recommender's rate goes on from there: not at all, or to 0 over all steps,
-            along a line or half a cosine (:func:`atjt_ext.training.schedule.learning_rate_factor`). That of
-            the noise models stays: those of a later phase begin when little would be left of it.
+        noise_learning_rate: the noise model's; constant, as a later phase starts when a decaying
+            rate would be near 0.
+        schedule: the recommender's learning rate over all steps: constant, or falling to 0 along a
+            line or half a cosine (:func:`atjt_ext.training.state.learning_rate_factor`).
         schedule_warmup_steps: first steps, over which the recommender's rate rises to
             ``learning_rate``.
         weight_decay: L2 penalty of both optimizers.
-        clip_grad_norm: largest gradient norm of the recommender, None for no clipping.
-        precision: of matrix products in training. ``bfloat16`` and ``float16`` run the models under
+        clip_grad_norm: largest gradient norm of the recommender; None clips nothing.
+        precision: of matrix products in training. ``bfloat16`` runs the models under
             ``torch.autocast``; parameters, sums of losses, evaluation and recommendations stay
-            float32. ``float16`` scales the loss so that small gradients survive, and needs CUDA.
-        compile: train through ``torch.compile`` of the recommender's ``encode`` or ``score``, for
-            models of your own. Those here pack what is no padding, which breaks their graphs; on a
-            CPU they are slower compiled. Dropout masks are others than those of an uncompiled run.
-        valid_metric: what early stopping watches, e.g. ``NDCG@10``.
+            float32.
+        compile: train through ``torch.compile`` of the recommender's ``encode`` or ``score``. For
+            your own models: the models of this package drop padding, which breaks their graphs and
+            makes them slower on a CPU. Dropout masks differ from those of an uncompiled run.
+        valid_metric: the metric that early stopping watches, e.g. ``NDCG@10``.
         patience: epochs without a better ``valid_metric`` before training stops; None trains all
-            ``epochs``. Training never stops in the first ``min_epochs``, nor before ``min_steps``.
-        min_epochs: see ``patience``.
-        min_steps: see ``patience``. Small data make few steps of an epoch: where that is twenty,
-            six epochs without a better one are no sign that there will be none.
+            ``epochs``.
+        min_epochs: training never stops early in the first ``min_epochs`` epochs.
+        min_steps: training never stops early in the first ``min_steps`` steps. On small data an
+            epoch has few steps: six epochs of twenty steps show little.
         seed: decides everything random.
     """
 
     weighting: Literal["equal", "co_occurrence", "given", "clean_probability", "calibrated"] = (
         "co_occurrence"
     )
-    weights_act_on: Literal["targets", "inputs", "both", "drop"] | None = None
-    drop_below: float = in_range(0.6, *_FROM_0_TO_1)
+    weights_act_on: Literal["targets", "inputs", "both", "drop"] | None = option(None, _WEIGHS)
+    drop_below: float = in_range(0.6, *_FROM_0_TO_1, _MAY_DROP)
     adaptive_denoising: Literal["none", "truncated", "reweighted"] = "none"
-    truncated_share: float = share(0.2)
-    truncation_epochs: int = at_least_zero(5)
-    reweighting_power: float = at_least_zero(0.2)
+    truncated_share: float = share(0.2, _TRUNCATES)
+    truncation_epochs: int = at_least_zero(5, _TRUNCATES)
+    reweighting_power: float = at_least_zero(0.2, only_under("adaptive_denoising", "reweighted"))
     cross_fitting: Literal["simultaneous", "sequential"] = "simultaneous"
-    num_folds: int = in_range(2, "at least 2", lambda value: value >= 2)
-    noise_loss_weight: float = at_least_zero(1.0)
-    gradient_through_weights: bool = False
-    warmup_epochs: int = at_least_zero(2)
-    gate_auc: float = in_range(0.55, *_FROM_0_TO_1)
-    sequence_fraction: float = in_range(0.5, "in (0, 1)", lambda value: 0 < value < 1)
-    num_replacements: int | None = size(None)
-    replace_ratio: float | None = in_range(0.3, "in (0, 1]", lambda value: 0 < value <= 1)
-    replace_probability: float | None = in_range(None, "in (0, 1]", lambda value: 0 < value <= 1)
-    corrupt_target: bool = True
+    num_folds: int | None = in_range(None, "at least 2", lambda value: value >= 2, _DEALS_FOLDS)
+    noise_loss_weight: float = at_least_zero(1.0, TRAINS_NOISE_MODELS)
+    gradient_through_weights: bool = option(False, TRAINS_NOISE_MODELS)
+    warmup_epochs: int = at_least_zero(2, TRAINS_NOISE_MODELS)
+    gate_auc: float | None = in_range(None, *_FROM_0_TO_1, _HAS_GATE)
+    sequence_fraction: float = in_range(
+        0.5, "in (0, 1)", lambda value: 0 < value < 1, TRAINS_NOISE_MODELS
+    )
+    num_replacements: int | None = size(None, TRAINS_NOISE_MODELS)
+    replace_ratio: float | None = in_range(
+        0.3, "in (0, 1]", lambda value: 0 < value <= 1, TRAINS_NOISE_MODELS
+    )
+    replace_probability: float | None = in_range(
+        None, "in (0, 1]", lambda value: 0 < value <= 1, TRAINS_NOISE_MODELS
+    )
+    corrupt_target: bool = option(True, TRAINS_NOISE_MODELS)
     loss: Literal["cross_entropy", "binary_cross_entropy"] = "cross_entropy"
-    softmax: Literal["auto", "logits", "linear"] = "auto"
-    num_negatives: int = size(1)
+    softmax: Literal["auto", "logits", "linear"] = option(
+        "auto", only_under("loss", "cross_entropy")
+    )
+    num_negatives: int = size(1, only_under("loss", "binary_cross_entropy"))
     max_length: int = size(50)
     window_stride: int | None = None
     batch_size: int = size(128)
     epochs: int = size(100)
     optimizer: Literal["adam", "adagrad"] = "adam"
     learning_rate: float = above_zero(1e-3)
-    noise_learning_rate: float = above_zero(1e-3)
+    noise_learning_rate: float = above_zero(1e-3, TRAINS_NOISE_MODELS)
     schedule: Literal["constant", "cosine", "linear"] = "constant"
     schedule_warmup_steps: int = at_least_zero(0)
     weight_decay: float = at_least_zero(0.0)
     clip_grad_norm: float | None = above_zero(None)
-    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    precision: Literal["float32", "bfloat16"] = "float32"
     compile: bool = False
     valid_metric: str = "NDCG@10"
     patience: int | None = size(6)
-    min_epochs: int = at_least_zero(10)
-    min_steps: int = at_least_zero(2000)
+    min_epochs: int = at_least_zero(10, _STOPS_EARLY)
+    min_steps: int = at_least_zero(2000, _STOPS_EARLY)
     # Larger ones would overflow the 64 bits of (seed, step).
     seed: int = in_range(0, "below 2**32 and at least 0", lambda value: 0 <= value < 2**32)
 
     def __post_init__(self) -> None:
+        if self.precision == "float16":  # type: ignore[comparison-overlap]
+            raise ValueError(
+                "precision must be float32 or bfloat16, got 'float16': training in float16 was "
+                "removed, bfloat16 runs on the same devices and needs no loss scaling"
+            )
         check_options(self)
         if self.cross_fitting == "sequential" and self.patience is not None:
             raise ValueError(
@@ -178,23 +225,104 @@ class JointTrainerConfig:
                 1 <= self.window_stride <= self.max_length,
             )
 
+    # ---- making one -----------------------------------------------------------------------------
+
     @staticmethod
     def from_recipe(recipe: str = "default", **changes: Any) -> JointTrainerConfig:
         """The training part of a recipe, with ``changes`` by field name.
 
+        Options of the recipe that have no effect beside ``changes`` are left out.
+
         Raises:
-            ValueError: no such recipe, or a value out of range.
+            ValueError: there is no such recipe, a value is out of range, or one of ``changes`` has
+                no effect.
+            TypeError: there is no such option.
         """
-        own = JointTrainerConfig.__dataclass_fields__
-        options = recipe_options(recipe, changes).items()
-        return JointTrainerConfig(
-            **{name: value for name, value in options if name in own or name in changes}
-        )
+        own = {one.name for one in fields(JointTrainerConfig)}
+        of_recipe = {name: value for name, value in recipe_options(recipe).items() if name in own}
+        options = merged(of_recipe, changes)
+        return JointTrainerConfig(**with_effect(JointTrainerConfig, options, keep=changes))
+
+    def under(self, **changes: Any) -> JointTrainerConfig:
+        """This config with ``changes``, without the options that have no effect beside them.
+
+        Raises:
+            ValueError: a value is out of range, or one of ``changes`` has no effect.
+        """
+        options = merged(asdict(self), changes)
+        return JointTrainerConfig(**with_effect(JointTrainerConfig, options, keep=changes))
+
+    @staticmethod
+    def from_dict(values: Mapping[str, Any], *, earlier: bool = False) -> JointTrainerConfig:
+        """The config that a run folder or a checkpoint holds as plain values.
+
+        Args:
+            values: by field name; absent options have their defaults.
+            earlier: the values are from a release that took options without effect, in which
+                ``num_folds`` and ``gate_auc`` belonged to noise models alone.
+
+        Raises:
+            ValueError: a value is out of range or no longer offered.
+            TypeError: there is no such option.
+        """
+        options = dict(values)
+        if earlier:
+            of_noise_models = TRAINS_NOISE_MODELS.holds({"weighting": "co_occurrence", **options})
+            sequential = options.get("cross_fitting") == "sequential"
+            if options.get("num_folds") == 2 or not (of_noise_models or sequential):
+                options.pop("num_folds", None)
+            if options.get("gate_auc") == 0.55 or not of_noise_models:
+                options.pop("gate_auc", None)
+            options = with_effect(JointTrainerConfig, options)
+        return JointTrainerConfig(**options)
+
+    def decided(self, *, takes_input_weight: bool) -> JointTrainerConfig:
+        """This config with ``weights_act_on`` decided.
+
+        Args:
+            takes_input_weight: whether the recommender takes weights on inputs.
+        """
+        if self.weights_act_on is not None or not self.weighs:
+            return self
+        if self.weighting != "co_occurrence":
+            return replace(self, weights_act_on="targets")
+        decided = self.under(weights_act_on="both" if takes_input_weight else "drop")
+        if decided.drop_below != self.drop_below:
+            warnings.warn(
+                f"drop_below={self.drop_below} has an effect only under weights_act_on=drop, this "
+                "recommender takes weights on inputs instead",
+                stacklevel=2,
+            )
+        return decided
+
+    # ---- reading it -----------------------------------------------------------------------------
+
+    def resolved(self) -> dict[str, Any]:
+        """Values by field name, ``num_folds`` and ``gate_auc`` as noise models use them.
+
+        Two configs that train alike have equal values, whether a default was given or not.
+        """
+        values = asdict(self)
+        if self.learns_noise or self.cross_fitting == "sequential":
+            values["num_folds"] = self.fold_count
+        if self.learns_noise:
+            values["gate_auc"] = self.gate
+        return values
+
+    @property
+    def fold_count(self) -> int:
+        """Folds of noise models and phases: ``num_folds``, or their default."""
+        return 2 if self.num_folds is None else self.num_folds
+
+    @property
+    def gate(self) -> float:
+        """The AUC from which a noise model is trusted: ``gate_auc``, or its default."""
+        return 0.55 if self.gate_auc is None else self.gate_auc
 
     @property
     def total_epochs(self) -> int:
         """Epochs over all phases."""
-        return self.epochs * (self.num_folds if self.cross_fitting == "sequential" else 1)
+        return self.epochs * (self.fold_count if self.cross_fitting == "sequential" else 1)
 
     @property
     def damage(self) -> dict[str, Any]:
@@ -210,38 +338,36 @@ class JointTrainerConfig:
         return {name: getattr(self, name) for name in AMOUNTS}
 
     @property
+    def weighs(self) -> bool:
+        """Whether weights other than 1 can act."""
+        return self.weighting != "equal"
+
+    @property
     def learns_noise(self) -> bool:
-        """Whether a noise model is trained along."""
-        return self.weighting in ("clean_probability", "calibrated")
+        """Whether noise models are trained along."""
+        return TRAINS_NOISE_MODELS.holds({"weighting": self.weighting})
 
     @property
     def judges_noise(self) -> bool:
-        """Whether weights come from what is recognised in the training data."""
+        """Whether the weights come from noise recognised in the training data."""
         return self.learns_noise or self.weighting == "co_occurrence"
 
-    def decided(self, *, takes_input_weight: bool) -> JointTrainerConfig:
-        """The same with ``weights_act_on`` decided.
-
-        Args:
-            takes_input_weight: whether the recommender reads inputs under weights.
-        """
-        if self.weights_act_on is not None:
-            return self
-        if self.weighting != "co_occurrence":
-            return replace(self, weights_act_on="targets")
-        return replace(self, weights_act_on="both" if takes_input_weight else "drop")
+    @property
+    def takes_given_weights(self) -> bool:
+        """Whether the training sequences carry the weights."""
+        return self.weighting == "given"
 
     @property
     def weighs_inputs(self) -> bool:
         """Whether weights decide how much of an item the recommender reads."""
-        return self.weighting != "equal" and self.weights_act_on in ("inputs", "both")
-
-    @property
-    def changes_reading(self) -> bool:
-        """Whether histories are read under weights, or without what those drop."""
-        return self.weighs_inputs or self.drops
+        return self.weighs and self.weights_act_on in ("inputs", "both")
 
     @property
     def drops(self) -> bool:
-        """Whether interactions of low weight leave the training sequences."""
-        return self.weighting != "equal" and self.weights_act_on == "drop"
+        """Whether interactions with a low weight leave the training sequences."""
+        return self.weighs and self.weights_act_on == "drop"
+
+    @property
+    def changes_reading(self) -> bool:
+        """Whether histories are read under weights, or without dropped interactions."""
+        return self.weighs_inputs or self.drops

@@ -1,20 +1,21 @@
-"""The recipes: named sets of choices, by field name of any part of a run's config."""
+"""The recipes: named sets of options, by field name of any part of a run's config."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["AMOUNTS", "RECIPES", "recipe_options"]
+__all__ = ["AMOUNTS", "RECIPES", "merged", "recipe_options"]
 
-# Naming one of them in a recipe's changes takes the others back.
+# Three ways to say how much is replaced: giving one of them resets the others.
 AMOUNTS = ("num_replacements", "replace_ratio", "replace_probability")
 
 RECIPES: dict[str, dict[str, Any]] = {
     "default": {},
     "joint": {"weighting": "calibrated"},
-    # Thin damage in nearly all sequences, as noise is: the model is to find items, not sequences.
-    # By chance: with an exact share of each row its length would tell how likely damage is.
+    # Little damage in nearly all sequences, as real noise has it: the noise model must find items,
+    # not sequences. By chance: with an exact share, the row's length would reveal how likely damage
+    # is.
     "joint_positions": {
         "weighting": "calibrated",
         "noise_model": "bidirectional",
@@ -25,7 +26,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "noise_learning_rate": 3e-3,
     },
     "equal_weights": {"weighting": "equal"},
-    # Section 4 of arXiv:2409.17402 and its public code; docs/paper.md says what differs.
+    # Section 4 of arXiv:2409.17402 and its public code; docs/paper.md lists the differences.
     "paper": {
         "weighting": "clean_probability",
         "cross_fitting": "sequential",
@@ -45,24 +46,33 @@ RECIPES: dict[str, dict[str, Any]] = {
         "noise_learning_rate": 0.024,
         "weight_decay": 5e-4,
         "patience": None,
-        "min_steps": 0,  # nothing without patience; cells recorded before it keep their names
         "embedding_dim": 8,
         "noise_model": "target_attention",
         "noise_embedding_dim": 8,
     },
 }
-"""What each recipe changes, by field name of any part of :class:`RunConfig`."""
+"""The options that each recipe changes, by field name of any part of a run's config."""
 
 
-def recipe_options(recipe: str, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of ``recipe`` under ``changes``, by field name of any part of a run's config.
+def recipe_options(recipe: str) -> dict[str, Any]:
+    """The options that ``recipe`` changes.
 
     Raises:
-        ValueError: no such recipe.
+        ValueError: there is no such recipe.
     """
     if recipe not in RECIPES:
         raise ValueError(f"recipe must be one of {', '.join(RECIPES)}, got {recipe!r}")
-    options = {**RECIPES[recipe], **changes}
-    if any(changes.get(name) is not None for name in AMOUNTS):
-        options.update({name: None for name in AMOUNTS if name not in changes})
+    return RECIPES[recipe]
+
+
+def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Options in layers, of which a later one overrides an earlier one.
+
+    A layer that gives one of ``AMOUNTS`` resets the others.
+    """
+    options: dict[str, Any] = {}
+    for layer in layers:
+        if any(layer.get(name) is not None for name in AMOUNTS):
+            options.update(dict.fromkeys(AMOUNTS))
+        options.update(layer)
     return options

@@ -6,11 +6,13 @@ being the random replacement of arXiv:2409.17402.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from ...data import Batch
-from ...models._checks import require_heads, require_length, require_positive
 from ...models._transformer import (
     TransformerBlock,
     attention_mask,
@@ -18,8 +20,49 @@ from ...models._transformer import (
     positions_from_end,
     unpacked,
 )
+from ...models.options import (
+    ModelConfig,
+    require,
+    require_heads,
+    require_length,
+    require_positive,
+    size,
+)
 
-__all__ = ["BidirectionalNoiseModel"]
+__all__ = ["BidirectionalConfig", "BidirectionalNoiseModel"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BidirectionalConfig(ModelConfig):
+    """Sizes of the bidirectional noise model.
+
+    Attributes:
+        noise_embedding_dim: width of the noise model's item table and of its states.
+        noise_num_blocks: transformer blocks.
+        noise_num_heads: attention heads; must divide noise_embedding_dim.
+    """
+
+    noise_embedding_dim: int = size(32)
+    noise_num_blocks: int = size(2)
+    noise_num_heads: int = size(2)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(
+            "noise_num_heads",
+            self.noise_num_heads,
+            f"a divisor of {self.noise_embedding_dim} (noise_embedding_dim)",
+            self.noise_embedding_dim % self.noise_num_heads == 0,
+        )
+
+    def build(self, num_items: int, *, max_length: int, **_: Any) -> BidirectionalNoiseModel:
+        return BidirectionalNoiseModel(
+            num_items,
+            max_length=max_length,
+            embedding_dim=self.noise_embedding_dim,
+            num_blocks=self.noise_num_blocks,
+            num_heads=self.noise_num_heads,
+        )
 
 
 class BidirectionalNoiseModel(nn.Module):
@@ -47,9 +90,9 @@ class BidirectionalNoiseModel(nn.Module):
         num_items: int,
         *,
         max_length: int = 50,
-        embedding_dim: int = 32,
-        num_blocks: int = 2,
-        num_heads: int = 2,
+        embedding_dim: int = BidirectionalConfig.noise_embedding_dim,
+        num_blocks: int = BidirectionalConfig.noise_num_blocks,
+        num_heads: int = BidirectionalConfig.noise_num_heads,
     ) -> None:
         super().__init__()
         require_positive(num_items=num_items, max_length=max_length, num_blocks=num_blocks)

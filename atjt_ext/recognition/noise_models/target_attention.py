@@ -9,14 +9,37 @@ original ones.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ...data import Batch
+from ...models.options import ModelConfig, require_positive, size, sizes
 
-__all__ = ["TargetAttentionNoiseModel"]
+__all__ = ["TargetAttentionConfig", "TargetAttentionNoiseModel"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetAttentionConfig(ModelConfig):
+    """Sizes of the target-attention noise model.
+
+    Attributes:
+        noise_embedding_dim: width of the noise model's item table.
+        noise_hidden_dims: widths of the hidden layers of its classifier.
+    """
+
+    noise_embedding_dim: int = size(32)
+    noise_hidden_dims: tuple[int, ...] = sizes(256, 64)
+
+    def build(self, num_items: int, **_: Any) -> TargetAttentionNoiseModel:
+        return TargetAttentionNoiseModel(
+            num_items,
+            embedding_dim=self.noise_embedding_dim,
+            hidden_dims=self.noise_hidden_dims,
+        )
 
 
 def _mlp(widths: Sequence[int]) -> nn.Sequential:
@@ -50,15 +73,13 @@ class TargetAttentionNoiseModel(nn.Module):
         self,
         num_items: int,
         *,
-        embedding_dim: int = 32,
-        hidden_dims: Sequence[int] = (256, 64),
+        embedding_dim: int = TargetAttentionConfig.noise_embedding_dim,
+        hidden_dims: Sequence[int] = TargetAttentionConfig.noise_hidden_dims,
         attention_dims: Sequence[int] = (64, 16),
         num_users: int | None = None,
     ) -> None:
         super().__init__()
-        for name, value in (("num_items", num_items), ("embedding_dim", embedding_dim)):
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
+        require_positive(num_items=num_items, embedding_dim=embedding_dim)
         self.num_items = num_items
         self.item_embedding = nn.Embedding(num_items + 1, embedding_dim, padding_idx=0)
         self.user_embedding = None if num_users is None else nn.Embedding(num_users, embedding_dim)
