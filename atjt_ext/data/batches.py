@@ -1,4 +1,4 @@
-"""Training batches: windows over users' sequences, gathered on the device where they lie."""
+"""Training batches: windows over users' sequences, gathered on the device of the sequences."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .errors import DataError
+from .errors import DataError, at, require_at_least
 from .sequences import Sequences
 
 
@@ -18,12 +18,12 @@ class Batch:
     """Windows of users' sequences.
 
     Attributes:
-        rows: ``[B]`` int64, the row of ``TrainingRows`` that each window is.
+        rows: ``[B]`` int64, the index of each window in its ``TrainingRows``.
         users: ``[B]`` int64 user codes.
         sequences: ``[B, W]`` int64 item codes, left-padded with 0: the history *and* the last
             target, so that history and targets of a corrupted copy stay consistent.
-        weights: ``[B, W]`` float32, the interactions' ``Sequences.weights`` (0 at padding); None
-            where they carry none.
+        weights: ``[B, W]`` float32, ``Sequences.weights`` of the interactions (0 at padding);
+            ``None`` if the sequences have no weights.
     """
 
     rows: Tensor
@@ -33,25 +33,24 @@ class Batch:
 
     @property
     def inputs(self) -> Tensor:
-        """``[B, W - 1]``, what is read."""
+        """``[B, W - 1]``, the items that the model reads."""
         return self.sequences[:, :-1]
 
     @property
     def input_weights(self) -> Tensor | None:
-        """``[B, W - 1]``, the weights of what is read."""
+        """``[B, W - 1]``, the weights of ``inputs``."""
         return None if self.weights is None else self.weights[:, :-1]
 
     @property
     def targets(self) -> Tensor:
-        """``[B, W - 1]``, the item after each input; to be predicted where ``is_target``."""
+        """``[B, W - 1]``, the item after each input; the model predicts it where ``is_target``."""
         return self.sequences[:, 1:]
 
     @property
     def is_target(self) -> Tensor:
-        """``[B, W - 1]`` bool, where there is an input to predict from.
+        """``[B, W - 1]`` bool: whether there is an input to predict the target from.
 
-        The test is on the input: a padded row's first item stands among the targets under a
-        padding input, and nothing is known before it.
+        A padded row's first item is among ``targets`` too, but its input is padding.
         """
         return self.inputs != 0
 
@@ -64,6 +63,7 @@ class Batch:
         return Batch(self.rows[rows], self.users[rows], self.sequences[rows], weights)
 
     def to(self, device: torch.device | str) -> Batch:
+        """The same windows on ``device``."""
         weights = None if self.weights is None else self.weights.to(device)
         return Batch(
             self.rows.to(device), self.users.to(device), self.sequences.to(device), weights
@@ -75,24 +75,23 @@ class TrainingRows:
 
     A sequence of ``n`` items is cut at ``n, n - stride, n - 2 * stride, ...``; the window that ends
     at ``end`` holds items ``[max(0, end - max_length - 1), end)``: at most ``max_length`` inputs,
-    and the item that only serves as the last target. Rows go by user, latest window first. Users
-    with fewer than two items have none.
+    and the item that is only the last target. Rows go by user, latest window first. Users with
+    fewer than two items have no row.
 
     Args:
         sequences: The training part.
         max_length: Longest input, at least 1.
-        stride: How far apart windows end. ``None`` means ``max_length``: every interaction is a
-            target exactly once. With 1 each is the *last* target exactly once, for models that
-            predict no other.
+        stride: Distance between the ends of windows. ``None`` means ``max_length``: every
+            interaction is a target exactly once. With 1 every interaction is the *last* target
+            exactly once, for models that predict only the last one.
 
     Raises:
-        DataError: if no user has two items, so that nothing could be trained.
+        DataError: if no user has two items.
         ValueError: if ``max_length`` is below 1, or ``stride`` not in ``1 .. max_length``.
     """
 
     def __init__(self, sequences: Sequences, *, max_length: int, stride: int | None = None) -> None:
-        if max_length < 1:
-            raise ValueError(f"max_length must be at least 1, got {max_length}")
+        require_at_least(1, max_length=max_length)
         stride = max_length if stride is None else stride
         if not 1 <= stride <= max_length:
             raise ValueError(f"stride must be in 1..{max_length} (max_length), got {stride}")
@@ -101,10 +100,10 @@ class TrainingRows:
         windows = (lengths - 1).clamp(min=0).add(stride - 1) // stride
         users = torch.repeat_interleave(windows)
         if not users.numel():
-            place = f"{sequences.source}: " if sequences.source else ""
             raise DataError(
-                f"{place}no user has two training interactions, so there is nothing to predict; "
-                "leave-one-out keeps two for users with at least 4 interactions (k_core=4)"
+                f"{at(sequences.source)}no user has two training interactions, so there is nothing "
+                "to predict; leave-one-out keeps two for users with at least 4 interactions "
+                "(k_core=4)"
             )
         first_row = windows.cumsum(0) - windows
         nth = torch.arange(users.numel(), device=users.device) - first_row[users]
@@ -116,8 +115,7 @@ class TrainingRows:
         self.users = users  # [R] int64
         self._ends = ends  # [R] int64, into sequences.items
         self._lengths = ends - starts  # [R] int64, 2 .. max_length + 1
-        # A copy on the host: the width of a batch is needed there, and reading it from the
-        # device would wait for the device at every batch.
+        # The host needs the width of a batch; reading it from the device would wait for it.
         self._host_lengths = self._lengths.cpu()
 
     def __len__(self) -> int:
@@ -125,24 +123,22 @@ class TrainingRows:
 
     @property
     def device(self) -> torch.device:
+        """Where batches are gathered."""
         return self.users.device
 
     def to(self, device: torch.device | str) -> TrainingRows:
-        """The same rows with sequences and windows on ``device``; batches are gathered there."""
+        """The same rows with sequences and windows on ``device``."""
         return TrainingRows(
             self.sequences.to(device), max_length=self.max_length, stride=self.stride
         )
 
     def gather(self, rows: Tensor) -> Batch:
-        """The windows ``rows`` (``[B]`` int64), as wide as the longest of them.
+        """The windows ``rows`` (``[B]`` int64), padded to the longest of them.
 
         Raises:
-            ValueError: on rows that are not ``[B]`` int64 (``B >= 1``) in ``0 .. len(self) - 1``.
+            ValueError: if ``rows`` are not ``[B]`` int64 (``B >= 1``) in ``0 .. len(self) - 1``.
         """
-        rows, width = self._checked(rows)
-        sequences, positions = left_padded(
-            self.sequences.items, self._ends[rows], self._lengths[rows], width
-        )
+        rows, sequences, positions = self._cut(rows)
         return Batch(
             rows=rows,
             users=self.users[rows],
@@ -151,18 +147,14 @@ class TrainingRows:
         )
 
     def positions(self, rows: Tensor) -> Tensor:
-        """``[B, W]`` int64, where each cell of ``gather(rows).sequences`` lies in
-        ``sequences.items``; -1 at padding."""
-        rows, width = self._checked(rows)
-        _, positions = left_padded(
-            self.sequences.items, self._ends[rows], self._lengths[rows], width
-        )
-        return positions
+        """``[B, W]`` int64, the index in ``sequences.items`` of each cell of
+        ``gather(rows).sequences``; -1 at padding."""
+        return self._cut(rows)[2]
 
     def noise(self, rows: Tensor) -> Tensor | None:
-        """``[B, W]`` bool, where ``gather(rows).sequences`` holds planted noise; false at padding.
+        """``[B, W]`` bool: which cells of ``gather(rows).sequences`` are planted noise.
 
-        ``None`` where the truth is unknown.
+        False at padding; ``None`` if the truth is unknown.
         """
         if self.sequences.is_noise is None:
             return None
@@ -172,30 +164,30 @@ class TrainingRows:
     def batches(
         self, batch_size: int, *, seed: int, epoch: int, rows: Tensor | None = None
     ) -> Iterator[Batch]:
-        """All rows once (or all of ``rows``), shuffled, ``batch_size`` at a time.
+        """Every row once, shuffled, ``batch_size`` at a time.
 
-        The order depends on ``seed``, ``epoch`` and the number of rows only: epoch 7 is the same
-        whether or not epochs 0 to 6 were drawn, so resuming needs no state.
+        The order depends on ``seed``, ``epoch`` and the number of rows only. So epoch 7 is the same
+        whether or not epochs 0 to 6 were drawn, and resuming needs no state.
 
         Args:
             batch_size: Rows per batch, at least 1; the last batch may be smaller.
             seed: At least 0.
             epoch: At least 0.
-            rows: ``[R']`` int64, the rows to visit (one fold's, say); ``None`` means all.
+            rows: ``[R']`` int64, the rows to visit, such as those of one fold; ``None`` means all.
+
+        Raises:
+            ValueError: if a number is out of its range.
         """
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        for name, value in (("seed", seed), ("epoch", epoch)):
-            if value < 0:
-                raise ValueError(f"{name} must be at least 0, got {value}")
+        require_at_least(1, batch_size=batch_size)
+        require_at_least(0, seed=seed, epoch=epoch)
         chosen = torch.arange(len(self)) if rows is None else rows.cpu()
         order = np.random.default_rng([seed, epoch]).permutation(len(chosen))
         shuffled = chosen[torch.from_numpy(order)]
         for first in range(0, len(shuffled), batch_size):
             yield self.gather(shuffled[first : first + batch_size])
 
-    def _checked(self, rows: Tensor) -> tuple[Tensor, int]:
-        """``rows`` on the device of the windows, and the width of their batch."""
+    def _cut(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """``rows`` on the device of the windows, and their items and positions ``[B, W]``."""
         if rows.dim() != 1 or rows.dtype != torch.int64 or not rows.numel():
             raise ValueError(
                 f"rows must be [B] torch.int64 with B >= 1, got {list(rows.shape)} {rows.dtype}"
@@ -204,11 +196,15 @@ class TrainingRows:
         low, high = int(host.min()), int(host.max())
         if low < 0 or high >= len(self):
             raise ValueError(f"rows must be in 0..{len(self) - 1}, got {low}..{high}")
-        return rows.to(self.device), int(self._host_lengths[host].max())
+        width = int(self._host_lengths[host].max())
+        rows = rows.to(self.device)
+        return rows, *left_padded(
+            self.sequences.items, self._ends[rows], self._lengths[rows], width
+        )
 
 
 def left_padded(items: Tensor, ends: Tensor, lengths: Tensor, width: int) -> tuple[Tensor, Tensor]:
-    """Slices ``items[end - length : end]`` as rows of one tensor, left-padded.
+    """The slices ``items[end - length : end]`` as left-padded rows of one tensor.
 
     Args:
         items: ``[N]``.
@@ -217,19 +213,22 @@ def left_padded(items: Tensor, ends: Tensor, lengths: Tensor, width: int) -> tup
         width: Number of columns.
 
     Returns:
-        ``[B, width]`` of the items with 0 at padding, and ``[B, width]`` int64 of their positions
-        in ``items`` with -1 at padding.
+        The items ``[B, width]`` with 0 at padding, and their indices in ``items``, ``[B, width]``
+        int64 with -1 at padding.
     """
     columns = torch.arange(width, device=items.device) - width
     positions = ends[:, None] + columns
     padding = positions < (ends - lengths)[:, None]
     positions = positions.masked_fill(padding, -1)
-    # Clamped because index -1 would read the last item (and none exists in an empty tensor).
+    # Index -1 would read the last item, and an empty tensor has none.
     return items[positions.clamp(min=0)].masked_fill(padding, 0), positions
 
 
 def weights_at(sequences: Sequences, positions: Tensor) -> Tensor | None:
-    """``sequences.weights`` at ``positions`` (-1 at padding: weight 0), of their shape; or None."""
+    """``sequences.weights`` at ``positions``, in their shape; 0 where a position is -1 (padding).
+
+    ``None`` if the sequences have no weights.
+    """
     if sequences.weights is None:
         return None
     return sequences.weights[positions.clamp(min=0)].masked_fill(positions < 0, 0.0)
@@ -242,22 +241,25 @@ _SCORING_BATCH = 1024
 def per_interaction(
     rows: TrainingRows, score: Callable[[Batch], Tensor], *, last_target_only: bool = False
 ) -> Tensor:
-    """Spreads scores of windows over the interactions they hold: ``[N]`` float32 on the CPU.
+    """One score per interaction from the scores of windows.
 
     Args:
-        rows: windows over the training sequences.
-        score: ``[B]`` or ``[B, W]`` per batch of windows.
-        last_target_only: windows end at every interaction, and only their last item is a target.
+        rows: Windows over the training sequences.
+        score: Takes a batch of windows; gives ``[B]`` (a score for every item of a window) or
+            ``[B, W]``.
+        last_target_only: Whether only the last item of a window is a target; windows must then end
+            at every interaction (``stride=1``).
 
     Returns:
-        One value per interaction, in the order of ``rows.sequences.items``; NaN for users with a
-        single interaction, of which there is no window.
+        ``[N]`` float32 on the CPU, in the order of ``rows.sequences.items``; NaN for users with a
+        single interaction, who have no window.
     """
     result = torch.full((rows.sequences.num_interactions,), torch.nan, device=rows.device)
     chunks = torch.arange(len(rows), device=rows.device).split(_SCORING_BATCH)
     windows = [(rows.positions(chunk), score(rows.gather(chunk)).float()) for chunk in chunks]
-    # The oldest item of a window is the last target of the window before it: its value as a target
-    # goes last and so wins. Only a user's very first item is no target anywhere.
+    # The oldest item of a window is the last target of the window before it. The second pass
+    # writes the values of targets over those of oldest items; only a user's first item, which is
+    # never a target, keeps the value of the first pass.
     for first_column in (0, -1 if last_target_only else 1):
         for positions, values in windows:
             where = positions[:, first_column:]

@@ -1,19 +1,24 @@
-"""TODO."""
+"""Files that are written whole or not at all."""
 
 from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 __all__ = ["write_atomically", "write_text_atomically"]
 
 
-def write_atomically(path: Path, write: Any) -> None:
-    """Calls ``write(temporary_path)`` and then moves the file to ``path`` in one step.
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Calls ``write(temporary_path)``, then moves that file to ``path`` in one step.
 
-    A process killed at any moment leaves the old file or the new one, never half of one.
+    A process killed at any moment leaves the old file or the new one, never a part of one. Missing
+    parent folders are made.
+
+    Args:
+        path: where the file is to stand.
+        write: writes the content to the path that it gets, in the same folder.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
@@ -23,7 +28,7 @@ def write_atomically(path: Path, write: Any) -> None:
         write(temporary)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        # mkstemp makes private files; the run folder's should be as readable as any other.
+        # mkstemp makes the file private; the result gets the permissions of any new file.
         mask = os.umask(0)
         os.umask(mask)
         temporary.chmod(0o666 & ~mask)
@@ -33,9 +38,5 @@ def write_atomically(path: Path, write: Any) -> None:
 
 
 def write_text_atomically(path: Path, text: str) -> None:
-    """``text`` to ``path`` in UTF-8, whole or not at all."""
-
-    def write(temporary: Path) -> None:
-        temporary.write_text(text, encoding="utf-8")
-
-    write_atomically(path, write)
+    """Writes ``text`` to ``path`` in UTF-8, whole or not at all."""
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))

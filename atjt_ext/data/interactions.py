@@ -1,4 +1,4 @@
-"""Interactions as read: one row per event, users and items under their own ids."""
+"""Interactions as read: one row per event, users and items under the ids of the data."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy.typing as npt
 import polars as pl
 import torch
 
-from .errors import DataError, listed
-from .features import item_features
+from .catalogue import codes_by_appearance, item_features
+from .errors import DataError, at, listed, require_at_least
 from .sequences import Sequences
 
 
@@ -19,23 +19,31 @@ from .sequences import Sequences
 class Interactions:
     """A polars frame of user-item events, in file order.
 
-    Columns: ``user`` and ``item`` (String, the ids of the data); where the data has them ``time``
-    (Int64 or Float64; only its order is used), ``rating`` (Float64), ``is_noise`` (Boolean, planted
-    noise) and ``weight`` (Float64 in [0, 1], how clean); any further column is a side feature. A
-    user's repeated items are kept.
+    ========  ================  ====================================
+    column    type              meaning
+    ========  ================  ====================================
+    user      String            id of the user
+    item      String            id of the item
+    time      Int64 or Float64  optional; only the order matters
+    rating    Float64           optional
+    is_noise  Boolean           optional: planted noise
+    weight    Float64           optional: P(clean), in [0, 1]
+    ========  ================  ====================================
+
+    Every further column is a side feature. A user may have an item several times.
 
     Args:
-        frame: The events; none of the columns named above may hold a null.
-        source: Where they came from, for messages.
+        frame: The events; the columns of the table hold no null.
+        source: Where the events came from, for messages.
         items: Features of items: a row per item, its id in ``item`` (String), every other column
-            a feature. It may lack items and know others.
-        users: Features of users likewise, by ``user``.
-        columns: Which column of a table was read as what (``{"user": "customer_id", ...}``); empty
-            where the format fixes that.
+            a feature. Items of ``frame`` may be missing, and further items present.
+        users: Features of users in the same form, by ``user``.
+        columns: The column of the file that was read for each role
+            (``{"user": "customer_id", ...}``); empty if the format fixes the columns.
 
     Raises:
-        DataError: if there are no events, a column is missing or has another type, or holds nulls,
-            or an id occurs twice in ``items`` or ``users``.
+        DataError: if there are no events, if a column is missing, has another type or holds nulls,
+            or if an id occurs twice in ``items`` or ``users``.
     """
 
     frame: pl.DataFrame
@@ -45,7 +53,7 @@ class Interactions:
     columns: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        place = f"{self.source}: " if self.source else ""
+        place = at(self.source)
         for name in ("user", "item"):
             if name not in self.frame.columns:
                 found = listed(self.frame.columns)
@@ -78,10 +86,12 @@ class Interactions:
 
     @property
     def num_users(self) -> int:
+        """Number of different users."""
         return self.frame["user"].n_unique()
 
     @property
     def num_items(self) -> int:
+        """Number of different items."""
         return self.frame["item"].n_unique()
 
 
@@ -98,17 +108,17 @@ _TYPES: dict[str, tuple[type[pl.DataType] | pl.DataType, ...]] = {
 def k_core(interactions: Interactions, k: int) -> Interactions:
     """The largest part in which every user and every item has at least ``k`` interactions.
 
-    Removing a rare item can make a user rare and the other way round, so both are removed until
-    nothing changes; the fixed point does not depend on the order of removal. Repeats count. Rows
-    keep their order. ``k <= 1`` returns the interactions as they are.
+    Without a rare item a user may become rare, and the other way round. So both are removed until
+    nothing changes; the result does not depend on the order of removal. Repeats count. Rows keep
+    their order. ``k <= 1`` changes nothing.
 
     Raises:
-        DataError: if nothing is left.
+        DataError: if no interaction is left.
     """
     if k <= 1:
         return interactions
-    users, _ = _codes(interactions.frame["user"])
-    items, _ = _codes(interactions.frame["item"])
+    users, _ = codes_by_appearance(interactions.frame["user"])
+    items, _ = codes_by_appearance(interactions.frame["item"])
     kept = np.arange(len(users))
     while True:
         enough = (np.bincount(users)[users] >= k) & (np.bincount(items)[items] >= k)
@@ -116,53 +126,50 @@ def k_core(interactions: Interactions, k: int) -> Interactions:
             break
         users, items, kept = users[enough], items[enough], kept[enough]
     if not len(kept):
-        place = f"{interactions.source}: " if interactions.source else ""
         raise DataError(
-            f"{place}k_core={k} leaves nothing of {len(interactions)} interactions "
-            f"({interactions.num_users} users, {interactions.num_items} items); use a smaller k"
+            f"{at(interactions.source)}k_core={k} leaves nothing of {len(interactions)} "
+            f"interactions ({interactions.num_users} users, {interactions.num_items} items); "
+            "use a smaller k"
         )
     if len(kept) == len(interactions):
         return interactions
-    # A mask, not row numbers: text is copied in runs.
+    # By a mask, not by row numbers: polars then copies text in runs.
     mask = np.zeros(len(interactions), dtype=np.bool_)
     mask[kept] = True
     return replace(interactions, frame=interactions.frame.filter(mask))
 
 
 def drop_short_users(interactions: Interactions, min_length: int) -> Interactions:
-    """Only users with at least ``min_length`` interactions; an item that nobody else has goes too.
+    """Only the users with at least ``min_length`` interactions, and the items that they have.
 
-    ``min_length <= 1`` returns the interactions as they are.
+    ``min_length <= 1`` changes nothing.
 
     Raises:
-        DataError: if nobody is left.
+        DataError: if no user is left.
         ValueError: if ``min_length`` is below 0.
     """
-    if min_length < 0:
-        raise ValueError(f"min_length must be at least 0, got {min_length}")
+    require_at_least(0, min_length=min_length)
     if min_length <= 1:
         return interactions
     kept = interactions.frame.filter(pl.len().over("user") >= min_length)
     if kept.is_empty():
-        place = f"{interactions.source}: " if interactions.source else ""
-        longest = int(np.bincount(_codes(interactions.frame["user"])[0]).max())
-        raise DataError(f"{place}min_length is {min_length}, the longest user has {longest}")
+        longest = int(np.bincount(codes_by_appearance(interactions.frame["user"])[0]).max())
+        raise DataError(
+            f"{at(interactions.source)}min_length is {min_length}, the longest user has {longest}"
+        )
     return replace(interactions, frame=kept)
 
 
 def to_sequences(interactions: Interactions) -> Sequences:
-    """Interactions as one sequence per user, in the order of time; equal times keep file order.
+    """One sequence per user, in the order of time; equal times keep the order of the rows.
 
-    Codes are given by first appearance: users from 0, items from 1. Without a ``time`` column a
-    user's order is that of the file. Columns of ``interactions.items`` that hold text or lists of
-    text become ``item_features``.
+    Codes go by first appearance: users from 0, items from 1. Without a column ``time`` the rows
+    keep their order. Columns of ``interactions.items`` that hold text or lists of text become
+    ``item_features``.
     """
     frame = interactions.frame
-    users, user_ids = _codes(frame["user"])
-    items, item_ids = _codes(frame["item"])
-    order = _order(users, frame["time"].to_numpy() if "time" in frame.columns else None)
-    offsets = np.zeros(len(user_ids) + 1, dtype=np.int64)
-    np.cumsum(np.bincount(users, minlength=len(user_ids)), out=offsets[1:])
+    user_ids, order, offsets = _by_user_and_time(frame)[1:]
+    items, item_ids = codes_by_appearance(frame["item"])
     is_noise = None
     if "is_noise" in frame.columns:
         is_noise = torch.from_numpy(frame["is_noise"].to_numpy()[order])
@@ -184,15 +191,22 @@ def to_sequences(interactions: Interactions) -> Sequences:
 
 
 def positions_in_sequences(interactions: Interactions) -> npt.NDArray[np.int64]:
-    """``[rows]``: where each row of the frame stands in its user's sequence, from 0."""
-    frame = interactions.frame
-    users, user_ids = _codes(frame["user"])
-    order = _order(users, frame["time"].to_numpy() if "time" in frame.columns else None)
-    counts = np.bincount(users, minlength=len(user_ids))
-    starts = np.cumsum(counts) - counts
+    """``[rows]`` int64: where each row of the frame stands in its user's sequence, from 0."""
+    users, _, order, offsets = _by_user_and_time(interactions.frame)
     positions = np.empty(len(users), dtype=np.int64)
-    positions[order] = np.arange(len(users)) - starts[users[order]]
+    positions[order] = np.arange(len(users)) - offsets[users[order]]
     return positions
+
+
+def _by_user_and_time(
+    frame: pl.DataFrame,
+) -> tuple[npt.NDArray[np.int64], list[str], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """User codes ``[rows]`` and their ids, the rows by (user, time, row), and users' offsets."""
+    users, user_ids = codes_by_appearance(frame["user"])
+    offsets = np.zeros(len(user_ids) + 1, dtype=np.int64)
+    np.cumsum(np.bincount(users, minlength=len(user_ids)), out=offsets[1:])
+    order = _order(users, frame["time"].to_numpy() if "time" in frame.columns else None)
+    return users, user_ids, order, offsets
 
 
 def _order(
@@ -205,15 +219,8 @@ def _order(
         first = int(times.min())
         span = int(times.max()) - first + 1
         if span * (int(users.max()) + 1) < 2**63:
-            # One sort of one key, and a fast one: files mostly come grouped by user or by time.
+            # One sort of one key; it is fast on files in the order of users or of times.
             return np.argsort(users * span + (times - first), kind="stable")
     # Two stable sorts, the major key last.
     order = np.argsort(times, kind="stable")
     return order[np.argsort(users[order], kind="stable")]
-
-
-def _codes(ids: pl.Series) -> tuple[npt.NDArray[np.int64], list[str]]:
-    """Int64 codes from 0 by first appearance, and the ids they stand for."""
-    unique = ids.unique(maintain_order=True)
-    codes = ids.cast(pl.Enum(unique)).to_physical().cast(pl.Int64)
-    return codes.to_numpy(writable=True), unique.to_list()

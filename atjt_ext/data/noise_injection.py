@@ -1,4 +1,4 @@
-"""Noise planted into real sequences, so that the truth about them is known."""
+"""Noise planted into real sequences, so that it is known which interactions are noise."""
 
 from __future__ import annotations
 
@@ -9,54 +9,49 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from .errors import DataError, shown
-from .second_person import items_of_another_user
+from .errors import DataError, require_at_least, shown
 from .sequences import Sequences
 from .simulate import PlantedNoise
 
 Codes = npt.NDArray[np.int64]
 
-# The items that leave-one-out holds out of every user's sequence: they stay as they are.
+# Leave-one-out holds out so many items of every user; they stay as they are.
 _HELD_OUT = 2
-# Draws by popularity before a user who has all popular items gets any other.
+# After so many draws by popularity the user has all popular items: draws are uniform from then on.
 _MAX_POPULAR_DRAWS = 64
 
 
 def inject_noise(sequences: Sequences, noise: PlantedNoise, *, seed: int) -> Sequences:
-    """Replaces training interactions by items that the user has nowhere in the data.
+    """Replaces training interactions by items that the user does not have in the data.
 
-    A user's last two items (validation and test target of leave-one-out) are never replaced. What
-    is read *before* them at test time is what was trained on, noise included: that is what a
-    recommender meets in use. Lengths, users and catalogue stay; an item may lose all of its
-    interactions. Both kinds of ``noise`` may be combined; an interaction is noise once.
+    The last two items of a user, the targets of leave-one-out, are never replaced. A model reads
+    the noise in histories at test time too, as in use. Lengths, users and catalogue stay; an item
+    may lose all of its interactions. Both kinds of noise may be combined.
 
     Args:
-        sequences: whole sequences, before any split. Noise that they are known to hold already
-            stays marked.
-        noise: ``diffuse_share`` of all training interactions, wherever they stand, and
+        sequences: Whole sequences, before any split. Interactions that are marked as noise stay
+            marked.
+        noise: ``diffuse_share`` of all training interactions are replaced, and
             ``noisy_item_share`` of the training interactions of a ``noisy_user_share`` of the
-            users. New items are drawn by training frequency ``** popularity_power``: 0 is uniform
-            over the catalogue, 1 as popular as the rest; or they are what other users had in
-            succession (``noisy_item_source``).
-        seed: at least 0. Same seed, sequences and noise, same result.
+            users. New items are drawn in proportion to their training frequency
+            ``** popularity_power``, or taken from another user (``noisy_item_source``).
+        seed: At least 0. Same seed, sequences and noise, same result.
 
     Returns:
-        Sequences with ``is_noise [N]`` true exactly where an item was replaced (or was known to be
-        noise before); on the CPU.
+        Sequences on the CPU. ``is_noise [N]`` is true exactly where an item was replaced, or was
+        marked as noise before.
 
     Raises:
-        ValueError: a negative seed. DataError: a user has so much of the catalogue that too few
-            items are left to replace theirs by.
+        ValueError: if the seed is negative.
+        DataError: if a user has so many items that too few others are left.
     """
-    if seed < 0:
-        raise ValueError(f"seed must be at least 0, got {seed}")
+    require_at_least(0, seed=seed)
     random = np.random.default_rng(seed)
     items = sequences.items.cpu().numpy().copy()
     lengths = sequences.lengths.cpu().numpy()
     trained = np.maximum(lengths - _HELD_OUT, 0)
-    owner = np.repeat(np.arange(sequences.num_users), lengths)
-    place = np.arange(items.size) - sequences.offsets.cpu().numpy()[owner]
-    eligible = place < trained[owner]
+    owner = sequences.owners.cpu().numpy()
+    eligible = sequences.from_the_end.cpu().numpy() > _HELD_OUT
 
     chosen = np.zeros(items.size, dtype=np.bool_)
     cells = np.flatnonzero(eligible)
@@ -64,7 +59,7 @@ def inject_noise(sequences: Sequences, noise: PlantedNoise, *, seed: int) -> Seq
     of_noisy_users = _of_noisy_users(random, noise, owner, eligible, trained)
     if noise.noisy_item_source == "another_user":
         theirs = np.flatnonzero(of_noisy_users)
-        items[theirs] = items_of_another_user(random, sequences, trained, theirs)
+        items[theirs] = _items_of_another_user(random, sequences, trained, theirs)
         from_catalogue = chosen & ~of_noisy_users
     else:
         from_catalogue = chosen | of_noisy_users
@@ -90,7 +85,7 @@ def _of_noisy_users(
     eligible: npt.NDArray[np.bool_],
     trained: Codes,
 ) -> npt.NDArray[np.bool_]:
-    """Where users with concentrated noise have it: an exact share of each one's items."""
+    """``[N]`` bool: concentrated noise, an exact share of the items of each noisy user."""
     noisy = np.zeros(trained.size, dtype=np.bool_)
     noisy[random.permutation(trained.size)[: round(noise.noisy_user_share * trained.size)]] = True
     keys = np.where(eligible, random.random(owner.size), np.inf)
@@ -102,7 +97,55 @@ def _of_noisy_users(
     return np.asarray(eligible & noisy[owner] & (rank - first[owner] < counts[owner]))
 
 
+def _items_of_another_user(
+    random: np.random.Generator, sequences: Sequences, trained: Codes, where: Codes
+) -> Codes:
+    """An item for each of ``where``: for each user a stretch of another user's training items.
+
+    A second person at the account has tastes too, so the stretch keeps its order. It holds no item
+    that the user has. If one other user has too few items, further users add theirs.
+
+    Args:
+        random: Chooses the other users, and where their stretches begin.
+        sequences: As read.
+        trained: ``[U]``, the number of training interactions of each user.
+        where: ``[K]``, the interactions to replace; rising.
+
+    Returns:
+        ``[K]`` item codes.
+
+    Raises:
+        DataError: if all other users together have too few items that a user does not have.
+    """
+    items, offsets = sequences.items.cpu().numpy(), sequences.offsets.cpu().numpy()
+    owner = np.searchsorted(offsets, where, side="right") - 1
+    drawn = np.zeros(where.size, dtype=np.int64)
+    users, starts, counts = np.unique(owner, return_index=True, return_counts=True)
+    for user, start, count in zip(users.tolist(), starts.tolist(), counts.tolist(), strict=True):
+        taken = set(items[offsets[user] : offsets[user + 1]].tolist())
+        found: list[int] = []
+        for other in random.permutation(sequences.num_users):
+            if other == user:
+                continue
+            theirs = items[offsets[other] : offsets[other] + trained[other]].tolist()
+            new = [item for item in dict.fromkeys(theirs) if item not in taken]
+            missing = count - len(found)
+            first = int(random.integers(max(1, len(new) - missing + 1)))
+            found += new[first : first + missing]
+            taken.update(found)
+            if len(found) == count:
+                break
+        else:
+            raise DataError(
+                f"all others have {len(found)} items that user {shown(sequences.user_ids[user])} "
+                f"has not, too few to replace {count}; plant less noise"
+            )
+        drawn[start : start + count] = found
+    return drawn
+
+
 def _require_room(sequences: Sequences, owner: Codes, items: Codes, where: Codes) -> None:
+    """Raises DataError for a user who lacks too few items of the catalogue."""
     wanted = np.bincount(owner[where], minlength=sequences.num_users)
     held = np.unique(owner * (sequences.num_items + 1) + items) // (sequences.num_items + 1)
     room = sequences.num_items - np.bincount(held, minlength=sequences.num_users)
@@ -123,7 +166,7 @@ def _unseen_items(
     where: Codes,
     mass: npt.NDArray[np.float64],
 ) -> Codes:
-    """One new item for each of ``where``, distinct from all of its user's old and new ones."""
+    """``[K]``: a new item for each of ``where``, distinct from its user's old and new items."""
     stride = mass.size + 1
     taken = np.unique(owner * stride + items)
     until = mass.cumsum()

@@ -1,7 +1,7 @@
 """Users' item sequences in compressed sparse rows (CSR): a flat tensor of items and its offsets.
 
-Nothing is padded at rest: 86-90 % of a padded ``[users, 50]`` grid of the usual data sets would be
-padding. Batches are gathered from here (``batches.py``).
+Stored sequences have no padding: 86-90 % of a padded ``[users, 50]`` grid of the usual data sets
+would be padding. ``batches.py`` gathers padded batches.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from .errors import DataError, listed, shown
+from .errors import DataError, at, listed, require_at_least, shown
 from .features import ItemFeature
 
 
@@ -22,21 +22,21 @@ class Sequences:
     """Every user's items in time order, and the ids that users and items had in the data.
 
     User ``u`` (a code, ``0 .. num_users - 1``) owns ``items[offsets[u] : offsets[u + 1]]``. Item
-    codes are ``1 .. num_items``; 0 is left free for padding.
+    codes are ``1 .. num_items``; 0 is padding.
 
     Args:
         offsets: ``[num_users + 1]`` int64, from 0 to ``N``, never falling.
         items: ``[N]`` int64 item codes.
         user_ids: The id of each user code.
         item_ids: The id of each item; item code ``c`` is ``item_ids[c - 1]``.
-        is_noise: ``[N]`` bool, true where noise was planted; ``None`` where the truth is unknown.
+        is_noise: ``[N]`` bool, true for planted noise; ``None`` if the truth is unknown.
         source: Where the data came from, for messages.
         item_features: Categorical features of the catalogue by name, a row per item code.
-        weights: ``[N]`` float32 in ``[0, 1]``, how clean each interaction is believed to be, for
-            training with ``weighting="given"``; ``None`` where nothing is believed.
+        weights: ``[N]`` float32 in ``[0, 1]``, P(clean) of each interaction, for training with
+            ``weighting="given"``; ``None`` if there are no such weights.
 
     Raises:
-        ValueError: where the parts do not fit together.
+        ValueError: if the parts do not fit together.
         TypeError: on a wrong dtype.
     """
 
@@ -68,26 +68,24 @@ class Sequences:
             low, high = int(self.items.min()), int(self.items.max())
             if low < 1 or high > self.num_items:
                 raise ValueError(f"items must be in 1..{self.num_items}, got {low}..{high}")
-        if self.is_noise is not None:
-            _check_dtype("is_noise", self.is_noise, torch.bool)
-            if self.is_noise.shape != self.items.shape:
-                raise ValueError(
-                    f"is_noise must be {list(self.items.shape)}, got {list(self.is_noise.shape)}"
-                )
+        for name, per_item, dtype in (
+            ("is_noise", self.is_noise, torch.bool),
+            ("weights", self.weights, torch.float32),
+        ):
+            if per_item is not None:
+                _check_dtype(name, per_item, dtype)
+                if per_item.shape != self.items.shape:
+                    raise ValueError(
+                        f"{name} must be {list(self.items.shape)}, got {list(per_item.shape)}"
+                    )
+        if self.weights is not None and not bool(((self.weights >= 0) & (self.weights <= 1)).all()):
+            raise ValueError("weights must be in [0, 1]")
         for name, feature in self.item_features.items():
             if feature.num_items != self.num_items:
                 raise ValueError(
                     f"item_features[{name!r}] must know {self.num_items} items, "
                     f"got {feature.num_items}"
                 )
-        if self.weights is not None:
-            _check_dtype("weights", self.weights, torch.float32)
-            if self.weights.shape != self.items.shape:
-                raise ValueError(
-                    f"weights must be {list(self.items.shape)}, got {list(self.weights.shape)}"
-                )
-            if not bool(((self.weights >= 0) & (self.weights <= 1)).all()):
-                raise ValueError("weights must be in [0, 1]")
 
     @property
     def num_users(self) -> int:
@@ -95,7 +93,7 @@ class Sequences:
 
     @property
     def num_items(self) -> int:
-        """Size of the catalogue, padding not counted."""
+        """Size of the catalogue, without padding."""
         return len(self.item_ids)
 
     @property
@@ -108,21 +106,46 @@ class Sequences:
         return self.offsets[1:] - self.offsets[:-1]
 
     @property
+    def owners(self) -> Tensor:
+        """``[N]`` int64, the user code of each interaction."""
+        return torch.repeat_interleave(self.lengths)
+
+    @property
+    def positions(self) -> Tensor:
+        """``[N]`` int64, where each interaction stands in its user's sequence, from 0."""
+        return self._numbers - self.offsets[self.owners]
+
+    @property
+    def from_the_end(self) -> Tensor:
+        """``[N]`` int64, where each interaction stands from the end; 1 for a user's last item."""
+        return torch.repeat_interleave(self.offsets[1:], self.lengths) - self._numbers
+
+    @property
+    def _numbers(self) -> Tensor:
+        return torch.arange(self.num_interactions, device=self.device)
+
+    @property
     def device(self) -> torch.device:
+        """Where the tensors lie."""
         return self.items.device
 
     def items_of(self, user: int) -> Tensor:
-        """``[n]`` int64, the items of user code ``user`` in time order (a view)."""
+        """``[n]`` int64, the items of user code ``user`` in time order (a view).
+
+        Raises:
+            IndexError: if there is no such user code.
+        """
         if not 0 <= user < self.num_users:
             raise IndexError(f"user must be in 0..{self.num_users - 1}, got {user}")
         start, end = self.offsets[user : user + 2].tolist()
         return self.items[start:end]
 
     def user_index(self, user_id: str) -> int:
-        """The code of a user id as it stands in the data.
+        """The code of the user that the data call ``user_id``.
 
         Raises:
-            DataError: if there is no such user; names some that exist.
+            DataError: if there is no such user; names some users.
+            TypeError: if ``user_id`` is no string.
         """
         return _lookup(self._user_codes, user_id, "user", self.user_ids, self.source)
 
@@ -130,7 +153,8 @@ class Sequences:
         """``[n]`` int64, the codes of item ids, on the CPU.
 
         Raises:
-            DataError: on the first id that is not in the catalogue; names some that are.
+            DataError: on the first id that is not in the catalogue; names some items.
+            TypeError: on an id that is no string.
         """
         codes = [
             _lookup(self._item_codes, item_id, "item", self.item_ids, self.source)
@@ -139,10 +163,10 @@ class Sequences:
         return torch.tensor(codes, dtype=torch.int64)
 
     def decode_items(self, codes: Tensor | Sequence[int]) -> list[str]:
-        """The ids of ``[n]`` item codes; padding has none and is refused.
+        """The ids of ``[n]`` item codes.
 
         Raises:
-            ValueError: on a code outside ``1 .. num_items``.
+            ValueError: on a code outside ``1 .. num_items``, such as padding.
         """
         numbers = codes.tolist() if isinstance(codes, Tensor) else list(codes)
         for code in numbers:
@@ -151,12 +175,12 @@ class Sequences:
         return [self.item_ids[code - 1] for code in numbers]
 
     def require_ids(self, other: Sequences, name: str, use: str) -> None:
-        """Raises ValueError unless ``other`` has these users and items, in their order.
+        """Raises ValueError unless ``other`` has the same users and items in the same order.
 
         Args:
-            other: what is to fit.
-            name: what ``other`` is called in the message.
-            use: what was done with these, as "trained on".
+            other: The sequences to check.
+            name: What the message calls ``other``.
+            use: What was done with ``self``, such as "trained on".
         """
         for kind, own, others in (
             ("users", self.user_ids, other.user_ids),
@@ -169,18 +193,19 @@ class Sequences:
                 )
 
     def recoded(self, user_ids: list[str], item_ids: list[str]) -> Sequences:
-        """The same interactions with users and items in the order of these ids; features are left
-        out.
+        """The same interactions with users and items in the order of these ids.
+
+        The result has no item features.
 
         Raises:
-            ValueError: they are not the ids of these sequences.
+            ValueError: if they are not the ids of these sequences.
         """
         for kind, own, wanted in (
             ("user", self.user_ids, user_ids),
             ("item", self.item_ids, item_ids),
         ):
             if sorted(own) != sorted(wanted):
-                raise ValueError(f"{kind}_ids must be the {len(own)} that there are, reordered")
+                raise ValueError(f"{kind}_ids must be the {len(own)} {kind} ids in another order")
         users = torch.tensor([self._user_codes[user_id] for user_id in user_ids])
         users = users.to(self.device)
         code = {item_id: number for number, item_id in enumerate(item_ids, start=1)}
@@ -199,26 +224,20 @@ class Sequences:
         )
 
     def without_last(self, count: int) -> Sequences:
-        """The same users without their last ``count`` items (nothing is left of shorter ones)."""
-        if count < 0:
-            raise ValueError(f"count must be at least 0, got {count}")
+        """The same users without their last ``count`` items; shorter users are left empty."""
+        require_at_least(0, count=count)
         return self._keep(self.from_the_end > count, (self.lengths - count).clamp(min=0))
 
     def only_last(self, count: int) -> Sequences:
         """The same users with at most their last ``count`` items; the catalogue stays whole."""
-        if count < 0:
-            raise ValueError(f"count must be at least 0, got {count}")
+        require_at_least(0, count=count)
         return self._keep(self.from_the_end <= count, self.lengths.clamp(max=count))
 
-    @property
-    def from_the_end(self) -> Tensor:
-        """``[N]`` int64, 1 for each user's last item."""
-        ends = torch.repeat_interleave(self.offsets[1:], self.lengths)
-        return ends - torch.arange(self.items.numel(), device=self.device)
-
     def where(self, keep: Tensor) -> Sequences:
-        """The same users with only the interactions of ``keep`` (``[N]`` bool); none may be left of
-        some."""
+        """The same users with only the interactions ``keep`` (``[N]`` bool).
+
+        A user may be left without any.
+        """
         if keep.shape != self.items.shape or keep.dtype != torch.bool:
             raise ValueError(
                 f"keep must be {list(self.items.shape)} torch.bool, "
@@ -228,7 +247,7 @@ class Sequences:
         return self._keep(keep, until[self.offsets[1:]] - until[self.offsets[:-1]])
 
     def _keep(self, keep: Tensor, lengths: Tensor) -> Sequences:
-        """Interactions by mask or by index, of which each user has ``lengths``."""
+        """The interactions ``keep`` (a mask or indices); each user has ``lengths`` of them."""
         return replace(
             self,
             offsets=torch.cat([lengths.new_zeros(1), lengths.cumsum(0)]),
@@ -260,12 +279,11 @@ class Sequences:
 def _lookup(
     codes: dict[str, int], key: str, kind: str, known: list[str], source: str | None
 ) -> int:
-    # Ids are text, also when they look like numbers: 42 would otherwise be a silent miss.
+    # Ids are text even where they look like numbers: the integer 42 would never be found.
     if not isinstance(key, str):
         raise TypeError(f"{kind} ids are strings, got {type(key).__name__} {shown(key)}")
     if key not in codes:
-        place = f"{source}: " if source else ""
-        raise DataError(f"{place}no {kind} {shown(key)}; known are {listed(known, limit=5)}")
+        raise DataError(f"{at(source)}no {kind} {shown(key)}; known are {listed(known, limit=5)}")
     return codes[key]
 
 
@@ -277,20 +295,21 @@ def _check_dtype(name: str, tensor: Tensor, wanted: torch.dtype) -> None:
 
 
 def per_user(sequences: Sequences, values: Tensor) -> Tensor:
-    """Mean of ``values [N]`` over each user's interactions: ``[num_users]``; NaN stays NaN."""
-    lengths = sequences.lengths.cpu()
-    owner = torch.repeat_interleave(lengths)
-    total = torch.zeros(sequences.num_users, dtype=torch.float64).index_add(
-        0, owner, values.double()
-    )
-    return (total / lengths).float()
+    """The mean of ``values`` (``[N]``, on the CPU) over each user's interactions.
+
+    Returns:
+        ``[num_users]`` float32 on the CPU; NaN for users without interactions or with a NaN.
+    """
+    total = torch.zeros(sequences.num_users, dtype=torch.float64)
+    total.index_add_(0, sequences.owners.cpu(), values.double())
+    return (total / sequences.lengths.cpu()).float()
 
 
 def noisy_users(sequences: Sequences) -> Tensor:
-    """``[num_users]`` bool: users with any noisy interaction.
+    """``[num_users]`` bool on the CPU: the users with at least one noisy interaction.
 
     Raises:
-        ValueError: the truth is unknown.
+        ValueError: if ``sequences.is_noise`` is None.
     """
     if sequences.is_noise is None:
         raise ValueError("sequences must know their noise (is_noise), got None")

@@ -1,8 +1,8 @@
 """Simulated interactions with planted noise whose truth is known.
 
-Real data never say which interactions are noise; here every one is labelled, so that a noise model
-can be judged. The clean part has what a sequential recommender can learn: tastes, popularity, and
-an order (from an item, a few others are likely next).
+Real data do not tell which interactions are noise. Here every interaction is labelled, so that a
+noise model can be judged. The clean part has what a sequential recommender can learn: tastes,
+popularity, and an order (after an item, a few others are likely).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from .errors import require_at_least
 from .interactions import Interactions
 
 Codes = npt.NDArray[np.int64]
@@ -26,23 +27,23 @@ _FIRST_DAY = 1_577_836_800  # 2020-01-01, UTC
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlantedNoise:
-    """What noise to plant. Both kinds may be combined; an interaction is noise once.
+    """What noise to plant: diffuse, concentrated on some users, or both.
 
-    A user's last two interactions (the validation and test targets) always stay clean, so the
-    shares are of all interactions but those.
+    A user's last two interactions, the validation and test targets, always stay clean; the shares
+    refer to all other interactions.
 
     Args:
-        diffuse_share: Share of the interactions replaced wherever they stand (stray clicks).
+        diffuse_share: Share of the interactions to replace, anywhere (stray clicks).
         noisy_user_share: Share of the users with concentrated noise (bots, shared accounts).
-        noisy_item_share: Share of such a user's interactions that are replaced.
-        noisy_item_source: What those are replaced by: items of the ``catalogue``, one by one (a
-            bot), or, in real sequences only, what ``another_user`` had in succession (a second
-            person at the account).
-        popularity_power: Replacing items are drawn in proportion to popularity to this power; 0
-            is uniform, 1 makes noise as popular as the rest.
+        noisy_item_share: Share of the interactions of such a user to replace.
+        noisy_item_source: Where the new items of such a user come from: ``catalogue`` draws them
+            one by one (a bot); ``another_user``, in real sequences only, takes a stretch of another
+            user's items (a second person at the account).
+        popularity_power: New items from the catalogue are drawn in proportion to popularity to
+            this power: 0 is uniform, 1 makes noise as popular as the other interactions.
 
     Raises:
-        ValueError: on a share outside ``[0, 1]``, a negative power, or another source.
+        ValueError: on a share outside ``[0, 1]``, a negative power, or an unknown source.
     """
 
     diffuse_share: float = 0.0
@@ -59,8 +60,7 @@ class PlantedNoise:
                 "noisy_item_source must be 'catalogue' or 'another_user', "
                 f"got {self.noisy_item_source!r}"
             )
-        if not self.popularity_power >= 0:
-            raise ValueError(f"popularity_power must be at least 0, got {self.popularity_power}")
+        require_at_least(0, popularity_power=self.popularity_power)
 
 
 def simulate_interactions(
@@ -79,23 +79,24 @@ def simulate_interactions(
 ) -> Interactions:
     """Interactions of users with latent tastes over items with latent topics.
 
-    User and item factors are sparse mixtures of ``num_topics`` topics. A user's next item follows
-    from the one before with probability ``order_strength``, along a sparse transition kernel (each
-    item has ``num_successors`` among similar items, with weights halving from one to the next);
-    otherwise it is drawn by taste and popularity. No user has an item twice. Noise replaces items
-    afterwards, by ones the user has nowhere else.
+    User and item factors are sparse mixtures of ``num_topics`` topics. With probability
+    ``order_strength`` a user's next item is a successor of the item before: each item has
+    ``num_successors`` successors among similar items, each half as likely as the one before.
+    Otherwise the next item is drawn by taste and popularity. No user has an item twice. Afterwards
+    noise replaces items by items that the user does not have.
 
     Args:
         num_users: At least 1.
-        num_items: At least twice ``max_length``, so that users do not exhaust the catalogue.
-        seed: Same seed and arguments, same data.
-        noise: What to plant; ``None`` leaves all clean.
+        num_items: At least twice ``max_length``, so that no user exhausts the catalogue.
+        seed: At least 0. Same seed and arguments, same data.
+        noise: The noise to plant; ``None`` plants none.
         num_topics: Number of latent factors.
         popularity_skew: The item of popularity rank r has popularity ``r ** -popularity_skew``.
-        order_strength: In ``[0, 1]``; 0 leaves nothing to learn from the order.
-        num_successors: Per item, at least 1.
-        min_length: Shortest sequence, at least 3 (train, validation, test).
-        mean_length: Mean of the geometric lengths before the cut at ``max_length``.
+        order_strength: In ``[0, 1]``; with 0 there is nothing to learn from the order.
+        num_successors: Successors of each item, at least 1.
+        min_length: Shortest sequence, at least 3 (training, validation, test).
+        mean_length: Mean of the geometric distribution of lengths, before the cut at
+            ``max_length``.
         max_length: Longest sequence.
 
     Returns:
@@ -105,31 +106,23 @@ def simulate_interactions(
     Raises:
         ValueError: on an argument out of range.
     """
-    for name, value, least in (
-        ("num_users", num_users, 1),
-        ("seed", seed, 0),
-        ("num_topics", num_topics, 1),
-        ("num_successors", num_successors, 1),
-        ("min_length", min_length, 3),
-        ("mean_length", mean_length, min_length),
-        ("max_length", max_length, min_length),
-        ("num_items", num_items, max(2 * max_length, num_successors + 1)),
-        ("popularity_skew", popularity_skew, 0),
-    ):
-        if not value >= least:
-            raise ValueError(f"{name} must be at least {least}, got {value}")
+    require_at_least(1, num_users=num_users, num_topics=num_topics, num_successors=num_successors)
+    require_at_least(0, seed=seed, popularity_skew=popularity_skew)
+    require_at_least(3, min_length=min_length)
+    require_at_least(min_length, mean_length=mean_length, max_length=max_length)
+    require_at_least(max(2 * max_length, num_successors + 1), num_items=num_items)
     _check_share("order_strength", order_strength)
     noise = noise or PlantedNoise()
     if noise.noisy_item_source != "catalogue":
         raise ValueError(
             f"noise.noisy_item_source must be 'catalogue' here, got {noise.noisy_item_source!r}; "
-            "inject_noise plants it into sequences"
+            "use inject_noise to plant it into sequences"
         )
 
     random = np.random.default_rng(seed)
     popularity = random.permutation(np.arange(1.0, num_items + 1) ** -popularity_skew)
     item_factors = random.dirichlet(np.full(num_topics, 0.1), num_items)  # [I, T]
-    item_factors += 1e-9  # so that no topic is without items, however few there are
+    item_factors += 1e-9  # so that no topic is without items, even in a small catalogue
     user_factors = random.dirichlet(np.full(num_topics, 0.2), num_users)  # [U, T]
     items_by_topic = _Categorical((item_factors * popularity[:, None]).T)
     topics_by_user = _Categorical(user_factors)
@@ -172,20 +165,20 @@ def simulate_interactions(
 
 
 class _Categorical:
-    """Draws from the rows of a matrix of weights, any number of rows at once."""
+    """Draws columns in proportion to the weights of a matrix ``[rows, columns]``."""
 
     def __init__(self, weights: npt.NDArray[np.float64]) -> None:
         cumulative = weights.cumsum(1)
         cumulative /= cumulative[:, -1:]
         self.num_columns = weights.shape[1]
-        # One sorted array for all rows: row r lies in (r, r + 1].
+        # One sorted array holds all rows: row r lies in (r, r + 1].
         self._flat = (cumulative + np.arange(len(weights))[:, None]).ravel()
 
     def draw(self, random: np.random.Generator, rows: Codes) -> Codes:
-        """One column for each of ``rows``."""
+        """``[R]``: a column drawn for each of ``rows`` (``[R]``)."""
         points = rows + random.random(rows.size)
         columns = np.searchsorted(self._flat, points, side="right") - rows * self.num_columns
-        # A point may round up to its row's end.
+        # Rounding may put a point at the end of its row.
         return np.asarray(np.minimum(columns, self.num_columns - 1), dtype=np.int64)
 
 
@@ -195,7 +188,7 @@ def _successors(
     items_by_topic: _Categorical,
     count: int,
 ) -> Codes:
-    """``[I, count]``, distinct items other than the item itself, mostly of its own topics."""
+    """``[I, count]``: for each item distinct other items, mostly of its own topics."""
     num_items = len(item_factors)
     items = np.arange(num_items)
     topics_by_item = _Categorical(item_factors)
@@ -219,7 +212,7 @@ def _unseen(
     redraw: Callable[[Codes], Codes],
     num_items: int,
 ) -> Codes:
-    """``drawn`` (one item for each of ``rows``), drawn again where ``taken[row]`` holds it."""
+    """``drawn``, an item for each of ``rows``; items that ``taken[row]`` holds are drawn again."""
     drawn = drawn.copy()
     pending = np.arange(rows.size)
     for attempt in itertools.count():
@@ -227,7 +220,7 @@ def _unseen(
         pending = pending[clash]
         if not pending.size:
             break
-        # Whoever has most of what they like gets any other item, so that this ends.
+        # After eight draws the row has most of the items it likes; it gets any other item.
         exhausted = attempt >= 8
         drawn[pending] = (
             random.integers(0, num_items, pending.size) if exhausted else redraw(rows[pending])
@@ -242,7 +235,11 @@ def _plant(
     popularity: npt.NDArray[np.float64],
     noise: PlantedNoise,
 ) -> npt.NDArray[np.bool_]:
-    """Replaces items of ``sequences`` (``[U, T]``, -1 where empty) in place; returns where."""
+    """Replaces items of ``sequences`` (``[U, T]``, -1 where empty) in place.
+
+    Returns:
+        ``[U, T]`` bool: the replaced items.
+    """
     num_users, width = sequences.shape
     eligible = np.arange(width) < (lengths - 2)[:, None]
     is_noise = np.zeros_like(eligible)
@@ -264,7 +261,7 @@ def _plant(
 
     for step in range(width):
         users = np.flatnonzero(is_noise[:, step])
-        # The item itself still stands there, so a replacement always differs from it.
+        # The old item is still in its row, so the new item always differs from it.
         sequences[users, step] = _unseen(
             random, sequences, users, any_item(users), any_item, popularity.size
         )

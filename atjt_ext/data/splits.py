@@ -1,4 +1,4 @@
-"""Splits: what is trained on, what is held out, and which users belong together."""
+"""Leave-one-out splits, batches for evaluation, and folds of users."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .batches import left_padded, weights_at
-from .errors import DataError, shown
+from .errors import DataError, at, require_at_least, shown
 from .sequences import Sequences
 
 
@@ -20,13 +20,14 @@ class EvaluationBatch:
 
     Attributes:
         users: ``[B]`` int64 user codes.
-        inputs: ``[B, W]`` int64, each history's last items, left-padded with 0.
-        seen_rows: ``[P]`` int64, row of the batch; with ``seen_items`` one pair per item of the
-            whole history, not only of ``inputs`` (repeated where the history repeats).
+        inputs: ``[B, W]`` int64, the last items of each history, left-padded with 0.
+        seen_rows: ``[P]`` int64, the row of the batch of each seen item. Each item of a whole
+            history, not only of ``inputs``, gives one pair, also where a user repeats it.
         seen_items: ``[P]`` int64 item codes.
-        targets: ``[B]`` int64. Where users repeat items a target may itself be a seen item:
+        targets: ``[B]`` int64. A target may itself be a seen item where users repeat items:
             exclude seen items from its competitors, never the target.
-        weights: ``[B, W]`` float32, ``Sequences.weights`` of the inputs; None without any.
+        weights: ``[B, W]`` float32, ``Sequences.weights`` of ``inputs``; ``None`` if the sequences
+            have no weights.
     """
 
     users: Tensor
@@ -39,14 +40,18 @@ class EvaluationBatch:
 
 @dataclass(frozen=True, eq=False)
 class EvaluationSet:
-    """One held-out item per user, and all that is known of the user before it.
+    """One held-out item per user, and the user's history before it.
 
     Args:
         users: ``[U]`` int64 user codes.
-        histories: The known items of *every* user code; user ``users[i]`` owns row ``users[i]``.
-        targets: ``[U]`` int64, the item to be predicted.
-        read: What a model gets to read of the histories, where that is less than was seen (a
-            cleaned copy, say); ``None`` means all. Seen items are always those of ``histories``.
+        histories: The items before the target of *every* user code; user ``users[i]`` owns row
+            ``users[i]``.
+        targets: ``[U]`` int64, the item to predict.
+        read: The histories that a model reads, if they are not ``histories`` (a cleaned copy, for
+            example). Seen items always come from ``histories``.
+
+    Raises:
+        ValueError: if ``users`` and ``targets`` are not both ``[U]``.
     """
 
     users: Tensor
@@ -65,6 +70,7 @@ class EvaluationSet:
         return self.users.numel()
 
     def to(self, device: torch.device | str) -> EvaluationSet:
+        """The same set on ``device``."""
         return EvaluationSet(
             self.users.to(device),
             self.histories.to(device),
@@ -77,15 +83,12 @@ class EvaluationSet:
         return replace(self, users=self.users[rows], targets=self.targets[rows])
 
     def batches(self, batch_size: int, max_length: int) -> Iterator[EvaluationBatch]:
-        """The set in order, ``batch_size`` users at a time, with inputs of at most ``max_length``.
+        """The users in order, ``batch_size`` at a time, with at most ``max_length`` inputs each.
 
         Raises:
             ValueError: if ``batch_size`` or ``max_length`` is below 1.
         """
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        if max_length < 1:
-            raise ValueError(f"max_length must be at least 1, got {max_length}")
+        require_at_least(1, batch_size=batch_size, max_length=max_length)
         for first in range(0, len(self), batch_size):
             yield self._batch(slice(first, first + batch_size), max_length)
 
@@ -95,12 +98,12 @@ class EvaluationSet:
         lengths = ends - self.histories.offsets[users]
         read = self.histories if self.read is None else self.read
         kept = (read.offsets[users + 1] - read.offsets[users]).clamp(max=max_length)
-        # At least one column: whoever has nothing to read still has a last position.
+        # At least one column: a user with an empty history still has a last position.
         inputs, positions = left_padded(
             read.items, read.offsets[users + 1], kept, max(1, int(kept.max()))
         )
         seen_rows = torch.repeat_interleave(lengths)
-        # How far before its history's end each pair lies: total, total - 1, ..., 1 shifted per row.
+        # How far before the end of its history each seen item lies.
         remaining = lengths.cumsum(0)[seen_rows] - torch.arange(
             seen_rows.numel(), device=seen_rows.device
         )
@@ -112,7 +115,7 @@ class EvaluationSet:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class LeaveOneOut:
-    """Train, validation and test parts of a leave-one-out split."""
+    """The training, validation and test part of a leave-one-out split."""
 
     train: Sequences
     valid: EvaluationSet
@@ -122,21 +125,20 @@ class LeaveOneOut:
 def leave_one_out(sequences: Sequences) -> LeaveOneOut:
     """Each user's last item is the test target, the second-last the validation target.
 
-    The validation history is what is trained on; the test history also knows the validation item.
-    The catalogue stays whole: an item that only occurs as a target keeps its code.
+    The validation histories are the training sequences; the test histories also hold the
+    validation item. The catalogue stays whole: an item that is only a target keeps its code.
 
     Raises:
-        DataError: if a user has fewer than three interactions; names the user and the way out.
+        DataError: if a user has fewer than three interactions; names the user and a remedy.
     """
     lengths = sequences.lengths
     short = (lengths < 3).nonzero().flatten()
     if short.numel():
         user = int(short[0])
         count = int(lengths[user])
-        place = f"{sequences.source}: " if sequences.source else ""
         others = f" ({short.numel()} such users)" if short.numel() > 1 else ""
         raise DataError(
-            f"{place}user {shown(sequences.user_ids[user])} has {count} "
+            f"{at(sequences.source)}user {shown(sequences.user_ids[user])} has {count} "
             f"interaction{'' if count == 1 else 's'}, leave-one-out needs at least 3{others}; "
             "filter with min_length=3, or with k_core=3, which drops rare items as well"
         )
@@ -151,16 +153,15 @@ def leave_one_out(sequences: Sequences) -> LeaveOneOut:
 
 
 def user_folds(num_users: int, num_folds: int, *, seed: int) -> Tensor:
-    """``[num_users]`` int64, the fold ``0 .. num_folds - 1`` of each user, dealt at random.
+    """``[num_users]`` int64: a random fold ``0 .. num_folds - 1`` for each user.
 
-    Fold sizes differ by at most one.
+    Sizes of folds differ by at most one.
 
     Raises:
         ValueError: unless ``1 <= num_folds <= num_users`` and ``seed >= 0``.
     """
     if not 1 <= num_folds <= num_users:
         raise ValueError(f"num_folds must be in 1..{num_users} (the users), got {num_folds}")
-    if seed < 0:
-        raise ValueError(f"seed must be at least 0, got {seed}")
+    require_at_least(0, seed=seed)
     folds = np.random.default_rng(seed).permutation(num_users) % num_folds
     return torch.from_numpy(folds.astype(np.int64))

@@ -1,4 +1,4 @@
-"""WEIGH by what is known before training: histories under weights, or without what they drop."""
+"""Weights known before training: which interactions they drop, and what weights histories get."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from . import Sequences
+from .sequences import Sequences
 
 __all__ = ["extended_weights", "kept", "without_dropped"]
 
 
 def kept(sequences: Sequences, weights: Tensor, *, below: float) -> Tensor:
-    """``[N]`` bool: the interactions whose weight is not ``below``.
+    """``[N]`` bool: the interactions that stay, those with a weight of at least ``below``.
 
-    Everybody keeps one interaction at least: the cleanest, and among equals the latest.
+    Every user keeps at least one interaction: the one of the highest weight, of equals the latest.
 
     Args:
-        sequences: whose interactions they are.
+        sequences: The interactions.
         weights: ``[N]`` float32, on the device of ``sequences``.
-        below: weights from there on stay.
+        below: Interactions of lower weight go.
     """
-    owner = torch.repeat_interleave(sequences.lengths)
+    owner = sequences.owners
     best = weights.new_zeros(sequences.num_users).scatter_reduce(0, owner, weights, "amax")
     place = torch.where(weights == best[owner], torch.arange(len(owner), device=owner.device), -1)
     latest = place.new_full((sequences.num_users,), -1).scatter_reduce(0, owner, place, "amax")
@@ -32,38 +32,44 @@ def kept(sequences: Sequences, weights: Tensor, *, below: float) -> Tensor:
 
 
 def without_dropped(sequences: Sequences, *, below: float) -> Sequences:
-    """The sequences without what their own ``weights`` drop; those that stay count alike.
+    """The sequences without the interactions that their own ``weights`` drop (:func:`kept`).
+
+    The result has no weights: every interaction that stays counts fully.
 
     Raises:
-        ValueError: they carry no weights.
+        ValueError: if the sequences have no weights.
     """
     if sequences.weights is None:
-        raise ValueError("sequences must carry weights to drop by, got None")
+        raise ValueError("sequences must have weights to drop by, got None")
     keep = kept(sequences, sequences.weights, below=below)
     return replace(sequences.where(keep), weights=None)
 
 
 def extended_weights(train: Sequences, weights: Tensor, histories: Sequences) -> Tensor:
-    """Weights ``[M]`` of ``histories``: those that their interactions had in training, and ones.
+    """Weights for ``histories``: as in training, and 1 for later interactions.
+
+    A history is compared with its user's training sequence item by item. From the first item that
+    differs, it does not continue the training sequence, and its weights are 1.
 
     Args:
-        train: training sequences.
-        weights: ``[N]``, of the training interactions.
-        histories: of the same users. What is not the continuation of a training sequence has no
-            weights to go by: ones from the first item on that differs in place.
+        train: The training sequences.
+        weights: ``[N]``, the weights of the training interactions.
+        histories: Sequences of the same users.
+
+    Returns:
+        ``[M]``, one weight for each interaction of ``histories``, on their device.
 
     Raises:
-        ValueError: other users or another catalogue.
+        ValueError: if ``histories`` have other users or another catalogue.
     """
     train.require_ids(histories, "histories", "trained on")
     device = histories.device
     offsets, items = train.offsets.to(device), train.items.to(device)
-    owner = torch.repeat_interleave(histories.lengths)
-    place = torch.arange(len(owner), device=device) - histories.offsets[owner]
+    owner, place = histories.owners, histories.positions
     trained_on = (place < (offsets[1:] - offsets[:-1])[owner]).nonzero().flatten()
     source = offsets[owner[trained_on]] + place[trained_on]
     same = items[source] == histories.items[trained_on]
-    # Whoever differs somewhere is no continuation from there on.
+    # Position of the first item that differs, for each user.
     differs = place.new_full((histories.num_users,), len(owner)).scatter_reduce(
         0, owner[trained_on[~same]], place[trained_on[~same]], "amin"
     )

@@ -31,7 +31,7 @@ def test_low_weights_leave_and_everybody_keeps_the_cleanest() -> None:
     assert left.is_noise is not None
     assert left.is_noise.tolist() == [False, False, False, True]
     assert left.num_items == sequences.num_items
-    with pytest.raises(ValueError, match="sequences must carry weights to drop by, got None"):
+    with pytest.raises(ValueError, match="sequences must have weights to drop by, got None"):
         without_dropped(sequences, below=0.5)
 
 

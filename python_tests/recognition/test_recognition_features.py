@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from atjt_ext.data import PlantedNoise, Sequences, inject_noise
-from atjt_ext.data.features import item_features
+from atjt_ext.data.catalogue import item_features
 from atjt_ext.evaluation.auc import auc
 from atjt_ext.recognition import RecognitionConfig, recognise_noise
 from atjt_ext.recognition.co_occurrence.counts import CoOccurrences

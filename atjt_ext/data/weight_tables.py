@@ -1,4 +1,4 @@
-"""Weights of interactions as a table, and as a column of the table that they were read from."""
+"""Weights of interactions as a table, or as a column beside the rows that were read."""
 
 from __future__ import annotations
 
@@ -19,40 +19,37 @@ _COLUMNS = ("user", "item", "position", "weight")
 
 
 def weights_table(sequences: Sequences, weights: Tensor) -> pl.DataFrame:
-    """Weights ``[N]`` of the interactions of ``sequences`` under the ids of the data.
+    """Weights ``[N]`` of the interactions of ``sequences``, under the ids of the data.
 
     Returns:
         ``user`` and ``item`` (String), ``position`` (Int64, in the user's sequence, from 0) and
-        ``weight`` (Float32), in the order of ``sequences.items``.
+        ``weight`` (Float32); rows in the order of ``sequences.items``.
 
     Raises:
-        ValueError: weights of another shape, or not finite and at least 0.
+        ValueError: if ``weights`` have another shape, or a weight is negative or not finite.
     """
     values = _checked(weights, sequences)
-    lengths = sequences.lengths.cpu()
-    users = torch.repeat_interleave(lengths)
-    positions = torch.arange(len(users)) - sequences.offsets.cpu()[users]
     return pl.DataFrame(
         {
-            "user": _named(users, sequences.user_ids),
+            "user": _named(sequences.owners.cpu(), sequences.user_ids),
             "item": _named(sequences.items.cpu() - 1, sequences.item_ids),
-            "position": positions.numpy(),
+            "position": sequences.positions.cpu().numpy(),
             "weight": values.numpy(),
         }
     )
 
 
 def weights_from_table(sequences: Sequences, table: pl.DataFrame) -> Tensor:
-    """The inverse of :func:`weights_table`: ``[N]`` float32, whatever the order of the rows.
+    """The inverse of :func:`weights_table`: ``[N]`` float32 from rows in any order.
 
     Args:
-        sequences: whose interactions they are.
-        table: columns ``user``, ``item``, ``position`` and ``weight``; others are not read.
+        sequences: The interactions.
+        table: Columns ``user``, ``item``, ``position`` and ``weight``; others are not read.
 
     Raises:
-        DataError: a column is missing or of another type, or a row is not an interaction of
-            ``sequences``, or one of those has no row or two.
-        ValueError: weights that are not finite and at least 0.
+        DataError: if a column is missing or has another type, if a row is no interaction of
+            ``sequences``, or if an interaction does not have exactly one row.
+        ValueError: if a weight is negative or not finite.
     """
     missing = [name for name in _COLUMNS if name not in table.columns]
     if missing:
@@ -74,10 +71,11 @@ def weights_from_table(sequences: Sequences, table: pl.DataFrame) -> Tensor:
     rows = np.bincount(places, minlength=sequences.num_interactions)
     wrong = np.flatnonzero(rows != 1)
     if len(wrong):
-        owner = int(torch.searchsorted(sequences.offsets.cpu(), int(wrong[0]), right=True)) - 1
+        place = int(wrong[0])
+        user = sequences.user_ids[int(sequences.owners[place])]
         raise DataError(
-            f"weights: every interaction needs one row, user {shown(sequences.user_ids[owner])} "
-            f"position {wrong[0] - int(sequences.offsets[owner])} has {rows[wrong[0]]}"
+            f"weights: every interaction needs one row, user {shown(user)} "
+            f"position {int(sequences.positions[place])} has {rows[place]}"
         )
     values = torch.empty(sequences.num_interactions)
     given = table["weight"].cast(pl.Float32).fill_null(float("nan")).to_numpy(writable=True)
@@ -88,21 +86,21 @@ def weights_from_table(sequences: Sequences, table: pl.DataFrame) -> Tensor:
 def row_weights(
     interactions: Interactions, sequences: Sequences, weights: Tensor, *, otherwise: float = 1.0
 ) -> Tensor:
-    """Weights ``[N]`` of ``sequences`` for the rows of the frame that these were made from.
+    """Weights ``[N]`` of ``sequences``, in the order of the rows that were read.
 
     Args:
-        interactions: what ``to_sequences`` read; row ``i`` of the result belongs to row ``i`` of
-            its frame, and so to that of the table given to ``interactions_from_frame``.
-        sequences: made of ``interactions``, whole or cut at the end (``leave_one_out(...).train``,
-            ``without_last``).
+        interactions: The interactions that ``to_sequences`` got.
+        sequences: Made from ``interactions``: whole, or cut at the end as
+            ``leave_one_out(...).train`` and ``without_last`` are.
         weights: ``[N]``, of the interactions of ``sequences``.
-        otherwise: of rows that are not in ``sequences``: what was held out was not judged.
+        otherwise: Weight of rows that are not in ``sequences``, such as held-out interactions.
 
     Returns:
-        ``[rows]`` float32.
+        ``[rows]`` float32; row ``i`` belongs to row ``i`` of ``interactions.frame``, and of the
+        table given to ``interactions_from_frame``.
 
     Raises:
-        DataError: ``sequences`` were not made of ``interactions``: an item stands elsewhere.
+        DataError: if ``sequences`` were not made from ``interactions``.
         ValueError: as :func:`weights_table`.
     """
     values = _checked(weights, sequences)
@@ -114,7 +112,7 @@ def row_weights(
     if len(moved) or found != sequences.num_interactions:
         row = f"; row {moved[0] + 1}: {_shown_row(frame, int(moved[0]))}" if len(moved) else ""
         raise DataError(
-            f"sequences must be those of the interactions, cut at the end at most: "
+            f"sequences must be made from the interactions, and cut at the end at most: "
             f"{found} of {sequences.num_interactions} interactions found in place{row}"
         )
     result = torch.full((len(frame),), otherwise)
@@ -126,10 +124,10 @@ def row_weights(
 def _places(
     sequences: Sequences, users: pl.Series, items: pl.Series, positions: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.int64]:
-    """Where each row lies in ``sequences.items``; ``_UNKNOWN`` or ``_OTHER_ITEM`` where nowhere."""
+    """``[rows]``: the index of each row in ``sequences.items``, ``_UNKNOWN`` or ``_OTHER_ITEM``."""
     offsets, known = sequences.offsets.cpu().numpy(), sequences.items.cpu().numpy()
     owner = _codes_of(users, sequences.user_ids)
-    # A user too many, of length 0, for those who are unknown.
+    # Unknown users have code -1: the user of length 0 appended here.
     lengths = np.append(np.diff(offsets), 0)[owner]
     inside = (positions >= 0) & (positions < lengths)
     places = np.where(inside, np.append(offsets[:-1], 0)[owner] + positions, _UNKNOWN)
@@ -140,7 +138,7 @@ def _places(
 
 
 def _codes_of(ids: pl.Series, known: list[str]) -> npt.NDArray[np.int64]:
-    """The place of each id in ``known``, -1 for others."""
+    """``[rows]``: the index of each id in ``known``; -1 for unknown ids."""
     codes = pl.DataFrame({"id": known, "code": np.arange(len(known))})
     rows = pl.DataFrame({"id": ids.cast(pl.String), "row": np.arange(len(ids))})
     found = rows.join(codes, on="id", how="left").sort("row")
@@ -153,7 +151,7 @@ def _named(codes: Tensor, ids: list[str]) -> pl.Series:
 
 
 def _checked(weights: Tensor, sequences: Sequences) -> Tensor:
-    """``weights`` as float32 on the CPU."""
+    """``weights`` as float32 on the CPU, checked."""
     if weights.shape != (sequences.num_interactions,):
         raise ValueError(
             f"weights must be [{sequences.num_interactions}], one per interaction, "
