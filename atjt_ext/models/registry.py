@@ -25,8 +25,8 @@ class ConfigTable(Mapping[str, type[ModelConfig]]):
         self._classes = dict(classes)
 
     def __getitem__(self, name: str) -> type[ModelConfig]:
-        config = getattr(import_module(f"{self._package}.{name}"), self._classes[name])
-        assert issubclass(config, ModelConfig)
+        module = import_module(f"{self._package}.{name}")
+        config: type[ModelConfig] = getattr(module, self._classes[name])
         return config
 
     def __contains__(self, name: object) -> bool:

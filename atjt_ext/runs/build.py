@@ -87,9 +87,9 @@ def build_trainer(
         recommender = config.model.build(
             num_items, max_length=max_length, num_users=num_users, item_features=item_features
         )
-        noise_model = config.noise_model and config.noise_model.build(
-            num_items, max_length=max_length
-        )
+        noise_model = None
+        if config.noise_model is not None:
+            noise_model = config.noise_model.build(num_items, max_length=max_length)
     return JointTrainer(recommender, noise_model, config=config.trainer, device=device)
 
 

@@ -97,14 +97,7 @@ class Run:
             self.data.write(sequences)
             _write_json(self.config_path, config.as_dict())
             return
-        saved, wanted = self.config().as_dict(), config.as_dict()
-        changed = [
-            f"{part}.{name}: {saved[part].get(name)!r} -> {value!r}"
-            for part in ("data", "model", "trainer")
-            for name, value in wanted[part].items()
-            if saved[part].get(name) != value
-        ]
-        if changed:
+        if changed := self.config().differences(config):
             raise CheckpointError(
                 f"{self.folder}: the run to resume has another config ({'; '.join(changed)})"
             )

@@ -10,7 +10,6 @@ import torch
 from ..data import (
     Sequences,
     TrainingRows,
-    user_folds,
 )
 from ..recognition.weighting import summarise_weights
 from ..training.history import EpochRecord
@@ -52,7 +51,6 @@ def train_run(
     trainer = trainer_for(sequences, config, device)
     trainer.require_trainable(split.train)
     rows = TrainingRows(trainer.to_learn_from(split.train), max_length=config.trainer.max_length)
-    user_folds(sequences.num_users, config.trainer.num_folds, seed=config.trainer.seed)
     run = Run(Path(folder))
     curves = TensorBoardLog(run.tensorboard_path) if tensorboard else None
 
@@ -82,7 +80,7 @@ def train_run(
     run.write_ranks(split.train.user_ids, ranks)
     weights = trainer.sequence_weights(split.train)
     run.write_weights(split.train.user_ids, weights)
-    if config.trainer.weighting != "equal":
+    if config.trainer.weighs:
         run.write_interactions(
             split.train,
             trainer.interaction_noise_logits(split.train),
