@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
@@ -11,29 +10,40 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from atjt_ext.ops import Reduction, reweighted_binary_cross_entropy
-from loss_question import Loss, WeightedLoss, largest_error
+from loss_question import Loss, LossQuestion, largest_error
 from question import Result
 
 
 @dataclass(frozen=True)
-class BinaryCrossEntropy(WeightedLoss):
-    """A positive and a negative item of every position, under the weight of its sequence."""
+class BinaryCrossEntropy(LossQuestion):
+    """A positive and a negative logit of every position, under the weight of its sequence."""
+
+    op = "reweighted_binary_cross_entropy"
+    rows: int
+    classes: int = 2
 
     @property
-    def op(self) -> str:
-        return "reweighted_binary_cross_entropy"
+    def shape(self) -> str:
+        return f"[{self.rows}, {self.classes}]"
 
     @cached_property
-    def targets(self) -> Tensor:
-        targets = torch.zeros(self.rows, self.classes, device=self.device)
+    def arguments(self) -> tuple[Tensor, ...]:
+        shape = (self.rows, self.classes)
+        logits = torch.randn(shape, generator=self.generator, dtype=self.dtype, device=self.device)
+        targets = torch.zeros(shape, device=self.device)
         targets[:, 0] = 1
-        return targets
+        return logits.requires_grad_(self.gradients), targets, self.random_weight(self.rows)
 
     @property
     def bytes_moved(self) -> int:
-        """Beside the logits and their gradient: targets and weights, and losses or gradients."""
-        rows = 4 * self.rows * (self.classes + 1)
-        return super().bytes_moved + rows + 4 * self.rows * (1 if self.gradients else self.classes)
+        """Logits, targets and weights; the losses, or the gradients of logits and weights."""
+        logits = self.elements * self.dtype.itemsize * (2 if self.gradients else 1)
+        written = self.rows * (1 if self.gradients else self.classes)
+        return logits + 4 * (self.elements + self.rows + written)
+
+    @property
+    def elements(self) -> int:
+        return self.rows * self.classes
 
     @property
     def ours(self) -> Loss:
@@ -44,26 +54,20 @@ class BinaryCrossEntropy(WeightedLoss):
     def eager(self) -> Loss:
         return _weighted_mean if self.gradients else _losses
 
-    @cached_property
-    def exact(self) -> Tensor:
-        """``[N, C]`` losses in float64."""
-        logits, targets = self.logits.detach().double(), self.targets.double()
-        return F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
-
     def errors(self, result: Result) -> dict[str, float]:
-        weight = self.weight.detach().double()
+        logits, targets, weight = (argument.detach().double() for argument in self.arguments)
+        exact = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
         if not self.gradients:
-            wanted = {"losses": weight[:, None] * self.exact}
+            wanted = {"losses": weight[:, None] * exact}
         else:
             scale = weight / (weight.sum() * self.classes)
-            mean = (scale[:, None] * self.exact).sum()
-            slope = self.logits.detach().double().sigmoid() - self.targets
+            mean = (scale[:, None] * exact).sum()
             wanted = {
-                "loss": mean,
-                "the gradient of the logits": scale[:, None] * slope,
-                "the gradient of the weights": (self.exact.mean(dim=1) - mean) / weight.sum(),
+                "the loss": mean,
+                "the gradient of the logits": scale[:, None] * (logits.sigmoid() - targets),
+                "the gradient of the weights": (exact.mean(dim=1) - mean) / weight.sum(),
             }
-        # Of the largest: even in float32, torch takes the loss of a confident logit to 5 digits.
+        # Of the largest: even in float32, torch gets only 5 digits of a confident logit's loss.
         return {
             name: largest_error(got, value, of_largest=True)
             for got, (name, value) in zip(result, wanted.items(), strict=True)
@@ -83,13 +87,9 @@ def _weighted_mean(logits: Tensor, targets: Tensor, weight: Tensor) -> Tensor:
 
 
 def questions(device: str) -> list[BinaryCrossEntropy]:
-    """8192 sequences of 200 positions."""
+    """8192 sequences with 200 positions each."""
     return [
-        BinaryCrossEntropy(8192 * 200, 2, dtype, device, gradients)
+        BinaryCrossEntropy(8192 * 200, dtype=dtype, device=device, gradients=gradients)
         for dtype in (torch.float32, torch.bfloat16)
         for gradients in (True, False)
     ]
-
-
-def bench_binary_cross_entropy(ask: Callable[[], None]) -> None:
-    ask()

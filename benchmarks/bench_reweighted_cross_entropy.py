@@ -13,22 +13,37 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from atjt_ext.ops import Reduction, reweighted_cross_entropy
-from loss_question import Loss, WeightedLoss, largest_error
+from loss_question import Loss, LossQuestion, largest_error
 from question import LIGER, Contender, Result
 
 
 @dataclass(frozen=True)
-class CrossEntropy(WeightedLoss):
-    """Softmax cross-entropy of ``[N, V]`` logits, one item of the catalogue each."""
+class CrossEntropy(LossQuestion):
+    """Softmax cross-entropy of ``[N, V]`` logits, one target item a row."""
+
+    op = "reweighted_cross_entropy"
+    rows: int
+    classes: int
 
     @property
-    def op(self) -> str:
-        return "reweighted_cross_entropy"
+    def shape(self) -> str:
+        return f"[{self.rows}, {self.classes}]"
 
     @cached_property
-    def targets(self) -> Tensor:
-        shape = (self.rows,)
-        return torch.randint(self.classes, shape, generator=self._generator, device=self.device)
+    def arguments(self) -> tuple[Tensor, ...]:
+        on = dict(generator=self.generator, device=self.device)
+        logits = torch.randn((self.rows, self.classes), dtype=self.dtype, **on)
+        targets = torch.randint(self.classes, (self.rows,), **on)
+        return logits.requires_grad_(self.gradients), targets, self.random_weight(self.rows)
+
+    @property
+    def bytes_moved(self) -> int:
+        """The logits; their gradient too, if it is part of the answer."""
+        return self.elements * self.dtype.itemsize * (2 if self.gradients else 1)
+
+    @property
+    def elements(self) -> int:
+        return self.rows * self.classes
 
     @property
     def ours(self) -> Loss:
@@ -40,7 +55,7 @@ class CrossEntropy(WeightedLoss):
         return self.weighted(partial(F.cross_entropy, reduction="none"))
 
     def weighted(self, losses_of: Callable[[Tensor, Tensor], Tensor]) -> Loss:
-        """What a peer without weights needs around it."""
+        """The weighted loss around a peer that takes no weights."""
 
         def losses(logits: Tensor, targets: Tensor, weight: Tensor) -> Tensor:
             return weight * losses_of(logits, targets)
@@ -60,49 +75,47 @@ class CrossEntropy(WeightedLoss):
             return "liger-kernel needs a GPU"
         from liger_kernel.transformers import LigerCrossEntropyLoss
 
-        # It writes the gradient over the logits: it gets its own, fresh for every call. In
-        # training they would be fresh anyway, so that copying them is not on its bill.
-        liger = self.weighted(LigerCrossEntropyLoss(reduction="none"))
-        return on_copied_logits(self, liger)
+        # Liger writes the gradient over the logits, so every call gets a fresh copy of them. A
+        # training step makes fresh logits anyway: the copy is not timed.
+        return on_copied_logits(self, self.weighted(LigerCrossEntropyLoss(reduction="none")))
 
     @cached_property
     def exact(self) -> tuple[Tensor, Tensor]:
         """``[N]`` losses and log-sum-exp in float64."""
+        logits, targets, _ = self.arguments
         losses, lse = [], []
         for rows in self._chunks():
-            logits = self.logits.detach()[rows].double()
-            lse.append(logits.logsumexp(dim=1))
-            at_target = logits.gather(1, self.targets[rows, None])[:, 0]
-            losses.append(lse[-1] - at_target)
+            some = logits.detach()[rows].double()
+            lse.append(some.logsumexp(dim=1))
+            losses.append(lse[-1] - some.gather(1, targets[rows, None])[:, 0])
         return torch.cat(losses), torch.cat(lse)
 
     def _chunks(self) -> list[slice]:
-        """Some rows at a time: what a cache, or a GPU, has room for in float64."""
+        """As many rows at a time as a cache, or a GPU, has room for in float64."""
         size = max(1, (2**20 if self.device == "cpu" else 2**24) // self.classes)
         return [slice(first, first + size) for first in range(0, self.rows, size)]
 
     def errors(self, result: Result) -> dict[str, float]:
         losses, _ = self.exact
-        weight = self.weight.detach().double()
+        weight = self.arguments[2].detach().double()
         if not self.gradients:
             return {"losses": largest_error(result[0], weight * losses)}
         loss, grad_logits, grad_weight = result
         mean = (weight * losses).sum() / weight.sum()
+        wanted = (losses - mean) / weight.sum()
         return {
-            "loss": largest_error(loss, mean),
-            "the gradient of the weights": largest_error(
-                grad_weight, (losses - mean) / weight.sum(), of_largest=True
-            ),
+            "the loss": largest_error(loss, mean),
+            "the gradient of the weights": largest_error(grad_weight, wanted, of_largest=True),
             "the gradient of the logits": self._gradient_error(grad_logits, weight / weight.sum()),
         }
 
     def _gradient_error(self, gradient: Tensor, scale: Tensor) -> float:
-        _, lse = self.exact
+        (logits, targets, _), (_, lse) = self.arguments, self.exact
         worst = 0.0
         for rows in self._chunks():
             # float32 is exact enough here, and as fast as the contenders.
-            wanted = (self.logits.detach()[rows].float() - lse[rows, None].float()).exp()
-            target = self.targets[rows, None]
+            wanted = (logits.detach()[rows].float() - lse[rows, None].float()).exp()
+            target = targets[rows, None]
             wanted.scatter_(1, target, wanted.gather(1, target) - 1)
             wanted *= scale[rows, None].float()
             error = largest_error(gradient[rows], wanted)
@@ -116,32 +129,31 @@ class CrossEntropy(WeightedLoss):
 
 
 def on_copied_logits(question: CrossEntropy, loss: Loss) -> Contender:
-    """A contender that may do to its logits what it likes."""
+    """A contender that may overwrite its logits."""
 
     @cache
     def own() -> Tensor:
-        return torch.empty_like(question.logits).requires_grad_(question.gradients)
+        return torch.empty_like(question.arguments[0]).requires_grad_(question.gradients)
 
     def prepare() -> None:
         with torch.no_grad():
-            own().copy_(question.logits)
+            own().copy_(question.arguments[0])
 
-    return Contender(lambda: question.answer(loss, own()), prepare=prepare)
+    def run() -> Result:
+        return question.answer(loss, (own(), *question.arguments[1:]))
+
+    return Contender(run, prepare=prepare)
 
 
 def questions(device: str) -> list[CrossEntropy]:
-    """Catalogues from ten thousand items to, on a GPU, a million."""
+    """Catalogues from ten thousand items to a million (on a GPU)."""
     shapes = {
         "cpu": [(2048, 20_000), (512, 100_000)],
         "cuda": [(25_600, 12_000), (8192, 100_000), (2048, 1_000_000)],
     }
     return [
-        CrossEntropy(rows, classes, dtype, device, gradients)
-        for rows, classes in shapes[device]
+        CrossEntropy(*shape, dtype=dtype, device=device, gradients=gradients)
+        for shape in shapes[device]
         for dtype in (torch.float32, torch.bfloat16)
         for gradients in (True, False)
     ]
-
-
-def bench_cross_entropy(ask: Callable[[], None]) -> None:
-    ask()

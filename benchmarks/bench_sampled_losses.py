@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from abc import abstractmethod
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
@@ -12,90 +12,56 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from atjt_ext.ops import gbce_beta, sampled_binary_cross_entropy, sampled_cross_entropy
-from loss_question import largest_error
-from question import COMPILED, EAGER, OURS, Contender, Result, WrongResultError
-
-SampledLoss = Callable[[Tensor, Tensor, Tensor], Tensor]  # of hidden, table and weight
+from loss_question import Loss, LossQuestion, largest_error
+from question import Result
 
 
 @dataclass(frozen=True)
-class Sampled:
-    """``sum(w * l) / sum(w)`` of hidden states against ``k`` negatives each; three gradients."""
+class Sampled(LossQuestion):
+    """The loss of hidden states against ``negatives`` items each; three gradients."""
 
     rows: int
     negatives: int
     items: int
-    dtype: torch.dtype
-    device: str = "cpu"
     width: int = 64
-    backend: str = "inductor"  # of torch.compile
-
-    def __str__(self) -> str:
-        dtype = str(self.dtype).removeprefix("torch.")
-        sizes = f"[{self.rows}, {self.negatives} of {self.items}] x {self.width}"
-        return f"{self.op} {sizes} {dtype}, forward + backward"
 
     @property
-    def op(self) -> str:
-        raise NotImplementedError
-
-    @cached_property
-    def _generator(self) -> torch.Generator:
-        return torch.Generator(self.device).manual_seed(0)
+    def shape(self) -> str:
+        return f"[{self.rows}, {self.negatives} of {self.items}] x {self.width}"
 
     def _normal(self, *shape: int) -> Tensor:
         scale = self.width**-0.25  # scores of size 1
-        numbers = torch.randn(shape, generator=self._generator, device=self.device) * scale
+        numbers = torch.randn(shape, generator=self.generator, device=self.device) * scale
         return numbers.to(self.dtype).requires_grad_()
 
     @cached_property
-    def hidden(self) -> Tensor:
-        return self._normal(self.rows, self.width)
-
-    @cached_property
-    def table(self) -> Tensor:
-        return self._normal(self.items, self.width)
-
-    @cached_property
-    def weight(self) -> Tensor:
-        weight = torch.rand(self.rows, generator=self._generator, device=self.device) + 0.1
-        return weight.requires_grad_()
+    def arguments(self) -> tuple[Tensor, ...]:
+        hidden, table = self._normal(self.rows, self.width), self._normal(self.items, self.width)
+        return hidden, table, self.random_weight(self.rows)
 
     @cached_property
     def candidates(self) -> Tensor:
-        """The target, then the negatives."""
+        """``[N, 1 + k]``: the target, then the negatives."""
         shape = (self.rows, 1 + self.negatives)
-        return torch.randint(self.items, shape, generator=self._generator, device=self.device)
+        return torch.randint(self.items, shape, generator=self.generator, device=self.device)
 
     @property
     def bytes_moved(self) -> int:
-        """Embeddings of the candidates read once; all but the gradient of the table is small."""
-        gathered = self.rows * (1 + self.negatives) * self.width * self.dtype.itemsize
-        candidates = 8 * self.rows * (1 + self.negatives)
-        return gathered + candidates + self.items * self.width * self.dtype.itemsize
+        """The candidates, their embeddings and the gradient of the table; the rest is small."""
+        gathered = self.elements * (self.width * self.dtype.itemsize + 8)
+        return gathered + self.items * self.width * self.dtype.itemsize
 
     @property
     def elements(self) -> int:
         return self.rows * (1 + self.negatives)
 
-    def contenders(self) -> dict[str, Contender | str]:
-        return {
-            OURS: Contender(lambda: self._answer(self.ours)),
-            EAGER: Contender(lambda: self._answer(self.eager)),
-            COMPILED: Contender(lambda: self._answer(self._compiled)),
-        }
-
-    @property
-    def ours(self) -> SampledLoss:
-        raise NotImplementedError
-
+    @abstractmethod
     def losses(self, scores: Tensor) -> Tensor:
-        """``[N]`` of scores ``[N, 1 + k]`` whose accidental hits are -inf, in plain torch."""
-        raise NotImplementedError
+        """``[N]`` losses of scores ``[N, 1 + k]`` in plain torch; accidental hits score -inf."""
 
     @property
-    def eager(self) -> SampledLoss:
-        # Given, not looked up: torch.compile stops at the lock that a cached_property has before
+    def eager(self) -> Loss:
+        # An argument, because torch.compile cannot trace the lock that a cached_property has before
         # Python 3.12.
         return partial(self._plain, self.candidates)
 
@@ -108,39 +74,19 @@ class Sampled:
         return (weight * self.losses(scores)).sum() / weight.sum()
 
     @cached_property
-    def _compiled(self) -> SampledLoss:
-        return torch.compile(self.eager, fullgraph=True, dynamic=False, backend=self.backend)
-
-    def _answer(self, loss: SampledLoss) -> Result:
-        inputs = (self.hidden, self.table, self.weight)
-        total = loss(*inputs)
-        return (total.detach(), *torch.autograd.grad(total, inputs))
-
-    @cached_property
     def exact(self) -> Result:
         """All outputs in float64."""
-        inputs = [t.detach().double().requires_grad_() for t in (self.hidden, self.table)]
-        inputs.append(self.weight.detach().double().requires_grad_())
-        total = self.eager(*inputs)
-        return (total.detach(), *torch.autograd.grad(total, inputs))
+        inputs = tuple(one.detach().double().requires_grad_() for one in self.arguments)
+        return self.answer(self.eager, inputs)
 
-    def check(self, name: str, result: Result) -> float:
-        outputs = ("loss", *(f"the gradient of {of}" for of in ("hidden", "the table", "weights")))
-        errors = {
+    def errors(self, result: Result) -> dict[str, float]:
+        gradients = (f"the gradient of the {of}" for of in ("hidden states", "table", "weights"))
+        return {
             output: largest_error(got, wanted, of_largest=True)
-            for output, got, wanted in zip(outputs, result, self.exact, strict=True)
+            for output, got, wanted in zip(
+                ("the loss", *gradients), result, self.exact, strict=True
+            )
         }
-        # Peers round scores and sums over an item's pairs, too.
-        limit = 2e-5 if self.dtype == torch.float32 else 2**-8 + 2e-5 if name == OURS else 0.15
-        for output, error in errors.items():
-            if not error <= limit:  # NaN too
-                raise WrongResultError(
-                    f"{name}: the relative error of {output} is {error:.2g}, more than {limit:.2g}"
-                )
-        return max(errors.values())
-
-    def fresh(self) -> Sampled:
-        return replace(self)
 
     def small(self) -> Sampled:
         return replace(self, rows=40, negatives=6, items=30, width=8, backend="aot_eager")
@@ -150,16 +96,14 @@ class Sampled:
 class GeneralisedBinary(Sampled):
     """gBCE with the options that its authors recommend."""
 
-    @property
-    def op(self) -> str:
-        return "sampled_binary_cross_entropy"
+    op = "sampled_binary_cross_entropy"
 
     @property
     def beta(self) -> float:
         return gbce_beta(0.75, self.negatives, self.items)
 
     @property
-    def ours(self) -> SampledLoss:
+    def ours(self) -> Loss:
         return lambda hidden, table, weight: sampled_binary_cross_entropy(
             hidden, table, self.candidates[:, 0], self.candidates[:, 1:], weight,
             beta=self.beta, reduction="weighted_mean",
@@ -173,21 +117,16 @@ class GeneralisedBinary(Sampled):
 
 @dataclass(frozen=True)
 class SampledSoftmax(Sampled):
-    """With the logQ correction of uniform draws."""
+    """Sampled softmax with the logQ correction of uniform draws."""
+
+    op = "sampled_cross_entropy"
 
     @property
-    def op(self) -> str:
-        return "sampled_cross_entropy"
-
-    @property
-    def ours(self) -> SampledLoss:
-        log_prob = -math.log(self.items)
-        loss = partial(
-            sampled_cross_entropy, negative_log_probs=log_prob, reduction="weighted_mean"
-        )
-        return lambda hidden, table, weight: loss(
-            hidden, table, self.candidates[:, 0], self.candidates[:, 1:], weight
-        )
+    def ours(self) -> Loss:
+        return lambda hidden, table, weight: sampled_cross_entropy(
+            hidden, table, self.candidates[:, 0], self.candidates[:, 1:], weight,
+            negative_log_probs=-math.log(self.items), reduction="weighted_mean",
+        )  # fmt: skip
 
     def losses(self, scores: Tensor) -> Tensor:
         corrected = scores[:, 1:] - math.log(self.negatives / self.items)
@@ -196,16 +135,12 @@ class SampledSoftmax(Sampled):
 
 
 def questions(device: str) -> list[Sampled]:
-    """128 sequences of 200 positions; a sixteenth of them on the CPU."""
+    """128 sequences with 200 positions each; a sixteenth of them on the CPU."""
     rows = 25_600 if device == "cuda" else 1600
     kinds: list[type[Sampled]] = [GeneralisedBinary, SampledSoftmax]
     return [
-        kind(rows, 256, items, dtype, device)
+        kind(rows, 256, items, dtype=dtype, device=device)
         for kind in kinds
         for items in (100_000, 1_000_000)
         for dtype in (torch.float32, torch.bfloat16)
     ]
-
-
-def bench_sampled_losses(ask: Callable[[], None]) -> None:
-    ask()

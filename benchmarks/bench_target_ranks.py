@@ -1,4 +1,4 @@
-"""How long does the rank of every user's target among all items take, seen items left out?"""
+"""How long does it take to rank every user's target among all items that the user has not seen?"""
 
 from __future__ import annotations
 
@@ -10,38 +10,39 @@ import torch
 from torch import Tensor
 
 from atjt_ext.ops import target_ranks
-from question import COMPILED, EAGER, OURS, TORCH_CHUNKED, Contender, Result, WrongResultError
+from question import (
+    COMPILED,
+    EAGER,
+    OURS,
+    TORCH_CHUNKED,
+    Contender,
+    Question,
+    Result,
+    WrongResultError,
+)
 
 _SEEN = 50  # items per user
 _TILE = 8192  # items that the chunked contender scores at once
 
 
 @dataclass(frozen=True)
-class TargetRanks:
-    """Ranks of ``[N]`` targets by ``hidden [N, D] @ items [V, D].T``, 50 seen items of each left
-    out."""
+class TargetRanks(Question):
+    """Ranks of ``[N]`` targets by ``hidden [N, D] @ items [V, D].T``, without 50 seen items."""
 
+    op = "target_ranks"
     rows: int
     width: int
     classes: int
-    dtype: torch.dtype
-    device: str = "cpu"
-    backend: str = "inductor"  # of torch.compile
 
-    def __str__(self) -> str:
-        dtype = str(self.dtype).removeprefix("torch.")
-        shapes = f"[{self.rows}, {self.width}] x [{self.classes}, {self.width}]"
-        return f"target_ranks {shapes} {dtype}"
-
-    @cached_property
-    def _generator(self) -> torch.Generator:
-        return torch.Generator(self.device).manual_seed(0)
+    @property
+    def shape(self) -> str:
+        return f"[{self.rows}, {self.width}] x [{self.classes}, {self.width}]"
 
     def _randn(self, *shape: int) -> Tensor:
-        return torch.randn(shape, generator=self._generator, dtype=self.dtype, device=self.device)
+        return torch.randn(shape, generator=self.generator, dtype=self.dtype, device=self.device)
 
     def _items(self, *shape: int) -> Tensor:
-        return torch.randint(self.classes, shape, generator=self._generator, device=self.device)
+        return torch.randint(self.classes, shape, generator=self.generator, device=self.device)
 
     @cached_property
     def hidden(self) -> Tensor:
@@ -57,13 +58,13 @@ class TargetRanks:
 
     @cached_property
     def seen(self) -> tuple[Tensor, Tensor]:
-        """Rows and items, some of them twice, some of them the target."""
+        """Rows and items; some pairs occur twice, some items are the target."""
         rows = torch.arange(self.rows, device=self.device).repeat_interleave(_SEEN)
         return rows, self._items(self.rows * _SEEN)
 
     @property
     def bytes_moved(self) -> int:
-        """States and items read, and for each row target, seen items and rank."""
+        """Hidden states and items; for each row its target, seen items and rank."""
         embeddings = (self.rows + self.classes) * self.width * self.dtype.itemsize
         return embeddings + 8 * self.rows * (2 + 2 * _SEEN)
 
@@ -73,7 +74,7 @@ class TargetRanks:
 
     @cached_property
     def _compiled(self) -> Callable[..., Tensor]:
-        return torch.compile(_eager, fullgraph=True, dynamic=False, backend=self.backend)
+        return self.compiled(_eager)
 
     def contenders(self) -> dict[str, Contender | str]:
         return {
@@ -88,8 +89,10 @@ class TargetRanks:
 
     @cached_property
     def _bounds(self) -> dict[str, tuple[Tensor, Tensor]]:
-        """Smallest and largest right ``[N]`` ranks, in float64, for ours and for the others: a
-        score may be off by what rounding allows."""
+        """``[N]`` smallest and largest right ranks by float64 scores, for ours and for the others.
+
+        A score may be off by a rounding error.
+        """
         found: dict[str, list[tuple[Tensor, Tensor]]] = {OURS: [], EAGER: []}
         size = max(1, 2**24 // self.classes)
         for first in range(0, self.rows, size):
@@ -104,8 +107,8 @@ class TargetRanks:
         hidden, targets = self.hidden[rows].double(), self.targets[rows, None]
         scores = hidden @ self.table.double().T
         own = scores.gather(1, targets)
-        # Sums of D products in float32, each off by its last bit at worst; where torch gives the
-        # scores in half precision, they are rounded to that as well.
+        # Sums of D products in float32: each is off by its last bit at worst. Torch also rounds
+        # the scores of half-precision inputs to half precision.
         slack = 2 * self.width * 2**-24 * hidden.norm(dim=1, keepdim=True)
         slack = slack * self.table.double().norm(dim=1)
         if who != OURS and self.dtype != torch.float32:
@@ -127,9 +130,6 @@ class TargetRanks:
                 f"not in [{int(low[row])}, {int(high[row])}]"
             )
 
-    def fresh(self) -> TargetRanks:
-        return replace(self)
-
     def small(self) -> TargetRanks:
         return replace(self, rows=16, width=8, classes=500, backend="aot_eager")
 
@@ -147,7 +147,7 @@ def _eager(hidden: Tensor, table: Tensor, targets: Tensor, rows: Tensor, items: 
 
 
 def _chunked(hidden: Tensor, table: Tensor, targets: Tensor, rows: Tensor, items: Tensor) -> Tensor:
-    """Without all scores at once; an item may tie with itself only by chance."""
+    """A tile of scores at a time. The target's own score is left out: rounding could differ."""
     own = torch.einsum("nd,nd->n", hidden, table[targets])[:, None]
     ranks = torch.ones_like(targets)
     local = torch.arange(len(targets), device=targets.device)
@@ -162,14 +162,10 @@ def _chunked(hidden: Tensor, table: Tensor, targets: Tensor, rows: Tensor, items
 
 
 def questions(device: str) -> list[TargetRanks]:
-    """A batch of users, and catalogues from ten thousand items to a million."""
+    """A batch of users; catalogues from ten thousand to a million items."""
     rows = 256 if device == "cpu" else 1024
     return [
-        TargetRanks(rows, 64, classes, dtype, device)
+        TargetRanks(rows, 64, classes, dtype=dtype, device=device)
         for dtype in (torch.float32, torch.bfloat16)
         for classes in (10_000, 100_000, 1_000_000)
     ]
-
-
-def bench_target_ranks(ask: Callable[[], None]) -> None:
-    ask()

@@ -1,4 +1,4 @@
-"""All questions, contenders side by side in one process: where the quoted ratios come from.
+"""All questions to all contenders in one process: the source of the quoted ratios.
 
     python benchmarks/compare.py [--device cpu cuda] [--threads 1 2] [--only cross_entropy]
 
@@ -19,17 +19,17 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from catalogue_figure import plot_catalogues
+from figures import plot
 from machine import facts, why_not
 from question import OURS, Contender, Question, Result, WrongResultError
-from report import markdown, plot, table
 from suite import DEVICES, questions
+from tables import markdown, table
 from timing import Clock, Times, clock_of, copy_bandwidth, take_turns
 
 
 def ask(question: Question, clock: Clock, *, seconds: float) -> dict[str, Any]:
-    """One question to all contenders, with torch's current number of threads."""
-    torch.compiler.reset()  # a question's compiled functions are of no use to the next one
+    """The answers of all contenders to a question, with torch's current number of threads."""
+    torch.compiler.reset()  # the next question needs none of the compiled functions
     copy = copy_bandwidth(question.device)
     answers: dict[str, dict[str, Any]] = {}
     present: dict[str, Contender] = {}
@@ -66,7 +66,7 @@ def ask(question: Question, clock: Clock, *, seconds: float) -> dict[str, Any]:
 
 
 def _first_call(contender: Contender, clock: Clock) -> str | None:
-    """Compiles what compiles. The reason, if the contender does not fit the device."""
+    """Warms the contender up. Returns the reason if it does not fit the device."""
     try:
         clock.measure(contender)
     except torch.OutOfMemoryError:
@@ -77,22 +77,21 @@ def _first_call(contender: Contender, clock: Clock) -> str | None:
 
 def summarise(
     question: Question, times: dict[str, Times], copy: float
-) -> dict[str, dict[str, float | int | list[float]]]:
+) -> dict[str, dict[str, Any]]:
     """Medians, their ratios to ours, and bytes per second beside those of a copy."""
-    summary: dict[str, dict[str, float | int | list[float]]] = {}
+    summary: dict[str, dict[str, Any]] = {}
     for name, one in times.items():
         wall, device = median(one.wall), median(one.device)
-        speed = question.bytes_moved / (wall if question.device == "cpu" else device)
+        seconds = wall if question.device == "cpu" else device
+        speed = question.bytes_moved / seconds
         summary[name] = {
             "calls": len(one.wall),
             "wall_ms": wall * 1e3,
-            "wall_ms_quartiles": [seconds * 1e3 for seconds in quantiles(one.wall)[::2]],
+            "wall_ms_quartiles": [quartile * 1e3 for quartile in quantiles(one.wall)[::2]],
             "device_ms": device * 1e3,
             "wall_ratio": wall / median(times[OURS].wall),
             "device_ratio": device / median(times[OURS].device),
-            "ps_per_element": (wall if question.device == "cpu" else device)
-            / question.elements
-            * 1e12,
+            "ps_per_element": seconds / question.elements * 1e12,
             "gb_per_s": speed / 1e9,
             "share_of_copy": speed / copy,
         }
@@ -106,9 +105,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--device", nargs="+", choices=DEVICES, default=DEVICES)
     parser.add_argument("--threads", type=int, nargs="+", default=sorted({1, cores}))
-    parser.add_argument("--only", default="", help="questions with this in their names")
-    parser.add_argument("--seconds", type=float, default=2.0, help="for each, compiling apart")
-    parser.add_argument("--small", action="store_true", help="try the machinery, not the machine")
+    parser.add_argument("--only", default="", help="ask questions whose title contains this")
+    parser.add_argument(
+        "--seconds", type=float, default=2.0, help="for each question, without compiling"
+    )
+    parser.add_argument("--small", action="store_true", help="tiny inputs: tests the script")
     parser.add_argument("--out", type=Path, default=Path("build/bench"))
     options = parser.parse_args(arguments)
 
@@ -134,27 +135,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "bench.json").write_text(json.dumps(record, indent=1) + "\n")
     (options.out / "bench.md").write_text(markdown(record))
-    figures = [*plot(options.out, record["runs"]), *plot_catalogues(options.out, record["runs"])]
+    figures = plot(options.out, record["runs"])
     written = [options.out / "bench.json", options.out / "bench.md", *figures]
     console.print(f"written: {', '.join(map(str, written))}")
-    wrong = [
-        answer["wrong"]
-        for run in record["runs"]
-        for answer in run["answers"].values()
-        if "wrong" in answer
-    ]
-    missing = [
-        f"{OURS} in {run['question']}: {run['answers'][OURS]['left_out']}"
-        for run in record["runs"]
-        if "left_out" in run["answers"][OURS]
-    ]
-    for message in wrong:
-        console.print(f"[bold red]wrong:[/] {message}")
-    for message in missing:
-        console.print(f"[bold red]missing:[/] {message}")
-    if not record["runs"]:
-        console.print(f"[bold red]nothing was asked[/] on {', '.join(options.device)}")
-    return 1 if wrong or missing or not record["runs"] else 0
+    troubles = [] if record["runs"] else [f"nothing was asked on {', '.join(options.device)}"]
+    for run in record["runs"]:
+        answers = run["answers"]
+        troubles += [f"wrong: {one['wrong']}" for one in answers.values() if "wrong" in one]
+        if "left_out" in answers[OURS]:
+            reason = answers[OURS]["left_out"]
+            troubles.append(f"missing: {OURS} in {run['question']}: {reason}")
+    for trouble in troubles:
+        console.print(f"[bold red]{trouble}[/]")
+    return 1 if troubles else 0
 
 
 if __name__ == "__main__":

@@ -1,78 +1,67 @@
-"""What the questions about weighted losses of given logits have in common."""
+"""Questions about weighted losses: the gradients are part of the answer, float64 is the judge."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from question import COMPILED, EAGER, OURS, Contender, Result, WrongResultError
+from question import COMPILED, EAGER, OURS, Contender, Question, Result, WrongResultError
 
-Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
+Loss = Callable[..., Tensor]
 
 
-@dataclass(frozen=True)
-class WeightedLoss:
-    """``w * l`` of every example; or ``sum(w * l) / sum(w)``, its gradients in logits and w."""
+@dataclass(frozen=True, kw_only=True)
+class LossQuestion(Question):
+    """``sum(w * l) / sum(w)`` and its gradients; or ``w * l`` of every row, without gradients."""
 
-    rows: int
-    classes: int
-    dtype: torch.dtype
-    device: str = "cpu"
     gradients: bool = True
-    backend: str = "inductor"  # of torch.compile
-
-    def __str__(self) -> str:
-        dtype = str(self.dtype).removeprefix("torch.")
-        what = "forward + backward" if self.gradients else "forward"
-        return f"{self.op} [{self.rows}, {self.classes}] {dtype}, {what}"
 
     @property
-    def op(self) -> str:
-        raise NotImplementedError
+    def what(self) -> str:
+        return "forward + backward" if self.gradients else "forward"
 
-    @cached_property
-    def _generator(self) -> torch.Generator:
-        return torch.Generator(self.device).manual_seed(0)
+    @property
+    @abstractmethod
+    def arguments(self) -> tuple[Tensor, ...]:
+        """The arguments of the loss. The answer has gradients of those that require one."""
 
-    @cached_property
-    def logits(self) -> Tensor:
-        shape = (self.rows, self.classes)
-        logits = torch.randn(shape, generator=self._generator, dtype=self.dtype, device=self.device)
-        return logits.requires_grad_(self.gradients)
+    @property
+    @abstractmethod
+    def ours(self) -> Loss:
+        """The op of this package."""
 
-    @cached_property
-    def targets(self) -> Tensor:
-        raise NotImplementedError
+    @property
+    @abstractmethod
+    def eager(self) -> Loss:
+        """The same loss in plain torch."""
 
-    @cached_property
-    def weight(self) -> Tensor:
-        weight = torch.rand(self.rows, generator=self._generator, device=self.device) + 0.1
+    @abstractmethod
+    def errors(self, result: Result) -> dict[str, float]:
+        """The relative error of every output, by its name, against float64 on the same inputs."""
+
+    def random_weight(self, rows: int) -> Tensor:
+        """``[rows]`` float32 weights between 0.1 and 1.1."""
+        weight = torch.rand(rows, generator=self.generator, device=self.device) + 0.1
         return weight.requires_grad_(self.gradients)
 
-    @property
-    def bytes_moved(self) -> int:
-        """The logits read; their gradient written, if wanted."""
-        return self.rows * self.classes * self.dtype.itemsize * (2 if self.gradients else 1)
-
-    @property
-    def elements(self) -> int:
-        return self.rows * self.classes
-
-    def answer(self, loss: Loss, logits: Tensor | None = None) -> Result:
-        logits = self.logits if logits is None else logits
+    def answer(self, loss: Loss, arguments: tuple[Tensor, ...] | None = None) -> Result:
+        """The loss and its gradients, as ``loss`` computes them."""
+        arguments = self.arguments if arguments is None else arguments
         if not self.gradients:
             with torch.no_grad():
-                return (loss(logits, self.targets, self.weight),)
-        total = loss(logits, self.targets, self.weight)
-        return (total.detach(), *torch.autograd.grad(total, (logits, self.weight)))
+                return (loss(*arguments),)
+        total = loss(*arguments)
+        inputs = [argument for argument in arguments if argument.requires_grad]
+        return (total.detach(), *torch.autograd.grad(total, inputs))
 
     @cached_property
     def _compiled(self) -> Loss:
-        return torch.compile(self.eager, fullgraph=True, dynamic=False, backend=self.backend)
+        return self.compiled(self.eager)
 
     def contenders(self) -> dict[str, Contender | str]:
         return {
@@ -81,24 +70,16 @@ class WeightedLoss:
             COMPILED: Contender(lambda: self.answer(self._compiled)),
         }
 
-    @property
-    def ours(self) -> Loss:
-        raise NotImplementedError
-
-    @property
-    def eager(self) -> Loss:
-        raise NotImplementedError
-
-    def fresh(self) -> WeightedLoss:
-        return replace(self)
-
-    def errors(self, result: Result) -> dict[str, float]:
-        """Largest relative error of every output, against float64 on the same inputs."""
-        raise NotImplementedError
+    def limit(self, name: str) -> float:
+        """The largest relative error that the contender ``name`` may have."""
+        if self.dtype == torch.float32:
+            return 2e-5
+        if name == OURS:
+            return 2**-8 + 2e-5  # as in float32, then rounded to bfloat16
+        return 0.15  # peers round log-probabilities too: near -16, to steps of 1/8
 
     def check(self, name: str, result: Result) -> float:
-        errors = self.errors(result)
-        limit = self._limit(name)
+        errors, limit = self.errors(result), self.limit(name)
         for output, error in errors.items():
             if not error <= limit:  # NaN too
                 raise WrongResultError(
@@ -106,19 +87,12 @@ class WeightedLoss:
                 )
         return max(errors.values())
 
-    def _limit(self, name: str) -> float:
-        if self.dtype == torch.float32:
-            return 2e-5
-        if name == OURS:
-            return 2**-8 + 2e-5  # as in float32, then rounded to bfloat16
-        return 0.15  # peers round log-probabilities too: near -16, to steps of 1/8
-
 
 def largest_error(got: Tensor, wanted: Tensor, *, of_largest: bool = False) -> float:
-    """The largest of ``|got - wanted| / |wanted|``; or of ``|got - wanted| / max |wanted|``.
+    """The largest ``|got - wanted| / |wanted|``; with ``of_largest``, over ``max |wanted|``.
 
-    The former sees an error in the smallest probability. The latter is for differences of numbers
-    alike, which no arithmetic gets right to many digits.
+    The former sees an error in the smallest probability. The latter suits differences of nearly
+    equal numbers, of which no arithmetic gets many digits right.
     """
     size = wanted.abs()
     error = (got.to(wanted.dtype) - wanted).abs() / (size.max() if of_largest else size)

@@ -1,4 +1,4 @@
-"""How the benchmarks run: taking turns, tables and figures, the record, the script for a GPU."""
+"""How the benchmarks run: turns, clocks, tables, figures, the record, the script for a GPU."""
 
 from __future__ import annotations
 
@@ -11,16 +11,14 @@ from typing import Any
 import pytest
 import torch
 
-pytest.importorskip("matplotlib")
-
-import catalogue_figure
 import compare
-import report
 import suite
+import tables
 import timing
-from question import EAGER, LOOP, OURS, Contender, Question, Result
+from question import EAGER, LOOP, OURS, Contender, Result
 from timing import Times, clock_of, copy_bandwidth, take_turns
 
+figures = pytest.importorskip("figures", reason="matplotlib is not installed")
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
@@ -46,7 +44,7 @@ def _scripted(name: str, *, slow: bool = False) -> Contender:
     return Contender(lambda: (name,), slow=slow)  # type: ignore[return-value]
 
 
-def test_contenders_take_turns_in_bursts_and_slow_ones_once() -> None:
+def test_contenders_take_turns_in_bursts_but_slow_ones_run_once() -> None:
     clock = _ScriptedClock({"a": 1.0, "b": 3.0})
     checked = []
     times = take_turns(
@@ -63,7 +61,7 @@ def test_contenders_take_turns_in_bursts_and_slow_ones_once() -> None:
     assert checked == [("a", ("a", calls - 1)), ("b", ("b", calls))]  # the last timed results
 
 
-def test_quick_contenders_take_as_many_turns_as_there_is_time_for() -> None:
+def test_quick_contenders_fill_the_time_up_to_the_most_turns() -> None:
     clock = _ScriptedClock({"a": 1.0})
     nothing = {"seconds": 1e6, "check": lambda name, result: None}
     times = take_turns({"a": _scripted("a")}, clock, **nothing)  # type: ignore[arg-type]
@@ -101,7 +99,7 @@ def test_peak_memory_of_a_call_counts_what_it_gives_back_too() -> None:
 
     peak = clock_of("cpu").peak_bytes(Contender(call))
     if peak is None:
-        pytest.skip("this system does not tell the peak memory of a process")
+        pytest.skip("this system does not report the peak memory of a process")
     assert 0.9 * mebibytes < peak / 2**20 < 1.5 * mebibytes
     nothing = clock_of("cpu").peak_bytes(Contender(lambda: ()))
     assert nothing is not None
@@ -118,7 +116,7 @@ class _Asked:
     elements: int = 4_000_000
 
 
-def test_ratios_are_to_ours_and_speed_is_beside_a_copy() -> None:
+def test_ratios_are_to_ours_and_speeds_to_a_copy() -> None:
     times = {
         OURS: Times(wall=[0.001, 0.002, 0.009], device=[0.004, 0.004, 0.005]),
         EAGER: Times(wall=[0.020, 0.010, 0.030], device=[0.010, 0.012, 0.014]),
@@ -139,7 +137,7 @@ def test_ratios_are_to_ours_and_speed_is_beside_a_copy() -> None:
     )
     assert on_cpu[EAGER]["wall_ratio"] == pytest.approx(10)
     assert on_cpu[EAGER]["device_ratio"] == pytest.approx(3)
-    # On a GPU the kernels' time sets the speed, not what launching them takes.
+    # On a GPU the speed is that of the kernels, without the time to launch them.
     on_cuda = compare.summarise(_Asked("cuda"), times, copy=16e9)  # type: ignore[arg-type]
     assert on_cuda[OURS]["gb_per_s"] == pytest.approx(2)
     assert on_cuda[OURS]["share_of_copy"] == pytest.approx(0.125)
@@ -149,8 +147,8 @@ def test_ratios_are_to_ours_and_speed_is_beside_a_copy() -> None:
     ("value", "text"),
     [(0, "0"), (0.01234, "0.0123"), (1, "1.00"), (12.34, "12.3"), (123.4, "123"), (98765, "98765")],
 )
-def test_numbers_have_three_digits_that_count(value: float, text: str) -> None:
-    assert report.number(value) == text
+def test_numbers_have_three_significant_digits(value: float, text: str) -> None:
+    assert tables.number(value) == text
 
 
 def _numbers(ratio: float) -> dict[str, Any]:
@@ -182,13 +180,13 @@ def _run(device: str = "cpu", threads: int | None = 2) -> dict[str, Any]:
     }
 
 
-def test_tables_show_who_is_left_out_and_who_is_wrong() -> None:
-    rows = list(report.rows(_run()))
+def test_tables_name_contenders_that_are_left_out_or_wrong() -> None:
+    rows = list(tables.rows(_run()))
     assert rows == [
         [OURS, "2.00", "1.00", "1.00", "500", "4.00", "80%", "", "3.00"],
         [EAGER, "80.0", "40.0", "40.0", "20000", "0.100", "2%", "", "3.00"],
     ]
-    assert report.remarks(_run()) == [
+    assert tables.remarks(_run()) == [
         "a copy: 5.00 GB/s",
         "python loop: WRONG RESULT, python loop breaks a promise: it stops",
         "Liger: left out, it needs a GPU",
@@ -197,13 +195,12 @@ def test_tables_show_who_is_left_out_and_who_is_wrong() -> None:
 
 def test_the_figure_starts_at_one_and_needs_no_colour(tmp_path: Path) -> None:
     runs = [_run(), _run(), _run("cuda", None)]
-    assert [path.name for path in report.plot(tmp_path, runs)] == [
+    assert [path.name for path in figures.plot(tmp_path, runs)] == [
         "bench-cpu-2-threads.png",
         "bench-cuda.png",
     ]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in tmp_path.iterdir())
-    figure = report._figure(runs[:2], "cpu, 2 threads")
-    ratios, shares = figure.axes
+    ratios, shares = figures.contenders_figure(runs[:2], "cpu, 2 threads").axes
     assert ratios.get_xscale() == "log"
     (bars,) = ratios.containers  # ours is the line at 1, the wrong one is not shown
     assert [(bar.get_x(), bar.get_x() + bar.get_width()) for bar in bars] == [(1, 40)] * 2
@@ -212,18 +209,18 @@ def test_the_figure_starts_at_one_and_needs_no_colour(tmp_path: Path) -> None:
     assert [bar.get_width() for bar in shares.containers[0]] == pytest.approx([80, 80])
 
 
-def test_catalogues_are_drawn_where_there_are_three(tmp_path: Path) -> None:
+def test_a_curve_needs_three_catalogues(tmp_path: Path) -> None:
     def run(classes: int) -> dict[str, Any]:
         question = f"linear_op [64, 8] x [{classes}, 8] float32"
         return {**_run(), "question": question}
 
-    assert catalogue_figure.plot_catalogues(tmp_path, [run(10), run(100), _run()]) == []
+    assert len(figures.plot(tmp_path, [run(10), run(100), _run()])) == 1  # no catalogues
     runs = [run(1000), run(10), run(100), {**run(5), "question": "linear_op [64, 8] x [5, 8] half"}]
-    (path,) = catalogue_figure.plot_catalogues(tmp_path, runs)
+    _, path = figures.plot(tmp_path, runs)
     assert path.name == "catalogues-64x8-float32-cpu-2-threads.png"
     assert path.read_bytes().startswith(b"\x89PNG")
-    figure = catalogue_figure._figure({10: run(10), 100: run(100), 1000: run(1000)}, "heading")
-    time, memory = figure.axes
+    by_items = {items: run(items) for items in (10, 100, 1000)}
+    time, memory = figures.catalogues_figure(by_items, "heading").axes
     assert [line.get_label() for line in time.lines] == [OURS, EAGER]  # neither wrong nor left out
     assert list(time.lines[1].get_xdata()) == [10, 100, 1000]
     assert list(time.lines[1].get_ydata()) == [80.0] * 3
@@ -232,7 +229,7 @@ def test_catalogues_are_drawn_where_there_are_three(tmp_path: Path) -> None:
     assert len(set(markers)) == len(markers)
 
 
-# ---- the whole of it ----------------------------------------------------------------------------
+# ---- a whole run --------------------------------------------------------------------------------
 
 
 def _compare(out: Path) -> tuple[int, dict[str, Any]]:
@@ -248,7 +245,7 @@ def _quick_copy(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-def _paper_case() -> Question:
+def _paper_case() -> Any:
     small = suite.questions("cpu", small=True)
     return next(question for question in small if "one position" in str(question))
 
@@ -274,10 +271,10 @@ def test_a_run_is_recorded(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("_quick_copy", "num_threads")
-def test_a_wrong_result_ends_in_an_error_and_is_no_number(
+def test_a_wrong_result_fails_the_run_and_gets_no_number(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    paper_case: Any = type(_paper_case())
+    paper_case = type(_paper_case())
     original = paper_case._loop
 
     def off_by_one(self: Any) -> Result:
@@ -295,7 +292,7 @@ def test_a_wrong_result_ends_in_an_error_and_is_no_number(
     assert "| python loop |" not in (tmp_path / "bench.md").read_text()
 
 
-def test_what_does_not_fit_the_device_is_left_out() -> None:
+def test_a_contender_that_does_not_fit_the_device_is_left_out() -> None:
     class Full:
         def measure(self, contender: Contender) -> tuple[float, float, Result]:
             raise torch.OutOfMemoryError("CUDA out of memory")
@@ -311,13 +308,16 @@ def test_without_ours_there_is_nothing_to_compare(
     def full(self: Any) -> Result:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    question: Any = _paper_case()
+    question = _paper_case()
     monkeypatch.setattr(type(question), "_ours", full)
     run = compare.ask(question, timing.CpuClock(), seconds=0)
     assert run["answers"][OURS] == {"left_out": "out of device memory"}
     assert run["answers"][EAGER] == {"left_out": "nothing to compare torch eager with"}
-    assert list(report.rows(run)) == []
-    assert report.plot(tmp_path, [run]) == []
+    assert list(tables.rows(run)) == []
+    assert figures.plot(tmp_path, [run]) == []
+
+
+# ---- the script for a GPU -----------------------------------------------------------------------
 
 
 def _gpu_run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -325,7 +325,7 @@ def _gpu_run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True)
 
 
-def test_the_run_on_a_gpu_machine_says_what_it_would_do(tmp_path: Path) -> None:
+def test_a_dry_run_prints_the_commands_and_writes_nothing(tmp_path: Path) -> None:
     out = tmp_path / "gpu"
     done = _gpu_run("--dry-run", "--python", "python-x", "--out", str(out))
     assert done.returncode == 0, done.stderr
@@ -342,7 +342,7 @@ def test_the_run_on_a_gpu_machine_says_what_it_would_do(tmp_path: Path) -> None:
     assert not out.exists()
 
 
-def test_one_step_can_be_run_alone_and_unknown_ones_are_refused() -> None:
+def test_one_step_runs_alone_and_an_unknown_one_is_refused() -> None:
     alone = _gpu_run("--dry-run", "racecheck")
     assert alone.stdout.count("+ ") == 1
     assert "--tool racecheck" in alone.stdout
@@ -351,24 +351,22 @@ def test_one_step_can_be_run_alone_and_unknown_ones_are_refused() -> None:
     assert "no step or option leakcheck; steps: build check test memcheck" in refused.stderr
 
 
-def _machine(folder: Path, *, failing: str) -> Path:
-    """A python that does nothing, but fails where an argument is ``failing``."""
+def _run_without_gpu(folder: Path, *steps: str, failing: str) -> subprocess.CompletedProcess[str]:
+    """With a python that does nothing, but fails where an argument contains ``failing``."""
     python = folder / "python-x"
     python.write_text(f'#!/bin/sh\ncase "$*" in *{failing}*) exit 3;; esac\necho "ran $*"\n')
     python.chmod(0o755)
-    return python
-
-
-def test_a_step_that_fails_stops_no_other_and_is_named(tmp_path: Path) -> None:
-    options = ["--python", str(_machine(tmp_path, failing="junitxml")), "--out", str(tmp_path)]
-    done = _gpu_run(*options, "build", "check", "test", "bench")
+    done = _gpu_run("--python", str(python), "--out", str(folder), *steps)
     assert done.returncode == 1
+    return done
+
+
+def test_after_a_failed_step_the_others_run_and_it_is_named(tmp_path: Path) -> None:
+    done = _run_without_gpu(tmp_path, "build", "check", "test", "bench", failing="junitxml")
     assert f"FAILED: test (logs in {tmp_path})" in done.stdout
     assert "ran benchmarks/compare.py" in (tmp_path / "bench.log").read_text()
 
 
-def test_without_a_usable_gpu_nothing_passes_by_being_skipped(tmp_path: Path) -> None:
-    options = ["--python", str(_machine(tmp_path, failing="gpu_usable")), "--out", str(tmp_path)]
-    done = _gpu_run(*options, "check", "test")
-    assert done.returncode == 1
+def test_without_a_usable_gpu_no_test_is_run(tmp_path: Path) -> None:
+    done = _run_without_gpu(tmp_path, "check", "test", failing="gpu_usable")
     assert "== test" not in done.stdout

@@ -1,4 +1,4 @@
-"""Benchmarks with a script of their own: beside RecBole, and how well noise is found."""
+"""The benchmark scripts beside the questions: RecBole's epochs, recognition of planted noise."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from recognition import COLUMNS, low_ratings, recognised, row_of
 @pytest.mark.parametrize(
     ("ours_last", "told"), [(0.06, "here reached within 6.0 s."), (0.04, "not reached here.")]
 )
-def test_seconds_to_the_same_quality_are_told(ours_last: float, told: str) -> None:
+def test_the_summary_has_the_seconds_to_the_same_quality(ours_last: float, told: str) -> None:
     turns = [
         Turn(60.0, 60.0, 0.05, 3.0, 3.0, 0.03),
         Turn(50.0, 110.0, 0.02, 2.0, 6.0, ours_last),
@@ -33,11 +33,11 @@ def _written(folder: Path, frame: pl.DataFrame) -> Path:
     return folder / "ratings.csv"
 
 
-def test_noise_is_measured_against_the_truth_and_against_ratings(tmp_path: Path) -> None:
+def test_recognition_is_judged_by_planted_noise_and_by_ratings(tmp_path: Path) -> None:
     frame = simulate_interactions(
         num_users=150, num_items=128, seed=2, noise=PlantedNoise(diffuse_share=0.2)
     ).frame
-    # Low ratings are those of the simulator's own noise, and so are found.
+    # The simulator's own noise gets low ratings, so recognition finds them.
     rated = frame.select("user", "item", "time", rating=5 - 4 * pl.col("is_noise").cast(pl.Int8))
     found = recognised(_written(tmp_path, rated), "diffuse:0.3", 0, DataConfig())
     assert set(found) == set(COLUMNS)
@@ -52,7 +52,7 @@ def test_noise_is_measured_against_the_truth_and_against_ratings(tmp_path: Path)
     assert low_ratings(_written(tmp_path, rated.drop("rating")), low=2.0, seed=0) is None
 
 
-def test_rows_are_means_over_seeds_and_say_where_there_is_none() -> None:
+def test_rows_are_means_over_seeds_or_a_dash_where_one_is_missing() -> None:
     one: dict[str, float | None] = {**dict.fromkeys(COLUMNS, 0.5), "seconds": 2.0}
     other = {**one, "interaction_AUC": 1.0, "sequence_AUC": None}
     row = row_of("a.csv", "none", [one, other])
