@@ -1,4 +1,4 @@
-"""A run as one page for the browser, with nothing to load from anywhere."""
+"""Reports on a run: the audit of its interactions, and one HTML page that loads nothing."""
 
 from .page import write_page
 

@@ -9,7 +9,7 @@ __all__ = ["Axis", "nice_ticks"]
 
 
 def nice_ticks(low: float, high: float, *, about: int = 5) -> list[float]:
-    """Multiples of 1, 2 or 5 times a power of ten in ``[low, high]``, about so many."""
+    """About ``about`` multiples of 1, 2 or 5 times a power of ten in ``[low, high]``."""
     if not high > low:
         raise ValueError(f"high must be above low={low}, got {high}")
     rough = (high - low) / about
@@ -21,7 +21,7 @@ def nice_ticks(low: float, high: float, *, about: int = 5) -> list[float]:
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """From ``low`` to ``high``, with a label and ticks ``(value, text)``."""
+    """An axis from ``low`` to ``high`` with a label and ticks ``(value, text)``."""
 
     low: float
     high: float
@@ -30,7 +30,7 @@ class Axis:
 
     @staticmethod
     def of(low: float, high: float, label: str, *, about: int = 5, percent: bool = False) -> Axis:
-        """With nice ticks; where ``low == high`` there is a little room around."""
+        """An axis with ticks at round numbers; if ``low == high``, 0.5 of room on either side."""
         if high <= low:
             low, high = low - 0.5, high + 0.5
         values = nice_ticks(low, high, about=about)
@@ -41,7 +41,7 @@ class Axis:
 
     @staticmethod
     def whole(low: int, high: int, label: str) -> Axis:
-        """Of numbers that are counted."""
+        """An axis of whole numbers, at least 1 long."""
         axis = Axis.of(low, max(high, low + 1), label)
         ticks = tuple((v, f"{v:,.0f}") for v, _ in axis.ticks if v == round(v))
         return Axis(axis.low, axis.high, label, ticks)

@@ -1,9 +1,9 @@
-"""What the page says of a run: read from its folder, and measured again where that is needed."""
+"""The data of the page: read from the run folder, plus what has to be measured again."""
 
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,16 +19,16 @@ from ..training.trainer import JointTrainer
 from .audit import Audit, audit_trained
 from .segments import Ranks, Segment, difference_interval, segments
 
-__all__ = ["BASELINE", "Contents", "Headline", "contents_of"]
+__all__ = ["BASELINE", "Contents", "Headline", "contents_of", "option_tables"]
 
 BASELINE = "equal weights"
-# What metrics measured here may differ by from those of the run: other devices round otherwise.
+# Devices round differently: metrics measured here may differ from the run's by this much.
 _ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
 class Headline:
-    """A metric of the run and its baseline; ``interval`` of the difference, users resampled."""
+    """A metric of the run and its baseline; ``interval`` is 95 % of their difference over users."""
 
     name: str
     value: float
@@ -37,30 +37,30 @@ class Headline:
 
     @property
     def change(self) -> float | None:
-        """By which share of the baseline the run is better; None without one or where it is 0."""
+        """Relative difference from the baseline; None without a baseline, or if its value is 0."""
         return self.value / self.baseline - 1.0 if self.baseline else None
 
 
 @dataclass(frozen=True, eq=False)
 class Contents:
-    """Everything that the page shows.
+    """All data that the page shows.
 
     Attributes:
         title: name of the run's folder.
-        config: the run's.
-        changed: options that differ from the recipe's, ``name = value``.
+        config: the run's config.
+        changed: options that differ from the recipe, as ``name = value``.
         data: the run's sequences.
-        watched: the metric that early stopping watched.
-        metrics: metrics.json of the run, by name of the run and, where there is one, baseline.
-        histories: epochs, likewise.
-        headlines: full ranking on test data.
-        sampled: the paper's sampled protocol.
-        reproduced: whether the same models give the metrics in metrics.json here too.
-        by_length: users by the length of their history.
-        by_popularity: users by how many have their target; one who repeats it counts once.
-        weights: ``[N]`` of the training interactions.
-        audit: what is thought of them.
-        versions: of what made the page.
+        watched: the metric of early stopping.
+        metrics: metrics.json by label; first the run, then its baseline if there is one.
+        histories: the epochs, by the same labels.
+        headlines: metrics of full ranking on test data.
+        sampled: metrics of the paper's sampled protocol.
+        reproduced: whether the stored models reproduce the metrics of metrics.json here.
+        by_length: groups of users by the length of their history.
+        by_popularity: groups of users by the number of users who have their target.
+        weights: ``[N]``, weights of the training interactions.
+        audit: judgement of the training interactions.
+        versions: versions of the software that made the page.
     """
 
     title: str
@@ -85,10 +85,10 @@ class Contents:
 
 
 def contents_of(run: Run, *, device: torch.device | str | None = None) -> Contents:
-    """Reads a finished run and the baseline in its ``equal_weights``, and ranks test targets again.
+    """Reads a finished run and its baseline in ``equal_weights``, and ranks test targets again.
 
     Raises:
-        CheckpointError: no run, an unfinished one, or a baseline of other data.
+        CheckpointError: no run, an unfinished run, or a baseline that was trained on other data.
     """
     config, sequences = run.config(), run.sequences()
     split = leave_one_out(sequences)
@@ -107,7 +107,7 @@ def contents_of(run: Run, *, device: torch.device | str | None = None) -> Conten
     ranks, reproduced = _ranks(trainers, metrics, split)
     trainer = trainers[name]
     watched = config.trainer.valid_metric
-    # Before the audit, which learns anew what the run wrote down.
+    # Before the audit, which recomputes the beliefs that the run stored.
     weights = trainer.interaction_weights(split.train)
     audit = audit_trained(trainer, split.train)
     return Contents(
@@ -136,7 +136,7 @@ def contents_of(run: Run, *, device: torch.device | str | None = None) -> Conten
 def _ranks(
     trainers: dict[str, JointTrainer], metrics: dict[str, dict[str, Any]], split: LeaveOneOut
 ) -> tuple[Ranks, bool]:
-    """Of the test targets, and whether they give the metrics that the runs wrote down."""
+    """Ranks of the test targets, and whether they reproduce the stored metrics."""
     found = {label: trainer.ranks(split.test) for label, trainer in trainers.items()}
     reproduced = all(
         abs(value - metrics[label]["test"][name]) <= _ROUNDING
@@ -164,14 +164,15 @@ def _headlines(
 
 
 def _changed(config: RunConfig) -> list[str]:
-    usual = RunConfig.from_recipe(config.recipe, model=config.model.name)
+    usual = RunConfig.from_recipe(config.recipe, model=config.model.name).as_dict()
     return [
-        f"{field.name} = {getattr(part, field.name)}"
-        for part, other in (
-            (config.data, usual.data),
-            (config.model, usual.model),
-            (config.trainer, usual.trainer),
-        )
-        for field in fields(part)
-        if getattr(part, field.name) != getattr(other, field.name)
+        f"{name} = {value}"
+        for part, options in option_tables(config).items()
+        for name, value in options.items()
+        if value != usual[part].get(name)
     ]
+
+
+def option_tables(config: RunConfig) -> dict[str, dict[str, Any]]:
+    """All options by part of the config."""
+    return {part: one for part, one in config.as_dict().items() if isinstance(one, dict)}

@@ -1,4 +1,4 @@
-"""The page's figures: what each shows, how to read it, and its numbers."""
+"""The figures of the page: a chart each, with a caption and a table of its numbers."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ _BINS = 20
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A chart, a sentence on how to read it, and the numbers in it as a table."""
+    """A chart, a caption that says how to read it, and its numbers as a table."""
 
     chart: Chart
-    reading: str
+    caption: str
     columns: tuple[str, ...] = ()
     rows: tuple[tuple[str, ...], ...] = ()
 
@@ -49,34 +49,34 @@ def curves_figure(
     curves: dict[str, list[tuple[int, float]]],
     *,
     kept: dict[str, int],
-    reading: str,
-    guessing: float | None = None,
+    caption: str,
+    reference: float | None = None,
 ) -> Figure:
-    """Values by epoch, a line for each of at most two runs.
+    """Values by epoch, one line per run.
 
     Args:
-        name: makes ids unique.
-        title: what the values are.
-        curves: ``(epoch, value)`` by run; none may be empty.
+        name: prefix of the element ids; unique in the page.
+        title: names the values.
+        curves: ``(epoch, value)`` of one or two runs; none may be empty.
         kept: the epoch whose models each run kept.
-        reading: how to read it.
-        guessing: a value to compare with.
+        caption: says how to read the chart.
+        reference: value of a dotted horizontal line.
     """
     values = [value for curve in curves.values() for _, value in curve]
-    values += [] if guessing is None else [guessing]
+    values += [] if reference is None else [reference]
     epochs = [epoch for curve in curves.values() for epoch, _ in curve]
     room = 0.06 * (max(values) - min(values)) or 0.1
     low = max(0.0, min(values) - room) if min(values) >= 0 else min(values) - room
     chart = Chart(
         name,
         title,
-        "; ".join(_told(run, curve, kept.get(run)) for run, curve in curves.items()),
+        "; ".join(_described(run, curve, kept.get(run)) for run, curve in curves.items()),
         Axis.whole(min(epochs), max(epochs), "epoch"),
         Axis.of(low, max(values) + room, ""),
         end_labels=list(curves),
     )
-    if guessing is not None:
-        chart.reference((min(epochs), guessing), (max(epochs), guessing))
+    if reference is not None:
+        chart.reference((min(epochs), reference), (max(epochs), reference))
     for series, (run, curve) in enumerate(curves.items()):
         for epoch, value in curve:
             if epoch == kept.get(run):
@@ -87,17 +87,17 @@ def curves_figure(
         (str(epoch), *(_number(curve.get(epoch)) for curve in by_run))
         for epoch in sorted(set(epochs))
     )
-    return Figure(chart, reading, ("epoch", *curves), rows)
+    return Figure(chart, caption, ("epoch", *curves), rows)
 
 
-def _told(run: str, curve: Sequence[tuple[int, float]], kept: int | None) -> str:
-    said = f"{run}: from {curve[0][1]:.4f} in epoch {curve[0][0]} to {curve[-1][1]:.4f} in "
-    said += f"epoch {curve[-1][0]}"
-    return said + (f", epoch {kept} was kept" if kept is not None else "")
+def _described(run: str, curve: Sequence[tuple[int, float]], kept: int | None) -> str:
+    (first, start), (last, end) = curve[0], curve[-1]
+    text = f"{run}: from {start:.4f} in epoch {first} to {end:.4f} in epoch {last}"
+    return text if kept is None else f"{text}, epoch {kept} was kept"
 
 
 def weights_figure(groups: dict[str, Tensor]) -> Figure:
-    """How many interactions have which weight: ``[n]`` in [0, 1] of one or two groups."""
+    """Histograms of the weights ``[n]``, in [0, 1], of one or two groups of interactions."""
     edges = [index / _BINS for index in range(_BINS + 1)]
     shares = {
         label: (torch.histc(group.float(), _BINS, 0.0, 1.0).double() / len(group)).tolist()
@@ -109,18 +109,18 @@ def weights_figure(groups: dict[str, Tensor]) -> Figure:
         "Weights of the training interactions",
         "; ".join(f"{label}: mean {float(group.mean()):.3f}" for label, group in groups.items()),
         Axis.of(0.0, 1.0, "weight"),
-        Axis.of(0.0, highest * 1.08, "share of the interactions", percent=True),
+        Axis.of(0.0, highest * 1.08, "share of interactions", percent=True),
     )
     for series, heights in enumerate(shares.values()):
         chart.area(edges, heights, series)
     for series, (label, group) in enumerate(groups.items()):
-        chart.key(f"{label}, mean {float(group.mean()):.2f}", series, corner="top-left")
-    reading = (
-        "Each step is the share of interactions with a weight in that twentieth. Weight 1 counts "
-        "in full, 0 not at all."
+        chart.legend(f"{label}, mean {float(group.mean()):.2f}", series, corner="top-left")
+    caption = (
+        "Each step shows the share of interactions in one of 20 weight bins. An interaction of "
+        "weight 1 counts fully, one of weight 0 not at all."
     )
     if len(groups) > 1:
-        reading += " The further the dashed noise lies left of the clean, the better it is known."
+        caption += " The further the dashed line (noise) lies to the left, the better."
     rows = tuple(
         (
             f"{low:.2f} to {high:.2f}",
@@ -128,49 +128,49 @@ def weights_figure(groups: dict[str, Tensor]) -> Figure:
         )
         for index, (low, high) in enumerate(pairwise(edges))
     )
-    return Figure(chart, reading, ("weight", *shares), rows)
+    return Figure(chart, caption, ("weight", *shares), rows)
 
 
 def roc_figure(scores: dict[str, tuple[Tensor, Tensor]]) -> Figure:
-    """How much noise is found at the price of how many false alarms.
+    """ROC curves of noise detection.
 
     Args:
-        scores: noise scores and truth, ``[N]`` each and both kinds, of at most two things to find.
+        scores: for one or two kinds of things (interactions, users), noise scores ``[N]`` and truth
+            ``[N]`` bool that holds both values.
     """
-    areas = {label: auc(*pair) for label, pair in scores.items()}
-    told = [f"{label}, AUC {_number(area, 3)}" for label, area in areas.items()]
+    labels = [f"{kind}, AUC {_number(auc(*pair), 3)}" for kind, pair in scores.items()]
     chart = Chart(
         "roc",
-        "Finding the planted noise",
-        "; ".join(told),
-        Axis.of(0.0, 1.0, "clean ones flagged", percent=True),
-        Axis.of(0.0, 1.0, "noisy ones found", percent=True),
+        "Detection of the planted noise",
+        "; ".join(labels),
+        Axis.of(0.0, 1.0, "clean flagged as noise", percent=True),
+        Axis.of(0.0, 1.0, "noise found", percent=True),
     )
     chart.reference((0.0, 0.0), (1.0, 1.0))
-    for series, (text, pair) in enumerate(zip(told, scores.values(), strict=True)):
+    for series, (label, pair) in enumerate(zip(labels, scores.values(), strict=True)):
         chart.line(list(zip(*roc_curve(*pair), strict=True)), series, markers=False)
-        chart.key(text, series)
+        chart.legend(label, series)
     return Figure(
         chart,
-        "Flag the most suspicious first: how much noise is found, upwards, for how many false "
-        "alarms, to the right. Dotted: flagging at random. A user counts as noisy with any noise.",
+        "ROC curve: the share of noise found (up) against the share of clean ones flagged (right), "
+        "from the most suspicious on. Dotted: random flags. A user with any noise counts as noisy.",
     )
 
 
 def calibration_figure(bins: Sequence[CalibrationBin], error: float) -> Figure:
-    """The share that is noise, by P(noise)."""
+    """The observed share of noise by P(noise), with the expected calibration ``error``."""
     chart = Chart(
         "calibration",
-        "Does P(noise) mean what it says?",
-        f"expected calibration error {error:.3f} over {len(bins)} bins; the table has them all",
-        Axis.of(0.0, 1.0, "P(noise), as judged", percent=True),
-        Axis.of(0.0, 1.0, "share that is noise", percent=True),
+        "Calibration of P(noise)",
+        f"expected calibration error {error:.3f} over {len(bins)} bins; the table lists the bins",
+        Axis.of(0.0, 1.0, "predicted P(noise)", percent=True),
+        Axis.of(0.0, 1.0, "observed share of noise", percent=True),
     )
     chart.reference((0.0, 0.0), (1.0, 1.0))
     for one in bins:
-        chart.upright(one.predicted, *wilson_interval(one.observed, one.count))
+        chart.vertical_interval(one.predicted, *wilson_interval(one.observed, one.count))
     chart.line([(one.predicted, one.observed) for one in bins], 0)
-    chart.key(f"calibration error {error:.3f}", 0, corner="top-left")
+    chart.legend(f"calibration error {error:.3f}", 0, corner="top-left")
     rows = tuple(
         (
             f"{one.low:.1f} to {one.high:.1f}",
@@ -182,9 +182,9 @@ def calibration_figure(bins: Sequence[CalibrationBin], error: float) -> Figure:
     )
     return Figure(
         chart,
-        "On the dotted line, of the interactions judged 70 % noise 70 % are. Points below it: "
-        "suspected too much. Bars: 95 % by chance alone; few interactions, long bars.",
-        ("P(noise)", "interactions", "mean P(noise)", "are noise"),
+        "On the dotted line, P(noise) equals the observed share of noise. Below it, P(noise) is "
+        "too high. Bars: 95 % intervals (Wilson), long where a bin holds few interactions.",
+        ("P(noise)", "interactions", "mean P(noise)", "observed share"),
         rows,
     )
 
@@ -192,7 +192,7 @@ def calibration_figure(bins: Sequence[CalibrationBin], error: float) -> Figure:
 def segments_figure(
     name: str, title: str, groups: Sequence[Segment], metric: str, runs: Sequence[str]
 ) -> Figure:
-    """The metric of each group of users, for one or two ``runs``."""
+    """The metric of each group of users, for the run and its baseline (``runs``)."""
     ends = [end for group in groups for end in group.interval]
     values = ends + [group.baseline for group in groups if group.baseline is not None]
     chart = Chart(
@@ -204,17 +204,16 @@ def segments_figure(
         rows=[group.label for group in groups],
     )
     for row, group in enumerate(groups):
-        chart.across(*group.interval, row)
+        chart.horizontal_interval(*group.interval, row)
         if group.baseline is not None:
             chart.marker((group.baseline, row), 1)
         chart.marker((group.value, row), 0)
     for series, run in enumerate(runs):
-        chart.key(run, series, line=False, corner="below")
-    return Figure(
-        chart,
-        f"Further right is better. The bars hold 95 % of the means of {runs[0]} over resampled "
-        "users; whether two marks differ, the table says: both are of the same users.",
-    )
+        chart.legend(run, series, line=False, corner="below")
+    caption = f"Further right is better. Bars: 95 % bootstrap intervals of {runs[0]} over users."
+    if len(runs) > 1:
+        caption += " To compare the two runs, use the differences in the table, not the bars."
+    return Figure(chart, caption)
 
 
 def _number(value: float | None, digits: int = 4) -> str:

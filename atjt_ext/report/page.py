@@ -1,4 +1,4 @@
-"""The page of a run: its contents and figures in ``template.html``, as one file."""
+"""Renders contents and figures into ``template.html``: the page of a run, in one file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..data.sequences import noisy_users, per_user
 from ..evaluation.detection import calibration_error
 from ..recognition.weighting import summarise_weights
 from ..runs.folder import Run
-from .contents import Contents, contents_of
+from .contents import Contents, contents_of, option_tables
 from .figures import (
     Figure,
     calibration_figure,
@@ -32,26 +32,24 @@ _FOLDER = Path(__file__).parent
 def write_page(
     run: Run, path: str | Path, *, top: int = 12, device: torch.device | str | None = None
 ) -> Contents:
-    """Writes the page of a finished run to ``path``; returns what it shows.
+    """Writes the page of a finished run to ``path`` and returns its contents.
 
     Args:
-        run: its folder; a baseline in ``equal_weights`` is shown beside it.
-        path: of the HTML file.
-        top: how many of the most suspicious users and interactions are shown.
-        device: where test targets are ranked again.
+        run: the run folder; the page compares the run with its baseline in ``equal_weights``.
+        path: HTML file to write.
+        top: most suspicious users and interactions to list.
+        device: device that ranks the test targets again.
 
     Raises:
-        CheckpointError: no run, or one that has not finished.
+        CheckpointError: no run, or an unfinished run.
     """
     contents = contents_of(run, device=device)
-    text = render(contents, top=top)
-
-    write_text_atomically(Path(path), text)
+    write_text_atomically(Path(path), render(contents, top=top))
     return contents
 
 
 def render(contents: Contents, *, top: int) -> str:
-    """The page as text; every id and option in it is escaped."""
+    """The page as text; ids and options are escaped."""
     groups = _weight_groups(contents)
     environment = Environment(
         loader=FileSystemLoader(_FOLDER),
@@ -71,9 +69,9 @@ def render(contents: Contents, *, top: int) -> str:
         groups=_groups(contents),
         users=contents.audit.users().head(top).to_dicts(),
         suspicions=contents.audit.most_suspicious(top),
-        parts=_parts(contents),
+        parts=option_tables(contents.config),
     )
-    return page.lstrip()  # the lines of its macros
+    return page.lstrip()  # the template's macros leave empty lines
 
 
 def _training(contents: Contents) -> list[Figure]:
@@ -86,7 +84,7 @@ def _training(contents: Contents) -> list[Figure]:
             {run: [(r.epoch, r.valid[watched]) for r in records if watched in r.valid]
              for run, records in histories.items()},
             kept=kept,
-            reading="Higher is better. The ring is the epoch whose model was kept.",
+            caption="Higher is better. The ring marks the epoch whose model was kept.",
         ),
         curves_figure(
             "loss",
@@ -94,8 +92,8 @@ def _training(contents: Contents) -> list[Figure]:
             {run: [(r.epoch, r.recommender_loss) for r in records]
              for run, records in histories.items()},
             kept=kept,
-            reading="Lower is a closer fit. Weighted losses are means over other examples than "
-            "equal ones, so compare slopes, not heights.",
+            caption="Lower is a closer fit. Weighted and equal losses average over different "
+            "examples: compare slopes, not heights.",
         ),
     ]  # fmt: skip
     areas = {
@@ -109,17 +107,17 @@ def _training(contents: Contents) -> list[Figure]:
                 "Noise models: held-out AUC",
                 areas,
                 kept=kept,
-                guessing=0.5,
-                reading="How well they tell artificial noise on users that they did not learn "
-                "from. Dotted: guessing.",
+                reference=0.5,
+                caption="How well the noise models detect artificial noise on users that they did "
+                "not train on. Dotted: random guessing.",
             )
         )
     return figures
 
 
 def _weight_groups(contents: Contents) -> dict[str, torch.Tensor]:
-    """The weights that are known, clean ones and noise apart where the truth is; nothing where all
-    count alike."""
+    """The known weights by label, split into clean and noise if the truth is known; empty if all
+    weights are 1."""
     known = ~contents.weights.isnan()
     weights, truth = contents.weights[known], contents.audit.sequences.is_noise
     if not len(weights) or bool((weights == 1).all()):
@@ -139,7 +137,7 @@ def _weight_group(label: str, weights: torch.Tensor) -> dict[str, Any]:
 
 
 def _noise(contents: Contents) -> list[Figure]:
-    """Nothing where the truth is unknown or all of one kind."""
+    """Figures of detection; none if the truth is unknown or holds one class only."""
     audit = contents.audit
     truth = audit.sequences.is_noise
     if truth is None or not truth.any() or truth.all():
@@ -166,13 +164,12 @@ def _groups(contents: Contents) -> list[dict[str, Any]]:
             ),
         }
         for name, heading, column, segments in (
-            ("by-length", "By length of history", "interactions", contents.by_length),
-            ("by-popularity", "By popularity of the target", "its users", contents.by_popularity),
+            ("by-length", "By length of history", "history length", contents.by_length),
+            (
+                "by-popularity",
+                "By popularity of the target",
+                "users of the target",
+                contents.by_popularity,
+            ),
         )
     ]
-
-
-def _parts(contents: Contents) -> dict[str, dict[str, Any]]:
-    """All options, by part of the config."""
-    values = contents.config.as_dict()
-    return {part: values[part] for part in ("data", "model", "trainer")}

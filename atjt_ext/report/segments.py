@@ -1,4 +1,4 @@
-"""For whom is a run good, and better than its baseline? Groups of users, from their ranks."""
+"""Metrics of a run and its baseline for groups of users."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _GROUPS = 4
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Ranks:
-    """The rank of every user's target ``[U]`` in a run and, where there is one, its baseline."""
+    """The rank of every user's target ``[U]`` in a run and in its baseline, if there is one."""
 
     run: npt.NDArray[np.int64]
     baseline: npt.NDArray[np.int64] | None = None
@@ -29,12 +29,12 @@ class Segment:
     """A group of users.
 
     Attributes:
-        label: the values that they have in common, as ``3 to 7``.
-        users: how many.
+        label: range of the value that defines the group, as ``3 to 7``.
+        users: number of users.
         value: mean of the metric.
-        interval: 95 %, users resampled.
-        baseline: the baseline's mean; None without one.
-        difference: 95 % interval of ``value - baseline``, users resampled; None likewise.
+        interval: 95 % bootstrap interval of ``value`` over users.
+        baseline: the baseline's mean; None without a baseline.
+        difference: 95 % bootstrap interval of ``value - baseline``; None without a baseline.
     """
 
     label: str
@@ -46,9 +46,9 @@ class Segment:
 
 
 def difference_interval(ranks: Ranks, metric: str) -> tuple[float, float] | None:
-    """95 % interval of run minus baseline, users resampled; None without a baseline.
+    """95 % bootstrap interval of run minus baseline over users; None without a baseline.
 
-    It holds for these two trained models: another seed would move it.
+    The interval covers the choice of users, not the seed of training.
     """
     if ranks.baseline is None:
         return None
@@ -57,7 +57,7 @@ def difference_interval(ranks: Ranks, metric: str) -> tuple[float, float] | None
 
 
 def segments(values: npt.NDArray[np.int64], ranks: Ranks, metric: str) -> list[Segment]:
-    """Users by ``values [U]``, in up to four groups of about equal size, equal values together."""
+    """Up to four groups of about equal size by ``values [U]``; equal values stay together."""
     found = []
     for low, high in _groups(values):
         inside = (values >= low) & (values <= high)

@@ -1,8 +1,8 @@
-"""Charts as inline SVG: no script, no font, no colour of their own.
+"""Charts as inline SVG without scripts, fonts or colours.
 
-Colours are the page's (``style.css``), so that one chart serves light, dark and paper. Series are
-told apart by dashes and markers as well. A chart is about as wide as a telephone and never scaled
-down much, so that its text stays readable.
+``style.css`` of the page sets the colours, so one chart serves light and dark screens and paper.
+Dashes and markers distinguish the series without colour. A chart is about as wide as a telephone,
+so that a browser hardly scales its text down.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ Point = tuple[float, float]
 
 WIDTH, HEIGHT = 360.0, 244.0
 _LEFT, _TOP, _BOTTOM = 52.0, 14.0, 44.0
-_LETTER = 6.4  # width of one, about, at the page's 12 px
+_LETTER = 6.4  # approximate width of a letter at the page's 12 px
 _LINE = 15.0
-_MARKERS = 16  # on a line, at most
+_MARKERS = 16  # most markers on a line
 
 
 class Chart:
-    """A rectangle between two axes, drawn into piece by piece.
+    """A chart between two axes; each method adds one element.
 
     Args:
-        name: makes ids unique in the page.
-        title: what is shown, for those who do not see it too.
-        description: what can be seen, likewise.
+        name: prefix of the element ids; unique in the page.
+        title: read by screen readers.
+        description: the content in words, read by screen readers.
         x: the horizontal axis.
         y: the vertical axis.
-        rows: texts at the left instead of ticks, for charts whose ``y`` counts rows from 0 down.
-        end_labels: texts that will stand at the ends of lines.
+        rows: row labels in place of the ticks of ``y``; ``y`` then counts rows downwards from 0.
+        end_labels: the labels that lines will get, to reserve room at their right.
     """
 
     def __init__(
@@ -56,33 +56,33 @@ class Chart:
         self._height = HEIGHT if not rows else _TOP + _BOTTOM + 34.0 * len(rows)
         self._parts: list[Markup] = []
         self._ends: list[tuple[float, float, str, int]] = []
-        self._key: list[tuple[str, int, bool]] = []
+        self._legend: list[tuple[str, int, bool]] = []
         self._corner = "bottom-right"
 
-    # ---- places -----------------------------------------------------------------------------
+    # ---- coordinates ------------------------------------------------------------------------
 
-    def _across(self, value: float) -> float:
+    def _to_x(self, value: float) -> float:
         share = (value - self._x.low) / (self._x.high - self._x.low)
         return self._left + share * (self._right - self._left)
 
-    def _down(self, value: float) -> float:
+    def _to_y(self, value: float) -> float:
         share = (value - self._y.low) / (self._y.high - self._y.low)
         if self._rows:
             share = 1.0 - share
         return self._height - _BOTTOM - share * (self._height - _BOTTOM - _TOP)
 
     def _at(self, point: Point) -> Point:
-        return self._across(point[0]), self._down(point[1])
+        return self._to_x(point[0]), self._to_y(point[1])
 
     def _add(self, markup: str, /, **values: object) -> None:
         self._parts.append(Markup(markup).format(**values))
 
-    # ---- pieces -----------------------------------------------------------------------------
+    # ---- elements ---------------------------------------------------------------------------
 
     def line(
         self, points: Sequence[Point], series: int, *, label: str = "", markers: bool = True
     ) -> None:
-        """A line with a marker here and there, and ``label`` at its end."""
+        """A line with at most 16 markers and ``label`` at its end."""
         if not points:
             return
         places = _thinned([self._at(point) for point in points])
@@ -95,7 +95,7 @@ class Chart:
             self._ends.append((*places[-1], label, series))
 
     def area(self, edges: Sequence[float], heights: Sequence[float], series: int) -> None:
-        """A histogram's outline: ``heights`` between ``edges``, one more of these."""
+        """The outline of a histogram: ``heights [n]`` between ``edges [n + 1]``."""
         corners = [(edges[0], 0.0)]
         for low, high, height in zip(edges[:-1], edges[1:], heights, strict=True):
             corners += [(low, height), (high, height)]
@@ -107,11 +107,11 @@ class Chart:
         )
 
     def marker(self, point: Point, series: int) -> None:
-        """A disc for the first series, a hollow square for the second."""
+        """A disc for series 0, a hollow square for series 1."""
         self._marker(self._at(point), series)
 
     def ring(self, point: Point, series: int) -> None:
-        """Around a marker that matters."""
+        """A ring around a marker, to highlight it."""
         x, y = self._at(point)
         self._add(
             '<circle class="ring s{series}" cx="{x:.1f}" cy="{y:.1f}" r="7.5"/>',
@@ -130,33 +130,34 @@ class Chart:
                 y=y - 3.2,
             )
 
-    def across(self, low: float, high: float, y: float) -> None:
-        """A horizontal interval."""
-        self._segment((low, y), (high, y), "interval")
+    def horizontal_interval(self, low: float, high: float, y: float) -> None:
+        """A horizontal interval at height ``y``."""
+        self._straight((low, y), (high, y), "interval")
 
-    def upright(self, x: float, low: float, high: float) -> None:
-        """A vertical interval."""
-        self._segment((x, low), (x, high), "interval")
+    def vertical_interval(self, x: float, low: float, high: float) -> None:
+        """A vertical interval at ``x``."""
+        self._straight((x, low), (x, high), "interval")
 
     def reference(self, start: Point, end: Point) -> None:
-        """A dotted line to compare with."""
-        self._segment(start, end, "reference")
+        """A dotted reference line."""
+        self._straight(start, end, "reference")
 
-    def _segment(self, start: Point, end: Point, kind: str) -> None:
+    def _straight(self, start: Point, end: Point, kind: str) -> None:
         (x1, y1), (x2, y2) = self._at(start), self._at(end)
         self._add(
             '<line class="{kind}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>',
             kind=kind, x1=x1, y1=y1, x2=x2, y2=y2,
         )  # fmt: skip
 
-    def key(
+    def legend(
         self, label: str, series: int, *, line: bool = True, corner: str = "bottom-right"
     ) -> None:
-        """A line of the key: a sample and ``label``.
+        """A legend entry: a sample of the line, or of the marker, and ``label``.
 
-        ``corner`` is bottom-right, top-left, or below (the chart, side by side).
+        The last call's ``corner`` places the legend: ``bottom-right`` or ``top-left`` in the chart,
+        or ``below`` it with the entries side by side.
         """
-        self._key.append((label, series, line))
+        self._legend.append((label, series, line))
         self._corner = corner
 
     def _text(self, x: float, y: float, text: str, kind: str, anchor: str = "start") -> None:
@@ -165,16 +166,16 @@ class Chart:
             kind=kind, x=x, y=y, anchor=anchor, text=text,
         )  # fmt: skip
 
-    # ---- the whole ----------------------------------------------------------------------------
+    # ---- output -----------------------------------------------------------------------------
 
     def svg(self) -> Markup:
-        """The element, with title and description for screen readers."""
+        """The ``<svg>`` element, with title and description for screen readers."""
         drawn, self._parts = self._parts, []
         self._frame()
         self._parts += drawn
         for y, (x, _, text, series) in _spread(self._ends, self._height - _BOTTOM):
             self._text(x + 11.0, y + 4.0, text, f"label t{series}")
-        self._draw_key()
+        self._draw_legend()
         body, self._parts = Markup("").join(self._parts), drawn
         return Markup(
             '<svg viewBox="0 0 {width:.0f} {height:.0f}" role="img" '
@@ -183,7 +184,7 @@ class Chart:
             "{body}</svg>"
         ).format(
             width=WIDTH,
-            height=self._height + (22.0 if self._key and self._corner == "below" else 0.0),
+            height=self._height + (22.0 if self._legend and self._corner == "below" else 0.0),
             name=self.name,
             title=self.title,
             description=self.description,
@@ -193,18 +194,18 @@ class Chart:
     def _frame(self) -> None:
         bottom = self._height - _BOTTOM
         for value, text in self._x.ticks:
-            x = self._across(value)
+            x = self._to_x(value)
             if self._rows:
-                self._segment((value, self._y.low), (value, self._y.high), "grid")
+                self._straight((value, self._y.low), (value, self._y.high), "grid")
             self._text(x, bottom + 17.0, text, "tick", "middle")
         for value, text in self._y.ticks:
             if not self._rows:
-                self._segment((self._x.low, value), (self._x.high, value), "grid")
-                self._text(self._left - 7.0, self._down(value) + 4.0, text, "tick", "end")
+                self._straight((self._x.low, value), (self._x.high, value), "grid")
+                self._text(self._left - 7.0, self._to_y(value) + 4.0, text, "tick", "end")
         for row, text in enumerate(self._rows):
-            self._text(self._left - 8.0, self._down(row) + 4.0, text, "tick", "end")
+            self._text(self._left - 8.0, self._to_y(row) + 4.0, text, "tick", "end")
         if not self._rows:
-            self._segment((self._x.low, self._y.low), (self._x.high, self._y.low), "axis")
+            self._straight((self._x.low, self._y.low), (self._x.high, self._y.low), "axis")
         middle = (self._left + self._right) / 2.0
         self._text(middle, self._height - 8.0, self._x.label, "axis-label", "middle")
         if self._y.label:
@@ -216,11 +217,11 @@ class Chart:
                 text=self._y.label,
             )
 
-    def _draw_key(self) -> None:
-        if not self._key:
+    def _draw_legend(self) -> None:
+        if not self._legend:
             return
-        widths = [34.0 + _LETTER * len(label) for label, *_ in self._key]
-        lines = len(self._key)
+        widths = [34.0 + _LETTER * len(label) for label, *_ in self._legend]
+        lines = len(self._legend)
         if self._corner == "below":
             x, y, across, down = 12.0, self._height + 12.0, widths, 0.0
         elif self._corner == "top-left":
@@ -229,7 +230,7 @@ class Chart:
             x = self._right - max(widths)
             y = self._height - _BOTTOM - _LINE * lines + 2.0
             across, down = [0.0] * lines, _LINE
-        for (label, series, line), step in zip(self._key, across, strict=True):
+        for (label, series, line), step in zip(self._legend, across, strict=True):
             if line:
                 self._add(
                     '<path class="line s{series}" d="M{x:.1f} {y:.1f}h22"/>',
@@ -248,7 +249,7 @@ def _path(places: Sequence[Point]) -> str:
 
 
 def _thinned(places: Sequence[Point]) -> list[Point]:
-    """Without places that nobody could tell from the one before: 100,000 of a ROC curve, say."""
+    """Drops places within 1 px of the last one kept; a ROC curve has 100,000."""
     kept = [places[0]]
     for place in places[1:-1]:
         if abs(place[0] - kept[-1][0]) >= 1.0 or abs(place[1] - kept[-1][1]) >= 1.0:
@@ -259,7 +260,7 @@ def _thinned(places: Sequence[Point]) -> list[Point]:
 def _spread(
     ends: Sequence[tuple[float, float, str, int]], bottom: float
 ) -> list[tuple[float, tuple[float, float, str, int]]]:
-    """The labels' heights, moved apart where they would overlap."""
+    """The labels and their heights, moved apart so that none overlap."""
     placed: list[tuple[float, tuple[float, float, str, int]]] = []
     for end in sorted(ends, key=lambda end: end[1]):
         y = end[1] if not placed else max(end[1], placed[-1][0] + _LINE)

@@ -1,4 +1,4 @@
-"""The page of a run: its numbers, its markup, and what it must never need."""
+"""The page of a run: its numbers, its markup, and what it must never load."""
 
 from __future__ import annotations
 
@@ -209,21 +209,21 @@ def test_ids_of_elements_are_unique_and_references_arrive(root: ElementTree.Elem
     assert set(asked) <= set(ids)
 
 
-def test_every_figure_has_a_title_a_description_and_a_way_to_read_it(
+def test_every_figure_has_a_title_a_description_and_a_caption(
     root: ElementTree.Element,
 ) -> None:
     figures = list(root.iter("figure"))
     # Curves, loss, two groups of users, weights, ROC, calibration.
     assert len(figures) == 7
     for figure in figures:
-        heading, reading = figure.find("figcaption/h3"), figure.find("figcaption/p")
+        heading, caption = figure.find("figcaption/h3"), figure.find("figcaption/p")
         drawing = next(node for node in figure.iter() if node.tag.endswith("svg"))
-        told = {node.tag.rpartition("}")[2]: words(node) for node in drawing}
+        texts = {node.tag.rpartition("}")[2]: words(node) for node in drawing}
         assert heading is not None
-        assert reading is not None
-        assert words(heading) == told["title"]
-        assert len(words(reading)) > 40
-        assert len(told["desc"]) > 10
+        assert caption is not None
+        assert words(heading) == texts["title"]
+        assert len(words(caption)) > 40
+        assert len(texts["desc"]) > 10
         assert "nan" not in ElementTree.tostring(drawing, encoding="unicode").lower()
 
 
@@ -287,7 +287,7 @@ def test_without_a_baseline_nothing_is_compared(copied: Run, tmp_path: Path) -> 
 
 def test_a_baseline_of_its_own_is_a_page_too(trained_run: Run, tmp_path: Path) -> None:
     root = parsed(page(Run(trained_run.folder / "equal_weights"), tmp_path))
-    assert "Every training interaction has weight one." in section(root, "weights-of")
+    assert "Every training interaction has weight 1." in section(root, "weights-of")
     assert "judged anew" in section(root, "suspicious")
     heads = root.findall(".//section[@id='result']//thead/tr")[0]
     assert [words(cell) for cell in heads] == ["test", "equal weights"]
@@ -337,7 +337,7 @@ def test_a_baseline_of_other_users_is_refused(copied: Run, tmp_path: Path) -> No
 
 def test_options_that_differ_from_the_recipe_are_named(root: ElementTree.Element) -> None:
     said = section(root, "run")
-    assert said.startswith("The run Changed from the recipe: ")
+    assert said.startswith("The run Options that differ from the recipe: ")
     for change in ("embedding_dim = 16", "num_blocks = 1", "epochs = 3", "max_length = 12"):
         assert change in said
     assert "batch_size =" not in said

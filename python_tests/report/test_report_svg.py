@@ -142,7 +142,7 @@ def test_labels_at_the_ends_of_lines_never_overlap() -> None:
 def test_title_and_description_are_there_for_screen_readers_and_escaped() -> None:
     hostile = "<b>&\"' {x} </svg><script>"
     one = Chart("n", hostile, hostile, Axis.of(0, 1, hostile), Axis.of(0, 1, hostile))
-    one.key(hostile, 0)
+    one.legend(hostile, 0)
     root = drawn(one)
     assert root.get("role") == "img"
     names = (root.get("aria-labelledby") or "").split()
@@ -156,5 +156,5 @@ def test_title_and_description_are_there_for_screen_readers_and_escaped() -> Non
 def test_drawing_twice_gives_the_same() -> None:
     one = chart()
     one.line([(0.0, 1.0), (1.0, 2.0)], 0, label="a")
-    one.key("b", 1, corner="below")
+    one.legend("b", 1, corner="below")
     assert one.svg() == one.svg()
