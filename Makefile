@@ -1,8 +1,12 @@
-# `make demo` and `make test` each set up what they need in .venv, and leave nothing outside this folder.
+# Every target sets up what it needs in .venv and leaves nothing outside this folder.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# What pip installs: this folder, or a wheel that was built from it.
+PACKAGE ?= .
+# All tests of a file run on one worker, so that their shared fixtures are made once.
+WORKERS ?= -n auto --maxprocesses 4 --dist loadfile
 CACHE := $(CURDIR)/build/cache
 
 export PIP_CACHE_DIR ?= $(CACHE)/pip
@@ -16,27 +20,27 @@ SOURCES := pyproject.toml CMakeLists.txt constraints.txt $(shell find atjt_ext c
 .PHONY: help demo test sanitize mutations bench lint docs clean
 
 help:
-	@echo "make demo   simulated noisy data: train with and without weights, compare, plot"
-	@echo "make test   the test suite"
-	@echo "make sanitize  its tests of kernels, for CPU and CUDA, under ASan and UBSan"
-	@echo "make mutations  deliberate breaks of the kernels, each of which a test has to notice"
-	@echo "make bench  kernels beside their peers, taking turns; BENCH='--device cpu --only entropy'"
-	@echo "make lint   formatting, lint and types"
-	@echo "make docs   the documentation site, in build/site"
-	@echo "make clean  remove what the others made, but for runs/"
+	@echo "make demo       train on simulated noisy data with and without weights, and compare"
+	@echo "make test       run the tests; TEST='-k ranks' selects some"
+	@echo "make sanitize   run the tests of CPU and CUDA kernels under ASan and UBSan"
+	@echo "make mutations  break the kernels on purpose; a test must notice every break"
+	@echo "make bench      time the kernels and their peers; BENCH='--device cpu --only entropy'"
+	@echo "make lint       check formatting, style and types"
+	@echo "make docs       build the documentation site in build/site"
+	@echo "make clean      remove everything that the other targets made, except runs/"
 
 demo: $(VENV)/installed
 	rm -rf runs/demo
 	$(BIN)/atjt demo --out runs/demo
 
 test: $(VENV)/installed
-	$(BIN)/pytest
+	$(BIN)/pytest $(WORKERS) $(TEST)
 
 sanitize: $(VENV)/installed
-	.ci/sanitize
+	.ci/sanitize $(WORKERS) $(TEST)
 
 mutations: $(VENV)/installed
-	$(BIN)/python python_tests/helpers/run_mutations.py
+	PYTHONPATH=python_tests $(BIN)/python -m mutations
 
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/compare.py --out build/bench $(BENCH)
@@ -55,22 +59,23 @@ docs: $(VENV)/docs
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
-# torch first and pinned: what follows then never pulls another build of it.
+# torch comes first and pinned, so that no later step pulls another build of it.
 $(VENV)/torch: constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install -q -c constraints.txt torch
 	@touch $@
 
+# Forced, because pip keeps an installed package that has the version of the given wheel. Later rules
+# name the package, which adds only its extras; '.[dev]' would compile the package again.
 $(VENV)/installed: $(SOURCES) | $(VENV)/torch
-	$(BIN)/python -m pip install -q -c constraints.txt '.[test]'
+	$(BIN)/python -m pip install -q --no-deps --force-reinstall $(PACKAGE)
+	$(BIN)/python -m pip install -q -c constraints.txt 'atjt_ext[test]'
 	@touch $@
 
-# By the installed package's name: of the same version, so that only its extras are added. As '.[dev]' all
-# of it would be compiled once more.
 $(VENV)/tools: pyproject.toml $(VENV)/installed
 	$(BIN)/python -m pip install -q -c constraints.txt 'atjt_ext[dev]'
 	@touch $@
 
-# What export and tracking need: their tests skip without, and CI leaves none out.
+# Tests of export and tracking skip without these packages; CI runs them all.
 $(VENV)/extras: pyproject.toml $(VENV)/installed
 	$(BIN)/python -m pip install -q -c constraints.txt 'atjt_ext[export,track]'
 	@touch $@

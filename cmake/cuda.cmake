@@ -49,17 +49,8 @@ if(NOT ATJT_USER_ARCHITECTURES)
 endif()
 find_package(CUDAToolkit REQUIRED)
 
-add_library(atjt_cuda OBJECT
-  csrc/cuda/candidate_scores.cu
-  csrc/cuda/catalogue_scores.cu
-  csrc/cuda/devices.cu
-  csrc/cuda/keyed_draws.cu
-  csrc/cuda/linear_cross_entropy.cu
-  csrc/cuda/linear_cross_entropy_gradient.cu
-  csrc/cuda/random_replacement.cu
-  csrc/cuda/reweighted_binary_cross_entropy.cu
-  csrc/cuda/reweighted_cross_entropy.cu
-  csrc/cuda/reweighted_gradient.cu)
+file(GLOB ATJT_CUDA_SOURCES CONFIGURE_DEPENDS csrc/*/cuda/*.cu)
+add_library(atjt_cuda OBJECT ${ATJT_CUDA_SOURCES})
 target_link_libraries(atjt_cuda PRIVATE atjt_options)
 target_compile_options(atjt_cuda PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:
   -lineinfo -Xfatbin=-compress-all -Xcompiler=-Wall,-Wextra,-ffp-contract=off

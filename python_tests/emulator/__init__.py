@@ -19,7 +19,7 @@ import torch
 from emulator.build import build_module
 
 ORDERS = ("ascending", "descending", "lockstep", "random")
-"""In which threads can be resumed; emulator.cpp says what they mean."""
+"""In which threads can be resumed; runtime/device.h says what they mean."""
 
 SANITIZE = bool(os.environ.get("ATJT_SANITIZE"))
 """Compile with AddressSanitizer and UBSan; Python has to be started with their libraries."""

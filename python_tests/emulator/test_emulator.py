@@ -24,11 +24,12 @@ from atjt_ext.ops import (
     top_k,
 )
 from atjt_ext.ops.keyed_draws import Purpose, keyed_draws
-from emulator.build import build_module, build_program, translate
+from emulator.build import build_module, build_program
+from emulator.translate import translate
 
 pytestmark = pytest.mark.emulator
 
-PLANTED = Path(emulator.__file__).parent / "planted.cu"
+PLANTED = Path(emulator.__file__).parent / "programs" / "planted.cu"
 
 
 class Program:
@@ -323,7 +324,7 @@ def test_launches_of_two_threads_take_turns() -> None:
 
 
 def test_what_is_built_is_used_again() -> None:
-    code = f"import sys; sys.path.insert(0, {str(PLANTED.parents[1])!r})\n"
+    code = f"import sys; sys.path.insert(0, {str(PLANTED.parents[2])!r})\n"
     code += "import emulator; print(emulator.build.build_module(sanitize=emulator.SANITIZE))"
     path = build_module(sanitize=emulator.SANITIZE)
     before = path.stat().st_mtime_ns

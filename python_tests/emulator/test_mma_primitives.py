@@ -12,7 +12,7 @@ from emulator.build import build_program
 
 pytestmark = pytest.mark.emulator
 
-SOURCE = Path(emulator.__file__).parent / "primitives.cu"
+SOURCE = Path(emulator.__file__).parent / "programs" / "primitives.cu"
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["races", "sanitized"])

@@ -8,17 +8,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from atjt_ext import _C
+from helpers.native_parts import combine_softmax_parts as combine
+from helpers.native_parts import elementary as apply
+from helpers.native_parts import narrow, widen
 
 INF, NAN = float("inf"), float("nan")
 FLOATS = [torch.float32, torch.float64]
 HALVES = [torch.float16, torch.bfloat16]
-
-
-def apply(name: str, x: Tensor) -> Tensor:
-    result = torch.empty_like(x)
-    _C.elementary(name, x, result)
-    return result
 
 
 def errors_in_ulp(got: Tensor, exact: Tensor) -> Tensor:
@@ -66,12 +62,6 @@ def all_numbers(dtype: torch.dtype) -> Tensor:
     return torch.arange(2**16).to(torch.uint16).view(dtype)
 
 
-def convert(x: Tensor, dtype: torch.dtype) -> Tensor:
-    result = torch.empty(x.shape, dtype=dtype)
-    _C.convert(x, result)
-    return result
-
-
 def assert_same_numbers(got: Tensor, wanted: Tensor) -> None:
     numbers = ~wanted.isnan()
     assert torch.equal(got.isnan(), ~numbers)
@@ -82,7 +72,7 @@ def assert_same_numbers(got: Tensor, wanted: Tensor) -> None:
 @pytest.mark.parametrize("dtype", HALVES)
 def test_every_half_is_widened_exactly(dtype: torch.dtype) -> None:
     numbers = all_numbers(dtype)
-    assert_same_numbers(convert(numbers, torch.float32), numbers.float())
+    assert_same_numbers(widen(numbers), numbers.float())
 
 
 @pytest.mark.parametrize("dtype", HALVES)
@@ -95,11 +85,7 @@ def test_floats_are_narrowed_to_the_nearest_half_ties_to_even(dtype: torch.dtype
     anything = bits.to(torch.int32).view(torch.float32)
     edges = torch.tensor([65_504.0, 65_519.99, 65_520.0, 65_536.0, 3.4e38, 2.0**-25, 2.0**-24])
     x = torch.cat([halves, above, middles, near, anything, edges, -edges])
-    assert_same_numbers(convert(x, dtype), x.to(dtype))
-
-
-def combine(a: tuple[float, float], b: tuple[float, float]) -> tuple[float, float]:
-    return _C.combine_softmax_parts(a, b)
+    assert_same_numbers(narrow(x, dtype), x.to(dtype))
 
 
 def test_parts_of_a_softmax_combine_to_the_whole() -> None:

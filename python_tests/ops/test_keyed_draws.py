@@ -10,6 +10,7 @@ from torch import Tensor
 
 from atjt_ext import _C, build_info
 from atjt_ext.ops import Purpose, keyed_draws, reference, uniform_integers
+from helpers.native_parts import philox4x32_10
 
 KEYS = torch.tensor([0, 1, -1, 2**63 - 1, -(2**63), 7 * 10**12])
 POSITION = Purpose.DELETED_POSITION
@@ -22,7 +23,7 @@ def test_draws_are_the_words_of_philox(device: torch.device, length: int) -> Non
     for row, key in enumerate(KEYS.tolist()):
         for position in range(length):
             index = 2**28 - length + position
-            words = _C.philox4x32_10(
+            words = philox4x32_10(
                 [key & 0xFFFFFFFF, key >> 32 & 0xFFFFFFFF, index // 2 | POSITION << 28, step],
                 [seed & 0xFFFFFFFF, seed >> 32],
             )

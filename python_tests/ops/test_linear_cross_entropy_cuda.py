@@ -137,7 +137,9 @@ def test_blocks_without_rows_help_with_the_others(cuda: torch.device) -> None:
 @pytest.mark.emulator
 @pytest.mark.parametrize("sanitize", [False, True], ids=["races", "sanitized"])
 def test_sums_may_be_taken_off_after_every_tile(sanitize: bool) -> None:
-    program = build_program(Path(emulator.__file__).parent / "short_runs.cu", sanitize=sanitize)
+    program = build_program(
+        Path(emulator.__file__).parent / "programs" / "short_runs.cu", sanitize=sanitize
+    )
     environment = {"ASAN_OPTIONS": "detect_leaks=0", "UBSAN_OPTIONS": "halt_on_error=1"}
     done = subprocess.run(
         [str(program)], capture_output=True, text=True, env=environment, timeout=60

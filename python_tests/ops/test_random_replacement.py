@@ -9,9 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from atjt_ext import _C
 from atjt_ext.ops import random_replacement, reference
 from atjt_ext.ops.reference import corruption
+from helpers.native_parts import philox4x32_10
 from helpers.replacement import (
     assert_same,
     complete,
@@ -209,7 +209,7 @@ def test_equal_draws_of_many_rows_do_not_mislead_the_search(
 def test_more_equal_draws_than_the_search_has_room_for_are_settled_too(
     device: torch.device,
 ) -> None:
-    low, high, _, _ = _C.philox4x32_10((5, 0, 0, 0), (7, 0))
+    low, high, _, _ = philox4x32_10((5, 0, 0, 0), (7, 0))
     fraction = (high * 2**32 + low) / 2**64  # of the range: where the search looks, lie all draws
     assert 0.1 < fraction < 0.9
     sequences = torch.ones(3300, 1, dtype=torch.int64, device=device)

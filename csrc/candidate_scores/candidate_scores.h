@@ -1,0 +1,131 @@
+// candidate_scores: x_n . W_v for the candidates v of each row n, and both gradients, without the
+// [rows, candidates, width] tensor of gathered embeddings.
+//
+//   scores[n, c]   = x_n . W_v(n, c)
+//   grad_hidden[n] = sum_c grad_scores[n, c] * W_v(n, c)
+//   grad_table[v]  = sum over the pairs (n, c) with v(n, c) = v of grad_scores[n, c] * x_n
+//
+// For the last one pairs come sorted by item. Chunks of a fixed number of pairs are summed on their
+// own, and an item that spans several chunks is put together from its parts in order: the same bits
+// for any number of threads, no atomics, and no thread is left alone with a popular item. A pair
+// whose gradient is 0 is left out, so that what does not count spoils nothing, NaN included.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+
+#include "common/half.h"
+#include "common/host_device.h"
+
+namespace atjt {
+
+struct CandidatesShape {
+  const int64_t* candidates;  // [rows, per_row]: in [0, items), or ignore_index
+  int64_t rows, per_row, items, width, ignore_index;
+};
+
+ATJT_HD bool is_scored(const CandidatesShape& shape, int64_t candidate) {
+  return candidate != shape.ignore_index && uint64_t(candidate) < uint64_t(shape.items);
+}
+
+template <class T>
+struct CandidateScoresParams {
+  CandidatesShape shape;
+  const T* hidden;        // x [rows, width]
+  const T* table;         // W [items, width]
+  Arithmetic<T>* scores;  // [rows, per_row]; 0 where ignored, on CUDA NaN where out of range
+};
+
+template <class T>
+struct CandidateHiddenGradientParams {
+  CandidatesShape shape;
+  const T* table;
+  const Arithmetic<T>* grad_scores;  // [rows, per_row]
+  T* grad_hidden;                    // [rows, width]
+};
+
+template <class T>
+struct CandidateTableGradientParams {
+  const T* hidden;
+  const Arithmetic<T>* grad_scores;
+  const int64_t* order;  // [pairs]: n * per_row + c of the pairs, by item
+  const int64_t* slots;  // [pairs]: rows of grad_table, ascending; a pair out of range is left out
+  T* grad_table;         // [num_slots, width]; zeros where no pair goes
+  Arithmetic<T>* parts;  // [2 * chunks, width]: sums that go on in another chunk
+  int64_t pairs, per_row, num_slots, width;
+};
+
+// A sum over this many pairs keeps its digits in float.
+constexpr int64_t kPairsPerChunk = 128;
+
+ATJT_HD int64_t num_chunks(int64_t pairs) { return (pairs + kPairsPerChunk - 1) / kPairsPerChunk; }
+
+// A chunk of the sorted pairs. A run is the part of an item's pairs that lies in one chunk; sums of
+// runs that go on beyond it are parts. At most the first run of a chunk has begun before it, and at
+// most the last one goes on behind it.
+struct PairChunk {
+  const int64_t* slots;
+  int64_t pairs, number, begin, end;
+};
+
+ATJT_HD PairChunk chunk_of_pairs(const int64_t* slots, int64_t pairs, int64_t number) {
+  const int64_t begin = number * kPairsPerChunk, end = begin + kPairsPerChunk;
+  return {slots, pairs, number, begin, end < pairs ? end : pairs};
+}
+
+// The pairs before and at `position` are of the same item.
+ATJT_HD bool is_joined(const PairChunk& chunk, int64_t position) {
+  return position > 0 && position < chunk.pairs &&
+         chunk.slots[position - 1] == chunk.slots[position];
+}
+
+// Which part the run [first, last) is, or -1 if it is all there is of its item.
+ATJT_HD int64_t part_of_run(const PairChunk& chunk, int64_t first, int64_t last) {
+  if (first == chunk.begin && is_joined(chunk, first)) return 2 * chunk.number;
+  return last == chunk.end && is_joined(chunk, last) ? 2 * chunk.number + 1 : -1;
+}
+
+// Whether an item begins here that goes on. Its sum is the part 2 * number + 1 of this chunk and
+// the parts 2 * number of those behind it, as far as last_chunk_of_item.
+ATJT_HD bool begins_long_item(const PairChunk& chunk) {
+  const bool is_one_run = chunk.slots[chunk.begin] == chunk.slots[chunk.end - 1];
+  return is_joined(chunk, chunk.end) && !(is_one_run && is_joined(chunk, chunk.begin));
+}
+
+// Of an item that begins in `chunk` and goes on: the last chunk whose first pair is of it.
+ATJT_HD int64_t last_chunk_of_item(const PairChunk& chunk) {
+  const int64_t slot = chunk.slots[chunk.end - 1];
+  int64_t found = chunk.number + 1, behind = num_chunks(chunk.pairs);
+  while (behind - found > 1) {
+    const int64_t middle = found + (behind - found) / 2;
+    if (chunk.slots[middle * kPairsPerChunk] == slot) {
+      found = middle;
+    } else {
+      behind = middle;
+    }
+  }
+  return found;
+}
+
+// For float, double, Float16 and BFloat16.
+namespace cpu {
+template <class T>
+void candidate_scores(const CandidateScoresParams<T>& params, int num_threads);
+template <class T>
+void candidate_hidden_gradient(const CandidateHiddenGradientParams<T>& params, int num_threads);
+template <class T>
+void candidate_table_gradient(const CandidateTableGradientParams<T>& params, int num_threads);
+}  // namespace cpu
+
+namespace cuda {
+template <class T>
+void candidate_scores(const CandidateScoresParams<T>& params, int device, void* stream);
+template <class T>
+void candidate_hidden_gradient(const CandidateHiddenGradientParams<T>& params, int device,
+                               void* stream);
+template <class T>
+void candidate_table_gradient(const CandidateTableGradientParams<T>& params, int device,
+                              void* stream);
+}  // namespace cuda
+
+}  // namespace atjt

@@ -1,0 +1,69 @@
+// Blocks of stored numbers as blocks of the numbers they are computed in. float and double pass
+// through; half precision goes by way of a buffer that stays in the first cache.
+//
+// A block at a time, because compilers leave the processor's own float16 conversion alone in loops
+// that do anything else.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+
+#if defined(__F16C__)
+#include <immintrin.h>
+#endif
+
+#include "common/half.h"
+
+namespace atjt::cpu {
+
+// Also how many numbers are added up in float before a sum goes on in double: longer ones would
+// lose digits.
+constexpr int64_t kBlock = 1024;
+
+// The n <= kBlock numbers at x, in the buffer unless they can be read where they are.
+ATJT_HD const float* read_block(const float* x, int64_t, float*) { return x; }
+ATJT_HD const double* read_block(const double* x, int64_t, double*) { return x; }
+
+ATJT_HD const float* read_block(const BFloat16* x, int64_t n, float* buffer) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) buffer[i] = widen(x[i]);
+  return buffer;
+}
+
+ATJT_HD const float* read_block(const Float16* x, int64_t n, float* buffer) {
+  int64_t done = 0;
+#if defined(__F16C__)
+  for (; done + 8 <= n; done += 8)
+    _mm256_storeu_ps(buffer + done, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)(x + done))));
+#endif
+#pragma omp simd
+  for (int64_t i = done; i < n; ++i) buffer[i] = widen(x[i]);
+  return buffer;
+}
+
+// Where to put n numbers that write_block is then to store at x.
+ATJT_HD float* block_for(float* x, float*) { return x; }
+ATJT_HD double* block_for(double* x, double*) { return x; }
+ATJT_HD float* block_for(BFloat16*, float* buffer) { return buffer; }
+ATJT_HD float* block_for(Float16*, float* buffer) { return buffer; }
+
+ATJT_HD void write_block(float*, int64_t, const float*) {}
+ATJT_HD void write_block(double*, int64_t, const double*) {}
+
+ATJT_HD void write_block(BFloat16* x, int64_t n, const float* buffer) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) narrow(buffer[i], &x[i]);
+}
+
+ATJT_HD void write_block(Float16* x, int64_t n, const float* buffer) {
+  int64_t done = 0;
+#if defined(__F16C__)
+  for (; done + 8 <= n; done += 8)
+    _mm_storeu_si128((__m128i*)(x + done),
+                     _mm256_cvtps_ph(_mm256_loadu_ps(buffer + done), _MM_FROUND_TO_NEAREST_INT));
+#endif
+#pragma omp simd
+  for (int64_t i = done; i < n; ++i) narrow(buffer[i], &x[i]);
+}
+
+}  // namespace atjt::cpu

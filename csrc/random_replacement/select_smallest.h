@@ -1,0 +1,58 @@
+// The k smallest of n keys without sorting: search a cutoff by counting how many keys lie below it.
+//
+// Counting is one comparison per key, vectorises on the CPU and is one reduction on a GPU; and as
+// the keys are uniform random words, interpolation finds a cutoff that separates exactly k of them
+// in about five counts. Which cutoff is found does not matter: the set it separates is the same.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+
+#include "common/host_device.h"
+
+namespace atjt {
+
+// A key belongs to the k smallest if it is < `key`, or == `key` and among the first `ties` such
+// keys in the order of their positions.
+template <class Key>
+struct Cutoff {
+  Key key;
+  int64_t ties;
+};
+
+// The search needs no exact quotient, and the exact one is a function call on the GPU.
+ATJT_HD float rough_quotient(float a, float b) {
+#if defined(__CUDA_ARCH__)
+  return __fdividef(a, b);
+#else
+  return a / b;
+#endif
+}
+
+// Needs 0 < k < n, where n is the number of keys, which lie in [0, largest]. `count_up_to(t)`
+// returns how many keys are <= t; it is never asked for `largest`, which may therefore mark what is
+// no key at all.
+template <class Key, class Count>
+ATJT_HD Cutoff<Key> find_cutoff(int64_t k, int64_t n, const Count& count_up_to,
+                                Key largest = Key(~Key{0})) {
+  Key low = 0, high = largest;        // the k-th smallest key lies in [low, high]
+  int64_t below = 0, up_to_high = n;  // how many keys are < low, and <= high
+  for (int probes = 1; low < high; ++probes) {
+    // Interpolate, but bisect every fourth time: clumped keys must not make the search linear.
+    float share = rough_quotient(float(k - below) + 0.5f, float(up_to_high - below) + 1.0f);
+    if (probes % 4 == 0) share = 0.5f;
+    if (share > 0.999f) share = 0.999f;  // so that the product stays below the span
+    Key probe = low + Key(float(high - low) * share);
+    if (probe >= high) probe = high - 1;
+    const int64_t count = count_up_to(probe);
+    if (count == k) return {Key(probe + 1), 0};
+    const bool too_low = count < k;  // a coin flip: conditional moves instead of branches
+    low = too_low ? Key(probe + 1) : low;
+    below = too_low ? count : below;
+    high = too_low ? high : probe;
+    up_to_high = too_low ? up_to_high : count;
+  }
+  return {low, k - below};
+}
+
+}  // namespace atjt

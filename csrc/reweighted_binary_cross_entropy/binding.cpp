@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "common/bindings/arguments.h"
+#include "common/bindings/floating.h"
+#include "common/bindings/op.h"
+#include "reweighted_binary_cross_entropy/reweighted_binary_cross_entropy.h"
+
+namespace atjt {
+namespace {
+
+void reweighted_binary_cross_entropy(const TensorArg& logits, const TensorArg& targets,
+                                     const OptionalTensorArg& row_scale, const TensorArg& losses,
+                                     const OptionalTensorArg& grad_logits, double label_smoothing,
+                                     int num_threads) {
+  require_rank("logits", logits, 2);
+  if (row_scale.has_value() != grad_logits.has_value())
+    throw py::value_error("row_scale and grad_logits go together");
+  with_floating("logits", logits, [&](auto type, DLDataType dtype, DLDataType arithmetic) {
+    using T = typename decltype(type)::type;
+    using Real = Arithmetic<T>;
+    const auto shape = logits.shape();
+    const auto run = [&](auto target_type, DLDataType target_dtype) {
+      using Target = typename decltype(target_type)::type;
+      const BinaryCrossEntropyParams<T, Target> params = {
+          logits.data<const T>("logits", dtype, shape, logits),
+          targets.data<const Target>("targets", target_dtype, shape, logits),
+          row_scale ? row_scale->data<const Real>("row_scale", arithmetic, {shape[0]}, logits)
+                    : nullptr,
+          losses.data<Real>("losses", arithmetic, {shape[0]}, logits),
+          grad_logits ? grad_logits->data<T>("grad_logits", dtype, shape, logits) : nullptr,
+          shape[0],
+          shape[1],
+          Real(label_smoothing)};
+      run_beside(
+          "logits", logits,
+          [&](auto device, void* stream) {
+            cuda::reweighted_binary_cross_entropy(params, device, stream);
+          },
+          [&] { cpu::reweighted_binary_cross_entropy(params, num_threads); });
+    };
+    if (targets.dtype() == kBool) return run(TypeOf<uint8_t>{}, kBool);
+    run(TypeOf<Real>{}, arithmetic);
+  });
+}
+
+const Op op([](py::module_& m) {
+  using namespace py::literals;
+  m.def("reweighted_binary_cross_entropy", &reweighted_binary_cross_entropy, "logits"_a,
+        "targets"_a, py::kw_only(), "row_scale"_a, "losses"_a, "grad_logits"_a, "label_smoothing"_a,
+        "num_threads"_a);
+});
+
+}  // namespace
+}  // namespace atjt
