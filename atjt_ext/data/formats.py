@@ -20,4 +20,5 @@ FORMATS = {
 if TYPE_CHECKING:
     Format = str  # type checkers cannot compute a Literal
 else:
-    Format = Literal[("auto", *FORMATS)]  # the choices of an option of this type
+    _CHOICES = ("auto", *FORMATS)
+    Format = Literal[_CHOICES]  # gives an option of this type its choices

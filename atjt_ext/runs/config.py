@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal
+from typing import Any
 
+from ..data.formats import Format
 from ..models.options import (
     ModelConfig,
     at_least_zero,
@@ -46,9 +47,7 @@ class DataConfig:
             0 uses all.
     """
 
-    format: Literal[
-        "auto", "recbole", "movielens", "amazon", "yelp", "csv", "jsonl", "parquet", "sequences"
-    ] = "auto"
+    format: Format = "auto"
     user_column: str | None = None
     item_column: str | None = None
     time_column: str | None = None

@@ -1,19 +1,23 @@
-"""Readers: files as they are found to columnar ``Interactions``.
+"""Readers: files in the layouts that data sets have, to columnar ``Interactions``.
 
-They parse; they never filter, split or download. A file is a stream of chunks (``streams.py``):
+Readers parse; they never filter, split or download. ``streams.py`` gives a file in chunks of
 delimited text (``text.py``) or JSON lines (``json_lines.py``), whose columns are converted chunk by
-chunk. A new format is one function here that returns ``Interactions``, one line in ``auto.py`` and
-what it is told by in ``recognise.py``.
+chunk.
+
+A new format is one module here that ends with ``FORMAT = FileFormat(...)``, and one line in
+``data/formats.py``.
 """
 
+from ..formats import Format
 from .amazon import read_amazon
 from .auto import read_interactions
+from .csv_files import read_csv
+from .frames import interactions_from_frame, read_parquet
 from .items import read_items, with_items
+from .json_lines import read_json_lines
 from .movielens import read_movielens
 from .recbole import read_recbole
-from .recognise import Format
 from .sequence_files import read_sequences
-from .tables import interactions_from_frame, read_csv, read_json_lines, read_parquet
 from .yelp import read_yelp
 
 __all__ = [

@@ -11,17 +11,17 @@ import polars as pl
 from ..errors import DataError, listed
 from ..interactions import Interactions
 from .columns import PlaceOf, convert, interactions_of_parts
+from .csv_files import read_csv
 from .feature_tables import table_of_parts
 from .json_lines import Kind, json_parts
-from .recognise import find_source, header_of, keys_of
+from .recognise import FileFormat, Sign, find_source, header_of, keys_of
 from .streams import HEAD_BYTES, first_line, read_bytes
-from .tables import read_csv
 
 # Keys of a review by role.
 _2014 = {"user": "reviewerID", "item": "asin", "time": "unixReviewTime", "rating": "overall"}
 _2023 = {"user": "user_id", "item": "parent_asin", "time": "timestamp", "rating": "rating"}
 
-# Keys of an item's metadata, what their values are, and the feature's name.
+# Keys of an item's metadata; the name and the kind of each feature.
 _METADATA: dict[str, dict[str, tuple[str, Kind]]] = {
     "2014": {
         "asin": ("asin", "text"),
@@ -47,26 +47,25 @@ _METADATA: dict[str, dict[str, tuple[str, Kind]]] = {
 
 
 def read_amazon(path: str | Path, *, metadata: str | Path | None = None) -> Interactions:
-    """Amazon reviews, plain or gzip, the layout told by the first line.
+    """Amazon reviews, plain or gzip; the first line tells the layout.
 
     * 2014 and 2018: JSON lines with ``reviewerID``, ``asin``, ``overall``, ``unixReviewTime``
       (seconds), also as Python literals with single quotes;
     * 2023: JSON lines with ``user_id``, ``parent_asin``, ``rating``, ``timestamp`` (milliseconds),
       or CSV with the same names.
 
-    Texts and all that is not named above are left out. Metadata becomes ``items``: ``title``,
-    ``brand`` (2023: the store), ``main_category`` (2018, 2023) as String and ``categories`` as
-    List(String), from general to special, each once. Of an item that is listed twice (there are
-    some) the first line counts.
+    All other fields are left out. Metadata becomes ``items``: ``title``, ``brand`` (2023: the
+    store), ``main_category`` (2018, 2023) as String and ``categories`` as List(String), from
+    general to special, each once. Some items are listed twice: their first line counts.
 
     Args:
         path: The file of reviews, or the folder of reviews and metadata.
-        metadata: The metadata file, where it is not in that folder.
+        metadata: The metadata file, if it is not in that folder.
 
     Raises:
-        DataError: naming file, line and field of the first thing that does not fit.
+        DataError: for the first value that does not fit, with its file, line and field.
     """
-    source = find_source(path, "amazon")
+    source = find_source(path, [FORMAT])
     items = source.items if metadata is None else metadata
     interactions = _read_reviews(source.interactions)
     return interactions if items is None else replace(interactions, items=read_metadata(items))
@@ -96,17 +95,23 @@ def _read_ratings(path: Path, header: list[str]) -> Interactions:
             f"{path}:1: no Amazon reviews: wanted JSON lines or a header with "
             f"{listed(_2023.values())}, got {listed(header)}"
         )
-    return read_csv(path, **{f"{role}_column": name for role, name in _2023.items()})
+    return read_csv(
+        path,
+        user_column=_2023["user"],
+        item_column=_2023["item"],
+        time_column=_2023["time"],
+        rating_column=_2023["rating"],
+    )
 
 
 def read_metadata(path: str | Path) -> pl.DataFrame:
-    """Metadata of any year, as ``items``."""
+    """The metadata of any year, as ``items``."""
     keys = set(keys_of(first_line(read_bytes(path, HEAD_BYTES), path)))
     key = "parent_asin" if "parent_asin" in keys else "asin"
     if key == "parent_asin":
         year = "2023"
     elif key in keys:
-        # "category" and "main_cat" came in 2018; the older files say "categories".
+        # "category" and "main_cat" are of 2018; older files have "categories".
         year = "2018" if keys & {"category", "main_cat"} else "2014"
     else:
         raise DataError(
@@ -123,3 +128,23 @@ def _metadata_parts(
     for part in json_parts(path, {key: kind for key, (_, kind) in fields.items()}):
         categories = pl.col("categories").list.unique(maintain_order=True)
         yield part.frame.rename(names).with_columns(categories), part.place_of
+
+
+FORMAT = FileFormat(
+    "amazon",
+    read_amazon,
+    signs=(
+        Sign(keys=frozenset({"reviewerID", "asin"})),
+        Sign(
+            keys=frozenset({"user_id", "parent_asin"}),
+            header=("user_id", "parent_asin", "rating", "timestamp"),
+        ),
+        Sign("items", keys=frozenset({"parent_asin"}), no_keys=frozenset({"user_id"})),
+        Sign(
+            "items",
+            keys=frozenset({"asin"}),
+            no_keys=frozenset({"reviewerID", "user_id", "question"}),
+        ),
+    ),
+    read_items=read_metadata,
+)

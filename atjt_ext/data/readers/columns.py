@@ -1,11 +1,11 @@
-"""Columns of a table to ``Interactions``: which column is which, and values checked one by one."""
+"""Columns of a table to ``Interactions``: finds the role of each column and checks every value."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import TypedDict, cast
 
 import polars as pl
 
@@ -13,7 +13,7 @@ from ..errors import DataError, listed, shown
 from ..interactions import Interactions
 from .times import seconds_since_1970
 
-# The names tried, in lower case, when a column is not named by the caller.
+# The names tried, in lower case, for a role whose column the caller does not name.
 GUESSES: dict[str, tuple[str, ...]] = {
     "user": ("user", "user_id", "userid", "uid", "reviewer_id", "reviewerid"),
     "item": ("item", "item_id", "itemid", "iid", "movie_id", "movieid", "product_id", "asin",
@@ -21,10 +21,10 @@ GUESSES: dict[str, tuple[str, ...]] = {
     "time": ("time", "timestamp", "unixreviewtime"),
     "rating": ("rating", "stars", "overall"),
     "is_noise": ("is_noise",),
-    "weight": (),  # only by name: parcels have weights, too
+    "weight": (),  # never guessed: parcels have weights too
 }  # fmt: skip
-# Where none of those is there: what shops export. A column of times must not be passed over, or
-# rows would keep the order of the file.
+# Names in exports of shops, tried if there is none of the names above. A column of times must not
+# be overlooked, or rows would keep the order of the file.
 _SECOND_GUESSES: dict[str, tuple[str, ...]] = {
     "user": ("customer_id", "customer", "customerid", "visitor_id", "visitorid"),
     "item": ("sku", "product", "productid", "article_id", "articleid"),
@@ -37,93 +37,105 @@ _REQUIRED = ("user", "item")
 PlaceOf = Callable[[int], str]  # "file:line" of a row
 
 
-@dataclass(frozen=True, slots=True)
-class Roles:
-    """The columns named by the caller; ``None`` is guessed (time and rating may then be absent, and
-    a weight is). An empty name of one of those leaves it unread."""
+class ColumnNames(TypedDict, total=False):
+    """The arguments by which readers get the names of columns.
 
-    user: str | None = None
-    item: str | None = None
-    time: str | None = None
-    rating: str | None = None
-    weight: str | None = None
+    A column that is missing here or None is guessed by its name. Times and ratings may be absent
+    from the table, and their empty name leaves a column unread. Weights (numbers in [0, 1]: how
+    clean each interaction is believed to be) are never guessed.
+    """
 
-    def any_named(self) -> bool:
-        return any(getattr(self, one.name) is not None for one in fields(self))
+    user_column: str | None
+    item_column: str | None
+    time_column: str | None
+    rating_column: str | None
+    weight_column: str | None
 
-    def find(self, columns: Sequence[str], place: str) -> dict[str, str]:
-        """Which of ``columns`` plays which role: ``{"user": "userId", ...}``.
 
-        Raises:
-            DataError: if a named column is missing, a required one cannot be guessed, or more than
-                one column fits; the message names the columns found and the names tried.
-        """
-        found: dict[str, str] = {}
-        named_ones = {getattr(self, one.name) for one in fields(self)}
-        free = [column for column in columns if column not in named_ones]
-        for role in GUESSES:
-            named = getattr(self, role, None)
-            if named == "" and role not in _REQUIRED:
-                continue
-            if named is not None:
-                matches = [column for column in columns if column == named]
-                if not matches:
-                    raise DataError(
-                        f"{place}: no column {shown(named)} ({role}_column); "
-                        f"the columns are {listed(columns)}"
-                    )
-            else:
-                matches = guessed(role, [c for c in free if c not in found.values()])
-                if not matches and role in _REQUIRED:
-                    tried = (*GUESSES[role], *_SECOND_GUESSES[role])
-                    # Few columns are called by numbers: it is rather the first of the rows.
-                    numbers = any(c.strip().replace(".", "", 1).isdigit() for c in columns)
-                    raise DataError(
-                        f"{place}: no {role} column: tried {', '.join(tried)} (any case), "
-                        f"the columns are {listed(columns)}; "
-                        + ("is a header missing? Or " if numbers else "")
-                        + f"name it with {role}_column"
-                    )
-            if len(matches) > 1:
+def find_roles(columns: Sequence[str], place: str, named: ColumnNames) -> dict[str, str]:
+    """The column of each role: ``{"user": "userId", ...}``.
+
+    Warns if columns are left over and none holds times.
+
+    Args:
+        columns: The columns of the table.
+        place: What messages begin with.
+        named: The names that the caller gives.
+
+    Raises:
+        DataError: if a named column is missing, a required one cannot be guessed, or more than one
+            column fits; the message names the columns found and the names tried.
+        TypeError: on an unknown argument.
+    """
+    names = cast("dict[str, str | None]", named)
+    for argument in names:
+        if argument not in ColumnNames.__annotations__:
+            known = ", ".join(ColumnNames.__annotations__)
+            raise TypeError(f"no argument {argument!r}; columns are named by {known}")
+    free = [column for column in columns if column not in names.values()]
+    found: dict[str, str] = {}
+    for role in GUESSES:
+        name = names.get(f"{role}_column")
+        if name == "" and role not in _REQUIRED:
+            continue
+        if name is not None:
+            matches = [column for column in columns if column == name]
+            if not matches:
                 raise DataError(
-                    f"{place}: {listed(matches)} could all be the {role} column; "
-                    f"name one with {role}_column"
-                    if len(set(matches)) > 1
-                    else f"{place}: the column {shown(matches[0])} occurs {len(matches)} times"
+                    f"{place}: no column {shown(name)} ({role}_column); "
+                    f"the columns are {listed(columns)}"
                 )
-            if matches:
-                found[role] = matches[0]
-        unread = [column for column in columns if column not in found.values()]
-        if "time" not in found and self.time is None and unread:
-            warnings.warn(
-                f"{place}: no column of times was found, so rows are taken in the order of the "
-                f"file; is it one of {listed(unread)}? Name it with time_column, or leave that "
-                "empty if the order is right",
-                stacklevel=2,
+        else:
+            matches = guessed(role, [c for c in free if c not in found.values()])
+            if not matches and role in _REQUIRED:
+                tried = (*GUESSES[role], *_SECOND_GUESSES[role])
+                # Columns are rarely called by numbers: this looks like the first row of data.
+                numbers = any(c.strip().replace(".", "", 1).isdigit() for c in columns)
+                raise DataError(
+                    f"{place}: no {role} column: tried {', '.join(tried)} (any case), "
+                    f"the columns are {listed(columns)}; "
+                    + ("is a header missing? Or " if numbers else "")
+                    + f"name it with {role}_column"
+                )
+        if len(matches) > 1:
+            raise DataError(
+                f"{place}: {listed(matches)} could all be the {role} column; "
+                f"name one with {role}_column"
+                if len(set(matches)) > 1
+                else f"{place}: the column {shown(matches[0])} occurs {len(matches)} times"
             )
-        return found
+        if matches:
+            found[role] = matches[0]
+    unread = [column for column in columns if column not in found.values()]
+    if "time" not in found and names.get("time_column") is None and unread:
+        warnings.warn(
+            f"{place}: no column of times was found, so rows keep the order of the file; "
+            f"is it one of {listed(unread)}? Name it with time_column, or leave that empty "
+            "if the order is right",
+            stacklevel=2,
+        )
+    return found
 
 
 def guessed(role: str, columns: Sequence[str]) -> list[str]:
-    """Those of ``columns`` that go by a name of the role; more than one is for the caller to
-    refuse."""
+    """The ``columns`` whose name is one of the role's; the caller refuses more than one."""
     first = [column for column in columns if column.lower() in GUESSES[role]]
     second = _SECOND_GUESSES.get(role, ())
     return first or [column for column in columns if column.lower() in second]
 
 
 def convert(frame: pl.DataFrame, roles: dict[str, str], place_of: PlaceOf) -> pl.DataFrame:
-    """Gives the columns of ``frame`` their names and types; all others come along as features.
+    """Names and converts the columns of ``frame``; columns without a role become features.
 
-    A feature whose name is one of ours (``user``, ``time``, ...) gets ``_as_read`` appended.
+    A feature whose name is that of a role (``user``, ``time``, ...) gets ``_as_read`` appended.
 
     Args:
         frame: As read; columns may be strings or typed.
-        roles: From ``Roles.find``.
-        place_of: ``"file:line"`` of a row number, called only to report an error.
+        roles: From :func:`find_roles`.
+        place_of: ``"file:line"`` of a row number, for errors.
 
     Raises:
-        DataError: on the first value that does not fit, naming its place and column.
+        DataError: for the first value that does not fit, with its place and column.
     """
     columns: list[pl.Series] = []
     for role, column in roles.items():
@@ -136,16 +148,16 @@ def convert(frame: pl.DataFrame, roles: dict[str, str], place_of: PlaceOf) -> pl
 
 
 def interactions_of_parts(frames: Iterable[pl.DataFrame], source: str | Path) -> Interactions:
-    """One ``Interactions`` from converted parts of a file, in order.
+    """One ``Interactions`` from the converted parts of a file, in order.
 
     Raises:
-        DataError: if there is no row in any of them.
+        DataError: if no part has a row.
     """
     parts = [frame for frame in frames if not frame.is_empty()]
     if not parts:
         raise DataError(f"{source}: a header and no interactions")
-    # Relaxed: times may be whole in one part and not in another. Not rechunked: it would hold
-    # everything twice.
+    # Relaxed: times may be whole numbers in one part and not in another. Not rechunked: that would
+    # hold everything twice.
     frame = pl.concat(parts, how="vertical_relaxed", rechunk=False)
     return Interactions(frame, source=str(source))
 
@@ -154,7 +166,7 @@ def ids(values: pl.Series, place_of: PlaceOf) -> pl.Series:
     """Ids as strings, as they are written.
 
     Raises:
-        DataError: on the first that is empty, or if they are neither strings nor integers.
+        DataError: on the first empty id, or if the column holds neither strings nor integers.
     """
     if not (values.dtype.is_integer() or values.dtype in (pl.String, pl.Categorical, pl.Enum)):
         raise DataError(
@@ -187,15 +199,15 @@ def _times(values: pl.Series, place_of: PlaceOf) -> pl.Series:
             "times must be numbers, dates, datetimes or strings"
         )
     wanted = (
-        "a number (Unix time) or a date (YYYY-MM-DD[THH:MM:SS]), alike; "
-        "an empty time_column reads none"
+        "a number (Unix time) or a date (YYYY-MM-DD[THH:MM:SS]), unmixed; "
+        "an empty time_column skips it"
     )
     refuse(values, times.is_null(), wanted, place_of)
     return times
 
 
 def _numbers(values: pl.Series) -> pl.Series:
-    """As Float64, null where it is no number."""
+    """As Float64; null where a value is no number."""
     text = values.str.strip_chars() if values.dtype == pl.String else values
     numbers: pl.Series = text.cast(pl.Float64, strict=False)
     return numbers
@@ -242,7 +254,7 @@ def _not_finite(numbers: pl.Series) -> pl.Series:
 
 
 def refuse(values: pl.Series, bad: pl.Series, wanted: str, place_of: PlaceOf) -> None:
-    """Raises DataError for the first row that is ``bad``; else returns."""
+    """Raises DataError for the first value that is ``bad`` (``[rows]`` bool), if there is one."""
     row = bad.arg_max()
     if row is None or not bad[row]:
         return
@@ -250,6 +262,6 @@ def refuse(values: pl.Series, bad: pl.Series, wanted: str, place_of: PlaceOf) ->
     raise DataError(
         f"{place_of(row)}: column {shown(values.name)} must be {wanted}, "
         f"got {shown('' if value is None else value)}"
-        # Large files are read in parts, and nobody looks at those to come.
+        # Large files are read in parts; the parts to come are not counted.
         + (f", and at least {more:,} more like it below" if more else "")
     )

@@ -1,4 +1,4 @@
-"""Tables of items or users: an id, and features of it."""
+"""Tables of items or users: an id and its features in each row."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from .columns import PlaceOf, ids
 def table_of_parts(
     parts: Iterable[tuple[pl.DataFrame, PlaceOf]], key: str, column: str, path: str | Path
 ) -> pl.DataFrame:
-    """One table from parts of a file, in order; of an id that comes again the first row counts.
+    """One table from the parts of a file, in order; of rows with the same id the first counts.
 
     Args:
-        parts: Frames, and ``"file:line"`` of their rows.
-        key: ``"item"`` or ``"user"``, which becomes the first column.
-        column: Its name in the frames.
+        parts: Frames, each with a function that gives ``"file:line"`` of a row.
+        key: ``"item"`` or ``"user"``, the name of the first column of the result.
+        column: The column of ids in the frames.
         path: For messages.
 
     Raises:
-        DataError: on an empty id, naming its place; or if there are no rows.
+        DataError: on an empty id, with its place; or if there are no rows.
     """
     frames = [
         frame.select(ids(frame[column], place_of).alias(key), pl.exclude(column))

@@ -1,4 +1,4 @@
-"""Tables of items in files of their own, away from the interactions."""
+"""Tables of items in files that do not lie beside the interactions."""
 
 from __future__ import annotations
 
@@ -10,40 +10,37 @@ import polars as pl
 
 from ..errors import DataError, listed, shown
 from ..interactions import Interactions
-from .amazon import read_metadata
-from .movielens import read_movies
-from .recbole import read_feature_table
-from .recognise import Content, recognise
+from .auto import READERS
+from .recognise import recognise
 from .streams import encoding_error, read_bytes
-from .yelp import read_businesses
 
 
 def read_items(path: str | Path) -> pl.DataFrame:
-    """A table of items, plain or gzip, as ``Interactions.items`` wants it.
+    """A table of items, plain or gzip, for ``Interactions.items``.
 
-    Understands those that :func:`read_interactions` finds beside interactions (RecBole's ``.item``,
-    MovieLens' ``movies``, Amazon's metadata, Yelp's businesses), and one JSON object
-    ``{item: [value, ...]}``, as S3-Rec's data have, whose only feature is called ``attributes``.
+    It may be a table that :func:`read_interactions` finds beside interactions (RecBole's ``.item``,
+    MovieLens' ``movies``, Amazon's metadata, Yelp's businesses), or one JSON object
+    ``{item: [value, ...]}`` (S3-Rec's data), whose only feature is called ``attributes``.
 
     Returns:
         A row per item: its id in ``item`` (String), every other column a feature.
 
     Raises:
-        DataError: if the file holds something else, or naming the first thing that does not fit.
+        DataError: if the file holds something else, or for the first value that does not fit.
     """
     if read_bytes(path, 1 << 10).lstrip()[:1] == b"{" and not _is_known(path):
         return _attributes(path)
-    content = recognise(path)
-    if content.role != "items":
+    content = recognise(path, READERS.values())
+    if content.role != "items" or content.format.read_items is None:
         raise DataError(f"{path}: holds {content}, wanted a table of items")
-    return _read(content, path)
+    return content.format.read_items(Path(path))
 
 
 def with_items(interactions: Interactions, path: str | Path) -> Interactions:
-    """The interactions with a table of their items from another file (:func:`read_items`).
+    """The interactions with the table of items of another file (:func:`read_items`).
 
     Raises:
-        DataError: as ``read_items``, or if the table knows none of the items.
+        DataError: as ``read_items``, or if the table has none of the items.
     """
     items = read_items(path)
     if not interactions.frame["item"].is_in(items["item"].implode()).any():
@@ -57,17 +54,9 @@ def with_items(interactions: Interactions, path: str | Path) -> Interactions:
 
 def _is_known(path: str | Path) -> bool:
     try:
-        return recognise(path).format != "jsonl"
+        return recognise(path, READERS.values()).format.name != "jsonl"
     except DataError:
         return False
-
-
-def _read(content: Content, path: str | Path) -> pl.DataFrame:
-    if content.format == "recbole":
-        return read_feature_table(Path(path), "item")
-    if content.format == "movielens":
-        return read_movies(Path(path))
-    return read_metadata(path) if content.format == "amazon" else read_businesses(path)
 
 
 def _attributes(path: str | Path) -> pl.DataFrame:

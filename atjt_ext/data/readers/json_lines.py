@@ -1,29 +1,37 @@
-"""JSON lines to columns: fast when a chunk is sound, exact about where it is not.
+"""JSON lines: to columns, and to interactions.
 
-As in ``text.py``, polars parses a chunk at once; only when it refuses, the lines are walked one by
-one, to read what Python can and to name the first line that nobody can.
+As in ``text.py``, polars parses each chunk first. If it refuses, Python reads the lines one by one
+and names the first line that it cannot read. Amazon's oldest files hold Python literals instead of
+JSON; they are always read line by line.
 """
 
 from __future__ import annotations
 
+import ast
 import json
 import math
 import re
+import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import polars as pl
 
 from ..errors import DataError, shown
-from .literals import literal_value, literals_to_json
+from ..interactions import Interactions
+from .columns import ColumnNames, convert, find_roles, interactions_of_parts
+from .recognise import FileFormat, Sign
 from .streams import Chunk, chunks, encoding_error
 
-# "text" becomes String (a number as it is written), "list" and "paths" List(String): a list of
-# texts, and a list of such lists, flattened.
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+# "text" becomes String (a number as written). "list", a list of texts, and "paths", a list of such
+# lists, become List(String), flattened.
 Kind = Literal["text", "list", "paths"]
 
 _TYPES: dict[str, pl.DataType | type[pl.DataType]] = {
@@ -32,6 +40,8 @@ _TYPES: dict[str, pl.DataType | type[pl.DataType]] = {
     "paths": pl.List(pl.List(pl.String)),
 }
 _LITERAL = re.compile(rb"\s*\{\s*u?'")
+# The first object of a stream of events may lack some keys.
+_OBJECTS_TO_KNOW_KEYS_BY = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +49,8 @@ class JsonPart:
     """Some lines of a file, parsed.
 
     Args:
-        frame: A column per field asked for, null where a line lacks it; a row per line that is
-            not blank.
+        frame: A column per field, null where a line lacks the field; a row per line that is not
+            blank.
         path: For messages.
         chunk: The lines.
     """
@@ -60,16 +70,17 @@ class JsonPart:
 def json_parts(path: str | Path, fields: Mapping[str, Kind]) -> Iterator[JsonPart]:
     """A file of one object per line, plain or gzip, in parts of bounded size.
 
-    Lines are JSON or Python literals (``{'asin': ...}``); blank ones are skipped. Of a key that an
-    object holds twice either value may count.
+    Lines are JSON or Python literals (``{'asin': ...}``); blank lines are skipped. If an object has
+    a key twice, either value may count.
 
     Args:
         path: The file.
-        fields: The keys to read and what their values are; all others are checked for syntax only.
+        fields: The keys to read and the kind of their values; for all others only the syntax is
+            checked.
 
     Raises:
-        DataError: naming the first line that is no such object, or whose field is of another kind;
-            or if the file is missing, unreadable, empty, or a broken gzip.
+        DataError: for the first line that is no such object or has a field of another kind, or if
+            the file is missing, unreadable, empty, or a broken gzip.
     """
     for chunk in chunks(path):
         frame = _parsed(chunk, fields)
@@ -79,10 +90,10 @@ def json_parts(path: str | Path, fields: Mapping[str, Kind]) -> Iterator[JsonPar
 
 
 def first_objects(path: str | Path, limit: int) -> Iterator[tuple[int, dict[str, object]]]:
-    """The first objects of a file, at most ``limit``, and the lines (from 1) they stand on.
+    """The first objects of a file, at most ``limit``, each with its line (from 1).
 
     Raises:
-        DataError: as ``json_parts``, of these lines.
+        DataError: as ``json_parts``.
     """
     lines = chain.from_iterable(map(_lines, chunks(path)))
     for number, line in islice(lines, limit):
@@ -93,15 +104,9 @@ def _parsed(chunk: Chunk, fields: Mapping[str, Kind]) -> pl.DataFrame | None:
     """The columns if polars understands every line, else ``None``."""
     data = chunk.data
     if _LITERAL.match(data):
-        try:
-            translated = literals_to_json(data.decode())
-        except UnicodeDecodeError:
-            return None
-        if translated is None:
-            return None
-        data = translated.encode()
+        return None
     for name, kind in fields.items():
-        # polars would take a list inside of a list for text.
+        # polars would read a list inside a list as text.
         if kind == "list" and re.search(rb'"%s"\s*:\s*\[\s*\[' % re.escape(name.encode()), data):
             return None
     try:
@@ -110,7 +115,7 @@ def _parsed(chunk: Chunk, fields: Mapping[str, Kind]) -> pl.DataFrame | None:
         return None
     if frame.height != sum(1 for _ in _lines(chunk)):
         return None
-    # Explodes the inner lists where they are, inside of the outer one.
+    # Flattens inner lists in place.
     leaves = {"list": pl.element().drop_nulls(), "paths": pl.element().explode().drop_nulls()}
     return frame.with_columns(
         pl.col(name).list.eval(leaves[kind]) for name, kind in fields.items() if kind in leaves
@@ -136,7 +141,7 @@ def _object(path: str | Path, number: int, line: bytes) -> dict[str, object]:
     except UnicodeDecodeError as error:
         raise encoding_error(line, path, number) from error
     try:
-        value = literal_value(text) if literal else json.loads(text)
+        value = _literal(text.strip("\r\n")) if literal else json.loads(text)
     except (ValueError, RecursionError) as error:
         reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
         raise DataError(
@@ -146,6 +151,21 @@ def _object(path: str | Path, number: int, line: bytes) -> dict[str, object]:
     if not isinstance(value, dict):
         raise DataError(f"{place}: wanted one object per line, got {shown(text.strip())}")
     return value
+
+
+def _literal(line: str) -> object:
+    """What ``ast.literal_eval`` reads from a line; it evaluates nothing.
+
+    Raises:
+        ValueError: if the line is no Python literal.
+    """
+    try:
+        with warnings.catch_warnings():
+            # Escapes that Python does not know, such as "\\/", give warnings about source code.
+            warnings.simplefilter("ignore")
+            return ast.literal_eval(line)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
+        raise ValueError(error.msg if isinstance(error, SyntaxError) else str(error)) from error
 
 
 def _field(value: object, name: str, kind: Kind, place: str) -> object:
@@ -170,7 +190,8 @@ def _text(value: object) -> str:
     if isinstance(value, float) and math.isfinite(value):
         return np.format_float_positional(value, trim="-")  # as polars writes it: 7.0 is 7
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    # Halves of a character, which two escapes of a Python literal can be: joined, or replaced.
+    # Two escapes of a Python literal can be the halves of a character: they are joined. A half
+    # alone is replaced.
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
@@ -179,3 +200,53 @@ def _lines(chunk: Chunk) -> Iterator[tuple[int, bytes]]:
     for number, line in enumerate(chunk.data.split(b"\n"), start=chunk.line):
         if line and not line.isspace():
             yield number, line
+
+
+def read_json_lines(path: str | Path, **columns: Unpack[ColumnNames]) -> Interactions:
+    """JSON lines with an object per interaction, plain or gzip; columns as in ``read_csv``.
+
+    The keys of the first 1,000 objects are the columns; a line may lack some of them. Ids are text
+    or numbers (``7.0`` is ``7``). A list becomes a feature of several values. Keys that hold
+    objects are left out.
+
+    Raises:
+        DataError: for the first value that does not fit, with its file, line and column.
+    """
+    first = list(first_objects(path, _OBJECTS_TO_KNOW_KEYS_BY))
+    kinds = _kinds([value for _, value in first])
+    roles = find_roles(list(kinds), f"{path}:{first[0][0]}", columns)
+    for number, value in first:
+        for role in ("user", "item"):
+            id = value.get(roles[role])
+            if isinstance(id, bool | list):
+                raise DataError(
+                    f"{path}:{number}: column {shown(roles[role])} must be an id, text or a "
+                    f"number, got {shown(str(id))}"
+                )
+    kinds |= dict.fromkeys(roles.values(), "text")
+    interactions = interactions_of_parts(
+        (convert(part.frame, roles, part.place_of) for part in json_parts(path, kinds)), path
+    )
+    return replace(interactions, columns=roles)
+
+
+def _kinds(objects: list[dict[str, object]]) -> dict[str, Kind]:
+    """The kind of the values of each key, without keys that hold objects."""
+    kinds: dict[str, Kind | None] = {}
+    nested = set()
+    for value in objects:
+        for key, one in value.items():
+            if isinstance(one, dict):
+                nested.add(key)
+            elif kinds.setdefault(key, None) is None and one is not None:
+                kinds[key] = "list" if isinstance(one, list) else "text"
+    return {key: kind or "text" for key, kind in kinds.items() if key not in nested}
+
+
+FORMAT = FileFormat(
+    "jsonl",
+    read_json_lines,
+    signs=(Sign(events=True, suffixes=(".jsonl", ".ndjson")),),
+    named_columns=True,
+    published=False,
+)

@@ -9,11 +9,11 @@ import polars as pl
 
 from ..errors import DataError, shown
 from ..interactions import Interactions
+from .csv_files import read_csv
 from .feature_tables import table_of_parts
-from .recognise import find_source, header_of
+from .recognise import FileFormat, Sign, find_source, header_of, is_number
 from .streams import HEAD_BYTES, first_line, read_bytes
-from .tables import read_csv, read_delimited
-from .text import DelimitedText
+from .text import DelimitedText, read_delimited
 
 _RATINGS = ["user", "item", "rating", "time"]
 _MOVIES = ["movieId", "title", "genres"]
@@ -21,22 +21,22 @@ _NO_GENRES = "(no genres listed)"
 
 
 def read_movielens(path: str | Path) -> Interactions:
-    """MovieLens ratings, plain or gzip, the layout told by the first line.
+    """MovieLens ratings, plain or gzip; the first line tells the layout.
 
     * ``u.data`` (100K): ``user <tab> item <tab> rating <tab> time``, no header;
     * ``ratings.dat`` (1M, 10M): ``user::item::rating::time``, no header;
     * ``ratings.csv`` (20M and later): header ``userId,movieId,rating,timestamp``.
 
-    In a folder ``movies.csv`` or ``movies.dat`` beside them is read as ``items``: ``title``
-    (String) and ``genres`` (List(String), empty where none are listed).
+    In a folder ``movies.csv`` or ``movies.dat`` is read as ``items``: ``title`` (String) and
+    ``genres`` (List(String), empty if none are listed).
 
     Args:
         path: The file of ratings, or its folder.
 
     Raises:
-        DataError: naming file, line and column of the first thing that does not fit.
+        DataError: for the first value that does not fit, with its file, line and column.
     """
-    source = find_source(path, "movielens")
+    source = find_source(path, [FORMAT])
     interactions = _read_ratings(source.interactions)
     if source.items is None:
         return interactions
@@ -55,6 +55,11 @@ def _read_ratings(path: Path) -> Interactions:
         )
     text = DelimitedText(path, separator, _RATINGS, has_header=False, quoted=False)
     return read_delimited(text, {name: name for name in _RATINGS})
+
+
+def _is_rating(line: str) -> bool:
+    fields = line.split("\t")
+    return "::" in line or (len(fields) == 4 and all(map(is_number, fields)))
 
 
 def read_movies(path: Path) -> pl.DataFrame:
@@ -77,3 +82,18 @@ def read_movies(path: Path) -> pl.DataFrame:
         "movieId",
         path,
     )
+
+
+FORMAT = FileFormat(
+    "movielens",
+    read_movielens,
+    signs=(
+        Sign(
+            names=("u.data", "ratings.dat"),
+            header=("userId", "movieId", "rating"),
+            line=_is_rating,
+        ),
+        Sign("items", names=("movies.dat",), header=("movieId", "title", "genres")),
+    ),
+    read_items=read_movies,
+)

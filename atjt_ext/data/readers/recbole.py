@@ -4,46 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from ..errors import DataError, listed, shown
 from ..interactions import Interactions
-from .columns import GUESSES, PlaceOf, Roles, guessed, optional_numbers
+from .columns import GUESSES, ColumnNames, PlaceOf, find_roles, guessed, optional_numbers
 from .feature_tables import table_of_parts
-from .recognise import FIELD_TYPES, find_source
+from .recognise import FileFormat, Sign, find_source
 from .streams import HEAD_BYTES, first_line, read_bytes
-from .tables import read_delimited
-from .text import DelimitedText
+from .text import DelimitedText, read_delimited
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+_TYPES = ("token", "float", "token_seq", "float_seq")
 
 
-def read_recbole(
-    path: str | Path,
-    *,
-    user_column: str | None = None,
-    item_column: str | None = None,
-    time_column: str | None = None,
-    rating_column: str | None = None,
-    weight_column: str | None = None,
-) -> Interactions:
+def read_recbole(path: str | Path, **columns: Unpack[ColumnNames]) -> Interactions:
     """A RecBole ``.inter`` file (``user_id:token <tab> item_id:token ...``), plain or gzip.
 
-    Columns are named without their type; those not given are guessed. In a folder the ``.item``
-    and ``.user`` files beside it are read as ``items`` and ``users``: ``token`` as String,
-    ``token_seq`` as List(String), ``float`` as Float64, ``float_seq`` as List(String) as written.
+    Columns are named without their type. In a folder the ``.item`` and ``.user`` files are read as
+    ``items`` and ``users``: ``token`` as String, ``token_seq`` as List(String), ``float`` as
+    Float64, ``float_seq`` as List(String) of the text.
+
+    Args:
+        path: The file, or the folder.
+        columns: Names of columns (:class:`~atjt_ext.data.readers.columns.ColumnNames`).
 
     Raises:
-        DataError: naming file, line and column of the first thing that does not fit.
+        DataError: for the first value that does not fit, with its file, line and column.
     """
-    source = find_source(path, "recbole")
+    source = find_source(path, [FORMAT])
     types = header_types(source.interactions)
-    roles = Roles(user_column, item_column, time_column, rating_column, weight_column)
-    found = roles.find(list(types), str(source.interactions))
-    interactions = read_delimited(_text(source.interactions, types), found)
+    roles = find_roles(list(types), str(source.interactions), columns)
+    interactions = read_delimited(_text(source.interactions, types), roles)
     tables = {"item": source.items, "user": source.users}
     items, users = (
-        None if file is None else read_feature_table(file, key, found[key])
+        None if file is None else read_feature_table(file, key, roles[key])
         for key, file in tables.items()
     )
     return replace(interactions, items=items, users=users)
@@ -53,14 +54,14 @@ def header_types(path: Path) -> dict[str, str]:
     """The type of each field of a RecBole file by its name.
 
     Raises:
-        DataError: a field that is not ``name:type``, or a name twice.
+        DataError: on a field that is not ``name:type``, or a name that occurs twice.
     """
     fields = first_line(read_bytes(path, HEAD_BYTES), path).split("\t")
     for field in fields:
-        if field.rpartition(":")[2] not in FIELD_TYPES or ":" not in field:
+        if not _is_typed(field):
             raise DataError(
                 f"{path}:1: header field {shown(field)} must be name:type with a type among "
-                f"{', '.join(FIELD_TYPES)}; the header is {listed(fields)}"
+                f"{', '.join(_TYPES)}; the header is {listed(fields)}"
             )
     names = [field.rpartition(":")[0] for field in fields]
     for name in names:
@@ -69,14 +70,26 @@ def header_types(path: Path) -> dict[str, str]:
     return {field.rpartition(":")[0]: field.rpartition(":")[2] for field in fields}
 
 
+def _is_typed(field: str) -> bool:
+    return ":" in field and field.rpartition(":")[2] in _TYPES
+
+
+def _is_header(line: str) -> bool:
+    return all(map(_is_typed, line.split("\t")))
+
+
 def _text(path: Path, types: dict[str, str]) -> DelimitedText:
     return DelimitedText(path, "\t", list(types), has_header=True, quoted=False)
 
 
 def read_feature_table(path: Path, key: str, name: str | None = None) -> pl.DataFrame:
-    """An ``.item`` or ``.user`` file, the column of ids called ``key``; types as above.
+    """An ``.item`` or ``.user`` file; types as in :func:`read_recbole`.
 
-    ``name`` is what the ids are called beside it; where there is no such column it is guessed.
+    Args:
+        path: The file.
+        key: ``"item"`` or ``"user"``: the name that the column of ids gets.
+        name: The column of ids in the ``.inter`` file; if there is no such column here, it is
+            guessed.
     """
     types = header_types(path)
     ids = [name] if name in types else guessed(key, list(types))
@@ -102,3 +115,16 @@ def _typed(column: pl.Series, type: str, place_of: PlaceOf) -> pl.Series:
         return column
     words: pl.Series = column.str.extract_all(r"\S+")
     return words
+
+
+FORMAT = FileFormat(
+    "recbole",
+    read_recbole,
+    signs=(
+        Sign(names=(".inter",), line=_is_header),
+        Sign("items", names=(".item",)),
+        Sign("users", names=(".user",)),
+    ),
+    named_columns=True,
+    read_items=partial(read_feature_table, key="item"),
+)

@@ -1,152 +1,162 @@
-"""What a file holds, told by its name and first lines; which files of a folder belong together."""
+"""What a file holds, by its name and first line; which files of a folder belong together.
+
+Each reader's module states the signs of its format (:class:`FileFormat`); this module looks for
+them.
+"""
 
 from __future__ import annotations
 
 import csv
 import json
 import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+import polars as pl
+
 from ..errors import DataError, listed, shown
+from ..interactions import Interactions
 from .columns import guessed
 from .streams import HEAD_BYTES, read_bytes
 
-Format = Literal[
-    "auto", "recbole", "movielens", "amazon", "yelp", "csv", "jsonl", "parquet", "sequences"
-]
 Role = Literal["interactions", "items", "users"]
 
-SEPARATORS = ("\t", ",", ";")  # in the order in which a tie between them is decided
-FIELD_TYPES = ("token", "float", "token_seq", "float_seq")  # RecBole's
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """What one kind of file of a format looks like; any one part is enough.
+
+    Args:
+        role: What a row of the file is; items and users are tables of their features.
+        names: Names of files in lower case, or their suffixes.
+        magic: The first bytes.
+        header: The first names in the header of a CSV file.
+        keys: Keys that the first JSON object has.
+        no_keys: Keys that it must not have then.
+        events: Whether any JSON object will do that names a user and an item.
+        line: Whether the first line is one of this format; not asked about JSON objects.
+        suffixes: Suffixes that decide if nothing else does. The reader then says what is wrong
+            with the first line.
+    """
+
+    role: Role = "interactions"
+    names: tuple[str, ...] = ()
+    magic: bytes | None = None
+    header: tuple[str, ...] = ()
+    keys: frozenset[str] = frozenset()
+    no_keys: frozenset[str] = frozenset()
+    events: bool = False
+    line: Callable[[str], bool] | None = None
+    suffixes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FileFormat:
+    """A format: its reader, and the signs by which a file is recognised.
+
+    Args:
+        name: Its name in ``atjt_ext.data.formats``.
+        read: Reads interactions from a path; takes ``ColumnNames`` if ``named_columns``.
+        signs: One for each kind of file.
+        named_columns: Whether the user may name the columns.
+        published: Whether it is a format of published data. In a folder such a file goes before
+            tables that only look like interactions (MovieLens' ``tags.csv``).
+        read_items: Reads a table of items.
+    """
+
+    name: str
+    read: Callable[..., Interactions]
+    signs: tuple[Sign, ...]
+    named_columns: bool = False
+    published: bool = True
+    read_items: Callable[[Path], pl.DataFrame] | None = None
 
 
 class Content(NamedTuple):
-    """What a file holds; items and users are tables of their features.
+    """What a file holds.
 
     Attributes:
-        format: The reader that takes it.
+        format: Its format.
         role: What its rows are.
-        named: The reader that takes it where columns are named; ``None`` where they have no names
-            of their own, or ``format`` takes names.
+        named: The general format that reads it if the user names columns; ``None`` if its columns
+            have no names, or if ``format`` itself takes names.
     """
 
-    format: Format
-    role: Role = "interactions"
+    format: FileFormat
+    role: Role
     named: Literal["csv", "jsonl"] | None = None
 
     def __str__(self) -> str:
-        return f"{self.format} {self.role}"
+        return f"{self.format.name} {self.role}"
 
 
-_BY_NAME: dict[str, Content] = {
-    "u.data": Content("movielens"),
-    "ratings.dat": Content("movielens"),
-    "movies.dat": Content("movielens", "items"),
-}
-_BY_SUFFIX: dict[str, Content] = {
-    ".inter": Content("recbole"),
-    ".item": Content("recbole", "items"),
-    ".user": Content("recbole", "users"),
-    ".parquet": Content("parquet"),
-    ".pq": Content("parquet"),
-}
-# Headers of published CSV files, by their first names.
-_BY_HEADER: dict[tuple[str, ...], Content] = {
-    ("userId", "movieId", "rating"): Content("movielens", named="csv"),
-    ("movieId", "title", "genres"): Content("movielens", "items", named="csv"),
-    ("user_id", "parent_asin", "rating", "timestamp"): Content("amazon", named="csv"),
-}
-# Keys of JSON lines: all of the first, none of the second.
-_BY_KEYS: tuple[tuple[frozenset[str], frozenset[str], Content], ...] = (
-    (
-        frozenset({"review_id", "user_id", "business_id"}),
-        frozenset(),
-        Content("yelp", named="jsonl"),
-    ),
-    (
-        frozenset({"business_id", "city"}),
-        frozenset({"user_id"}),
-        Content("yelp", "items", named="jsonl"),
-    ),
-    (
-        frozenset({"user_id", "yelping_since"}),
-        frozenset(),
-        Content("yelp", "users", named="jsonl"),
-    ),
-    (frozenset({"reviewerID", "asin"}), frozenset(), Content("amazon", named="jsonl")),
-    (frozenset({"user_id", "parent_asin"}), frozenset(), Content("amazon", named="jsonl")),
-    (
-        frozenset({"parent_asin"}),
-        frozenset({"user_id"}),
-        Content("amazon", "items", named="jsonl"),
-    ),
-    (
-        frozenset({"asin"}),
-        frozenset({"reviewerID", "user_id", "question"}),
-        Content("amazon", "items", named="jsonl"),
-    ),
-)
-# Their readers say what is lacking in the first line.
-_NAMED_BY_SUFFIX: dict[str, Content] = {
-    ".csv": Content("csv"),
-    ".tsv": Content("csv"),
-    ".jsonl": Content("jsonl"),
-    ".ndjson": Content("jsonl"),
-}
 _ARRAY = re.compile(r"\[\s*([\[{]|$)")
 _NUMBER = re.compile(r"\s*[-+]?\d+(\.\d*)?([eE][-+]?\d+)?\s*")
-# Ids with a digit in them: prose would otherwise pass for sequences.
-_SEQUENCE_ID = re.compile(r"[^\s,;]*\d[^\s,;]*")
 _KEY = re.compile(r"""(?<!\\)(["'])(\w+)\1\s*:""")
 
 
-def recognise(path: str | Path) -> Content:
-    """What a file holds, by its name (``.gz`` aside), then by its first line.
+def recognise(path: str | Path, formats: Iterable[FileFormat]) -> Content:
+    """What a file holds, by its name (without ``.gz``), then by its first line.
 
     Raises:
         DataError: if neither tells (names what was tried and shows the line), or as ``read_bytes``.
     """
     name = Path(path).name.lower().removesuffix(".gz")
+    suffix = Path(name).suffix
     head = read_bytes(path, HEAD_BYTES)
-    by_name = _BY_NAME.get(name) or _BY_SUFFIX.get(Path(name).suffix)
-    if by_name is not None:
-        return by_name
-    if head.startswith(b"PAR1"):
-        return Content("parquet")
+    signs = [(one, sign) for one in formats for sign in one.signs]
+    for one, sign in signs:
+        if {name, suffix} & set(sign.names) or (sign.magic and head.startswith(sign.magic)):
+            return Content(one, sign.role)
     line = _first_line(head)
     if _ARRAY.match(line):
         raise DataError(
-            f"{path}: holds one JSON array, wanted one object per line (JSON lines), as "
-            "jq -c '.[]' makes of it"
+            f"{path}: holds one JSON array, wanted one object per line (JSON lines); "
+            "jq -c '.[]' converts it"
         )
-    content = _by_line(line)
-    if content is None and Path(name).suffix in _NAMED_BY_SUFFIX:
-        return _NAMED_BY_SUFFIX[Path(name).suffix]
-    if content is None:
-        raise DataError(
-            f"{path}: cannot tell the format; tried the name "
-            f"({', '.join([*_BY_NAME, *_BY_SUFFIX, *_NAMED_BY_SUFFIX])}) and the first line, "
-            f"{shown(line)}, as a RecBole header, MovieLens ratings, Amazon or Yelp JSON lines, "
-            "JSON lines with a user and an item, a CSV header and 'user item item ...'; name it "
-            "with format"
-        )
-    return content
+    keys, events = set(keys_of(line)), names_user_and_item(line)
+    for one, sign in signs:
+        if line.startswith("{"):
+            # An event may hold features of its item, as a table of items does.
+            fits = sign.role == "interactions" or not events
+            if sign.keys and sign.keys <= keys and not sign.no_keys & keys and fits:
+                return Content(one, sign.role, "jsonl")
+            if sign.events and events:
+                return Content(one, sign.role)
+        elif sign.header and tuple(header_of(line)[: len(sign.header)]) == sign.header:
+            return Content(one, sign.role, "csv")
+        elif sign.line and sign.line(line):
+            return Content(one, sign.role)
+    for one, sign in signs:
+        if suffix in sign.suffixes:
+            return Content(one, sign.role)
+    tried = [name for _, sign in signs for name in (*sign.names, *sign.suffixes)]
+    raise DataError(
+        f"{path}: cannot tell the format; tried the name ({', '.join(tried)}) and the first line, "
+        f"{shown(line)}, as a RecBole header, MovieLens ratings, Amazon or Yelp JSON lines, JSON "
+        "lines with a user and an item, a CSV header and 'user item item ...'; name it with format"
+    )
 
 
 def _first_line(head: bytes) -> str:
-    # It may be cut by the limit, in the middle of a character too; enough is left to tell.
+    # The limit may cut the line, even inside a character; enough is left to tell.
     return head.lstrip(b"\r\n").split(b"\n", 1)[0].decode("utf-8", "replace").strip()
 
 
+def is_number(field: str) -> bool:
+    """Whether a field of text is a number."""
+    return _NUMBER.fullmatch(field) is not None
+
+
 def keys_of(line: str) -> list[str]:
-    """The keys of an object in JSON or as a Python literal, nested ones among them."""
+    """The keys of an object in JSON or as a Python literal, those of inner objects too."""
     return [match[2] for match in _KEY.finditer(line)]
 
 
 def names_user_and_item(line: str) -> bool:
-    """Whether a line of JSON has a user and an item by the names that are guessed."""
+    """Whether a line is a JSON object with a user and an item by the names that are guessed."""
     try:
         value = json.loads(line)
     except ValueError:
@@ -162,59 +172,31 @@ def header_of(line: str, separator: str = ",") -> list[str]:
         return []
 
 
-def _by_line(line: str) -> Content | None:
-    if line.startswith("{"):
-        keys = set(keys_of(line))
-        own = names_user_and_item(line)
-        for wanted, unwanted, content in _BY_KEYS:
-            # An event may say of its item what a table of items does.
-            event = content.role == "interactions" or not own
-            if wanted <= keys and not unwanted & keys and event:
-                return content
-        return Content("jsonl") if own else None
-    tabbed = line.split("\t")
-    if all(":" in field and field.rpartition(":")[2] in FIELD_TYPES for field in tabbed):
-        return Content("recbole")
-    header = header_of(line)
-    for names, content in _BY_HEADER.items():
-        if tuple(header[: len(names)]) == names:
-            return content
-    if "::" in line or (len(tabbed) == 4 and all(map(_NUMBER.fullmatch, tabbed))):
-        return Content("movielens")
-    separator = max(SEPARATORS, key=line.count)
-    if separator in line and not any(_NUMBER.fullmatch(f) for f in line.split(separator)):
-        return Content("csv")
-    words = line.split()
-    if len(words) > 1 and all(map(_SEQUENCE_ID.fullmatch, words)):
-        return Content("sequences")
-    return None
-
-
 @dataclass(frozen=True, slots=True)
 class Source:
     """Files that belong together."""
 
-    format: Format
+    format: FileFormat
     interactions: Path
     items: Path | None = None
     users: Path | None = None
 
 
-# What is looked into; a folder may hold anything.
-_SUFFIXES = (".dat", ".data", ".json", *_BY_SUFFIX, *_NAMED_BY_SUFFIX)
-# Tables of anybody's own, after which published data need not be asked.
-_GENERAL = ("csv", "jsonl", "parquet")
+# Files in a folder with other suffixes than these, or those of a sign, are not opened.
+_SUFFIXES = (".dat", ".data", ".json", ".jsonl", ".ndjson", ".csv", ".tsv")
 
 
-def find_source(path: str | Path, format: Format = "auto") -> Source:
+def find_source(
+    path: str | Path, formats: Sequence[FileFormat], only: FileFormat | None = None
+) -> Source:
     """The file of interactions in a folder, and the tables of items and users of its format.
 
-    Subfolders and files with unknown suffixes are not looked into. Published data go before
-    tables that only look like interactions (MovieLens' ``tags.csv``).
+    Subfolders are not searched.
 
     Args:
-        path: The folder; a file stands for itself alone.
-        format: Only files of this format.
+        path: The folder; a file stands for itself, in the first of ``formats``.
+        formats: The formats to look for.
+        only: Passes over files of other formats.
 
     Raises:
         DataError: unless there is exactly one file of interactions, and at most one table of items
@@ -222,28 +204,29 @@ def find_source(path: str | Path, format: Format = "auto") -> Source:
     """
     path = Path(path)
     if not path.is_dir():
-        return Source(recognise(path).format if format == "auto" else format, path)
+        return Source(formats[0], path)
+    signs = [sign for one in formats for sign in one.signs]
+    endings = (*_SUFFIXES, *(name for sign in signs for name in (*sign.names, *sign.suffixes)))
     found: dict[Path, Content] = {}
     for file in sorted(path.iterdir()):
         name = file.name.lower().removesuffix(".gz")
-        if file.is_file() and not name.startswith(".") and name.endswith(_SUFFIXES):
+        if file.is_file() and not name.startswith(".") and name.endswith(endings):
             try:
-                content = recognise(file)
+                content = recognise(file, formats)
             except DataError:
-                continue  # a README, an empty file: it is not listed as recognised
-            # By their suffix alone JSON lines may be anything, logs and tables too.
-            if content.format == "jsonl" and not names_user_and_item(
+                continue  # a README, an empty file: not listed as recognised
+            # JSON lines may be logs or tables; their suffix alone does not make them events.
+            if content.format.name == "jsonl" and not names_user_and_item(
                 _first_line(read_bytes(file, HEAD_BYTES))
             ):
                 continue
-            if format in ("auto", content.format):
+            if only in (None, content.format):
                 found[file] = content
     events = [file for file, content in found.items() if content.role == "interactions"]
-    if {content.format for content in found.values()} & {"amazon", "yelp"}:
-        # Published as JSON lines, too, and no more than a part: Yelp's tips.
-        events = [file for file in events if found[file].format != "jsonl"]
-    published = [file for file in events if found[file].format not in _GENERAL]
-    events = published or events
+    if any(content.named == "jsonl" for content in found.values()):
+        # A data set published as JSON lines; others beside it are a part of it (Yelp's tips).
+        events = [file for file in events if found[file].format.name != "jsonl"]
+    events = [file for file in events if found[file].format.published] or events
     if len(events) != 1:
         problem = f"{len(events)} files of interactions" if events else "no file of interactions"
         raise DataError(f"{path}: is a directory with {problem}; {_recognised(found)}")

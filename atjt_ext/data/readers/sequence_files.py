@@ -1,32 +1,37 @@
-"""Sequence files: one user per line, ``user item item ...``, in the order of time."""
+"""Sequence files: one user per line, ``user item item ...``, items in the order of time."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import polars as pl
 
 from ..errors import DataError, shown
 from ..interactions import Interactions
+from .recognise import FileFormat, Sign
 from .streams import encoding_error, read_bytes
+
+# An id with a digit; prose would otherwise pass for sequences.
+_ID = re.compile(r"[^\s,;]*\d[^\s,;]*")
 
 
 def read_sequences(path: str | Path) -> Interactions:
-    """A file of whitespace separated ``user item item ...`` lines, plain or gzip.
+    """A file of lines ``user item item ...`` with white space between, plain or gzip.
 
-    ``time`` is the position in the user's sequence, from 0. A user on several lines goes on where
-    the line before ended, so ``user item`` pairs in order of time (SASRec's layout) read as well.
-    Blank lines are skipped.
+    ``time`` is the position in the user's sequence, from 0. If a user has several lines, the later
+    lines continue the sequence; so pairs ``user item`` in the order of time (SASRec's layout) can
+    be read too. Blank lines are skipped.
 
     Raises:
-        DataError: naming the line of a user without items, or of text that is not UTF-8.
+        DataError: on a user without items, or text that is not UTF-8; names the line.
     """
     data = read_bytes(path)
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise encoding_error(data, path) from error
-    # Not splitlines(): it also cuts at form feeds and other characters no editor counts as lines.
+    # Not splitlines(): it also cuts at form feeds and the like, which end no line in an editor.
     lines = pl.Series("fields", text.split("\n"))
     fields = lines.str.extract_all(r"\S+")
     lengths = fields.list.len()
@@ -45,3 +50,11 @@ def read_sequences(path: str | Path) -> Interactions:
         .with_columns(time=pl.int_range(pl.len(), dtype=pl.Int64).over("user"))
     )
     return Interactions(frame, source=str(path))
+
+
+def _is_sequence(line: str) -> bool:
+    words = line.split()
+    return len(words) > 1 and all(map(_ID.fullmatch, words))
+
+
+FORMAT = FileFormat("sequences", read_sequences, signs=(Sign(line=_is_sequence),))

@@ -1,6 +1,6 @@
-"""Files as streams of bytes: unpacked, and cut where records end.
+"""Files as streams of bytes: unpacked, and cut at the ends of records.
 
-A file is never held whole: chunks of ``CHUNK_BYTES`` are parsed to narrow columns one by one.
+Chunks of ``CHUNK_BYTES`` are parsed to narrow columns one by one, so that no file is held whole.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import BinaryIO, cast
 
 from ..errors import DataError
 
-# Enough that polars' cost per call and Python's per chunk vanish; a few hundred MB once parsed.
+# So large that the costs per call and per chunk do not matter; a few hundred MB once parsed.
 CHUNK_BYTES = 1 << 25
-# What a format is told by; a review may be long before the fields that tell it.
+# Read to recognise the format. The text of a review may stand before the keys that tell it.
 HEAD_BYTES = 1 << 20
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -30,7 +30,7 @@ class Chunk:
 
     Args:
         line: The line (from 1) on which ``data`` starts.
-        data: Bytes that end where a record ends (or the file does).
+        data: Bytes that end at the end of a record, or of the file.
     """
 
     line: int
@@ -38,13 +38,13 @@ class Chunk:
 
 
 def read_bytes(path: str | Path, limit: int = -1) -> bytes:
-    """The content of a file, unpacked if it is gzip (told by its first bytes or by ``.gz``).
+    """The content of a file, unpacked if its first bytes or its suffix say that it is gzip.
 
     A UTF-8 byte order mark is dropped.
 
     Args:
         path: The file.
-        limit: Read no more than this many (unpacked) bytes; -1 means all.
+        limit: The number of (unpacked) bytes to read; -1 means all.
 
     Raises:
         DataError: if the file is missing, a directory, unreadable, empty, or a broken gzip.
@@ -61,22 +61,22 @@ def chunks(
 ) -> Iterator[Chunk]:
     """A file in chunks of whole records, unpacked if it is gzip.
 
-    Chunks of nothing but white space are left out. A record longer than ``size`` is read whole.
+    Chunks of white space are left out. A record longer than ``size`` is read whole.
 
     Args:
         path: The file.
-        record_end: Where the last whole record of some bytes ends, 0 if none does; ``None`` takes
-            records to be lines. The bytes start where a record does.
+        record_end: Gives the index after the last whole record in bytes that start at a record;
+            0 if no record ends there. ``None`` means that records are lines.
         size: Bytes to read at a time; ``CHUNK_BYTES`` if ``None``.
 
     Raises:
-        DataError: as ``read_bytes``; a broken gzip shows only when its broken part is reached.
+        DataError: as ``read_bytes``; a broken gzip only when its broken part is reached.
     """
     record_end = record_end or last_line_end
     size = size or CHUNK_BYTES
     line, rest, empty = 1, b"", True
     with _opened(path) as stream:
-        # At least what is left, or a very long record would be copied once per block.
+        # A block is at least as long as the rest, or a long record would be copied once per block.
         while block := stream.read(max(size, len(rest))):
             data = rest + block if rest else block
             if line == 1:
@@ -96,15 +96,16 @@ def chunks(
 
 
 def last_line_end(data: bytes) -> int:
+    """The index after the last line break; 0 if there is none."""
     return data.rfind(b"\n") + 1
 
 
 def quoted_record_end(separator: str) -> Callable[[bytes], int]:
     """``record_end`` for CSV, whose quoted fields may hold line breaks.
 
-    A quote opens a field only at its start; elsewhere it is an ordinary character.
+    A quote counts only at the start of a field; elsewhere it is an ordinary character.
     """
-    # A field that is not closed runs to the end, and takes its line breaks with it.
+    # A field that is never closed runs to the end of the data.
     field_or_line_end = re.compile(
         rb'(?:(?<=[\n%s])|\A)"[^"]*(?:""[^"]*)*(?:"|\Z)|(?P<line_end>\n)'
         % re.escape(separator.encode())
@@ -120,7 +121,11 @@ def quoted_record_end(separator: str) -> Callable[[bytes], int]:
 
 
 def first_line(data: bytes, path: str | Path, encoding: str = "utf-8") -> str:
-    """The first line that is not blank, without its end."""
+    """The first line that is not blank, without its line break.
+
+    Raises:
+        DataError: if it is not in ``encoding``.
+    """
     line = data.lstrip(b"\r\n").split(b"\n", 1)[0].removesuffix(b"\r")
     try:
         return line.decode(encoding)
@@ -129,7 +134,7 @@ def first_line(data: bytes, path: str | Path, encoding: str = "utf-8") -> str:
 
 
 def encoding_error(data: bytes, path: str | Path, line: int = 1) -> DataError:
-    """What to raise for bytes that are not UTF-8, naming the line of the first.
+    """The error for bytes that are not UTF-8, with the line of the first bad byte.
 
     Args:
         data: The bytes.
@@ -148,7 +153,7 @@ def encoding_error(data: bytes, path: str | Path, line: int = 1) -> DataError:
 
 @contextmanager
 def _opened(path: str | Path) -> Iterator[BinaryIO]:
-    """The unpacked bytes of a file, and what goes wrong in reading them as DataError."""
+    """The unpacked bytes of a file; errors in reading them become DataError."""
     path = Path(path)
     if path.is_dir():
         raise DataError(f"{path}: is a directory, wanted a file")

@@ -1,8 +1,8 @@
-"""Delimited text to columns of strings: fast when the file is sound, exact about where it is not.
+"""Delimited text to columns of strings: fast if the file is sound, exact about its first bad line.
 
-polars parses a chunk at once but cannot say on which line it failed (and fills short rows with
-nulls). So a chunk is parsed first, and only when something is wrong its lines are walked one by one
-to name the first bad one.
+polars parses a chunk at once, but cannot say on which line it failed, and fills short rows with
+nulls. So polars parses each chunk first. Only if something is wrong, the lines are read one by one
+to name the first bad line.
 """
 
 from __future__ import annotations
@@ -16,21 +16,26 @@ from pathlib import Path
 import polars as pl
 
 from ..errors import DataError, listed, shown
+from ..interactions import Interactions
+from .columns import convert, interactions_of_parts
 from .streams import chunks, encoding_error, quoted_record_end
 
 
 @dataclass(frozen=True, slots=True)
 class DelimitedText:
-    """Text and how its lines are cut into fields.
+    """A file of text, or a part of it, and how its lines are cut into fields.
 
     Args:
         path: The file.
-        separator: Between fields; ``"::"`` is MovieLens' own.
+        separator: One character, or ``"::"`` (MovieLens).
         names: One name per field.
-        has_header: Whether the first line is no data.
+        has_header: Whether the first line is a header.
         quoted: Whether ``"`` quotes a field (CSV) or is an ordinary character.
-        data: The part of the file at hand; see ``parts``.
+        data: The part of the file; see ``parts``.
         line: The line (from 1) on which ``data`` starts.
+
+    Raises:
+        DataError: if a name occurs twice.
     """
 
     path: str | Path
@@ -59,14 +64,14 @@ class DelimitedText:
             part = replace(part, has_header=False)
 
     def parse(self) -> pl.DataFrame:
-        """The part's fields as strings, one column per name; blank lines are skipped.
+        """The fields as strings, one column per name; blank lines are skipped.
 
         Raises:
-            DataError: naming the line, if a line has another number of fields, a quote is never
-                closed, or the text is not UTF-8.
+            DataError: if a line has another number of fields, a quote is never closed, or the text
+                is not UTF-8; names the line.
         """
-        # "::" is two separators with an empty field between: the wanted fields are every other
-        # one. Parsing on two characters would need a far slower engine.
+        # "::" is read as two separators with an empty field between them, so every other field is
+        # taken. polars has no separators of two characters.
         stride = len(self.separator)
         width = (len(self.names) - 1) * stride + 1
         start = self._first_row()
@@ -81,7 +86,7 @@ class DelimitedText:
                 infer_schema=False,
             )
         except pl.exceptions.PolarsError:
-            # Every line is sound all the same where an unquoted field holds a quote: 5" disk.
+            # All lines may be sound still: an unquoted field may hold a quote, as in 5" disk.
             self._find_bad_line()
             return self._record_by_record()
         if raw.width != width:
@@ -91,7 +96,7 @@ class DelimitedText:
         frame = raw.select(
             pl.col(raw.columns[i * stride]).alias(name) for i, name in enumerate(self.names)
         )
-        # A short or a blank line shows as a null in the last column; so does an empty last field.
+        # A short or blank line gives a null in the last column, and so does an empty last field.
         if frame[frame.columns[-1]].null_count() or any(
             raw[gap].null_count() < raw.height for gap in gaps
         ):
@@ -115,9 +120,9 @@ class DelimitedText:
         raise IndexError(f"row must be below the number of rows, got {row}")
 
     def _first_row(self) -> int:
-        """Where the data begin: behind the header and the blank lines around it.
+        """The index in ``data`` of the first row, after the header and blank lines.
 
-        polars takes the number of columns from the line it sees first, so that must be a row.
+        polars takes the number of columns from the first line it gets, so that must be a row.
         """
         header, start = self.has_header, 0
         while start < len(self.data):
@@ -130,10 +135,10 @@ class DelimitedText:
         return start
 
     def _find_bad_line(self) -> None:
-        """Raises for the first line that cannot be cut into the named fields; else returns."""
+        """Raises DataError for the first line that cannot be cut into the fields, if any."""
         wanted = len(self.names)
         for line, fields in self._records():
-            # Such a line would otherwise look like a blank one, and be skipped.
+            # polars' result does not tell such a line from a blank one, which is skipped.
             if not any(fields):
                 raise DataError(f"{self.path}:{line}: every field is empty")
             if len(fields) != wanted:
@@ -145,7 +150,7 @@ class DelimitedText:
                 )
 
     def _records(self) -> Iterator[tuple[int, list[str]]]:
-        """Line number (from 1) and fields of every line that is not blank, the header left out."""
+        """Line number (from 1) and fields of every line but blank ones and the header."""
         try:
             text = self.data.decode("utf-8")
         except UnicodeDecodeError as error:
@@ -165,7 +170,7 @@ class DelimitedText:
             yield number, line.removesuffix("\r").split(self.separator)
 
     def _quoted(self, text: str) -> Iterator[tuple[int, list[str]]]:
-        # Lines end at "\n" alone, as for polars: a quoted field may hold a "\r".
+        # Only "\n" ends a line, as in polars: a quoted field may hold a "\r".
         stream = io.StringIO(text, newline="\n")
         reader = csv.reader(stream, delimiter=self.separator, strict=True)
         start = self.line
@@ -180,3 +185,11 @@ class DelimitedText:
                 ) from error
             yield start, fields
             start = self.line + reader.line_num
+
+
+def read_delimited(text: DelimitedText, roles: dict[str, str]) -> Interactions:
+    """The interactions of a delimited file, part by part; ``roles`` as from ``find_roles``."""
+    interactions = interactions_of_parts(
+        (convert(part.parse(), roles, part.place_of) for part in text.parts()), text.path
+    )
+    return replace(interactions, columns=roles) if text.has_header else interactions

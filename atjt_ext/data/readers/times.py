@@ -7,7 +7,7 @@ import re
 import polars as pl
 
 _YEAR = re.compile("[0-9]{4}-")
-# Not \d, which takes the digits of all scripts.
+# Not \d, which accepts the digits of all scripts.
 _ISO_8601 = (
     r"^(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})"
     r"(?:[T ](?P<hours>[01][0-9]|2[0-3]):(?P<minutes>[0-5][0-9])"
@@ -17,17 +17,18 @@ _ISO_8601 = (
 
 
 def seconds_since_1970(values: pl.Series) -> pl.Series | None:
-    """Times ``[rows]`` as numbers: Int64 of integers, and of text if all are whole, else Float64.
+    """Times as numbers of seconds.
 
-    Numbers are taken for Unix times. Text holds either numbers or dates, with or without a time of
-    day, in the form of ISO 8601 (a blank will do for the ``T``); what its first value is, all have
-    to be (of each part, where a file is read in parts). Times without a zone are taken for UTC.
+    Numbers are Unix times. Text holds numbers or dates in the form of ISO 8601, with or without a
+    time of day, with a ``T`` or a blank between. All values must be of the same sort as the first
+    (in each part, if a file is read in parts). Times without a zone are UTC.
 
     Returns:
-        Null where a value is none of these, or not finite. None if the column is of another type.
+        ``[rows]``: Int64 for integers and for text of whole numbers, else Float64; null for values
+        that are no times or not finite. ``None`` if the column has another type.
     """
     if isinstance(values.dtype, (pl.Date, pl.Datetime)):
-        # 53 bits hold microseconds for 285 years around 1970.
+        # Float64 holds microseconds exactly for 285 years around 1970.
         seconds: pl.Series = values.cast(pl.Datetime("us")).to_physical() / 1e6
         return seconds
     if isinstance(values.dtype, (pl.Categorical, pl.Enum)):
@@ -36,7 +37,7 @@ def seconds_since_1970(values: pl.Series) -> pl.Series | None:
         text = values.str.strip_chars()
         first = (text.str.len_bytes() > 0).arg_max()
         dated = first is not None and _YEAR.match(text[first] or "") is not None
-        # Most files hold whole numbers: those are parsed once.
+        # Most files hold whole numbers, which are parsed only once.
         numbers = _from_iso_8601(text) if dated else text
         whole: pl.Series = numbers.cast(pl.Int64, strict=False)
         if not whole.null_count() and (not dated or (whole == numbers).all()):
@@ -54,7 +55,7 @@ def seconds_since_1970(values: pl.Series) -> pl.Series | None:
 
 
 def _from_iso_8601(text: pl.Series) -> pl.Series:
-    """``[rows]`` Float64, null where ``text`` has another form or names a day that is none."""
+    """``[rows]`` Float64; null where ``text`` has another form or names no day of the calendar."""
     fields = text.str.extract_groups(_ISO_8601).struct.unnest()
 
     def number(name: str) -> pl.Expr:

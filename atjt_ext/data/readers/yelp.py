@@ -12,7 +12,7 @@ from ..interactions import Interactions
 from .columns import PlaceOf, convert, interactions_of_parts, optional_numbers, refuse
 from .feature_tables import table_of_parts
 from .json_lines import JsonPart, json_parts
-from .recognise import find_source
+from .recognise import FileFormat, Sign, find_source
 
 _REVIEW = {"user": "user_id", "item": "business_id", "time": "date", "rating": "stars"}
 _USER_COUNTS = ("review_count", "fans", "average_stars")
@@ -23,21 +23,21 @@ def read_yelp(
 ) -> Interactions:
     """Yelp reviews (``yelp_academic_dataset_review.json``), plain or gzip.
 
-    ``time`` is the review's date in seconds from 1970 (Int64); texts are left out. Businesses
-    become ``items``: ``name``, ``city``, ``state`` as String and ``categories`` as List(String),
-    given by Yelp as one text between commas or (older) as a list. Users become ``users``:
-    ``yelping_since`` (String) and, as they stood when the data were published and so unknown at
-    the time of a review, ``review_count``, ``fans``, ``average_stars`` (Float64).
+    ``time`` is the date of the review in seconds since 1970 (Int64); texts are left out. Businesses
+    become ``items``: ``name``, ``city``, ``state`` as String and ``categories`` as List(String).
+    Users become ``users``: ``yelping_since`` (String), and ``review_count``, ``fans`` and
+    ``average_stars`` (Float64). The last three are of the day of publication: a model must not
+    read them as known at the time of a review.
 
     Args:
         path: The file of reviews, or the folder with businesses and users.
-        business: The file of businesses, where it is not in that folder.
-        user: The file of users, likewise.
+        business: The file of businesses, if it is not in that folder.
+        user: The file of users, if it is not in that folder.
 
     Raises:
-        DataError: naming file, line and field of the first thing that does not fit.
+        DataError: for the first value that does not fit, with its file, line and field.
     """
-    source = find_source(path, "yelp")
+    source = find_source(path, [FORMAT])
     parts = json_parts(source.interactions, dict.fromkeys(_REVIEW.values(), "text"))
     interactions = interactions_of_parts(
         (convert(_with_seconds(part), _REVIEW, part.place_of) for part in parts),
@@ -58,7 +58,7 @@ def read_businesses(path: str | Path) -> pl.DataFrame:
 
 def _with_seconds(part: JsonPart) -> pl.DataFrame:
     text = part.frame["date"].str.strip_chars()
-    # Dates alone in the older sets.
+    # The older data sets have dates without a time of day.
     time = text.str.to_datetime("%Y-%m-%d %H:%M:%S", strict=False, time_unit="ms")
     day = text.str.to_datetime("%Y-%m-%d", strict=False, time_unit="ms")
     time = time.zip_with(time.is_not_null(), day)
@@ -68,7 +68,8 @@ def _with_seconds(part: JsonPart) -> pl.DataFrame:
 
 def _businesses(path: str | Path) -> Iterator[tuple[pl.DataFrame, PlaceOf]]:
     fields = ("business_id", "name", "city", "state", "categories")
-    # A list, as the older sets have, comes as the text '["Food", "Tea"]'.
+    # Categories are one text with commas; the lists of the older data sets come as the text
+    # '["Food", "Tea"]'.
     text = pl.col("categories")
     is_list = text.str.contains(r'(?s)^\[(".*")?\]$')
     listed = pl.when(is_list).then(text).str.json_decode(pl.List(pl.String))
@@ -86,3 +87,15 @@ def _users(path: str | Path) -> Iterator[tuple[pl.DataFrame, PlaceOf]]:
     for part in json_parts(path, dict.fromkeys(fields, "text")):
         counts = [optional_numbers(part.frame[name], part.place_of) for name in _USER_COUNTS]
         yield part.frame.with_columns(counts), part.place_of
+
+
+FORMAT = FileFormat(
+    "yelp",
+    read_yelp,
+    signs=(
+        Sign(keys=frozenset({"review_id", "user_id", "business_id"})),
+        Sign("items", keys=frozenset({"business_id", "city"}), no_keys=frozenset({"user_id"})),
+        Sign("users", keys=frozenset({"user_id", "yelping_since"})),
+    ),
+    read_items=read_businesses,
+)
