@@ -1,9 +1,9 @@
-"""Registers, shared memory and spills of every kernel, out of the log of a verbose build.
+"""Registers, shared memory and spills of every kernel, from the log of a verbose build.
 
     .ci/build_strict ON
     python benchmarks/ptxas_report.py build/strict-ON/build.log > benchmarks/results/ptxas.md
 
-What ptxas says is static: it tells of spills and of how many blocks fit, not of speed.
+These figures are static: they show spills and how many blocks fit, not speed.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _SHARED = re.compile(r"(?P<bytes>\d+) bytes smem")
 _DYNAMIC = re.compile(r"(?:Matrix|Exact)Products<(?P<type>[\w:]+), *\(?(?:int\)?)?(?P<width>\d+)>")
 
 Usage = dict[str, dict[str, str]]
-"""By kernel, then by architecture: what it needs, in words."""
+"""By kernel, then by architecture: registers, shared memory and spills as text."""
 
 
 def parse(lines: Iterable[str]) -> Usage:
-    """What ptxas reported. Names are the compiler's."""
+    """ptxas' reports, by the compiler's name of the kernel."""
     usage: Usage = {}
     symbol = arch = ""
     spilled = 0
@@ -50,7 +50,7 @@ def parse(lines: Iterable[str]) -> Usage:
 
 
 def readable(symbols: list[str]) -> list[str]:
-    """Names as C++ writes them, without their arguments."""
+    """Demangled names, without arguments."""
     done = subprocess.run(
         ["c++filt"], input="\n".join(symbols), capture_output=True, text=True, check=True
     )
@@ -63,7 +63,7 @@ def readable(symbols: list[str]) -> list[str]:
 
 
 def dynamic_shared(name: str) -> str:
-    """KiB that a kernel over tiles is launched with: TileShape in csrc/cuda/tile.cuh."""
+    """KiB of dynamic shared memory of a kernel over tiles, as TileShape in csrc/common/cuda/tile.cuh."""
     match = _DYNAMIC.search(name)
     if match is None:
         return ""
@@ -75,7 +75,7 @@ def dynamic_shared(name: str) -> str:
 
 
 def table(usage: Usage) -> str:
-    """A line for each kernel, a column for each architecture."""
+    """A Markdown table: a line for each kernel, a column for each architecture."""
     architectures = sorted({arch for of in usage.values() for arch in of}, key=_number)
     head = ["kernel", "dynamic KiB", *architectures]
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
@@ -101,13 +101,13 @@ figures: no GPU was involved.
 
 
 def main() -> None:
-    """Print the report of the log named on the command line."""
+    """Print the report for the log named on the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("log", type=Path)
     log = parser.parse_args().log
     usage = parse(log.read_text().splitlines())
     if not usage:
-        sys.exit(f"{log} holds no report of ptxas: build with ATJT_PTXAS_VERBOSE=ON")
+        sys.exit(f"{log} holds no ptxas report: build with ATJT_PTXAS_VERBOSE=ON")
     print(_HEAD)
     print(table(usage))
 
