@@ -1,4 +1,4 @@
-"""``python -m atjt_ext``."""
+"""``python -m atjt_ext``: the command line."""
 
 import sys
 

@@ -1,90 +1,90 @@
-"""The command ``atjt audit``: of a file of interactions, or of what a run was trained on."""
+"""Rank users and interactions by how much they look like noise, with reasons. ``audit FILE`` judges
+whole sequences; ``audit --run`` judges the training data of a run as the run itself did."""
 
 from __future__ import annotations
 
-import sys
-from dataclasses import fields
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from jsonargparse import ArgumentParser, Namespace
-from rich.console import Console
+from ..runs.config import DataConfig
+from .parser import CommandParser, WrongCallError, device_of, field_names, values_of
 
-from ..report.audit import Audit, audit_run, audit_sequences
-from ..runs.config import DataConfig, RunConfig
-from ..runs.data import load_sequences
-from ..runs.folder import Run
-from .parser import CommandParser
-from .tables import calibration_table, noisy_users_table, suspicions_table
+if TYPE_CHECKING:
+    from jsonargparse import Namespace
+    from rich.console import Console
 
-__all__ = ["audit_parser", "run_audit"]
+    from ..report.audit import Audit
 
-
-def audit_parser(default_device: str) -> ArgumentParser:
-    """Options: a file with those of ``train`` that say how to read it, or a run."""
-    parser = CommandParser(
-        allow_abbrev=False,
-        description="Which users and interactions look like noise, and why. Of a file whole "
-        "sequences are judged, of a run what it was trained on.",
-    )
-    parser.add_argument("file", type=str | None, nargs="?", default=None, help="as of train")
-    parser.add_argument("--run", type=str | None, default=None, help="run folder instead of a file")
-    parser.add_argument(
-        "--out",
-        type=str | None,
-        default=None,
-        help="folder to write; None is runs/audit, and audit in the folder of a run",
-    )
-    parser.add_argument("--top", type=int, default=10, help="how many to show")
-    parser.add_argument(
-        "--write", choices=["parquet", "csv"], default="parquet", help="format of the tables"
-    )
-    parser.add_argument("--seed", type=int, default=None, help="of a file's judge; 0 unless given")
-    parser.add_argument("--device", type=str, default=default_device, help="of a run's models")
-    parser.add_class_arguments(DataConfig)
-    return parser
+__all__ = ["add_options", "run"]
 
 
-def run_audit(options: Namespace, console: Console) -> int:
-    """Judges, writes both tables, shows the most suspicious; 2 where wrongly called."""
-    try:
-        data = DataConfig(**{one.name: options[one.name] for one in fields(DataConfig)})
-        _require_one_source(options, data)
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+def add_options(parser: CommandParser, arguments: Sequence[str]) -> None:
+    """A file with the options of ``train`` for reading it, or a run."""
+    text = "interactions or their folder, as for train"
+    parser.add_argument("file", type=str | None, nargs="?", default=None, help=text)
+    text = "folder of a run, instead of a file"
+    parser.add_argument("--run", type=str | None, default=None, help=text)
+    text = "folder to write; null writes runs/audit, or RUN/audit for a run"
+    parser.add_argument("--out", type=str | None, default=None, help=text)
+    text = "number of users and interactions to show"
+    parser.add_argument("--top", type=int, default=10, help=text)
+    text = "format of the tables"
+    parser.add_argument("--write", choices=["parquet", "csv"], default="parquet", help=text)
+    text = "seed for judging a file; null is 0"
+    parser.add_argument("--seed", type=int | None, default=None, help=text)
+    parser.add_device()
+    parser.add_config(DataConfig)
+
+
+def run(options: Namespace, console: Console) -> int:
+    """Judges, writes both tables and prints the most suspicious users and interactions."""
+    data = _checked_data(options)
+    from ..report.audit import audit_run, audit_sequences
+    from ..runs.config import RunConfig
+    from ..runs.data import load_sequences
+    from ..runs.folder import Run
+
     if options.run is not None:
-        audit = audit_run(Run(Path(options.run)), device=options.device)
+        audit = audit_run(Run(Path(options.run)), device=device_of(options))
         out = Path(options.run) / "audit"
     else:
+        sequences = load_sequences(options.file, RunConfig(data=data))
+        audit = audit_sequences(sequences, seed=options.seed or 0)
         out = Path("runs/audit")
-        audit = audit_sequences(
-            load_sequences(options.file, RunConfig(data=data)), seed=options.seed or 0
-        )
     paths = audit.write(out if options.out is None else options.out, kind=options.write)
     _show(audit, options.top, console)
     console.print(f"everything is in {' and '.join(map(str, paths))}")
     return 0
 
 
-def _require_one_source(options: Namespace, data: DataConfig) -> None:
+def _checked_data(options: Namespace) -> DataConfig:
+    try:
+        data = DataConfig(**values_of(options, DataConfig))
+    except ValueError as error:
+        raise WrongCallError(str(error)) from error
     if (options.file is None) == (options.run is None):
         given = "neither" if options.file is None else "both"
-        raise ValueError(f"audit needs a file or --run, one of them, got {given}")
+        raise WrongCallError(f"audit needs a file or --run, one of them, got {given}")
     if data.weight_column:
-        raise ValueError("audit judges by co-occurrence, so weight_column must not be given")
+        raise WrongCallError("audit judges by co-occurrence, so weight_column must not be given")
     if options.top < 0:
-        raise ValueError(f"top must be at least 0, got {options.top}")
-    changed = [one.name for one in fields(data) if getattr(data, one.name) != one.default]
+        raise WrongCallError(f"top must be at least 0, got {options.top}")
+    usual = DataConfig()
+    changed = [name for name in field_names(data) if getattr(data, name) != getattr(usual, name)]
     if options.seed is not None:
         changed.append("seed")
     if options.run is not None and changed:
-        raise ValueError(
-            f"--run takes its data and its judge as they are, so {', '.join(changed)} must not be "
+        raise WrongCallError(
+            f"--run takes the data and the judge of the run, so {', '.join(changed)} must not be "
             "given"
         )
+    return data
 
 
 def _show(audit: Audit, top: int, console: Console) -> None:
+    from .tables import calibration_table, noisy_users_table, suspicions_table
+
     if top:
         console.print(noisy_users_table(audit.users().head(top).to_dicts()))
         console.print(suspicions_table(audit.most_suspicious(top)))

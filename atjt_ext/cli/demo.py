@@ -1,79 +1,66 @@
-"""The main job on data that needs no download: noise is planted, so that the truth is known."""
+"""Plant noise in simulated data, train with and without weights, compare, and write a page."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rich.console import Console
+from .parser import CommandParser, device_of
 
-from ..data import PlantedNoise, leave_one_out, simulate_interactions, to_sequences
-from ..data.sequences import noisy_users, per_user
-from ..experiment.figures import require_matplotlib
-from ..runs.build import load_trainer
-from ..runs.config import RunConfig
-from ..runs.evaluate import compare_runs
-from ..runs.folder import Run
-from ..runs.train import train_run
-from .plots import plot_noise, plot_training
-from .tables import comparison_table
+if TYPE_CHECKING:
+    from jsonargparse import Namespace
+    from rich.console import Console
 
-__all__ = ["run_demo"]
+__all__ = ["TO_GO_ON", "add_options", "run"]
 
+TO_GO_ON = "; --resume continues after the last whole epoch"
 NOISY_USER_SHARE, NOISY_ITEM_SHARE = 0.3, 0.5
 
 
-def run_demo(
-    folder: Path,
-    console: Console,
-    *,
-    seed: int,
-    num_users: int,
-    num_items: int,
-    epochs: int,
-    resume: bool = False,
-) -> None:
-    """Simulates, trains with and without weights, prints a table and draws figures in ``folder``.
+def add_options(parser: CommandParser, arguments: Sequence[str]) -> None:
+    """The size of the data and of the training."""
+    parser.add_argument("--out", type=str, default="runs/demo", help="folder to write")
+    parser.add_argument("--seed", type=int, default=0, help="decides data and training")
+    parser.add_argument("--num_users", type=int, default=3000, help="number of simulated users")
+    parser.add_argument("--num_items", type=int, default=1000, help="number of simulated items")
+    parser.add_argument("--epochs", type=int, default=25, help="largest number of epochs")
+    parser.add_resume()
+    parser.add_device()
+
+
+def run(options: Namespace, console: Console) -> int:
+    """Trains the recipe ``default`` and equal weights on the same data, and writes the page.
 
     Raises:
-        CheckpointError: ``folder`` holds a run already, and ``resume`` is off.
-        ImportError: matplotlib is missing.
+        CheckpointError: the folder holds a run already, and ``--resume`` is off.
     """
-    require_matplotlib()
+    from ..data import PlantedNoise, simulate_interactions, to_sequences
+    from ..report import write_page
+    from ..runs.config import RunConfig
+    from ..runs.folder import Run
+    from .train import train_and_compare
+
     noise = PlantedNoise(noisy_user_share=NOISY_USER_SHARE, noisy_item_share=NOISY_ITEM_SHARE)
-    sequences = to_sequences(
-        simulate_interactions(num_users=num_users, num_items=num_items, seed=seed, noise=noise)
+    made = simulate_interactions(
+        num_users=options.num_users, num_items=options.num_items, seed=options.seed, noise=noise
     )
+    sequences = to_sequences(made)
     console.print(
         f"simulated {sequences.num_interactions:,} interactions of {sequences.num_users:,} users "
         f"with {sequences.num_items:,} items; {NOISY_USER_SHARE:.0%} of the users have "
-        f"{NOISY_ITEM_SHARE:.0%} of their training items replaced at random",
-        highlight=False,
+        f"{NOISY_ITEM_SHARE:.0%} of their training items replaced at random"
     )
-    config = RunConfig.from_recipe("default", epochs=epochs, dropout=0.2, seed=seed)
-    run = Run(folder)
-    baseline = run.baseline
-    metrics = {
-        "default": train_run(run.folder, sequences, config, resume=resume, title="default"),
-        "equal weights": train_run(
-            baseline.folder,
-            sequences,
-            config.with_equal_weights(),
-            resume=resume,
-            title="equal weights",
-        ),
-    }
-    console.print(comparison_table(metrics))
-    console.print(compare_runs(run, baseline, config.trainer.valid_metric))
-
-    train = leave_one_out(sequences).train
-    trainer = load_trainer(run, sequences)
-    logits = per_user(train, trainer.interaction_noise_logits(train))
-    weights = trainer.sequence_weights(train)
-    known = ~logits.isnan()
-    histories = {"default": run.history(), "equal weights": baseline.history()}
-    plot_training(folder / "training.png", histories)
-    plot_noise(folder / "noise.png", logits[known], weights[known], noisy_users(train)[known])
+    config = RunConfig.from_recipe("default", epochs=options.epochs, dropout=0.2, seed=options.seed)
+    run = Run(Path(options.out))
+    device = device_of(options)
+    metrics = train_and_compare(
+        run, sequences, config, console, resume=options.resume, device=device
+    )
+    page = run.folder / "report.html"
+    write_page(run, page, device=device)
     console.print(
-        f"figures: {folder / 'training.png'}, {folder / 'noise.png'}; all else is in {folder}",
-        highlight=False,
+        f"P(noise) finds the planted noise with AUC {metrics['noise']['interaction_AUC']:.3f} "
+        f"(0.5 is guessing); open {page} in a browser"
     )
+    return 0

@@ -1,75 +1,86 @@
-"""The command ``atjt experiment``: options of a grid, and running it."""
+"""Compare recipes over models, data, planted noise and seeds. Lists are a,b,c. The same command
+again runs the missing cells only."""
 
 from __future__ import annotations
 
-from dataclasses import fields
-from typing import Any, get_type_hints
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any, get_type_hints
 
-from jsonargparse import ActionYesNo, Namespace
-from rich.console import Console
+from jsonargparse import ActionYesNo
 
-from ..experiment import ExperimentSpec, run_grid, settings_by_model, write_report
-from ..models.registry import MODEL_TRAINING, MODELS
+from ..experiment.spec import ExperimentSpec
+from ..models.registry import MODELS
+from ..recognition.noise_models.registry import NOISE_MODELS
 from ..runs.config import DataConfig
 from ..training.config import JointTrainerConfig
-from .parser import CommandParser, list_options
-from .tables import grid_table
+from .parser import CommandParser, device_of, field_names, values_of
 
-__all__ = ["experiment_parser", "run_experiment"]
+if TYPE_CHECKING:
+    from jsonargparse import Namespace
+    from rich.console import Console
 
-# What recipes and seeds of a grid set in the configs of trainer and model.
-_DECIDED_BY_CELLS = {"weighting", "weights_act_on", "adaptive_denoising", "seed", "noise_model"}
-# What differs from model to model: None leaves each its own.
-_BY_MODEL: dict[str, Any] = {
-    name: get_type_hints(JointTrainerConfig)[name] | None
-    for changes in MODEL_TRAINING.values()
-    for name in changes
-} | {
-    one.name: get_type_hints(config)[one.name] | None
-    for config in MODELS.values()
-    for one in fields(config)
-    if one.name not in _DECIDED_BY_CELLS
-}
+__all__ = ["TO_GO_ON", "add_options", "run"]
+
+TO_GO_ON = "; the same command continues after the last whole cell"
+# The recipes and seeds of a grid set these.
+_DECIDED_BY_CELLS = {"weighting", "weights_act_on", "adaptive_denoising", "seed"}
 
 
-def experiment_parser(default_device: str) -> CommandParser:
-    """Options: the grid's axes, and all options of ``train`` but those that recipes decide."""
-    parser = CommandParser(
-        allow_abbrev=False,
-        description="Compare recipes over models, data, planted noise and seeds. Lists are "
-        "[a,b,c]. The same command again runs only what is missing.",
-    )
+def add_options(parser: CommandParser, arguments: Sequence[str]) -> None:
+    """The axes of the grid, and all options of ``train`` that no recipe decides."""
     parser.add_argument("--config", action="config", help="YAML or JSON with any of the options")
-    parser.add_argument("--out", type=str, default="runs/experiment", help="folder of the grid")
-    parser.add_argument("--jobs", type=int, default=1, help="cells at once")
-    parser.add_argument("--threads", type=int | None, default=None, help="torch threads of a cell")
-    parser.add_argument("--device", type=str, default=default_device, help="cpu, cuda, cuda:1")
-    parser.add_argument(
-        "--figures", action=ActionYesNo(no_prefix="no_"), default=True, help="draw results.png"
-    )
-    parser.lists = list_options(ExperimentSpec, DataConfig, *MODELS.values())
-    parser.add_class_arguments(ExperimentSpec)
-    parser.add_class_arguments(DataConfig)
-    parser.add_class_arguments(JointTrainerConfig, skip=_DECIDED_BY_CELLS | _BY_MODEL.keys())
-    for name, hint in _BY_MODEL.items():
-        owners = [model for model, config in MODELS.items() if _has(config, name)] or ["all models"]
-        text = f"of {', '.join(owners)}; unless given, each model's own"
-        parser.add_argument(f"--{name}", type=hint, default=None, help=text)
-    return parser
-
-
-def _has(config: type, name: str) -> bool:
-    return name in {one.name for one in fields(config)}
-
-
-def run_experiment(options: Namespace, console: Console) -> int:
-    """Runs the grid, writes its report and prints the comparisons; 1 where a cell failed."""
-    spec = ExperimentSpec(**{field.name: options[field.name] for field in fields(ExperimentSpec)})
-    # Only what differs: num_replacements, say, goes before a replace_ratio that nobody asked for.
-    usual = {
-        one.name: one.default for part in (DataConfig, JointTrainerConfig) for one in fields(part)
+    text = "folder of the grid"
+    parser.add_argument("--out", type=str, default="runs/experiment", help=text)
+    parser.add_argument("--jobs", type=int, default=1, help="cells that run at the same time")
+    text = "torch threads per cell; null leaves the number to torch"
+    parser.add_argument("--threads", type=int | None, default=None, help=text)
+    parser.add_device()
+    text = "draw results.png"
+    parser.add_argument("--figures", action=ActionYesNo(no_prefix="no_"), default=True, help=text)
+    owners = {
+        name: [model for model in table if name in table.option_names(model)]
+        for table in (MODELS, NOISE_MODELS)
+        for name in [name for model in table for name in table.option_names(model)]
     }
-    usual |= dict.fromkeys(_BY_MODEL)
+    parts = ExperimentSpec, DataConfig, JointTrainerConfig
+    names = [name for part in parts for name in field_names(part)]
+    parser.require_known(arguments, [*names, *owners])
+    by_model = _by_model()
+    parser.add_config(ExperimentSpec)
+    parser.add_config(DataConfig)
+    parser.add_config(JointTrainerConfig, skip=_DECIDED_BY_CELLS | by_model.keys())
+    for name, hint in by_model.items():
+        text = f"for {', '.join(owners.get(name, ['all models']))}; null takes each model's default"
+        parser.add_argument(f"--{name}", type=hint, default=None, help=text)
+
+
+@cache
+def _by_model() -> dict[str, Any]:
+    """Types of the options whose defaults differ between models; None keeps a model's own."""
+    training = get_type_hints(JointTrainerConfig)
+    changed = {name: training[name] for config in MODELS.values() for name in config.training}
+    own = {
+        name: get_type_hints(config)[name]
+        for config in (*MODELS.values(), *NOISE_MODELS.values())
+        for name in field_names(config)
+    }
+    return {name: hint | None for name, hint in (changed | own).items()}
+
+
+def run(options: Namespace, console: Console) -> int:
+    """Runs the grid, writes its report and prints the comparisons; 1 if a cell failed."""
+    from ..experiment import run_grid, settings_by_model, write_report
+    from .tables import grid_table
+
+    spec = ExperimentSpec(**values_of(options, ExperimentSpec))
+    # Only values that differ: an unchanged replace_ratio would conflict with num_replacements.
+    usual = {
+        name: getattr(part, name)
+        for part in (DataConfig(), JointTrainerConfig())
+        for name in field_names(part)
+    }
+    usual |= dict.fromkeys(_by_model())
     chosen = {
         name: options[name]
         for name in usual.keys() - _DECIDED_BY_CELLS
@@ -79,7 +90,7 @@ def run_experiment(options: Namespace, console: Console) -> int:
         spec,
         settings_by_model(spec.models, chosen),
         options.out,
-        device=options.device,
+        device=device_of(options),
         jobs=options.jobs,
         threads=options.threads,
     )

@@ -1,197 +1,124 @@
-"""Command line: ``python -m atjt_ext`` or ``atjt``. Options are the config dataclasses' fields."""
+"""Runs one command of the table below. A command is a module here with ``add_options`` and ``run``.
+
+This module and the modules of the commands import heavy libraries inside functions only, so that
+help and mistyped options are answered at once.
+"""
 
 from __future__ import annotations
 
-import json
+import difflib
 import os
-import platform
 import sys
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
-import torch
-from jsonargparse import ArgumentParser, Namespace
-from rich.console import Console
+if TYPE_CHECKING:
+    from jsonargparse import Namespace
 
-from .. import __version__, build_info
-from ..data import Sequences
-from ..runs.build import load_trainer
-from ..runs.data import load_sequences, rankable_split
-from ..runs.evaluate import evaluate_run
-from ..runs.folder import Run
-from ..training.checkpoint import CheckpointError
-from ..training.trainer import TrainingDivergedError
-from .audit import audit_parser, run_audit
-from .demo import run_demo
-from .experiment import experiment_parser, run_experiment
-from .export import export_parser, run_export
-from .parser import CommandParser
-from .plain_help import PlainHelp
-from .recommend import recommend_parser, run_recommend
-from .report import report_parser, run_report
-from .tables import metrics_table
-from .train import run_train, train_parser
+__all__ = ["COMMANDS", "main", "parse"]
 
-__all__ = ["build_parser", "main"]
+COMMANDS = {
+    "demo": "train on simulated data with planted noise",
+    "train": "train on a file of interactions",
+    "experiment": "compare recipes and controls over data, noise and seeds",
+    "evaluate": "measure a trained run again",
+    "recommend": "write the best items for users of a run",
+    "export": "export the model of a run for other programs",
+    "audit": "rank users and interactions by P(noise), with reasons",
+    "report": "write one page about a run, for the browser",
+    "info": "print what was built and what is usable here",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; returns the exit status (0 done, 1 failed, 2 wrongly called)."""
+    """Runs one command; returns the exit status (0 done, 1 failed, 2 wrong call)."""
     # Large tensors come and go every step; huge pages save most of their page faults.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    parser = build_parser(arguments)
-    options = parser.parse_args(arguments)
-    command = options.subcommand
-    if command is None:
-        parser.print_help()
-        return 2
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_help())
+        return 0 if arguments else 2
+    if arguments[0] == "--version":
+        from .. import __version__
+
+        print(f"atjt_ext {__version__}")
+        return 0
+    command, options = parse(arguments)
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
-            return _COMMANDS[command](options[command], _console())
-    except (ValueError, ImportError, CheckpointError, TrainingDivergedError, OSError) as error:
+            return int(command.run(options, _console()))
+    except _failures() as error:
+        from .parser import WrongCallError
+
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, WrongCallError) else 1
     except KeyboardInterrupt:
-        print(f"interrupted{_GOES_ON.get(command, '')}", file=sys.stderr)
+        print(f"interrupted{getattr(command, 'TO_GO_ON', '')}", file=sys.stderr)
         return 130
 
 
-def _console() -> Console:
-    """Prints ids and paths as they are: brackets are no markup and ``:name:`` is no emoji."""
+def parse(arguments: Sequence[str]) -> tuple[ModuleType, Namespace]:
+    """The module of the command that ``arguments`` start with, and its options.
+
+    Raises:
+        SystemExit: help was printed (status 0), or there is no such command or option (2).
+    """
+    name, *rest = arguments
+    if name not in COMMANDS:
+        close = difflib.get_close_matches(name, COMMANDS, n=1)
+        meant = f"did you mean {close[0]}?" if close else f"commands are {', '.join(COMMANDS)}"
+        print(f"error: there is no command {name}; {meant}", file=sys.stderr)
+        raise SystemExit(2)
+    from .parser import CommandParser, PlainHelp
+
+    command = import_module(f".{name}", __package__)
+    parser = CommandParser(
+        prog=f"atjt {name}",
+        description=command.__doc__,
+        allow_abbrev=False,
+        formatter_class=PlainHelp,
+    )
+    command.add_options(parser, rest)
+    parser.require_known(rest)
+    return command, parser.parse_args(rest)
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {text}" for name, text in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: atjt COMMAND [options]",
+            "",
+            "Train recommenders on noisy sequences, with a weight for every interaction.",
+            "",
+            "commands:",
+            *lines,
+            "",
+            "atjt COMMAND --help lists the options of a command; atjt --version prints the version",
+        ]
+    )
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    """Errors that a user can act on; all others keep their traceback."""
+    from ..training.checkpoint import CheckpointError
+    from ..training.trouble import TrainingDivergedError
+
+    return ValueError, ImportError, OSError, CheckpointError, TrainingDivergedError
+
+
+def _console() -> Any:
+    """A console that prints ids and paths unchanged: no markup in brackets, no ``:emoji:``."""
+    from rich.console import Console
+
     return Console(soft_wrap=True, markup=False, emoji=False, highlight=False)
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    """What it says, without the source line: that is for programmers."""
+    """The warning without its source line, which is for programmers."""
     print(f"warning: {message}", file=sys.stderr)
-
-
-# ---- options ------------------------------------------------------------------------------------
-
-
-def build_parser(arguments: Sequence[str] = ()) -> ArgumentParser:
-    """The parser of all commands; ``--recipe`` and ``--model`` among ``arguments`` decide what
-    ``train`` offers."""
-    parser = CommandParser(
-        prog="atjt",
-        allow_abbrev=False,
-        formatter_class=PlainHelp,
-        description="Train recommenders on noisy sequences, weighed by their noise.",
-    )
-    parser.add_argument("--version", action="version", version=f"atjt_ext {__version__}")
-    commands = parser.add_subcommands(required=False)
-    commands.add_subcommand("demo", _demo_parser(), help="simulated data with planted noise")
-    train = train_parser(arguments, _default_device())
-    commands.add_subcommand("train", train, help="train on a file of interactions")
-    experiment = experiment_parser(_default_device())
-    parser.lists = train.lists | experiment.lists
-    commands.add_subcommand("experiment", experiment, help="does weighing help? with controls")
-    commands.add_subcommand("evaluate", _evaluate_parser(), help="measure a trained run")
-    recommend = recommend_parser(_default_device())
-    commands.add_subcommand("recommend", recommend, help="best items for users of a run")
-    commands.add_subcommand("export", export_parser(), help="a run's model for other programs")
-    audit, report = audit_parser(_default_device()), report_parser(_default_device())
-    commands.add_subcommand("audit", audit, help="which interactions look like noise, and why")
-    commands.add_subcommand("report", report, help="a page on a run, for the browser")
-    commands.add_subcommand(
-        "info", CommandParser(allow_abbrev=False), help="what was built and what is usable"
-    )
-    return parser
-
-
-def _demo_parser() -> ArgumentParser:
-    parser = CommandParser(
-        allow_abbrev=False, description="Plant noise in simulated data, train, compare, plot."
-    )
-    parser.add_argument("--out", type=str, default="runs/demo", help="folder to write")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--num_users", type=int, default=3000)
-    parser.add_argument("--num_items", type=int, default=1000)
-    parser.add_argument("--epochs", type=int, default=25)
-    parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
-    return parser
-
-
-def _evaluate_parser() -> ArgumentParser:
-    parser = CommandParser(allow_abbrev=False, description="Measure a trained run again.")
-    parser.add_argument("--run", type=str, required=True, help="run folder")
-    parser.add_argument(
-        "--file", type=str | None, default=None, help="other data of the same users and catalogue"
-    )
-    parser.add_argument("--device", type=str, default=_default_device())
-    return parser
-
-
-def _default_device() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-# ---- commands -----------------------------------------------------------------------------------
-
-
-def _demo(options: Namespace, console: Console) -> int:
-    run_demo(
-        Path(options.out),
-        console,
-        seed=options.seed,
-        num_users=options.num_users,
-        num_items=options.num_items,
-        epochs=options.epochs,
-        resume=options.resume,
-    )
-    return 0
-
-
-def _evaluate(options: Namespace, console: Console) -> int:
-    run = Run(Path(options.run))
-    if options.file is None:
-        sequences = run.sequences()
-        split = rankable_split(sequences)
-        trained_on: Sequences | None = split.train
-    else:
-        config = run.config()
-        # The features are what the model learned on, wherever their file is now.
-        data = replace(config.data, item_file=None, item_columns=())
-        if not config.trainer.changes_reading:
-            data = replace(data, weight_column=None)
-        sequences = run.with_its_codes(load_sequences(options.file, replace(config, data=data)))
-        split, trained_on = rankable_split(sequences), None
-    trainer = load_trainer(run, sequences, device=options.device, train=trained_on)
-    console.print(metrics_table(evaluate_run(trainer, split)))
-    return 0
-
-
-def _info(options: Namespace, console: Console) -> int:
-    info = {
-        **build_info(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "torch_cuda": torch.version.cuda,
-        "torch_threads": torch.get_num_threads(),
-        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
-    }
-    console.print_json(json.dumps(info))
-    return 0
-
-
-_GOES_ON = {
-    "demo": "; --resume goes on from the last whole epoch",
-    "train": "; --resume goes on from the last whole epoch",
-    "experiment": "; the same command goes on after the last whole cell",
-}
-_COMMANDS = {
-    "demo": _demo,
-    "train": run_train,
-    "experiment": run_experiment,
-    "evaluate": _evaluate,
-    "recommend": run_recommend,
-    "export": run_export,
-    "audit": run_audit,
-    "report": run_report,
-    "info": _info,
-}

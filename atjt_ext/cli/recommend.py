@@ -1,56 +1,54 @@
-"""The command ``atjt recommend``: a table for one user, or a file for many."""
+"""Recommend the best items for users of a run: a table for one user, a file for many."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from jsonargparse import ArgumentParser, Namespace
-from rich.console import Console
+from .parser import CommandParser, WrongCallError, device_of
 
-from ..data import DataError, leave_one_out
-from ..runs.build import load_trainer
-from ..runs.data import everything_known
-from ..runs.folder import Run
-from ..runs.recommendations import users_named, write_recommendations
-from .parser import CommandParser
-from .tables import recommendation_table
+if TYPE_CHECKING:
+    from jsonargparse import Namespace
+    from rich.console import Console
 
-__all__ = ["recommend_parser", "run_recommend"]
+__all__ = ["add_options", "run"]
 
 
-def recommend_parser(default_device: str) -> ArgumentParser:
-    """Options: a run, one user or many, and where to write."""
-    parser = CommandParser(allow_abbrev=False, description="Best items for users of a run.")
-    parser.add_argument("--run", type=str, required=True, help="run folder")
-    parser.add_argument("--user", type=str | None, default=None, help="user id as in the data")
-    parser.add_argument(
-        "--users", type=str | None, default=None, help="all, or a text file with a user id per line"
-    )
-    parser.add_argument("--k", type=int, default=10, help="how many items")
+def add_options(parser: CommandParser, arguments: Sequence[str]) -> None:
+    """A run, one user or many, and the file to write."""
+    parser.add_run()
+    parser.add_argument("--user", type=str | None, default=None, help="id of a user in the data")
+    text = "all, or a text file with one user id per line"
+    parser.add_argument("--users", type=str | None, default=None, help=text)
+    parser.add_argument("--k", type=int, default=10, help="number of items per user")
     parser.add_argument(
         "--exclude_seen",
         type=bool,
         default=True,
-        help="leave out what users have; false where people buy things again",
+        help="leave out items that the user already has; false suits repeated purchases",
     )
-    parser.add_argument(
-        "--out",
-        type=str | None,
-        default=None,
-        help=".parquet or .csv to write instead of printing: user, rank, item, score",
-    )
-    parser.add_argument("--device", type=str, default=default_device)
-    return parser
+    text = ".parquet or .csv to write instead of a table: user, rank, item, score"
+    parser.add_argument("--out", type=str | None, default=None, help=text)
+    parser.add_device()
 
 
-def run_recommend(options: Namespace, console: Console) -> int:
-    """Recommends; returns the exit status."""
+def run(options: Namespace, console: Console) -> int:
+    """Prints the items of one user, or writes the items of many."""
     if (options.user is None) == (options.users is None):
-        raise ValueError("exactly one of --user ID and --users all|FILE must be given")
+        raise WrongCallError("exactly one of --user ID and --users all|FILE must be given")
     if options.users is not None and options.out is None:
-        raise ValueError("--users needs --out FILE.parquet (or .csv) to write to")
+        raise WrongCallError("--users needs --out FILE.parquet (or .csv) to write to")
+    import torch
+
+    from ..data import leave_one_out
+    from ..runs.build import load_models
+    from ..runs.data import everything_known
+    from ..runs.folder import Run
+    from ..runs.recommendations import users_named, write_recommendations
+    from .tables import recommendation_table
+
     run = Run(Path(options.run))
     sequences = run.sequences()
     if options.user is not None:
@@ -60,20 +58,19 @@ def run_recommend(options: Namespace, console: Console) -> int:
     else:
         users = users_named(sequences, options.users)
     if not 1 <= options.k <= sequences.num_items:
-        raise DataError(f"k must be in 1..{sequences.num_items} (the items), got {options.k}")
+        raise ValueError(f"k must be in 1..{sequences.num_items} (the items), got {options.k}")
     train = leave_one_out(sequences).train
-    trainer = load_trainer(run, sequences, device=options.device, train=train)
+    models = load_models(run, sequences, device=device_of(options), train=train)
     known = everything_known(sequences, users)
+    choice = {"k": options.k, "exclude_seen": options.exclude_seen}
     if options.out is not None:
         started = time.perf_counter()
-        rows = write_recommendations(
-            options.out, trainer, known, k=options.k, exclude_seen=options.exclude_seen
-        )
+        rows = write_recommendations(options.out, models, known, **choice)
         rate = len(users) / (time.perf_counter() - started)
         console.print(f"{options.out}: {rows:,} rows of {len(users):,} users, {rate:,.0f} users/s")
         return 0
-    items, scores = trainer.recommend(known, k=options.k, exclude_seen=options.exclude_seen)
-    # Fewer than k items may be left unseen.
+    items, scores = models.recommend(known, **choice)
+    # A user can have fewer than k unseen items.
     unseen = scores[0] > -torch.inf
     ids = sequences.decode_items(items[0][unseen])
     console.print(

@@ -1,42 +1,41 @@
-"""The command ``atjt report``: a run as one HTML page."""
+"""Write one HTML page about a finished run and its baseline with equal weights: results, training
+curves, weights, gains by group of users, and the most suspicious interactions."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from jsonargparse import ArgumentParser, Namespace
-from rich.console import Console
+from .parser import CommandParser, WrongCallError, device_of
 
-from ..report import write_page
-from ..runs.folder import Run
-from .parser import CommandParser
+if TYPE_CHECKING:
+    from jsonargparse import Namespace
+    from rich.console import Console
 
-__all__ = ["report_parser", "run_report"]
-
-
-def report_parser(default_device: str) -> ArgumentParser:
-    """Options: a run, and where the page goes."""
-    parser = CommandParser(
-        allow_abbrev=False,
-        description="One HTML page on a finished run and its baseline in equal_weights: results, "
-        "curves, weights, for whom they help, and what looks like noise.",
-    )
-    parser.add_argument("--run", type=str, required=True, help="run folder")
-    parser.add_argument(
-        "--out", type=str | None, default=None, help="file to write; RUN/report.html unless given"
-    )
-    parser.add_argument("--top", type=int, default=12, help="suspicious ones to show")
-    parser.add_argument("--device", type=str, default=default_device)
-    return parser
+__all__ = ["add_options", "run"]
 
 
-def run_report(options: Namespace, console: Console) -> int:
-    """Writes the page and says where it is."""
+def add_options(parser: CommandParser, arguments: Sequence[str]) -> None:
+    """A run, and the file to write."""
+    parser.add_run()
+    text = "file to write; null writes RUN/report.html"
+    parser.add_argument("--out", type=str | None, default=None, help=text)
+    text = "number of suspicious users and interactions to show"
+    parser.add_argument("--top", type=int, default=12, help=text)
+    parser.add_device()
+
+
+def run(options: Namespace, console: Console) -> int:
+    """Writes the page and prints its path."""
     if options.top < 0:
-        raise ValueError(f"top must be at least 0, got {options.top}")
+        raise WrongCallError(f"top must be at least 0, got {options.top}")
+    from ..report import write_page
+    from ..runs.folder import Run
+
     run = Run(Path(options.run))
     out = run.folder / "report.html" if options.out is None else Path(options.out)
-    contents = write_page(run, out, top=options.top, device=options.device)
+    contents = write_page(run, out, top=options.top, device=device_of(options))
     if not contents.reproduced:
         console.print("the metrics measured here differ from metrics.json; the page says so")
     console.print(f"{out}: {out.stat().st_size / 1024:,.0f} KiB, open it in a browser")

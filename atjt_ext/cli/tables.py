@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from ..evaluation.detection import CalibrationBin
 from ..evaluation.metrics import SHOWN_METRICS
 from ..evaluation.statistics import shown_p
-from ..report.suspicion import Suspicion
+
+if TYPE_CHECKING:
+    from ..evaluation.detection import CalibrationBin
+    from ..report.suspicion import Suspicion
 
 __all__ = [
     "calibration_table",
@@ -24,16 +26,24 @@ __all__ = [
 ]
 
 
+def _table(title: str, *columns: str) -> Table:
+    """An empty table; a column whose name starts with ``>`` is aligned right."""
+    table = Table(title=title)
+    for name in columns:
+        if name.startswith(">"):
+            table.add_column(name[1:], justify="right")
+        else:
+            table.add_column(name, overflow="fold")
+    return table
+
+
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
 
 
 def metrics_table(metrics: dict[str, Any]) -> Table:
-    """Full-ranking metrics of one model, test beside validation."""
-    table = Table(title=_title(metrics))
-    table.add_column("metric")
-    for part in ("test", "valid"):
-        table.add_column(part, justify="right")
+    """Full-ranking metrics of one model on test and validation data."""
+    table = _table(_title(metrics), "metric", ">test", ">valid")
     for name in metrics["test"]:
         table.add_row(name, _number(metrics["test"][name]), _number(metrics["valid"][name]))
     table.add_section()
@@ -43,15 +53,11 @@ def metrics_table(metrics: dict[str, Any]) -> Table:
 
 
 def comparison_table(runs: dict[str, dict[str, Any]]) -> Table:
-    """Test metrics of several runs side by side; of two, their difference in per cent too."""
+    """Test metrics of several runs; for two runs, also their difference in per cent."""
     first = next(iter(runs.values()))
-    table = Table(title=_title(first))
-    table.add_column("test metric")
-    for name in runs:
-        table.add_column(name, justify="right")
-    pair = list(runs.values()) if len(runs) == 2 else []
-    if pair:
-        table.add_column("difference", justify="right")
+    pair = len(runs) == 2
+    names = [*runs, *(["difference"] if pair else [])]
+    table = _table(_title(first), "test metric", *(f">{name}" for name in names))
 
     def add(label: str, values: list[float | None], *, compare: bool = True) -> None:
         cells = [_number(value) for value in values]
@@ -79,15 +85,12 @@ def comparison_table(runs: dict[str, dict[str, Any]]) -> Table:
 
 
 def grid_table(comparisons: list[dict[str, Any]]) -> Table:
-    """Every recipe of a grid against its baseline; what ``Comparison.as_dict`` holds."""
+    """Every recipe of a grid against its baseline, from the values of ``Comparison.as_dict``."""
     metric = comparisons[0]["metric"] if comparisons else "metric"
-    table = Table(title=f"{metric}: difference from the baseline; p corrected by Holm")
     several_models = len({c["model"] for c in comparisons}) > 1
-    table.add_column("data, noise", overflow="fold")
-    table.add_column("recipe", overflow="fold")
-    for name in ("seeds", "difference", "p seeds", "p users"):
-        table.add_column(name, justify="right")
-    table.add_column("verdict")
+    title = f"{metric}: difference from the baseline; p corrected by Holm"
+    columns = ("data, noise", "recipe", ">seeds", ">difference", ">p seeds", ">p users", "verdict")
+    table = _table(title, *columns)
     for c in comparisons:
         model = f"{c['model']}, " if several_models else ""
         table.add_row(
@@ -105,24 +108,19 @@ def grid_table(comparisons: list[dict[str, Any]]) -> Table:
 def recommendation_table(
     user: str, items: list[str], scores: list[float], *, exclude_seen: bool
 ) -> Table:
-    """Ranked items of one user."""
+    """The recommended items of one user, best first."""
     title = f"for user {user}, seen items {'excluded' if exclude_seen else 'included'}"
-    table = Table(title=title)
-    table.add_column("rank", justify="right")
-    table.add_column("item", overflow="fold")
-    table.add_column("score", justify="right")
+    table = _table(title, ">rank", "item", ">score")
     for rank, (item, score) in enumerate(zip(items, scores, strict=True), start=1):
         table.add_row(str(rank), item, _number(score))
     return table
 
 
 def noisy_users_table(users: list[dict[str, Any]]) -> Table:
-    """The noisiest users of an audit; its columns, the truth where there is one."""
-    table = Table(title="users by their expected share of noise")
+    """The noisiest users of an audit, beside the planted noise if it is known."""
     known = bool(users) and "noise_share_true" in users[0]
-    table.add_column("user", overflow="fold")
-    for name in ("length", "noise", "suspicious", *(["planted"] if known else [])):
-        table.add_column(name, justify="right")
+    columns = ("user", ">length", ">noise", ">suspicious", *([">planted"] if known else []))
+    table = _table("users by their expected share of noise", *columns)
     for one in users:
         truth = [f"{100 * one['noise_share_true']:.0f} %"] if known else []
         share = "-" if one["noise_share"] is None else f"{100 * one['noise_share']:.0f} %"
@@ -132,14 +130,9 @@ def noisy_users_table(users: list[dict[str, Any]]) -> Table:
 
 def suspicions_table(suspicions: Sequence[Suspicion]) -> Table:
     """The most suspicious interactions of an audit, with reasons."""
-    table = Table(title="interactions by P(noise)")
     known = any(one.is_noise is not None for one in suspicions)
-    table.add_column("user", overflow="fold")
-    table.add_column("item", overflow="fold")
-    table.add_column("P(noise)", justify="right")
-    if known:
-        table.add_column("planted")
-    table.add_column("why", overflow="fold")
+    columns = ("user", "item", ">P(noise)", *(["planted"] if known else []), "why")
+    table = _table("interactions by P(noise)", *columns)
     for one in suspicions:
         truth = ["yes" if one.is_noise else "no"] if known else []
         table.add_row(one.user, one.item, f"{one.p_noise:.3f}", *truth, one.reason)
@@ -147,10 +140,9 @@ def suspicions_table(suspicions: Sequence[Suspicion]) -> Table:
 
 
 def calibration_table(bins: Sequence[CalibrationBin]) -> Table:
-    """P(noise) against the share that is noise."""
-    table = Table(title="does P(noise) mean what it says?")
-    for name in ("P(noise)", "interactions", "mean P(noise)", "are noise"):
-        table.add_column(name, justify="right")
+    """P(noise) against the share of planted noise, in bins."""
+    columns = (">P(noise)", ">interactions", ">mean P(noise)", ">are noise")
+    table = _table("does P(noise) mean what it says?", *columns)
     for one in bins:
         table.add_row(
             f"{one.low:.1f} to {one.high:.1f}",

@@ -1,117 +1,108 @@
-"""The command ``atjt train``: a run, and beside it one with equal weights."""
+"""Train on a file of interactions, and once more with equal weights to compare."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Collection, Sequence
-from dataclasses import fields
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
-from jsonargparse import ActionYesNo, Namespace
-from rich.console import Console
+from jsonargparse import ActionYesNo
 
-from ..data import Interactions
-from ..data.errors import shown
 from ..models.registry import MODELS
+from ..recognition.noise_models.registry import NOISE_MODELS
 from ..runs.config import DataConfig, RunConfig
-from ..runs.data import load_sequences
-from ..runs.evaluate import compare_runs
-from ..runs.folder import Run
-from ..runs.train import train_run
-from ..training.config import JointTrainerConfig
+from ..training.config import TRAINS_NOISE_MODELS, JointTrainerConfig
 from ..training.recipes import RECIPES
-from .parser import CommandParser, list_options
-from .tables import comparison_table
+from .parser import CommandParser, WrongCallError, device_of, field_names, values_of
 
-__all__ = ["run_train", "train_parser"]
+if TYPE_CHECKING:
+    from jsonargparse import Namespace
+    from rich.console import Console
+
+    from ..data import Interactions, Sequences
+    from ..runs.folder import Run
+
+__all__ = ["TO_GO_ON", "add_options", "run", "train_and_compare"]
+
+TO_GO_ON = "; --resume continues after the last whole epoch"
 
 
-def train_parser(arguments: Sequence[str], default_device: str) -> CommandParser:
-    """Options; those of the recipe and the model that ``arguments`` name, with their defaults."""
-    parser = CommandParser(allow_abbrev=False, description="Train on a file of interactions.")
-    parser.add_argument(
-        "file",
-        type=str,
-        help="interactions or their folder: MovieLens, Amazon, Yelp, RecBole, CSV, ...",
-    )
-    parser.add_argument("--out", type=str, default="runs/latest", help="run folder to write")
-    parser.add_argument("--recipe", choices=list(RECIPES), default="default")
-    parser.add_argument(
-        "--model",
-        choices=list(MODELS),
-        default="sasrec",
-        help="the recommender; see its own options with --model NAME --help",
-    )
-    parser.add_argument(
-        "--baseline",
-        action=ActionYesNo(no_prefix="no_"),
-        default=True,
-        help="also train with all weights one on the same random numbers, to compare",
-    )
-    parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
-    parser.add_argument(
-        "--tensorboard", action="store_true", help="training curves in OUT/tensorboard"
-    )
-    parser.add_argument("--device", type=str, default=default_device, help="cpu, cuda, cuda:1")
-    # An unknown recipe or model is left to the choices, whose message names them.
+def add_options(parser: CommandParser, arguments: Sequence[str]) -> None:
+    """The options of the recipe and the model that ``arguments`` name, with their defaults."""
+    text = "interactions or their folder: MovieLens, Amazon, Yelp, RecBole, CSV, ..."
+    parser.add_argument("file", type=str, help=text)
+    parser.add_argument("--out", type=str, default="runs/latest", help="folder of the run")
+    text = "named set of choices: how to weigh and how to train"
+    parser.add_argument("--recipe", choices=list(RECIPES), default="default", help=text)
+    text = "recommender; --model NAME --help lists its options"
+    parser.add_argument("--model", choices=list(MODELS), default="sasrec", help=text)
+    text = "also train with equal weights on the same random numbers, to compare"
+    parser.add_argument("--baseline", action=ActionYesNo(no_prefix="no_"), default=True, help=text)
+    parser.add_resume()
+    text = "write training curves to OUT/tensorboard"
+    parser.add_argument("--tensorboard", action="store_true", help=text)
+    parser.add_device()
+    # Unknown values are left to the parser, whose message lists the known ones.
     recipe = _named_in(arguments, "--recipe", RECIPES, "default")
     model = _named_in(arguments, "--model", MODELS, "sasrec")
-    parts = DataConfig, MODELS[model], JointTrainerConfig
-    parser.lists = list_options(*parts)
-    for part in parts:
-        parser.add_class_arguments(part)
-    config = RunConfig.from_recipe(recipe, model=model)
-    for chosen in (config.data, config.model, config.trainer):
-        parser.set_defaults({one.name: getattr(chosen, one.name) for one in fields(chosen)})
-    return parser
+    weightings = get_args(get_type_hints(JointTrainerConfig)["weighting"])
+    usual = JointTrainerConfig.from_recipe(recipe).weighting
+    chosen = {"model": model, "weighting": _named_in(arguments, "--weighting", weightings, usual)}
+    names = {*field_names(DataConfig), *field_names(JointTrainerConfig)}
+    names.update(MODELS.option_names(model))
+    if TRAINS_NOISE_MODELS.holds(chosen):
+        noise_model = RECIPES[recipe].get("noise_model", "target_attention")
+        chosen["noise_model"] = _named_in(arguments, "--noise_model", NOISE_MODELS, noise_model)
+        names.update(["noise_model"], NOISE_MODELS.option_names(chosen["noise_model"]))
+    parser.elsewhere = _elsewhere(chosen)
+    parser.require_known(arguments, names)
+
+    config = RunConfig.from_recipe(recipe, **chosen)
+    for part in (config.data, config.model, config.trainer, config.noise_model):
+        if part is not None:
+            parser.add_config(type(part), defaults=part)
+    if config.noise_model is not None:
+        parser.add_argument(
+            "--noise_model",
+            choices=list(NOISE_MODELS),
+            default=config.noise_model.name,
+            help="target_attention judges whole sequences (the paper's), bidirectional every item",
+        )
+
+
+def _elsewhere(chosen: dict[str, str]) -> dict[str, str]:
+    """Where the options are that the chosen models do not have, as the end of a sentence."""
+    found = {}
+    untrained = f" where no noise model is trained, it needs {TRAINS_NOISE_MODELS.needs}"
+    for table, kind in ((MODELS, "model"), (NOISE_MODELS, "noise model")):
+        for name in {name for model in table for name in table.option_names(model)}:
+            owners = [model for model in table if name in table.option_names(model)]
+            found[name] = f" of this {kind}, it is one of {', '.join(owners)}"
+            if kind == "noise model" and "noise_model" not in chosen:
+                found[name] = untrained
+    return found
 
 
 def _named_in(arguments: Sequence[str], option: str, known: Collection[str], default: str) -> str:
-    """What the command line names as recipe or model, if it is known: they decide which options
-    there are and their defaults."""
+    """The last value of ``option`` on the command line, if it is a known one."""
     named = default
-    for index, argument in enumerate(arguments):
-        if argument == option and index + 1 < len(arguments):
-            named = arguments[index + 1]
-        if argument.startswith(f"{option}="):
+    for argument, following in pairwise([*arguments, default]):
+        if argument == option:
+            named = following
+        elif argument.startswith(f"{option}="):
             named = argument.removeprefix(f"{option}=")
     return named if named in known else default
 
 
-def _run_config(options: Namespace) -> RunConfig:
-    """The recipe, with the options that differ from it."""
-    recipe = RunConfig.from_recipe(options.recipe, model=options.model)
-    changes = {
-        field.name: options[field.name]
-        for part in (recipe.data, recipe.model, recipe.trainer)
-        for field in fields(part)
-        if options[field.name] != getattr(part, field.name)
-    }
-    config = RunConfig.from_recipe(options.recipe, model=options.model, **changes)
-    if config.data.weight_column and config.trainer.weighting != "given":
-        raise ValueError(
-            "weights of weight_column are used by weighting=given alone, "
-            f"got weighting={config.trainer.weighting}"
-        )
-    return config
-
-
-def _columns_read(interactions: Interactions) -> str:
-    """Which named column was taken for what, so that a wrong guess is seen."""
-    read = [f"{role} is {shown(column)}" for role, column in interactions.columns.items()]
-    if "time" not in interactions.columns:
-        read.append("no times: rows are taken in the order of the file")
-    return ", ".join(read)
-
-
-def run_train(options: Namespace, console: Console) -> int:
-    """Trains and measures, the baseline beside it; 2 where wrongly called."""
+def run(options: Namespace, console: Console) -> int:
+    """Trains and measures the recipe and its baseline."""
     try:
         config = _run_config(options)
     except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        raise WrongCallError(str(error)) from error
+    from ..runs.data import load_sequences
+    from ..runs.folder import Run
 
     run = Run(Path(options.out))
     run.require_free(resume=options.resume)
@@ -125,22 +116,77 @@ def run_train(options: Namespace, console: Console) -> int:
         f"{options.file}: {sequences.num_users:,} users, {sequences.num_items:,} items, "
         f"{sequences.num_interactions:,} interactions"
     )
-    arguments: dict[str, Any] = {
-        "resume": options.resume,
-        "device": options.device,
-        "tensorboard": options.tensorboard,
-    }
+    train_and_compare(
+        run,
+        sequences,
+        config,
+        console,
+        baseline=options.baseline,
+        resume=options.resume,
+        device=device_of(options),
+        tensorboard=options.tensorboard,
+    )
+    console.print(f"everything is in {run.folder}")
+    return 0
+
+
+def train_and_compare(
+    run: Run,
+    sequences: Sequences,
+    config: RunConfig,
+    console: Console,
+    *,
+    baseline: bool = True,
+    **arguments: Any,
+) -> dict[str, Any]:
+    """Trains ``config`` in the folder of ``run``, and its baseline with equal weights in the folder
+    inside; prints their metrics and their difference.
+
+    Returns:
+        The content of the run's metrics.json.
+    """
+    from ..runs.evaluate import compare_runs
+    from ..runs.train import train_run
+    from .tables import comparison_table
+
     runs = {config.recipe: train_run(run.folder, sequences, config, **arguments)}
-    if options.baseline and config.trainer.weighting != "equal":
-        runs["equal weights"] = train_run(
-            run.baseline.folder,
-            sequences,
-            config.with_equal_weights(),
-            title="equal weights",
-            **arguments,
-        )
+    if baseline and config.trainer.weighting != "equal":
+        title = "equal weights"
+        equal = config.with_equal_weights()
+        runs[title] = train_run(run.baseline.folder, sequences, equal, title=title, **arguments)
     console.print(comparison_table(runs))
     if len(runs) == 2:
         console.print(compare_runs(run, run.baseline, config.trainer.valid_metric))
-    console.print(f"everything is in {run.folder}")
-    return 0
+    return runs[config.recipe]
+
+
+def _run_config(options: Namespace) -> RunConfig:
+    """The recipe, with the options that differ from it."""
+    chosen = {
+        name: options[name] for name in ("model", "weighting", "noise_model") if name in options
+    }
+    usual = RunConfig.from_recipe(options.recipe, **chosen)
+    changes = {
+        name: value
+        for part in (usual.data, usual.model, usual.trainer, usual.noise_model)
+        if part is not None
+        for name, value in values_of(options, part).items()
+        if value != getattr(part, name)
+    }
+    config = RunConfig.from_recipe(options.recipe, **chosen, **changes)
+    if config.data.weight_column and not config.trainer.takes_given_weights:
+        raise ValueError(
+            "weight_column is used by weighting=given alone, "
+            f"got weighting={config.trainer.weighting}"
+        )
+    return config
+
+
+def _columns_read(interactions: Interactions) -> str:
+    """The named column of each role, so that the user sees a wrong guess."""
+    from ..data.errors import shown
+
+    read = [f"{role} is {shown(column)}" for role, column in interactions.columns.items()]
+    if "time" not in interactions.columns:
+        read.append("no times: rows are taken in the order of the file")
+    return ", ".join(read)

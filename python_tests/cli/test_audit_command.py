@@ -82,7 +82,7 @@ def test_a_run_is_audited_with_its_own_ids(
     [
         ([], "audit needs a file or --run, one of them, got neither"),
         (["a.csv", "--run=b"], "audit needs a file or --run, one of them, got both"),
-        (["--run=b", "--k_core=3"], "--run takes its data and its judge as they are, so k_core "),
+        (["--run=b", "--k_core=3"], "--run takes the data and the judge of the run, so k_core "),
         (["--run=b", "--seed=0"], "so seed must not be given"),
         (["a.csv", "--top=-1"], "top must be at least 0, got -1"),
         (["a.csv", "--latest=2"], "latest must be 0 or at least 3, got 2"),

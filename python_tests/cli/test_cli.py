@@ -17,7 +17,7 @@ import torch
 
 from atjt_ext.cli.main import main
 from atjt_ext.runs.folder import Run
-from helpers.command_line import SMALL
+from helpers.command_line import SMALL, SMALL_NOISE_MODEL
 
 # On this little data the noise model says much the same of everybody.
 pytestmark = pytest.mark.filterwarnings("ignore::atjt_ext.training.trainer.WeightsCollapsedWarning")
@@ -132,7 +132,8 @@ def test_a_joint_run_and_its_baseline_are_alike_until_weights_are_used(
     recipe: str, tmp_path: Path, ratings_file: Path
 ) -> None:
     out = tmp_path / recipe
-    assert main(["train", str(ratings_file), f"--out={out}", f"--recipe={recipe}", *SMALL]) == 0
+    options = [f"--out={out}", f"--recipe={recipe}", *SMALL, *SMALL_NOISE_MODEL]
+    assert main(["train", str(ratings_file), *options]) == 0
     ours, baseline = Run(out).history(), Run(out / "equal_weights").history()
     # Warm-up epochs use weights of one: there both runs are the same to the last bit.
     assert [r.recommender_loss for r in ours[:2]] == [r.recommender_loss for r in baseline[:2]]

@@ -33,8 +33,12 @@ from helpers.command_line import refusal
         ("train a.csv --patience soon", "--patience must be an integer or null, got soon"),
         ("train a.csv --drop_below x", "--drop_below must be a number, got x"),
         ("train a.csv --loss bce", "--loss must be one of 'cross_entropy', 'binary_cross_entropy'"),
-        ("train a.csv --recipe magic", "argument --recipe: invalid choice: 'magic'"),
-        ("magic", "argument subcommand: invalid choice: 'magic'"),
+        ("train a.csv --recipe magic", "--recipe must be one of default, joint, joint_positions"),
+        ("magic", "there is no command magic; commands are demo, train, experiment"),
+        ("recomend --k 3", "there is no command recomend; did you mean recommend?"),
+        ("report --run a --topp 3", "there is no option --topp; did you mean --top?"),
+        ("export --run a --out b --format hdf", "--format must be one of safetensors, onnx, got"),
+        ("train a.csv --model=x", "--model must be one of sasrec, gru4rec, fearec, s3rec"),
     ],
 )
 def test_a_wrong_call_is_one_line(

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from atjt_ext.cli.main import build_parser
+from atjt_ext.cli.main import parse
 from atjt_ext.data import simulate_interactions
 from atjt_ext.evaluation.metrics import ranking_metrics, user_gains
 from atjt_ext.experiment import Cell, ExperimentSpec, comparison, write_report
@@ -255,7 +255,7 @@ def test_the_pages_commands_and_its_grid_are_understood(
     commands = [code for language, code in BLOCKS if language == "bash"]
     for line in "".join(commands).splitlines():
         words = shlex.split(line.split(" #")[0])[1:]
-        options = build_parser(words).parse_args(words).experiment
+        _, options = parse(words)
         axes = {field.name: options[field.name] for field in fields(ExperimentSpec)}
         spec = ExperimentSpec(**axes)
         assert set(spec.models) <= MODELS.keys()
@@ -267,7 +267,7 @@ def test_the_commands_behind_the_results_are_understood() -> None:
     (block,) = re.findall(r"^```bash\n(.*?)^```", page, re.S | re.M)
     for line in block.splitlines():
         words = shlex.split(line)[1:]
-        options = build_parser(words).parse_args(words).experiment
+        _, options = parse(words)
         spec = ExperimentSpec(
             **{field.name: options[field.name] for field in fields(ExperimentSpec)}
         )

@@ -1,0 +1,128 @@
+"""The new paths of version 0.1's modules.
+
+The old paths warn in version 0.2. Version 0.3 drops this file and its use in ``__init__.py``.
+"""
+
+from __future__ import annotations
+
+import warnings
+from importlib import import_module
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+__all__ = ["MOVED", "old_module_spec"]
+
+_PACKAGE = __name__.partition(".")[0]
+
+# Where names of one module went apart, the module with most of them comes first.
+MOVED = {
+    "_build": "ops._native",
+    "adaptive_denoising": "training.step_weights",
+    "audit": "report.audit",
+    "audit_command": "cli.audit",
+    "batch_pairs": "training.batch_pairs",
+    "batch_recommendations": "runs.recommendations",
+    "checkpoint": "training.checkpoint data.files",
+    "command_parser": "cli.parser",
+    "compilation": "training.objectives",
+    "config": "training.config runs.config training.recipes evaluation.metrics",
+    "cross_fitting": "recognition.cross_fitting recognition.calibration",
+    "data.second_person": "data.noise_injection",
+    "data_config": "runs.config",
+    "demo": "cli.demo",
+    "experiment.base_models": "experiment.settings runs.build",
+    "experiment.pilot": "experiment.weights",
+    "experiment_command": "cli.experiment",
+    "export": "runs.export",
+    "export.onnx_encoder": "runs.export.onnx_encoder",
+    "export.tensors": "runs.export.tensors",
+    "export_command": "cli.export",
+    "history": "training.history",
+    "host_batches": "training.host_batches",
+    "inference": "models.inference",
+    "joint_loss": "training.joint_loss",
+    "joint_models": "training.joint_models",
+    "known_weights": "data.weighed_histories",
+    "losses": "ops.losses recognition.cross_fitting",
+    "metrics": "evaluation.metrics evaluation.auc",
+    "model_config": "models.registry models.options models.sasrec models.s3rec models.fearec "
+    "models.gru4rec models.din models.wide_deep models.dcn",
+    "noise": "recognition.noise_models",
+    "noise.bidirectional": "recognition.noise_models.bidirectional",
+    "noise.target_attention": "recognition.noise_models.target_attention",
+    "noise_scores": "evaluation.detection data.batches data.sequences",
+    "objectives": "training.objectives",
+    "options": "models.options",
+    "plain_help": "cli.parser",
+    "precision": "models.precision",
+    "progress": "training.progress",
+    "protocols": "models.protocols",
+    "recipes": "training.recipes",
+    "recognition.attributes": "recognition.co_occurrence.attributes",
+    "recognition.detector": "recognition.co_occurrence.recogniser",
+    "recognition.events": "recognition.co_occurrence.events",
+    "recognition.evidence": "recognition.co_occurrence.evidence",
+    "recognition.features": "recognition.co_occurrence.features",
+    "recognition.fold_classifier": "recognition.co_occurrence.fold_classifier",
+    "recognition.logistic": "recognition.co_occurrence.logistic",
+    "recognition.low_rank": "recognition.co_occurrence.low_rank",
+    "recognition.user_shares": "recognition.co_occurrence.user_shares",
+    "recommend_command": "cli.recommend",
+    "recommenders": "models.registry runs.build recognition.noise_models.registry",
+    "reference": "ops.reference",
+    "reference.corruption": "ops.reference.corruption",
+    "reference.losses": "ops.reference.losses",
+    "reference.ranks": "ops.reference.ranks",
+    "report_command": "cli.report",
+    "run_data": "runs.data",
+    "run_folder": "runs.folder",
+    "sampled_evaluation": "evaluation.sampled",
+    "sampled_losses": "ops.losses",
+    "schedule": "training.state",
+    "scoring": "models.scoring",
+    "statistics": "evaluation.statistics",
+    "step_weights": "training.step_weights",
+    "stored_sequences": "runs.stored_sequences",
+    "suspicion": "report.suspicion",
+    "tables": "cli.tables",
+    "tensorboard_log": "training.tensorboard_log",
+    "train_command": "cli.train",
+    "trainer": "training.trainer",
+    "training_state": "training.state",
+    "training_trouble": "training.trouble",
+    "weighting": "recognition.weighting",
+}
+_PUBLIC = {"losses"}  # a public path for good, so it does not warn
+
+
+def old_module_spec(name: str) -> ModuleSpec | None:
+    """The spec of a module that finds its names in their new modules; None for an unknown path."""
+    if name.removeprefix(f"{_PACKAGE}.") not in MOVED:
+        return None
+    return ModuleSpec(name, _Loader(), is_package=True)
+
+
+class _Loader:
+    def create_module(self, spec: ModuleSpec) -> None:
+        return None
+
+    def exec_module(self, module: ModuleType) -> None:
+        old = module.__name__.removeprefix(f"{_PACKAGE}.")
+
+        def find(name: str) -> Any:
+            if name == "__all__" or not name.startswith("__"):
+                for home in MOVED[old].split():
+                    there = import_module(f"{_PACKAGE}.{home}")
+                    if hasattr(there, name):
+                        if old not in _PUBLIC:
+                            warnings.warn(
+                                f"{_PACKAGE}.{old}.{name} is now {_PACKAGE}.{home}.{name}; "
+                                "the old path leaves with version 0.3",
+                                DeprecationWarning,
+                                stacklevel=2,
+                            )
+                        return getattr(there, name)
+            raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
+
+        module.__dict__["__getattr__"] = find

@@ -1,0 +1,38 @@
+"""Print what was built and what is usable here, as JSON."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jsonargparse import Namespace
+    from rich.console import Console
+
+    from .parser import CommandParser
+
+__all__ = ["add_options", "run"]
+
+
+def add_options(parser: CommandParser, arguments: Sequence[str]) -> None:
+    """No options."""
+
+
+def run(options: Namespace, console: Console) -> int:
+    """Prints the facts of the build, of torch and of the GPUs."""
+    import torch
+
+    from ..ops._native import build_info
+
+    info = {
+        **build_info(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torch_cuda": torch.version.cuda,
+        "torch_threads": torch.get_num_threads(),
+        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+    }
+    console.print_json(json.dumps(info))
+    return 0
