@@ -63,7 +63,7 @@ def readable(symbols: list[str]) -> list[str]:
 
 
 def dynamic_shared(name: str) -> str:
-    """KiB of dynamic shared memory of a kernel over tiles, as TileShape in csrc/common/cuda/tile.cuh."""
+    """KiB of dynamic shared memory of a kernel over tiles: TileShape in common/cuda/tile.cuh."""
     match = _DYNAMIC.search(name)
     if match is None:
         return ""
