@@ -1,4 +1,4 @@
-"""What the models share that score a candidate together with its history: DIN, Wide & Deep, DCN."""
+"""Shared parts of DIN, Wide & Deep and DCN, which score a candidate together with a history."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from .options import require_positive
 
 Activation = Literal["relu", "prelu", "dice"]
 
-# Floats that scoring without gradients holds at once in its largest tensor: 2**22 are 16 MiB.
+# Largest number of floats in a tensor while scoring without gradients: 2**22 are 16 MiB.
 _MAX_CELLS = 2**22
 
 
 class History(Protocol):
-    """The part of a batch that a score may depend on."""
+    """The part of a batch that a score may read."""
 
     @property
     def inputs(self) -> Tensor:
@@ -36,7 +36,7 @@ class Dice(nn.Module):
     """DIN's data-adaptive activation: ``p * x + alpha * (1 - p) * x``.
 
     ``p = sigmoid(batchnorm(x))``; Zhou et al., KDD 2018 (arXiv:1706.06978), section 5.3. alpha is
-    learned, one per channel, and starts at 0. Running statistics take over outside of training.
+    learned, one per channel, and starts at 0. Evaluation uses running statistics.
     """
 
     running_mean: Tensor
@@ -51,7 +51,7 @@ class Dice(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """``[..., num_channels]`` to the same shape."""
         flat = inputs.reshape(-1, inputs.shape[-1])
-        # One row has no variance; none at all happens where all histories are empty.
+        # One row has no variance. There are no rows if all histories are empty.
         training = self.training and len(flat) > 1
         normal = F.batch_norm(
             flat, self.running_mean, self.running_var, training=training, momentum=0.1, eps=1e-8
@@ -64,7 +64,7 @@ def activation_layer(activation: Activation, width: int) -> nn.Module:
     """A new activation for ``width`` channels.
 
     Raises:
-        ValueError: no such activation.
+        ValueError: there is no such activation.
     """
     if activation == "dice":
         return Dice(width)
@@ -76,7 +76,7 @@ def activation_layer(activation: Activation, width: int) -> nn.Module:
 
 
 def hidden_layers(widths: Sequence[int], activation: Activation, dropout: float) -> nn.Sequential:
-    """``widths[0]`` inputs to ``widths[-1]``, every layer followed by activation and dropout."""
+    """Layers from ``widths[0]`` to ``widths[-1]`` channels, each with activation and dropout."""
     layers: list[nn.Module] = []
     for fan_in, fan_out in pairwise(widths):
         layers += [
@@ -88,19 +88,19 @@ def hidden_layers(widths: Sequence[int], activation: Activation, dropout: float)
 
 
 class ItemEncoder(nn.Module):
-    """Items as vectors: an embedding of the id beside one of every side feature.
+    """Items as vectors: the embedding of the id, concatenated with one of every side feature.
 
-    Side features are looked up by the item's id, so batches carry none, and an item that a
-    corruption puts in brings its own.
+    The encoder looks side features up by item id. So batches carry none, and an item that a
+    corruption inserts has its own features.
 
     Args:
         num_items: catalogue size; items are ``1..num_items`` and 0 is padding.
         embedding_dim: width of each embedding.
-        item_features: ``[num_items + 1, F]`` int64 codes from 0 (unknown), every column with a
-            vocabulary of its own; row 0 is padding. None means no features.
+        item_features: ``[num_items + 1, F]`` int64 codes from 0 (unknown); every column has its
+            own vocabulary, and row 0 is padding. None means no features.
 
     Attributes:
-        width: of an item's vector, ``embedding_dim * (1 + F)``.
+        width: length of an item's vector, ``embedding_dim * (1 + F)``.
     """
 
     feature_codes: Tensor
@@ -128,8 +128,8 @@ class ItemEncoder(nn.Module):
         return torch.cat([vectors, features], dim=-1)
 
     def history_mean(self, sequences: Tensor) -> Tensor:
-        """``[B, L]`` int64 (0 = padding) -> the mean vector of each row's items ``[B, width]``; 0
-        where there are none."""
+        """``[B, L]`` int64 (0 = padding) -> mean vector of each row's items ``[B, width]``, 0 for a
+        row without items."""
         valid = sequences != 0
         rows = valid.nonzero()[:, 0]
         total = self.item_embedding.weight.new_zeros(len(sequences), self.width)
@@ -138,7 +138,7 @@ class ItemEncoder(nn.Module):
 
 
 def _shifted(item_features: Tensor | None, num_items: int) -> tuple[Tensor, int]:
-    """Codes of which no two columns share one, and how many there are."""
+    """Codes that no two columns share, and their number."""
     if item_features is None:
         return torch.zeros(num_items + 1, 0, dtype=torch.int64), 0
     if item_features.dim() != 2 or len(item_features) != num_items + 1:
@@ -168,7 +168,7 @@ def seen_users(options: dict[str, Any], num_users: int | None) -> dict[str, Any]
 
 
 def user_embedding(num_users: int | None, embedding_dim: int) -> nn.Embedding | None:
-    """An embedding of users, where a model is to see them."""
+    """An embedding of each user; None if ``num_users`` is None."""
     if num_users is None:
         return None
     require_positive(num_users=num_users)
@@ -180,13 +180,13 @@ def user_embedding(num_users: int | None, embedding_dim: int) -> nn.Embedding | 
 def in_tiles(
     score: Callable[[Tensor], Tensor], candidates: Tensor, cells_per_column: int
 ) -> Tensor:
-    """``score`` of ``candidates [B, C]``, some columns at a time where no gradient is recorded.
+    """``score`` of ``candidates [B, C]``, in tiles of columns if no gradient is recorded.
 
-    With gradients the graph would hold every tile anyway; candidates are few then.
+    With gradients the graph holds every tile anyway, and candidates are few.
 
     Args:
         score: ``[B, c]`` item ids -> logits ``[B, c]``.
-        cells_per_column: floats in the largest tensor that one column of candidates needs.
+        cells_per_column: floats in the largest tensor for one column of candidates.
     """
     if torch.is_grad_enabled():
         return score(candidates)

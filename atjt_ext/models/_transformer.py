@@ -1,7 +1,7 @@
-"""Transformer layers that padding costs nothing: what SASRec and its relatives are made of.
+"""Transformer layers that spend no work on padding: the parts of SASRec and its relatives.
 
-Only attention itself sees the padded ``[B, L]`` grid. Every other layer runs on the valid positions
-packed into one ``[T, D]`` matrix; on common data sets nine tenths of the grid is padding.
+Only attention sees the padded ``[B, L]`` grid. Every other layer runs on the valid positions,
+packed into one ``[T, D]`` matrix. On common data sets nine tenths of the grid are padding.
 """
 
 from __future__ import annotations
@@ -12,25 +12,25 @@ from torch.nn import functional as F
 
 
 def unpacked(packed: Tensor, valid: Tensor) -> Tensor:
-    """``packed [T, D]`` on the grid of ``valid [B, L]`` with T true: ``[B, L, D]``, 0 elsewhere."""
+    """``packed [T, D]`` at the T true positions of ``valid [B, L]``: ``[B, L, D]``, 0 elsewhere."""
     grid = packed.new_zeros(*valid.shape, packed.shape[-1])
     grid[valid] = packed
     return grid
 
 
 def positions_from_end(valid: Tensor) -> Tensor:
-    """``[T]`` int64, how far before its row's end each valid position lies.
+    """``[T]`` int64: the distance of each valid position from the end of its row.
 
-    Counted from the end, so that more padding on the left changes nothing.
+    More padding on the left does not change it.
     """
     length = valid.shape[1]
     return torch.arange(length - 1, -1, -1, device=valid.device).expand_as(valid)[valid]
 
 
 def attention_mask(valid: Tensor, *, causal: bool = True) -> Tensor:
-    """``[B, 1, L, L]`` bool: which keys (last axis) each query may look at."""
+    """``[B, 1, L, L]`` bool: the keys (last axis) that each query may attend to."""
     length = valid.shape[1]
-    # A padded query may look at itself: a row with nothing to attend to would be NaN.
+    # A padded query may attend to itself: a row without any key would be NaN.
     itself = torch.eye(length, dtype=torch.bool, device=valid.device)
     allowed = valid[:, None, :]
     if causal:
@@ -39,13 +39,13 @@ def attention_mask(valid: Tensor, *, causal: bool = True) -> Tensor:
 
 
 def weighted_mask(mask: Tensor, input_weight: Tensor) -> Tensor:
-    """What to add to the scores ``[B, 1, L, L]``: log of the key's weight ``[B, L]``, but 0 for a
-    query's own, and -inf where ``mask`` is false.
+    """Summands ``[B, 1, L, L]`` for attention scores: the log of the key's weight ``[B, L]``, 0 for
+    the query's own key, -inf where ``mask`` is false.
 
-    Its own embedding is scaled already, and a query has to have something to attend to.
+    The query's own embedding is scaled already, and every query needs a key to attend to.
     """
     itself = torch.eye(mask.shape[-1], dtype=torch.bool, device=mask.device)
-    # log(0) would give its weight a gradient of 0 * inf.
+    # The gradient of log(0) would be 0 * inf.
     positive = input_weight > 0
     log_weight = torch.where(positive, torch.where(positive, input_weight, 1.0).log(), -torch.inf)
     scores = torch.where(itself, 0.0, log_weight[:, None, :]).unsqueeze(1)
@@ -53,7 +53,7 @@ def weighted_mask(mask: Tensor, input_weight: Tensor) -> Tensor:
 
 
 class TransformerBlock(nn.Module):
-    """Self-attention and a feed-forward layer, each pre-normalised with a residual."""
+    """Self-attention and a feed-forward layer, each with pre-normalisation and a residual."""
 
     def __init__(self, embedding_dim: int, num_heads: int, dropout: float) -> None:
         super().__init__()
@@ -65,8 +65,8 @@ class TransformerBlock(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, packed: Tensor, valid: Tensor, mask: Tensor) -> Tensor:
-        """``packed [T, D]``, ``valid [B, L]`` with T true, ``mask [B, 1, L, L]`` bool or added to
-        the scores."""
+        """``packed [T, D]``, ``valid [B, L]`` with T true, ``mask [B, 1, L, L]`` bool, or float
+        summands for the scores."""
         packed = packed + self.dropout(self._attend(packed, valid, mask))
         output: Tensor = packed + self.dropout(self.feed_forward(packed))
         return output
@@ -83,7 +83,7 @@ class TransformerBlock(nn.Module):
 
 
 def feed_forward(embedding_dim: int, dropout: float) -> nn.Sequential:
-    """The position-wise half of a block, its normalisation first."""
+    """The position-wise half of a block; its normalisation comes first."""
     return nn.Sequential(
         nn.LayerNorm(embedding_dim),
         nn.Linear(embedding_dim, embedding_dim),
@@ -94,7 +94,7 @@ def feed_forward(embedding_dim: int, dropout: float) -> nn.Sequential:
 
 
 def initialise(model: nn.Module, item_embedding: nn.Embedding) -> None:
-    """Truncated normal weights of deviation 0.02, zero biases, zero padding row."""
+    """Truncated normal weights with standard deviation 0.02, zero biases, zero padding row."""
     for module in model.modules():
         if isinstance(module, nn.Linear | nn.Embedding):
             nn.init.trunc_normal_(module.weight, std=0.02, a=-0.04, b=0.04)

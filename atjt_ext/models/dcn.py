@@ -1,4 +1,4 @@
-"""DCN: explicit feature crosses of bounded degree beside an MLP.
+"""DCN: explicit feature crosses with bounded degree, beside an MLP.
 
 Version 1: Wang et al., "Deep & Cross Network for Ad Click Predictions", ADKDD 2017
 (arXiv:1708.05123). Version 2: Wang et al., "DCN V2", WWW 2021 (arXiv:2008.13535).
@@ -28,7 +28,7 @@ __all__ = ["DCN", "DCNConfig"]
 
 
 class _CrossLayer(nn.Module):
-    """``x0 * (weight of x) + bias + x``: a number times x0 in version 1, elementwise in 2."""
+    """``x0 * weight(x) + bias + x``; ``weight(x)`` is a number in version 1, a vector in 2."""
 
     def __init__(self, width: int, version: Literal[1, 2]) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class _CrossLayer(nn.Module):
     def forward(self, first: Tensor, current: Tensor) -> Tensor:
         """Both ``[..., width]``."""
         crossed: Tensor = first * self.weight(current) + current
-        # Version 1 adds its bias behind the product, version 2 inside of it.
+        # Version 1 adds its bias after the product, version 2 inside it.
         return crossed if self.bias is None else crossed + self.bias
 
 
@@ -50,11 +50,11 @@ class DCNConfig(ModelConfig):
     Attributes:
         embedding_dim: width of each embedding.
         hidden_dims: widths of the MLP.
-        num_cross_layers: layers of the cross network.
+        num_cross_layers: number of layers of the cross network.
         cross_version: 1 (a vector per layer) or 2 (a matrix per layer, DCN V2).
         activation: of the MLP.
         dropout: of the MLP.
-        see_users: give the model an embedding of every user.
+        see_users: the model has an embedding of every user.
     """
 
     # It scores candidates one by one, so it has one target per window: a window per prefix makes
@@ -82,10 +82,10 @@ class DCNConfig(ModelConfig):
 
 
 class DCN(nn.Module):
-    """A cross network and an MLP side by side on the same input, one linear layer over both.
+    """A cross network and an MLP on the same input; one linear layer combines them.
 
-    Meets the ``PointwiseRecommender`` protocol of :mod:`atjt_ext.models.protocols`. The input is the
-    candidate's embeddings, the mean of the history's, and the user's.
+    Meets the ``PointwiseRecommender`` protocol of :mod:`atjt_ext.models.protocols`. The input is
+    the candidate's embeddings, the mean embedding of the history, and the user's embedding.
 
     Args:
         num_items: catalogue size; items are ``1..num_items`` and 0 is padding.
@@ -96,7 +96,7 @@ class DCN(nn.Module):
         activation: of the MLP.
         dropout: in the MLP, in ``[0, 1)``.
         item_features: ``[num_items + 1, F]`` int64 codes, see :class:`ItemEncoder`.
-        num_users: give it to let the model see who the user is; None leaves users out.
+        num_users: number of users, for an embedding of each; None leaves users out.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class DCN(nn.Module):
         )
         widths = [width, *hidden_dims]
         self.deep = hidden_layers(widths, activation, dropout)
-        # Without hidden layers the deep part is the input itself, as a linear model of it.
+        # Without hidden layers the deep part is the input itself: a linear model.
         self.output = nn.Linear(width + widths[-1], 1)
         self._widest = max(width + widths[-1], *widths)
 

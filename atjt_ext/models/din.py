@@ -1,4 +1,4 @@
-"""DIN: a history pooled anew for every candidate.
+"""DIN: the history is pooled anew for every candidate.
 
 Zhou et al., "Deep Interest Network for Click-Through Rate Prediction", KDD 2018 (arXiv:1706.06978).
 """
@@ -28,11 +28,11 @@ __all__ = ["DIN", "DINConfig"]
 
 
 class _ActivationUnit(nn.Module):
-    """How much an item of the history has to do with a candidate, from both and their product.
+    """The affinity of an item of the history with a candidate, from both and their product.
 
-    The original also feeds the difference of the two. Its first layer is linear, so the difference
-    adds parameters and no functions; without it that layer splits into a part per item, a part per
-    candidate, and one per pair, and only the last is as large as all pairs.
+    The original also reads the difference of the two. Its first layer is linear, so the difference
+    adds parameters but no functions. Without it the layer splits into a part per item, a part per
+    candidate and a part per pair, and only the last part is as large as all pairs.
     """
 
     def __init__(self, width: int, hidden_dims: Sequence[int], activation: Activation) -> None:
@@ -62,9 +62,9 @@ class DINConfig(ModelConfig):
         embedding_dim: width of each embedding.
         hidden_dims: widths of the MLP.
         attention_dims: widths of the activation unit.
-        activation: of both.
+        activation: of the MLP and the activation unit.
         dropout: of the MLP.
-        see_users: give the model an embedding of every user.
+        see_users: the model has an embedding of every user.
     """
 
     # It scores candidates one by one, so it has one target per window: a window per prefix makes
@@ -93,12 +93,12 @@ class DINConfig(ModelConfig):
 class DIN(nn.Module):
     """Target attention over the history, then an MLP.
 
-    Meets the ``PointwiseRecommender`` protocol of :mod:`atjt_ext.models.protocols`. Affinities are not
-    normalised: their sum tells how much of the history has to do with the candidate. Their order
-    does not matter, as the model has no positions.
+    Meets the ``PointwiseRecommender`` protocol of :mod:`atjt_ext.models.protocols`. Affinities are
+    not normalised: their sum shows how much of the history fits the candidate. The model has no
+    positions, so the order of the history does not matter.
 
-    Scoring costs ``B * C * L`` activation units, so that a softmax over the whole catalogue is no
-    training loss for it; ``binary_cross_entropy`` is.
+    Scoring costs ``B * C * L`` activation units, too many for a softmax over the whole catalogue:
+    train it with ``binary_cross_entropy``.
 
     Args:
         num_items: catalogue size; items are ``1..num_items`` and 0 is padding.
@@ -108,7 +108,7 @@ class DIN(nn.Module):
         activation: ``dice`` (the original's), ``prelu`` or ``relu``.
         dropout: in the MLP, in ``[0, 1)``.
         item_features: ``[num_items + 1, F]`` int64 codes, see :class:`ItemEncoder`.
-        num_users: give it to let the model see who the user is; None leaves users out.
+        num_users: number of users, for an embedding of each; None leaves users out.
     """
 
     def __init__(

@@ -1,19 +1,23 @@
-"""FEARec: attention in the time and in the frequency domain.
+"""FEARec: attention in the time domain and in the frequency domain.
 
 Du et al., "Frequency Enhanced Hybrid Attention Network for Sequential Recommendation", SIGIR 2023
 (arXiv:2304.09184).
 
 **It is not causal**, and neither is the original. A band of a Fourier spectrum mixes all positions,
-and the frequency attention rolls values around the ends of the sequence, so that every hidden state
-depends on every item; the causal mask of the time attention does not change that. The original
-therefore trains on the last position of every prefix, and so does this one: ``last_position_only``
-tells the trainer, and ``window_stride=1`` gives it the prefixes.
+and the frequency attention rolls values around the ends of the sequence. So every hidden state
+depends on every item, whatever the causal mask of the time attention. The original therefore trains
+on the last position of every prefix. This model does so as well: ``last_position_only`` tells the
+trainer, and ``window_stride=1`` makes the prefixes.
 
-Unlike the original, padding is zero before the Fourier transform (there it holds biases and
-position embeddings), delays are chosen per sequence in training too (there by the mean of the
-batch, so that rows change each other), and blocks are pre-normalised as SASRec's here. Of the
-contrastive terms there is the one of two dropout masks and its regularisation; the one that pairs
-sequences with the same target needs more than a batch, and is left out.
+Differences from the original:
+
+| | original | here |
+|---|---|---|
+| padding before the Fourier transform | biases and position embeddings | zero |
+| delays in training | by the mean of the batch, so rows affect each other | per sequence |
+| normalisation | after each layer | before each layer, as in SASRec |
+| contrast of two dropout masks, with its regularisation | yes | yes |
+| contrast of sequences with the same target | yes | no: it needs more than a batch |
 """
 
 from __future__ import annotations
@@ -46,10 +50,10 @@ __all__ = ["FEARec", "FEARecConfig"]
 
 
 def frequency_band(layer: int, num_layers: int, length: int, share: float) -> tuple[int, int]:
-    """First and past-the-last frequency of a layer: high ones early, low ones late.
+    """The first frequency of a layer and the one after its last: early layers have high ones.
 
-    With ``share`` above 1 / layers bands of that share slide down and overlap; otherwise each layer
-    has its own 1 / layers (section 4.2 of the paper, with the rounding of its code).
+    If ``share`` exceeds 1 / layers, bands of that share slide down and overlap. Otherwise each
+    layer has its own 1 / layers (section 4.2 of the paper, with the rounding of its code).
     """
     frequencies = length // 2 + 1
     if share > 1 / num_layers:
@@ -63,8 +67,8 @@ def frequency_band(layer: int, num_layers: int, length: int, share: float) -> tu
 def band_pass(length: int, start: int, end: int) -> Tensor:
     """``[length, length]``: the matrix that keeps frequencies ``start .. end - 1`` of a sequence.
 
-    Up to a few hundred positions a product with it is faster than a Fourier transform and its
-    inverse, 5 times at 50 positions and 3 at 200 on a CPU.
+    Up to a few hundred positions a product with this matrix is faster than a Fourier transform and
+    its inverse: on a CPU 5 times at 50 positions, 3 times at 200.
     """
     spectrum = torch.fft.rfft(torch.eye(length, dtype=torch.float64), dim=0)
     kept = torch.zeros_like(spectrum)
@@ -74,7 +78,7 @@ def band_pass(length: int, start: int, end: int) -> Tensor:
 
 
 class _HybridBlock(nn.Module):
-    """Time and frequency attention mixed, then a feed-forward layer; each pre-normalised."""
+    """A mix of time and frequency attention, then a feed-forward layer; each pre-normalised."""
 
     band_pass: Tensor
 
@@ -111,12 +115,12 @@ class _HybridBlock(nn.Module):
         return output
 
     def _over_delays(self, filtered: Tensor, grid: Tensor) -> Tensor:
-        """Values rolled by the delays at which queries look most like keys (Autoformer's
+        """Values rolled by the delays at which queries are most similar to keys (Autoformer's
         autocorrelation, arXiv:2106.13008)."""
         length = grid.shape[1]
         query, key, _ = filtered.chunk(3, dim=-1)
         position = torch.arange(length, device=grid.device)
-        # Row t of the inner products, read from its diagonal on: query t + delay against key t.
+        # Row t of the inner products, read from the diagonal on: query t + delay against key t.
         alike = (key @ query.transpose(1, 2)) / key.shape[-1]
         ahead = (position[:, None] + position) % length
         similarity = alike.gather(2, ahead.expand(len(grid), -1, -1)).sum(dim=1)
@@ -128,7 +132,7 @@ class _HybridBlock(nn.Module):
         return rolled @ grid.chunk(3, dim=-1)[2]
 
     def _over_time(self, filtered: Tensor, mask: Tensor) -> Tensor:
-        """Scaled dot-product attention on what the band lets through."""
+        """Scaled dot-product attention on the layer's band."""
         query, key, value = (
             part.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
             for part in filtered.chunk(3, dim=-1)
@@ -145,11 +149,11 @@ class FEARecConfig(ModelConfig):
         embedding_dim: width of the recommender.
         num_blocks: blocks.
         num_heads: heads of the time attention; must divide embedding_dim.
-        dropout: of the recommender.
+        dropout: on embeddings and residual branches.
         band_share: share of the frequencies that a block sees.
-        time_share: weight of the time attention; the frequency attention has the rest.
-        delay_factor: the frequency attention takes delay_factor * ln(max_length) delays.
-        contrast_weight: of the contrast between two dropout masks; 0 saves two passes of three.
+        time_share: weight of the time attention; the frequency attention has 1 - time_share.
+        delay_factor: the frequency attention uses delay_factor * ln(max_length) delays.
+        contrast_weight: weight of the contrast of two dropout masks; 0 saves two of three passes.
     """
 
     # It predicts from the last position only: a window per prefix makes every interaction a target.
@@ -172,7 +176,7 @@ class FEARec(nn.Module):
     """A transformer with frequency-enhanced hybrid attention and a tied item table.
 
     Meets the ``SequenceRecommender`` protocol of :mod:`atjt_ext.models.protocols`, with
-    ``last_position_only``: no hidden state but the last of a row may be trained to predict.
+    ``last_position_only``: only the last hidden state of a row may be trained to predict.
 
     Args:
         num_items: catalogue size; items are ``1..num_items`` and 0 is padding.
@@ -183,11 +187,11 @@ class FEARec(nn.Module):
         num_heads: heads of the time attention; must divide ``embedding_dim``.
         dropout: on embeddings and on both residual branches of a block, in ``[0, 1)``.
         band_share: share of the frequencies that a block sees, in ``(0, 1]``.
-        time_share: weight of the time attention, in ``[0, 1]``; the frequency attention has the
-            rest.
-        delay_factor: the frequency attention takes the best ``delay_factor * ln(max_length)``
+        time_share: weight of the time attention, in ``[0, 1]``; the frequency attention has weight
+            ``1 - time_share``.
+        delay_factor: the frequency attention uses the best ``delay_factor * ln(max_length)``
             delays.
-        contrast_weight: of :meth:`auxiliary_loss`; 0 saves its two passes.
+        contrast_weight: weight of :meth:`auxiliary_loss`; 0 saves its two passes.
     """
 
     last_position_only = True
@@ -247,9 +251,8 @@ class FEARec(nn.Module):
     def encode(self, sequences: Tensor) -> Tensor:
         """Hidden states: ``[B, L]`` int64, left-padded with 0 -> ``[B, L, D]``.
 
-        Every state depends on all items of its row. More padding on the left changes nothing, as
-        all rows are padded to ``max_length`` before they are transformed; states at padding are
-        zero.
+        Every state depends on all items of its row. More padding on the left changes nothing: all
+        rows are padded to ``max_length`` before the transform. States at padding are zero.
 
         Raises:
             ValueError: ``L`` exceeds ``max_length``.
@@ -268,9 +271,9 @@ class FEARec(nn.Module):
     def auxiliary_loss(self, batch: History) -> Tensor:
         """The unsupervised contrast of the paper's section 4.4: a scalar.
 
-        Two passes with different dropout masks have to recognise each other among the other
-        sequences of the batch (InfoNCE on inner products, temperature 1), and to have spectra
-        alike. As in the paper's code those are spectra of the final vector, over its channels.
+        Two passes with different dropout masks must recognise each other among the other sequences
+        of the batch (InfoNCE on inner products, temperature 1) and have similar spectra. As in the
+        paper's code, the spectra are those of the final vector, over its channels.
         """
         if not self.contrast_weight:
             return self.item_embedding.weight.new_zeros(())

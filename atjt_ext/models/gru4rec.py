@@ -1,11 +1,11 @@
 """GRU4Rec: a recurrent network over item sequences.
 
 Hidasi et al., "Session-based Recommendations with Recurrent Neural Networks", ICLR 2016
-(arXiv:1511.06939), in the form of Tan et al., "Improved Recurrent Neural Networks for Session-based
-Recommendations", DLRS 2016 (arXiv:1606.08117) that comparisons use: sequences of users instead of
-session-parallel mini-batches, item embeddings instead of one-hot input, dropout on them, and an
-output layer back to the width of one tied item table. The ranking losses of the original (BPR,
-TOP1) are the trainer's business and not offered there.
+(arXiv:1511.06939), in the form that comparisons use (Tan et al., "Improved Recurrent Neural
+Networks for Session-based Recommendations", DLRS 2016, arXiv:1606.08117): sequences of users
+instead of session-parallel mini-batches, item embeddings with dropout instead of one-hot input, and
+an output layer back to the width of a tied item table. The trainer does not offer the ranking
+losses of the original (BPR, TOP1).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class GRU4RecConfig(ModelConfig):
         embedding_dim: width of the item table.
         hidden_dim: width of the recurrent state.
         num_layers: recurrent layers.
-        dropout: of the recommender.
+        dropout: on item embeddings and between layers.
     """
 
     embedding_dim: int = size(64)
@@ -46,13 +46,13 @@ class GRU4RecConfig(ModelConfig):
 class GRU4Rec(nn.Module):
     """Gated recurrent units over item sequences with a tied item table.
 
-    Meets the ``SequenceRecommender`` protocol of :mod:`atjt_ext.models.protocols`. Padding is never read:
-    an ordinary GRU over left-padded rows starts its items from a state that depends on how much
-    padding came before.
+    Meets the ``SequenceRecommender`` protocol of :mod:`atjt_ext.models.protocols`. It never reads
+    padding: the state of an ordinary GRU at the first item of a left-padded row would depend on the
+    amount of padding.
 
     Args:
         num_items: catalogue size; items are ``1..num_items`` and 0 is padding.
-        embedding_dim: width D of the item table and of the hidden states that :meth:`encode` gives.
+        embedding_dim: width D of the item table and of the hidden states of :meth:`encode`.
         hidden_dim: width of the recurrent state.
         num_layers: recurrent layers.
         dropout: on item embeddings and between layers, in ``[0, 1)``.
@@ -83,7 +83,7 @@ class GRU4Rec(nn.Module):
             hidden_dim,
             num_layers,
             batch_first=True,
-            dropout=dropout if num_layers > 1 else 0.0,  # torch warns of one that does nothing
+            dropout=dropout if num_layers > 1 else 0.0,  # torch warns if it has no effect
         )
         self.output = nn.Linear(hidden_dim, embedding_dim)
         self._initialise()
@@ -115,8 +115,8 @@ class GRU4Rec(nn.Module):
             return self.item_embedding.weight.new_zeros(
                 *sequences.shape, self.item_embedding.embedding_dim
             )
-        # Rows moved to the left, where recurrent layers expect them. A boolean mask walks both
-        # grids row by row, so that positions keep their order.
+        # Recurrent layers expect rows on the left. A boolean mask walks both grids row by row, so
+        # positions keep their order.
         columns = torch.arange(sequences.shape[1], device=sequences.device)
         moved = columns < lengths[:, None]
         embedded = unpacked(self.dropout(self.item_embedding(sequences[valid])), moved)
@@ -129,10 +129,10 @@ class GRU4Rec(nn.Module):
         return unpacked(self.output(states[moved]), valid)
 
     def last_state(self, sequences: Tensor) -> Tensor:
-        """``encode(sequences)[:, -1]``: ``[B, L] -> [B, D]``, by a graph that can be exported.
+        """``encode(sequences)[:, -1]``: ``[B, L] -> [B, D]``, as a graph that can be exported.
 
-        Rows are moved to the left and read whole: what stands after a row's last item is not looked
-        at. :meth:`encode` saves that work, and its shapes depend on the data for it.
+        It moves rows to the left and runs over whole rows; states after a row's last item are
+        ignored. :meth:`encode` skips that work, so its shapes depend on the data.
         """
         length = sequences.shape[1]
         lengths = (sequences != 0).sum(dim=1)

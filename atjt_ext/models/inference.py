@@ -13,10 +13,10 @@ __all__ = ["inference"]
 
 @contextmanager
 def inference(model: object) -> Iterator[None]:
-    """Evaluation mode without gradients; every submodule's own mode comes back afterwards.
+    """Evaluation mode without gradients; afterwards every submodule has its own mode again.
 
     Args:
-        model: an ``nn.Module``; anything else only loses its gradients.
+        model: an ``nn.Module``; for other objects only gradients are off.
     """
     modules = list(model.modules()) if isinstance(model, nn.Module) else []
     modes = [module.training for module in modules]
@@ -26,6 +26,6 @@ def inference(model: object) -> Iterator[None]:
         with torch.no_grad():
             yield
     finally:
-        # One by one: a part that the user keeps in evaluation mode (frozen) stays there.
+        # One by one: a part that the user froze in evaluation mode stays there.
         for module, mode in zip(modules, modes, strict=True):
             module.training = mode

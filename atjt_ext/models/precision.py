@@ -1,4 +1,4 @@
-"""Mixed precision: what matrix products are computed in while training."""
+"""Mixed precision: the dtype of matrix products in training."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ Precision = Literal["float32", "bfloat16"]
 
 
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
-    """``torch.autocast`` to ``precision``; nothing at all for float32."""
+    """``torch.autocast`` to ``precision``; an empty context for float32."""
     if precision == "float32":
         return nullcontext()
     return torch.autocast(device.type, dtype=getattr(torch, precision))
 
 
 def in_autocast_dtype(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """``tensors`` as an autocast around would give them to a matrix product.
+    """``tensors`` in the dtype that an enclosing autocast gives to a matrix product.
 
-    For operators of our own, which torch's autocast does not know.
+    For the operators of this package, which torch's autocast does not know.
     """
     kind = tensors[0].device.type
     if not torch.is_autocast_enabled(kind):
@@ -33,5 +33,5 @@ def in_autocast_dtype(*tensors: Tensor) -> tuple[Tensor, ...]:
 
 
 def widened(tensor: Tensor) -> Tensor:
-    """Half precision as float32, everything else as it is: for sums and weights."""
+    """Half precision as float32, other dtypes unchanged: for sums and weights."""
     return tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor

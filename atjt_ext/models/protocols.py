@@ -1,8 +1,7 @@
-"""What the trainer asks of a model. Any ``nn.Module`` with these members fits; nothing is
-inherited.
+"""The members that the trainer needs of a model. No base class: any ``nn.Module`` with them fits.
 
 One adapter line makes a foreign model a recommender: give it ``encode`` and ``item_table`` (a
-sequence model that scores by inner product), or ``score`` (anything else).
+sequence model that scores by inner products), or ``score`` (any other model).
 """
 
 from __future__ import annotations
@@ -30,9 +29,9 @@ __all__ = [
 class SequenceRecommender(Protocol):
     """Scores item v after position t as ``encode(sequences)[:, t] @ item_table()[v]``.
 
-    It is trained at every position, so that the state at t must not depend on items after t. A
-    model of which that is not true says ``last_position_only = True`` and is trained at the last
-    position of each row alone.
+    The trainer trains it at every position, so the state at t must not depend on items after t. A
+    model that breaks this rule declares ``last_position_only = True``, and the trainer trains it at
+    the last position of each row only.
     """
 
     num_items: int
@@ -40,7 +39,7 @@ class SequenceRecommender(Protocol):
     def encode(self, sequences: Tensor) -> Tensor:
         """``[B, L]`` int64, left-padded with 0 -> hidden states ``[B, L, D]``.
 
-        For weights on inputs it takes ``input_weight: Tensor | None = None`` as well: ``[B, L]`` in
+        For weights on inputs, add an argument ``input_weight: Tensor | None = None``: ``[B, L]`` in
         [0, 1], where 1 changes nothing and 0 hides the item.
         """
         ...
@@ -57,7 +56,7 @@ class PointwiseRecommender(Protocol):
     num_items: int
 
     def score(self, batch: Batch, candidates: Tensor) -> Tensor:
-        """``candidates [B, C]`` int64 item ids -> logits ``[B, C]``, from ``batch.inputs`` only."""
+        """``candidates [B, C]`` int64 item ids -> logits ``[B, C]``, given ``batch.inputs`` only."""
         ...
 
 
@@ -66,10 +65,10 @@ Recommender = SequenceRecommender | PointwiseRecommender
 
 @runtime_checkable
 class AuxiliaryLoss(Protocol):
-    """A recommender with a loss of its own (a contrast, a regularisation) beside the targets'."""
+    """A recommender with a further loss, such as a contrast, beside the targets' loss."""
 
     def auxiliary_loss(self, batch: Batch) -> Tensor:
-        """Scalar, with its weight in it; added to the recommender's loss."""
+        """The loss times its weight: a scalar that is added to the recommender's loss."""
         ...
 
 
@@ -107,7 +106,7 @@ def predicts_last_position_only(recommender: SequenceRecommender) -> bool:
 
 
 def weighs_last_target_only(recommender: object) -> bool:
-    """Whether the last item of a row is the only target that has a loss, and so a weight."""
+    """Whether the last item of a row is the only target with a loss, and so with a weight."""
     return not isinstance(recommender, SequenceRecommender) or predicts_last_position_only(
         recommender
     )
@@ -115,10 +114,8 @@ def weighs_last_target_only(recommender: object) -> bool:
 
 @runtime_checkable
 class NoiseModel(Protocol):
-    """Recognises replaced items. Called, it takes ``batch.sequences [B, W]``: history and last
-    target."""
+    """Recognises replaced items in ``batch.sequences [B, W]``: histories and their last target."""
 
     def __call__(self, batch: Batch) -> Tensor:
-        """Noise logits: ``[B]`` for whole sequences or ``[B, W]`` for positions; > 0 looks
-        noisy."""
+        """Noise logits, ``[B]`` per sequence or ``[B, W]`` per position; > 0 means noisy."""
         ...

@@ -25,8 +25,8 @@ class ConfigTable(Mapping[str, type[ModelConfig]]):
         self._classes = dict(classes)
 
     def __getitem__(self, name: str) -> type[ModelConfig]:
-        module = import_module(f"{self._package}.{name}")
-        config: type[ModelConfig] = getattr(module, self._classes[name])
+        named = self._classes[name]
+        config: type[ModelConfig] = getattr(import_module(f"{self._package}.{name}"), named)
         return config
 
     def __contains__(self, name: object) -> bool:

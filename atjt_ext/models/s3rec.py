@@ -1,4 +1,4 @@
-"""S3-Rec: SASRec, pre-trained on what items and sequences say about each other.
+"""S3-Rec: SASRec with self-supervised pre-training on items, attributes and segments.
 
 Zhou et al., "S^3-Rec: Self-Supervised Learning for Sequential Recommendation with Mutual
 Information Maximization", CIKM 2020 (arXiv:2008.07873).
@@ -35,10 +35,10 @@ class PretrainingWeights:
     """Weights of the four tasks; the defaults are those of the paper's code.
 
     Attributes:
-        associated_attributes: AAP, the attributes of an item from its own state.
-        masked_items: MIP, a masked item against a random one.
-        masked_attributes: MAP, the attributes of a masked item.
-        segments: SP, a masked stretch against one of other sequences.
+        associated_attributes: AAP, predict an item's attributes from its own state.
+        masked_items: MIP, tell a masked item from a random one.
+        masked_attributes: MAP, predict the attributes of a masked item.
+        segments: SP, tell a masked segment from one of other sequences.
     """
 
     associated_attributes: float = 1.0
@@ -60,9 +60,9 @@ class S3RecConfig(ModelConfig):
         embedding_dim: width of the recommender.
         num_blocks: transformer blocks.
         num_heads: attention heads; must divide embedding_dim.
-        dropout: of the recommender.
-        pretrain_epochs: passes over the training data before training; 0 makes it SASRec.
-        pretrain_learning_rate: of Adam, before training.
+        dropout: on embeddings and residual branches.
+        pretrain_epochs: passes over the training data in pre-training; 0 trains plain SASRec.
+        pretrain_learning_rate: Adam's learning rate in pre-training.
         mask_ratio: share of the items masked in pre-training.
     """
 
@@ -131,19 +131,19 @@ class S3Rec(SASRec):
     ) -> list[float]:
         """Trains the parameters in place on four self-supervised tasks, with Adam.
 
-        Positions see the whole sequence here, not only what came before. The heads of the tasks,
-        the vector of a masked item and the attributes' embeddings are left behind.
+        Positions see the whole sequence here, also later items. The heads of the tasks, the vector
+        of a masked item and the embeddings of attributes are discarded afterwards.
 
         Args:
-            batches: the sequences of an epoch (from 0): ``[B, L]`` int64, left-padded with 0, of
-                the training data only.
-            epochs: passes over them; 0 leaves the model as it is.
-            item_attributes: ``[num_items + 1, A]`` bool, which attributes each item has; without it
-                there are masked items and segments only.
+            batches: the training sequences of an epoch (from 0): ``[B, L]`` int64, left-padded
+                with 0.
+            epochs: passes over the training sequences; 0 leaves the model as it is.
+            item_attributes: ``[num_items + 1, A]`` bool, the attributes of each item; None leaves
+                masked items and segments as the only tasks.
             mask_ratio: share of the items masked, in ``(0, 1)``.
             learning_rate: Adam's.
-            weights: of the tasks; None means the paper's.
-            seed: of masks, segments, negatives and dropout.
+            weights: weights of the tasks; None means the paper's.
+            seed: decides masks, segments, negatives and dropout.
             on_epoch: called with the epoch (from 1) and its mean loss.
 
         Returns:
@@ -178,7 +178,7 @@ class _Tasks(nn.Module):
     """The model with the heads of its four tasks.
 
     Scores are compared as logits. RecBole's code, by an author of the paper, takes the sigmoid of
-    the difference of two sigmoids, which no confidence can bring above 0.73.
+    the difference of two sigmoids, which cannot exceed 0.73.
     """
 
     item_attributes: Tensor | None
@@ -211,20 +211,20 @@ class _Tasks(nn.Module):
             self.attributes = nn.Parameter(0.02 * torch.randn(item_attributes.shape[1], width))
 
     def forward(self, sequences: Tensor) -> Tensor:
-        """The weighted sum of the tasks' losses per sequence: a scalar."""
+        """The weighted sum of the tasks' losses, per sequence: a scalar."""
         require_length(sequences.shape[1], self.model.max_length)
         loss = self._masked_items(sequences) + self.weights.segments * self._segments(sequences)
         return loss / len(sequences)
 
     def _encode(self, sequences: Tensor, masked: Tensor) -> Tensor:
-        """States ``[T, D]`` of the valid positions, those ``masked [B, L]`` read as unknown."""
+        """States ``[T, D]`` of the valid positions; items at ``masked [B, L]`` are hidden."""
         valid = sequences != 0
         items = self.model.item_embedding(sequences[valid])
         items = torch.where(masked[valid][:, None], self.masked_item, items)
         return self.model.transform(items, valid, attention_mask(valid, causal=False))
 
     def _masked_items(self, sequences: Tensor) -> Tensor:
-        """MIP, and where there are attributes AAP and MAP, on one masked copy."""
+        """MIP, and AAP and MAP if there are attributes, on one masked copy."""
         masked = torch.rand(sequences.shape, device=sequences.device) < self.mask_ratio
         states = self._encode(sequences, masked)
         valid = sequences != 0
@@ -251,7 +251,7 @@ class _Tasks(nn.Module):
         return -F.logsigmoid((predicted * (table[items] - table[others])).sum(dim=1)).sum()
 
     def _segments(self, sequences: Tensor) -> Tensor:
-        """SP: a stretch from its surroundings, against one of the same length from anywhere."""
+        """SP: tell a segment from one of the same length elsewhere, given its surroundings."""
         true, false, inside = segment_copies(sequences)
         if not len(true):
             return self.masked_item.new_zeros(())
@@ -263,12 +263,12 @@ class _Tasks(nn.Module):
 
 
 def segment_copies(sequences: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """A random stretch of each row of ``[B, L]``, and one to put in its place.
+    """A random segment of each row of ``[B, L]``, and one to replace it.
 
     Returns:
-        The ``b`` rows of two items and more ``[b, L]``; the same with the stretch replaced by as
-        many successive items from anywhere in the batch; ``[b, L]`` bool, where the stretch is: at
-        most half of its row.
+        The ``b`` rows with at least two items ``[b, L]``; these rows with the segment replaced by
+        as many successive items from anywhere in the batch; ``[b, L]`` bool, true in the segment,
+        which is at most half of its row.
     """
     valid = sequences != 0
     everything, counts = sequences[valid], valid.sum(dim=1)

@@ -1,11 +1,10 @@
 """SASRec: self-attentive sequential recommendation.
 
 Kang and McAuley, "Self-Attentive Sequential Recommendation", ICDM 2018 (arXiv:1808.09781), in the
-form that current comparisons use: pre-normalisation blocks, one item table tied between input and
-output, and a softmax over the whole catalogue as training loss (the loss itself is the trainer's
-business).
+form that current comparisons use: pre-normalised blocks, one item table for input and output, and a
+softmax over the whole catalogue as training loss, which the trainer computes.
 
-Padding costs nothing here: see ``_transformer.py``.
+Padding costs no work: see ``_transformer.py``.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ class SASRecConfig(ModelConfig):
         embedding_dim: width of the recommender.
         num_blocks: transformer blocks.
         num_heads: attention heads; must divide embedding_dim.
-        dropout: of the recommender.
+        dropout: on embeddings and residual branches.
     """
 
     embedding_dim: int = size(64)
@@ -63,8 +62,7 @@ class SASRec(nn.Module):
 
     Args:
         num_items: catalogue size; items are ``1..num_items`` and 0 is padding.
-        max_length: longest sequence that :meth:`encode` takes (earlier items are the caller's to
-            drop).
+        max_length: longest sequence that :meth:`encode` takes; the caller drops earlier items.
         embedding_dim: width D of the item table and of the hidden states.
         num_blocks: transformer blocks.
         num_heads: attention heads; must divide ``embedding_dim``.
@@ -104,11 +102,11 @@ class SASRec(nn.Module):
         """Hidden states after every item: ``[B, L]`` int64 (0 = padding) -> ``[B, L, D]``.
 
         The state at position t depends on items up to t only. Positions are counted from the end,
-        so that more padding on the left changes nothing; states at padding are zero.
+        so more padding on the left changes nothing. States at padding are zero.
 
-        An item of ``input_weight [B, L]`` w (in [0, 1]) enters as w times its embedding, and later
-        positions attend to it as if it stood there w times (log w is added to the scores). So
-        weight 1 changes nothing, and weight 0 leaves a bare position that nothing later looks at.
+        An item with weight w in ``input_weight [B, L]`` (in [0, 1]) enters as w times its
+        embedding. Later positions attend to it as if it stood there w times: log w is added to its
+        scores. Weight 1 changes nothing; weight 0 hides the item from later positions.
 
         Raises:
             ValueError: ``L`` exceeds ``max_length``.
@@ -123,8 +121,8 @@ class SASRec(nn.Module):
         return unpacked(self.transform(weighted, valid, mask), valid)
 
     def transform(self, items: Tensor, valid: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Hidden states ``[T, D]`` of item vectors ``[T, D]`` at the T valid positions of ``[B,
-        L]``; ``mask [B, 1, L, L]`` says who looks at whom, without it all at what came before."""
+        """Hidden states ``[T, D]`` of item vectors ``[T, D]`` at the T true positions of
+        ``valid [B, L]``; ``mask [B, 1, L, L]`` is the attention mask, causal if None."""
         mask = attention_mask(valid) if mask is None else mask
         packed = items * self.item_embedding.embedding_dim**0.5
         packed = self.dropout(packed + self.position_embedding(positions_from_end(valid)))

@@ -1,4 +1,4 @@
-"""One way to ask either kind of recommender for scores."""
+"""Scores of either kind of recommender, through one interface."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = [
     "takes_input_weight",
 ]
 
-# Candidates that a pointwise model scores at once: bounds its [B, C, D] intermediates.
+# Number of candidates that a pointwise model scores at once: bounds its [B, C, D] intermediates.
 _CANDIDATE_TILE = 4096
 
 
@@ -58,7 +58,7 @@ def require_input_weight(recommender: object) -> None:
 def encode(
     recommender: SequenceRecommender, sequences: Tensor, input_weight: Tensor | None
 ) -> Tensor:
-    """``[B, L] -> [B, L, D]``; asks for weighted inputs only where there are weights ``[B, L]``."""
+    """``[B, L] -> [B, L, D]``; passes ``input_weight [B, L]`` on unless it is None."""
     if input_weight is None:
         return recommender.encode(sequences)
     hidden: Tensor = recommender.encode(sequences, input_weight=input_weight)  # type: ignore[call-arg]
@@ -74,8 +74,10 @@ def score_candidates(recommender: Recommender, batch: Batch, candidates: Tensor)
 
 
 def score_catalogue(recommender: Recommender, batch: Batch) -> Tensor:
-    """Scores ``[B, num_items]`` of all items as the item after ``batch.inputs``; column v is item v
-    + 1."""
+    """Scores ``[B, num_items]`` of all items as the item after ``batch.inputs``.
+
+    Column v belongs to item v + 1.
+    """
     if isinstance(recommender, SequenceRecommender):
         last = encode(recommender, batch.inputs, batch.input_weights)[:, -1]
         return last @ recommender.item_table()[1:].T

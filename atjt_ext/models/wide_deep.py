@@ -1,4 +1,4 @@
-"""Wide & Deep: a linear model that remembers beside an MLP that generalises.
+"""Wide & Deep: a linear model that memorises, beside an MLP that generalises.
 
 Cheng et al., "Wide & Deep Learning for Recommender Systems", DLRS 2016 (arXiv:1606.07792).
 """
@@ -36,10 +36,11 @@ class WideDeepConfig(ModelConfig):
     Attributes:
         embedding_dim: width of each embedding.
         hidden_dims: widths of the MLP.
-        cross_buckets: weights that all pairs of a history's item and a candidate share; 0 for none.
+        cross_buckets: number of weights that all pairs (item of the history, candidate) share; 0
+            leaves pairs out.
         activation: of the MLP.
         dropout: of the MLP.
-        see_users: give the model an embedding of every user.
+        see_users: the model has an embedding of every user.
     """
 
     # It scores candidates one by one, so it has one target per window: a window per prefix makes
@@ -70,20 +71,21 @@ class WideDeep(nn.Module):
 
     Meets the ``PointwiseRecommender`` protocol of :mod:`atjt_ext.models.protocols`.
 
-    The wide part is linear in the candidate's id, its side features, and cross products "this item
-    is in the history AND that one is the candidate", as the original crosses installed and
-    impressed apps; crosses are hashed into buckets. The deep part is an MLP on embeddings of the
-    candidate, of the history (their mean) and of the user.
+    The wide part is linear in the candidate's id, its side features, and cross products "item a is
+    in the history AND item b is the candidate", as the original crosses installed and impressed
+    apps. Crosses are hashed into buckets. The deep part is an MLP on the embeddings of candidate
+    and user and on the mean embedding of the history.
 
     Args:
         num_items: catalogue size; items are ``1..num_items`` and 0 is padding.
         embedding_dim: width of each embedding (arXiv:2409.17402 takes 8).
         hidden_dims: widths of the MLP (arXiv:2409.17402: 256, 64).
-        cross_buckets: weights that all cross products share by hashing; 0 leaves them out.
+        cross_buckets: number of weights that all cross products share by hashing; 0 leaves cross
+            products out.
         activation: of the MLP.
         dropout: in the MLP, in ``[0, 1)``.
         item_features: ``[num_items + 1, F]`` int64 codes, see :class:`ItemEncoder`.
-        num_users: give it to let the model see who the user is; None leaves users out.
+        num_users: number of users, for an embedding of each; None leaves users out.
     """
 
     def __init__(
@@ -113,7 +115,7 @@ class WideDeep(nn.Module):
         widths = [2 * self.items.width + (0 if num_users is None else embedding_dim), *hidden_dims]
         self.deep = hidden_layers(widths, activation, dropout)
         self.output = nn.Linear(widths[-1], 1)
-        # A linear model starts from nothing remembered.
+        # The linear model starts empty.
         for embedding in (self.wide.item_embedding, self.wide.feature_embedding, self.wide_user):
             if embedding is not None:
                 nn.init.zeros_(embedding.weight)
@@ -140,7 +142,7 @@ class WideDeep(nn.Module):
         return in_tiles(scores, candidates, len(history) * max(self._widest, history.shape[1]))
 
     def _crossed(self, history: Tensor, candidates: Tensor) -> Tensor:
-        """Sum of the weights of all pairs of an item of the history and a candidate: ``[B, C]``."""
+        """Sum of the weights of all pairs (item of the history, candidate): ``[B, C]``."""
         if not self.cross_buckets:
             return candidates.new_zeros((), dtype=self.crosses.dtype)
         rows, columns = (history != 0).nonzero(as_tuple=True)

@@ -16,9 +16,7 @@ from atjt_ext.data import (
     leave_one_out,
 )
 from atjt_ext.evaluation.auc import auc
-from atjt_ext.models.registry import build_recommender
 from atjt_ext.recognition.cross_fitting import CrossFittedNoiseModels, noise_recognition_loss
-from atjt_ext.recognition.noise_models.registry import build_noise_model
 from atjt_ext.runs.config import RunConfig
 from atjt_ext.training.config import JointTrainerConfig
 from helpers.tiny import tiny_batch, tiny_sequences
@@ -106,7 +104,6 @@ def test_heads_that_do_not_divide_the_width_are_refused() -> None:
     wanted = r"noise_num_heads must be a divisor of 32 \(noise_embedding_dim\), got 3"
     with pytest.raises(ValueError, match=wanted):
         RunConfig.from_recipe("joint_positions", noise_num_heads=3)
-    assert RunConfig.from_recipe("joint", noise_num_heads=3).model.noise_num_heads == 3
 
 
 def test_sequences_longer_than_it_takes_are_refused() -> None:
@@ -186,7 +183,8 @@ def _trained(split: LeaveOneOut, recipe: str, **changes: object) -> JointTrainer
             **changes,
         },
     )
-    noise_model = build_noise_model(config, split.train.num_items)
+    assert config.noise_model is not None
+    noise_model = config.noise_model.build(split.train.num_items, max_length=12)
     recommender = SASRec(split.train.num_items, max_length=12, embedding_dim=8, num_blocks=1)
     trainer = JointTrainer(recommender, noise_model, config=config.trainer)
     trainer.fit(split.train, progress=False)
@@ -246,7 +244,7 @@ def test_weights_that_are_told_are_those_of_last_items_where_only_these_weigh(na
         patience=None,
     )
     torch.manual_seed(0)
-    recommender = build_recommender(config, 20, num_users=8)
+    recommender = config.model.build(20, max_length=6, num_users=8)
     trainer = JointTrainer(recommender, _LastIsOdd(), config=config.trainer)
     trainer.fit(sequences, progress=False)
     used = trainer.state.history[-1].weights
@@ -277,12 +275,14 @@ def test_the_length_of_a_row_tells_nothing_of_the_recipes_damage() -> None:
         config = JointTrainerConfig.from_recipe("joint_positions", **changes)
         trainer = JointTrainer(SASRec(9, embedding_dim=8), _Length(), config=config)
         folds = torch.arange(3000) % 2
-        models = CrossFittedNoiseModels(_Length(), folds, config)
+        models = CrossFittedNoiseModels(
+            _Length(), folds, num_folds=2, calibrated=True, gate_auc=config.gate, seed=config.seed
+        )
         models.calibrate(rows, trainer.corruption, range(2))
         areas[config.replace_ratio] = models.held_out_auc
         assert models.folds_weighed(range(2)) == ("none" if not changes else "all")
     assert areas[None] == pytest.approx(0.5, abs=0.02)
-    assert areas[0.2] > config.gate_auc
+    assert areas[0.2] > config.gate
 
 
 # ---- from a config ----------------------------------------------------------------------------
@@ -292,12 +292,12 @@ def test_a_config_names_its_noise_model() -> None:
     config = RunConfig.from_recipe(
         "joint_positions", max_length=7, noise_embedding_dim=12, noise_num_blocks=3
     )
-    model = build_noise_model(config, 9)
+    assert config.noise_model is not None
+    model = config.noise_model.build(9, max_length=7)
     assert isinstance(model, BidirectionalNoiseModel)
     assert (model.num_items, model.max_length, len(model.blocks)) == (9, 7, 3)
     assert model.item_embedding.embedding_dim == 12
-    assert build_noise_model(RunConfig.from_recipe("default"), 9) is None
-    assert not isinstance(
-        build_noise_model(RunConfig.from_recipe("joint"), 9), BidirectionalNoiseModel
-    )
-    assert JointTrainerConfig.from_recipe("joint_positions").learns_noise
+    assert RunConfig.from_recipe("default").noise_model is None
+    joint = RunConfig.from_recipe("joint").noise_model
+    assert joint is not None
+    assert joint.name == "target_attention"

@@ -1,8 +1,10 @@
-"""Options, their ranges, and recipes."""
+"""Options: their ranges, when they have an effect, and recipes."""
 
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import fields
 from typing import Any, Literal, get_origin, get_type_hints
 
@@ -16,32 +18,25 @@ from atjt_ext.models.registry import MODELS
 from atjt_ext.models.s3rec import S3RecConfig
 from atjt_ext.models.sasrec import SASRecConfig
 from atjt_ext.models.wide_deep import WideDeepConfig
+from atjt_ext.recognition.noise_models.bidirectional import BidirectionalConfig
+from atjt_ext.recognition.noise_models.target_attention import TargetAttentionConfig
 from atjt_ext.runs.config import DataConfig, RunConfig
 from atjt_ext.training.config import JointTrainerConfig
 from atjt_ext.training.recipes import RECIPES
 
 NAN = float("nan")
-NOISE: list[tuple[str, Any]] = [
-    ("noise_model", "causal"),
-    ("noise_embedding_dim", 0),
-    ("noise_hidden_dims", (64, 0)),
-    ("noise_num_blocks", 0),
-    ("noise_num_heads", 0),
-]
 TRANSFORMER: list[tuple[str, Any]] = [
     ("embedding_dim", 0),
     ("num_blocks", 0),
     ("num_heads", 0),
     ("dropout", -0.1),
     ("dropout", 1.0),
-    *NOISE,
 ]
 POINTWISE: list[tuple[str, Any]] = [
     ("embedding_dim", 0),
     ("hidden_dims", (8, 0)),
     ("activation", "elu"),
     ("dropout", 1.0),
-    *NOISE,
 ]
 OUT_OF_RANGE: dict[type, list[tuple[str, Any]]] = {
     JointTrainerConfig: [
@@ -110,11 +105,17 @@ OUT_OF_RANGE: dict[type, list[tuple[str, Any]]] = {
         ("hidden_dim", 0),
         ("num_layers", 0),
         ("dropout", 1.0),
-        *NOISE,
     ],
     DINConfig: [*POINTWISE, ("attention_dims", (0,))],
     WideDeepConfig: [*POINTWISE, ("cross_buckets", -1)],
     DCNConfig: [*POINTWISE, ("num_cross_layers", 0), ("cross_version", 3)],
+    TargetAttentionConfig: [("noise_embedding_dim", 0), ("noise_hidden_dims", (64, 0))],
+    BidirectionalConfig: [
+        ("noise_embedding_dim", 0),
+        ("noise_num_blocks", 0),
+        ("noise_num_heads", 0),
+        ("noise_num_heads", 3),
+    ],
     DataConfig: [
         ("format", "xml"),
         ("k_core", -1),
@@ -123,8 +124,7 @@ OUT_OF_RANGE: dict[type, list[tuple[str, Any]]] = {
         ("latest", 2),
     ],
 }
-# What can't be out of range: switches and names (valid_metric is checked against the metrics
-# that an evaluation returns).
+# Switches and names have no range (valid_metric is checked against the metrics of an evaluation).
 FREE = (
     {"gradient_through_weights", "corrupt_target", "compile", "valid_metric", "see_users"}
     | {"item_file", "item_columns"}
@@ -144,7 +144,7 @@ def test_values_out_of_range_are_refused_by_name(part: type, name: str, value: A
 
 def test_num_replacements_below_one_is_refused() -> None:
     with pytest.raises(ValueError, match=r"^num_replacements must be at least 1, got 0$"):
-        JointTrainerConfig(num_replacements=0, replace_ratio=None)
+        JointTrainerConfig(weighting="calibrated", num_replacements=0, replace_ratio=None)
 
 
 def test_every_option_is_range_checked() -> None:
@@ -160,26 +160,26 @@ def test_every_option_is_range_checked() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
+    ("recipe", "name", "value"),
     [
-        ("num_folds", 2),
-        ("noise_loss_weight", 0.0),
-        ("warmup_epochs", 0),
-        ("gate_auc", 0.0),
-        ("gate_auc", 1.0),
-        ("replace_ratio", 1.0),
-        ("num_negatives", 1),
-        ("weight_decay", 0.0),
-        ("patience", None),
-        ("patience", 1),
-        ("clip_grad_norm", None),
-        ("min_epochs", 0),
-        ("min_steps", 0),
-        ("seed", 0),
+        ("joint", "num_folds", 2),
+        ("joint", "noise_loss_weight", 0.0),
+        ("joint", "warmup_epochs", 0),
+        ("joint", "gate_auc", 0.0),
+        ("default", "gate_auc", 1.0),
+        ("joint", "replace_ratio", 1.0),
+        ("paper", "num_negatives", 1),
+        ("default", "weight_decay", 0.0),
+        ("default", "patience", None),
+        ("default", "patience", 1),
+        ("default", "clip_grad_norm", None),
+        ("default", "min_epochs", 0),
+        ("default", "min_steps", 0),
+        ("default", "seed", 0),
     ],
 )
-def test_values_at_the_edge_are_taken(name: str, value: Any) -> None:
-    assert getattr(JointTrainerConfig(**{name: value}), name) == value
+def test_values_at_the_edge_are_taken(recipe: str, name: str, value: Any) -> None:
+    assert getattr(JointTrainerConfig.from_recipe(recipe, **{name: value}), name) == value
 
 
 @pytest.mark.parametrize("part", OUT_OF_RANGE)
@@ -197,16 +197,163 @@ def test_every_choice_that_is_offered_is_taken(part: type) -> None:
 
 def test_one_amount_of_replacement_must_be_given() -> None:
     wanted = "exactly one of num_replacements, replace_ratio, replace_probability must be given"
-    with pytest.raises(ValueError, match=f"{wanted}, got num_replacements=1, replace_ratio=0.3"):
-        JointTrainerConfig(num_replacements=1)
+    for given, shown in (
+        ({"num_replacements": 1}, "num_replacements=1, replace_ratio=0.3"),
+        ({"replace_ratio": None}, "num_replacements=None, replace_ratio=None"),
+        ({"replace_probability": 0.2}, ".*replace_probability=0.2"),
+    ):
+        with pytest.raises(ValueError, match=f"{wanted}, got {shown}"):
+            JointTrainerConfig(weighting="calibrated", **given)
+
+
+# ---- options without effect ---------------------------------------------------------------------
+
+WITHOUT_EFFECT = [
+    ({"weighting": "equal"}, "weights_act_on", "drop"),
+    ({"weights_act_on": "both"}, "drop_below", 0.5),
+    ({"weighting": "given"}, "drop_below", 0.5),
+    ({"weighting": "equal"}, "gate_auc", 0.7),
+    ({"weighting": "clean_probability"}, "gate_auc", 0.7),
+    ({"weighting": "given"}, "num_folds", 3),
+    *(
+        ({"weighting": weighting}, name, value)
+        for weighting in ("equal", "given", "co_occurrence")
+        for name, value in (
+            ("noise_loss_weight", 2.0),
+            ("gradient_through_weights", True),
+            ("warmup_epochs", 3),
+            ("noise_learning_rate", 0.1),
+            ("sequence_fraction", 0.4),
+            ("replace_ratio", 0.4),
+            ("num_replacements", 1),
+            ("replace_probability", 0.4),
+            ("corrupt_target", False),
+        )
+    ),
+    ({}, "truncated_share", 0.3),
+    ({"adaptive_denoising": "reweighted"}, "truncation_epochs", 3),
+    ({"adaptive_denoising": "truncated"}, "reweighting_power", 0.3),
+    ({}, "num_negatives", 2),
+    ({"loss": "binary_cross_entropy"}, "softmax", "linear"),
+    ({"patience": None}, "min_epochs", 3),
+    ({"patience": None}, "min_steps", 3),
+]
+
+
+@pytest.mark.parametrize(("beside", "name", "value"), WITHOUT_EFFECT)
+def test_an_option_without_effect_is_refused_by_name(
+    beside: dict[str, Any], name: str, value: Any
+) -> None:
+    with pytest.raises(ValueError, match=f"^{name}={value} has an effect only under .+, got .+"):
+        JointTrainerConfig(**beside, **{name: value})
+    for make in (JointTrainerConfig.from_recipe, RunConfig.from_recipe):
+        with pytest.raises(ValueError, match=f"^{name}={value} has an effect only under "):
+            make(**beside, **{name: value})
+
+
+def test_every_condition_is_tried() -> None:
+    conditional = {one.name for one in fields(JointTrainerConfig) if one.metadata.get("only")}
+    assert conditional == {name for _, name, _ in WITHOUT_EFFECT}
+
+
+def test_the_message_names_what_the_option_needs() -> None:
+    wanted = "gate_auc=0.7 has an effect only under weighting=calibrated or co_occurrence"
+    with pytest.raises(ValueError, match=f"{wanted}, got weighting=equal"):
+        JointTrainerConfig(weighting="equal", gate_auc=0.7)
+
+
+def test_options_of_a_model_without_effect_are_refused() -> None:
+    wanted = "mask_ratio=0.3 has an effect only under pretrain_epochs above 0, got pretrain_epochs"
     with pytest.raises(ValueError, match=wanted):
-        JointTrainerConfig(replace_ratio=None)
-    with pytest.raises(ValueError, match=f"{wanted}, .*replace_probability=0.2"):
-        JointTrainerConfig(replace_probability=0.2)
+        S3RecConfig(pretrain_epochs=0, mask_ratio=0.3)
+    for recipe, changes, wanted in (
+        ("default", {"noise_embedding_dim": 8}, "under weighting=clean_probability or calibrated"),
+        ("default", {"noise_model": "bidirectional"}, "weighting=.*, got weighting=co_occurrence"),
+        ("joint", {"noise_num_heads": 3}, "noise_model=bidirectional, got .*target_attention"),
+        ("joint_positions", {"noise_hidden_dims": (8,)}, "noise_model=target_attention, got"),
+    ):
+        with pytest.raises(ValueError, match=wanted):
+            RunConfig.from_recipe(recipe, **changes)
+    with pytest.raises(ValueError, match="noise_model=bidirectional has an effect only under"):
+        RunConfig(noise_model=BidirectionalConfig())
+
+
+def test_defaults_are_never_refused() -> None:
+    usual = {one.name: one.default for one in fields(JointTrainerConfig)}
+    usual |= {"noise_model": "target_attention", "noise_num_heads": 2, "noise_embedding_dim": 32}
+    assert RunConfig.from_recipe("equal_weights", **{**usual, "weighting": "equal"}).trainer == (
+        JointTrainerConfig(weighting="equal")
+    )
+
+
+def test_under_leaves_out_what_has_no_effect_any_more() -> None:
+    joint = RunConfig.from_recipe("joint_positions", gate_auc=0.7, noise_num_blocks=3)
+    given = joint.under(weighting="given", weights_act_on="drop", drop_below=0.5)
+    assert given.noise_model is None
+    assert given.trainer == JointTrainerConfig(
+        weighting="given", weights_act_on="drop", drop_below=0.5
+    )
+    assert given.under(weighting="equal").trainer == JointTrainerConfig(weighting="equal")
+    assert joint.under(seed=3).noise_model == joint.noise_model
+    with pytest.raises(ValueError, match=r"gate_auc=0.8 has an effect only under"):
+        joint.under(weighting="equal", gate_auc=0.8)
+    with pytest.raises(TypeError, match="no such option: epoch"):
+        joint.under(epoch=3)
+
+
+def test_shared_options_apply_where_they_have_an_effect() -> None:
+    shared = {"noise_embedding_dim": 8, "num_heads": 4, "epochs": 7, "noise_learning_rate": 0.1}
+    joint = RunConfig.from_recipe("joint", shared=shared)
+    assert (joint.noise_model, joint.trainer.epochs) == (
+        TargetAttentionConfig(noise_embedding_dim=8),
+        7,
+    )
+    assert RunConfig.from_recipe(model="din", shared=shared) == (
+        RunConfig.from_recipe(model="din", epochs=7)
+    )
+    assert RunConfig.from_recipe("joint", shared=shared, epochs=9).trainer.epochs == 9
+
+
+def test_folds_and_gate_serve_both_kinds_of_recognition() -> None:
+    for weighting in ("co_occurrence", "calibrated"):
+        config = JointTrainerConfig(weighting=weighting, num_folds=3, gate_auc=0.0)
+        assert (config.num_folds, config.gate_auc) == (config.fold_count, config.gate) == (3, 0.0)
+    assert (JointTrainerConfig().num_folds, JointTrainerConfig().gate_auc) == (None, None)
+    assert (JointTrainerConfig().fold_count, JointTrainerConfig().gate) == (2, 0.55)
+    asked = JointTrainerConfig(weighting="calibrated", num_folds=2, gate_auc=0.55)
+    assert asked.resolved() == JointTrainerConfig(weighting="calibrated").resolved()
+
+
+def test_drop_below_without_effect_warns_once_it_is_known() -> None:
+    config = JointTrainerConfig(drop_below=0.5)
+    assert config.decided(takes_input_weight=False).drop_below == 0.5
+    with pytest.warns(UserWarning, match=r"drop_below=0.5 has an effect only under weights_act_on"):
+        assert config.decided(takes_input_weight=True) == JointTrainerConfig(weights_act_on="both")
+
+
+def test_importing_options_needs_no_torch() -> None:
+    code = (
+        "import sys\n"
+        "from atjt_ext.models.registry import MODELS, option_names\n"
+        "from atjt_ext.recognition.noise_models.registry import NOISE_MODELS\n"
+        "from atjt_ext.runs.config import DataConfig, JointTrainerConfig, RunConfig\n"
+        "assert [option_names(model) for model in MODELS] and JointTrainerConfig.from_recipe()\n"
+        "assert [NOISE_MODELS.option_names(name) for name in NOISE_MODELS] and DataConfig()\n"
+        "print({'torch', 'polars', 'numpy'} & sys.modules.keys())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "set()"
+
+
+# ---- phases -------------------------------------------------------------------------------------
 
 
 def test_sequential_cross_fitting_has_a_phase_per_fold() -> None:
     assert JointTrainerConfig(epochs=4, num_folds=3).total_epochs == 4
+    equal = JointTrainerConfig(
+        epochs=4, num_folds=3, cross_fitting="sequential", patience=None, weighting="equal"
+    )
+    assert equal.total_epochs == 12
     sequential = JointTrainerConfig(
         epochs=4, num_folds=3, cross_fitting="sequential", patience=None
     )
@@ -230,7 +377,7 @@ def test_the_paper_recipe_is_the_papers() -> None:
     trainer = run.trainer
     assert run.recipe == "paper"
     assert trainer.weighting == "clean_probability"
-    assert (trainer.cross_fitting, trainer.num_folds) == ("sequential", 2)
+    assert (trainer.cross_fitting, trainer.fold_count) == ("sequential", 2)
     assert (trainer.noise_loss_weight, trainer.gradient_through_weights) == (100.0, True)
     assert (trainer.num_replacements, trainer.replace_ratio) == (1, None)
     assert (trainer.sequence_fraction, trainer.corrupt_target) == (0.5, False)
@@ -240,8 +387,10 @@ def test_the_paper_recipe_is_the_papers() -> None:
     assert (trainer.optimizer, trainer.weight_decay) == ("adagrad", 5e-4)
     assert (trainer.learning_rate, trainer.noise_learning_rate) == (8e-4, 0.024)
     assert (trainer.warmup_epochs, trainer.patience) == (0, None)
-    assert (run.model.embedding_dim, run.model.noise_embedding_dim) == (8, 8)
-    assert run.model.noise_hidden_dims == (256, 64)
+    assert run.model.options()["embedding_dim"] == 8
+    assert run.noise_model == TargetAttentionConfig(
+        noise_embedding_dim=8, noise_hidden_dims=(256, 64)
+    )
 
 
 def test_the_other_recipes_differ_from_the_defaults_in_their_weights_only() -> None:
@@ -255,13 +404,13 @@ def test_changes_reach_the_part_they_belong_to(recipe: str) -> None:
     run = RunConfig.from_recipe(recipe, epochs=7, embedding_dim=24, num_heads=3, k_core=5)
     assert (run.trainer.epochs, run.model.embedding_dim, run.data.k_core) == (7, 24, 5)
     assert run.trainer.weighting == RunConfig.from_recipe(recipe).trainer.weighting
-    assert JointTrainerConfig.from_recipe(recipe, epochs=7) == JointTrainerConfig.from_recipe(
-        recipe, epochs=7, k_core=3
-    )
+    assert JointTrainerConfig.from_recipe(recipe, epochs=7) == run.trainer
+    with pytest.raises(TypeError, match="k_core"):
+        JointTrainerConfig.from_recipe(recipe, epochs=7, k_core=5)
 
 
 def test_naming_one_amount_takes_the_others_back() -> None:
-    count = JointTrainerConfig.from_recipe(num_replacements=2)
+    count = JointTrainerConfig.from_recipe("joint", num_replacements=2)
     assert (count.num_replacements, count.replace_ratio) == (2, None)
     share = JointTrainerConfig.from_recipe("paper", replace_ratio=0.2)
     assert (share.num_replacements, share.replace_ratio) == (None, 0.2)
@@ -270,7 +419,7 @@ def test_naming_one_amount_takes_the_others_back() -> None:
     count = JointTrainerConfig.from_recipe("joint_positions", num_replacements=2)
     assert (count.num_replacements, count.replace_probability) == (2, None)
     with pytest.raises(ValueError, match="exactly one of"):
-        JointTrainerConfig.from_recipe(num_replacements=2, replace_ratio=0.2)
+        JointTrainerConfig.from_recipe("joint", num_replacements=2, replace_ratio=0.2)
 
 
 def test_changing_a_recipe_leaves_it_as_it_was() -> None:
@@ -296,7 +445,11 @@ def test_unknown_option_is_named() -> None:
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_configs_survive_a_round_trip_through_json(recipe: str) -> None:
     run = RunConfig.from_recipe(
-        recipe, noise_hidden_dims=(32,), user_column="who", k_core=3, clip_grad_norm=1.0
+        recipe,
+        shared={"noise_hidden_dims": (32,)},
+        user_column="who",
+        k_core=3,
+        clip_grad_norm=1.0,
     )
     assert RunConfig.from_dict(json.loads(json.dumps(run.as_dict()))) == run
 
@@ -319,9 +472,8 @@ def test_configs_can_not_be_changed_by_accident() -> None:
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_every_model_has_every_recipe_and_survives_json(recipe: str, model: str) -> None:
-    run = RunConfig.from_recipe(
-        recipe, model=model, item_columns=("class",), noise_hidden_dims=(8,)
-    )
+    shared = {"noise_hidden_dims": (8,)}
+    run = RunConfig.from_recipe(recipe, model=model, item_columns=("class",), shared=shared)
     assert type(run.model) is MODELS[model]
     assert run.as_dict()["model"]["name"] == run.model.name == model
     assert RunConfig.from_dict(json.loads(json.dumps(run.as_dict()))) == run
@@ -344,7 +496,7 @@ def test_a_model_changes_the_default_training_and_recipes_and_options_go_before_
 
 def test_the_paper_recipe_has_the_papers_width_for_every_model() -> None:
     for model in MODELS:
-        sizes = RunConfig.from_recipe("paper", model=model).model.own_options()
+        sizes = RunConfig.from_recipe("paper", model=model).model.options()
         assert sizes["embedding_dim"] == 8
 
 

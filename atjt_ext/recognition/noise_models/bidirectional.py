@@ -1,7 +1,7 @@
-"""A noise model that judges every item of a sequence by all others, those after it included.
+"""A noise model that judges every item of a sequence by all other items, also by later ones.
 
-Replaced-token detection as in ELECTRA (Clark et al., ICLR 2020, arXiv:2003.10555), its generator
-being the random replacement of arXiv:2409.17402.
+Replaced-token detection as in ELECTRA (Clark et al., ICLR 2020, arXiv:2003.10555), with the random
+replacement of arXiv:2409.17402 as generator.
 """
 
 from __future__ import annotations
@@ -66,21 +66,20 @@ class BidirectionalConfig(ModelConfig):
 
 
 class BidirectionalNoiseModel(nn.Module):
-    """Which items of this sequence are replaced ones? One logit per position.
+    """Which items of this sequence are replaced? One logit per position.
 
-    A transformer without a causal mask: what comes after an item says as much about it as what
-    came before, and history and target are judged alike. It has no dropout, so that running it
-    draws no random numbers.
+    A transformer without a causal mask: later items say as much about an item as earlier ones, and
+    history and target are judged alike. It has no dropout, so it draws no random numbers.
 
-    Damage most sequences, and each of their items with a small chance, as the config of the recipe
-    ``joint_positions`` does (:meth:`JointTrainerConfig.from_recipe`), which goes with this model.
-    Where half of the sequences are left whole, it learns to recognise damaged *sequences*, and
-    finds planted noise worse than rarity alone does.
+    Damage most sequences, and each of their items with a small probability, as the recipe
+    ``joint_positions`` for this model does (:meth:`JointTrainerConfig.from_recipe`). If half of the
+    sequences stay whole, the model learns to recognise damaged *sequences*, and finds planted noise
+    worse than rarity alone does.
 
     Args:
         num_items: catalogue size; items are ``1..num_items`` and 0 is padding.
-        max_length: longest history that it judges, with a target after it.
-        embedding_dim: width of its own item table and of its states.
+        max_length: longest history, not counting the target after it.
+        embedding_dim: width of the model's own item table and of its states.
         num_blocks: transformer blocks.
         num_heads: attention heads; must divide ``embedding_dim``.
     """
@@ -111,8 +110,7 @@ class BidirectionalNoiseModel(nn.Module):
         initialise(self, self.item_embedding)
 
     def forward(self, batch: Batch) -> Tensor:
-        """Noise logits ``[B, W]`` of ``batch.sequences [B, W]``; > 0 means that an item looks
-        replaced, and padding has 0.
+        """Noise logits ``[B, W]`` of ``batch.sequences [B, W]``; > 0 means replaced, padding has 0.
 
         Raises:
             ValueError: ``W`` exceeds ``max_length + 1``.
@@ -125,6 +123,6 @@ class BidirectionalNoiseModel(nn.Module):
         for block in self.blocks:
             states = block(states, valid, mask)
         states = self.final_norm(states)
-        # How well the item goes with what its surroundings say is a product of the two.
+        # The product compares the item with its surroundings.
         logits = self.classifier(torch.cat([states, states * items], dim=-1))
         return unpacked(logits, valid).squeeze(-1)

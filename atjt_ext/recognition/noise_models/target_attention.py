@@ -1,4 +1,4 @@
-"""The noise-recognition model of the paper: one verdict for a sequence.
+"""The noise-recognition model of the paper: one logit per sequence.
 
 Liu et al., "Enhancing Recommendation with Denoising Auxiliary Task", JCST 39(5) 2024,
 arXiv:2409.17402: target attention over the history as in DIN (Zhou et al., KDD 2018,
@@ -55,18 +55,18 @@ def _mlp(widths: Sequence[int]) -> nn.Sequential:
 class TargetAttentionNoiseModel(nn.Module):
     """Does this sequence hold replaced items? One logit per sequence.
 
-    The history is pooled by how much each item has to do with the last one (the target); the pooled
-    history, the target and, if asked for, the user go through an MLP. It has no dropout, so that
-    running it draws no random numbers.
+    Target attention pools the history by each item's affinity with the last item (the target). An
+    MLP reads the pooled history, the target and, with ``num_users``, the user. The model has no
+    dropout, so it draws no random numbers.
 
     Args:
         num_items: catalogue size; items are ``1..num_items`` and 0 is padding.
-        embedding_dim: width of its own item table (the paper: 8).
+        embedding_dim: width of the model's own item table (the paper: 8).
         hidden_dims: widths of the MLP (the paper: 256, 64).
         attention_dims: widths of the attention's MLP.
-        num_users: give the number of users to let the model see who it is, as the paper's does.
-            Users of the fold that is weighed are not among those trained on, so this adds nothing
-            under cross-fitting; None leaves it out.
+        num_users: number of users, for an embedding of each, as in the paper. It adds nothing
+            under cross-fitting, which weighs only users that the model did not train on. None
+            leaves users out.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class TargetAttentionNoiseModel(nn.Module):
             self.item_embedding.weight[0].zero_()
 
     def forward(self, batch: Batch) -> Tensor:
-        """Noise logits ``[B]`` of ``batch.sequences [B, W]``; > 0 means that it looks replaced."""
+        """Noise logits ``[B]`` of ``batch.sequences [B, W]``; > 0 means that items are replaced."""
         history, target = batch.sequences[:, :-1], batch.sequences[:, -1]
         rows, columns = (history != 0).nonzero(as_tuple=True)
         # Attention runs on the valid positions only, packed: [T, D].
@@ -101,7 +101,7 @@ class TargetAttentionNoiseModel(nn.Module):
         target_item = self.item_embedding(target)
         query = target_item[rows]
         affinity = self.attention(torch.cat([item, query, item - query, item * query], dim=-1))
-        # DIN keeps the affinities unnormalised: their sum tells how much of the history fits.
+        # As in DIN, affinities are not normalised: their sum shows how much of the history fits.
         pooled = torch.zeros_like(target_item).index_add(0, rows, affinity * item)
         features = [pooled, target_item, pooled * target_item]
         if self.user_embedding is not None:
