@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import polars as pl
 
 from ..errors import DataError, listed
 from ..interactions import Interactions
-from .columns import PlaceOf, convert, interactions_of_parts
+from .columns import ColumnNames, PlaceOf, convert, interactions_of_parts
 from .csv_files import read_csv
 from .feature_tables import table_of_parts
 from .json_lines import Kind, json_parts
@@ -95,13 +96,8 @@ def _read_ratings(path: Path, header: list[str]) -> Interactions:
             f"{path}:1: no Amazon reviews: wanted JSON lines or a header with "
             f"{listed(_2023.values())}, got {listed(header)}"
         )
-    return read_csv(
-        path,
-        user_column=_2023["user"],
-        item_column=_2023["item"],
-        time_column=_2023["time"],
-        rating_column=_2023["rating"],
-    )
+    columns = cast(ColumnNames, {f"{role}_column": name for role, name in _2023.items()})
+    return read_csv(path, **columns)
 
 
 def read_metadata(path: str | Path) -> pl.DataFrame:
@@ -133,18 +129,9 @@ def _metadata_parts(
 FORMAT = FileFormat(
     "amazon",
     read_amazon,
-    signs=(
-        Sign(keys=frozenset({"reviewerID", "asin"})),
-        Sign(
-            keys=frozenset({"user_id", "parent_asin"}),
-            header=("user_id", "parent_asin", "rating", "timestamp"),
-        ),
-        Sign("items", keys=frozenset({"parent_asin"}), no_keys=frozenset({"user_id"})),
-        Sign(
-            "items",
-            keys=frozenset({"asin"}),
-            no_keys=frozenset({"reviewerID", "user_id", "question"}),
-        ),
-    ),
+    Sign(keys="reviewerID asin"),
+    Sign(keys="user_id parent_asin", header="user_id parent_asin rating timestamp"),
+    Sign("items", keys="parent_asin", no_keys="user_id"),
+    Sign("items", keys="asin", no_keys="reviewerID user_id question"),
     read_items=read_metadata,
 )

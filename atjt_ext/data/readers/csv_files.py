@@ -64,7 +64,7 @@ def _is_header(line: str) -> bool:
 FORMAT = FileFormat(
     "csv",
     read_csv,
-    signs=(Sign(line=_is_header, suffixes=(".csv", ".tsv")),),
+    Sign(line=_is_header, suffixes=".csv .tsv"),
     named_columns=True,
     published=False,
 )

@@ -67,7 +67,7 @@ def interactions_from_frame(
 FORMAT = FileFormat(
     "parquet",
     read_parquet,
-    signs=(Sign(names=(".parquet", ".pq"), magic=b"PAR1"),),
+    Sign(names=".parquet .pq", magic=b"PAR1"),
     named_columns=True,
     published=False,
 )

@@ -25,7 +25,7 @@ from ..errors import DataError, shown
 from ..interactions import Interactions
 from .columns import ColumnNames, convert, find_roles, interactions_of_parts
 from .recognise import FileFormat, Sign
-from .streams import Chunk, chunks, encoding_error
+from .streams import Chunk, chunks, encoding_error, place_of
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -61,10 +61,7 @@ class JsonPart:
 
     def place_of(self, row: int) -> str:
         """``file:line`` of a row of ``frame``."""
-        for index, (line, _) in enumerate(_lines(self.chunk)):
-            if index == row:
-                return f"{self.path}:{line}"
-        raise IndexError(f"row must be below the number of rows, got {row}")
+        return place_of(self.path, _lines(self.chunk), row)
 
 
 def json_parts(path: str | Path, fields: Mapping[str, Kind]) -> Iterator[JsonPart]:
@@ -246,7 +243,7 @@ def _kinds(objects: list[dict[str, object]]) -> dict[str, Kind]:
 FORMAT = FileFormat(
     "jsonl",
     read_json_lines,
-    signs=(Sign(events=True, suffixes=(".jsonl", ".ndjson")),),
+    Sign(events=True, suffixes=".jsonl .ndjson"),
     named_columns=True,
     published=False,
 )

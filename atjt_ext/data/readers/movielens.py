@@ -87,13 +87,7 @@ def read_movies(path: Path) -> pl.DataFrame:
 FORMAT = FileFormat(
     "movielens",
     read_movielens,
-    signs=(
-        Sign(
-            names=("u.data", "ratings.dat"),
-            header=("userId", "movieId", "rating"),
-            line=_is_rating,
-        ),
-        Sign("items", names=("movies.dat",), header=("movieId", "title", "genres")),
-    ),
+    Sign(names="u.data ratings.dat", header="userId movieId rating", line=_is_rating),
+    Sign("items", names="movies.dat", header="movieId title genres"),
     read_items=read_movies,
 )

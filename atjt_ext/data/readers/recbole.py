@@ -63,11 +63,12 @@ def header_types(path: Path) -> dict[str, str]:
                 f"{path}:1: header field {shown(field)} must be name:type with a type among "
                 f"{', '.join(_TYPES)}; the header is {listed(fields)}"
             )
-    names = [field.rpartition(":")[0] for field in fields]
-    for name in names:
-        if names.count(name) > 1:
+    types: dict[str, str] = {}
+    for name, _, type in (field.rpartition(":") for field in fields):
+        if name in types:
             raise DataError(f"{path}:1: the header names {shown(name)} more than once")
-    return {field.rpartition(":")[0]: field.rpartition(":")[2] for field in fields}
+        types[name] = type
+    return types
 
 
 def _is_typed(field: str) -> bool:
@@ -120,11 +121,9 @@ def _typed(column: pl.Series, type: str, place_of: PlaceOf) -> pl.Series:
 FORMAT = FileFormat(
     "recbole",
     read_recbole,
-    signs=(
-        Sign(names=(".inter",), line=_is_header),
-        Sign("items", names=(".item",)),
-        Sign("users", names=(".user",)),
-    ),
+    Sign(names=".inter", line=_is_header),
+    Sign("items", names=".item"),
+    Sign("users", names=".user"),
     named_columns=True,
     read_items=partial(read_feature_table, key="item"),
 )

@@ -28,6 +28,8 @@ Role = Literal["interactions", "items", "users"]
 class Sign:
     """What one kind of file of a format looks like; any one part is enough.
 
+    Names, keys and suffixes stand in one text, with blanks between.
+
     Args:
         role: What a row of the file is; items and users are tables of their features.
         names: Names of files in lower case, or their suffixes.
@@ -42,17 +44,16 @@ class Sign:
     """
 
     role: Role = "interactions"
-    names: tuple[str, ...] = ()
+    names: str = ""
     magic: bytes | None = None
-    header: tuple[str, ...] = ()
-    keys: frozenset[str] = frozenset()
-    no_keys: frozenset[str] = frozenset()
+    header: str = ""
+    keys: str = ""
+    no_keys: str = ""
     events: bool = False
     line: Callable[[str], bool] | None = None
-    suffixes: tuple[str, ...] = ()
+    suffixes: str = ""
 
 
-@dataclass(frozen=True, slots=True)
 class FileFormat:
     """A format: its reader, and the signs by which a file is recognised.
 
@@ -66,12 +67,17 @@ class FileFormat:
         read_items: Reads a table of items.
     """
 
-    name: str
-    read: Callable[..., Interactions]
-    signs: tuple[Sign, ...]
-    named_columns: bool = False
-    published: bool = True
-    read_items: Callable[[Path], pl.DataFrame] | None = None
+    def __init__(
+        self,
+        name: str,
+        read: Callable[..., Interactions],
+        *signs: Sign,
+        named_columns: bool = False,
+        published: bool = True,
+        read_items: Callable[[Path], pl.DataFrame] | None = None,
+    ) -> None:
+        self.name, self.read, self.signs = name, read, signs
+        self.named_columns, self.published, self.read_items = named_columns, published, read_items
 
 
 class Content(NamedTuple):
@@ -108,7 +114,8 @@ def recognise(path: str | Path, formats: Iterable[FileFormat]) -> Content:
     head = read_bytes(path, HEAD_BYTES)
     signs = [(one, sign) for one in formats for sign in one.signs]
     for one, sign in signs:
-        if {name, suffix} & set(sign.names) or (sign.magic and head.startswith(sign.magic)):
+        named = {name, suffix} & set(sign.names.split())
+        if named or (sign.magic and head.startswith(sign.magic)):
             return Content(one, sign.role)
     line = _first_line(head)
     if _ARRAY.match(line):
@@ -116,23 +123,24 @@ def recognise(path: str | Path, formats: Iterable[FileFormat]) -> Content:
             f"{path}: holds one JSON array, wanted one object per line (JSON lines); "
             "jq -c '.[]' converts it"
         )
-    keys, events = set(keys_of(line)), names_user_and_item(line)
+    keys, events, header = set(keys_of(line)), names_user_and_item(line), header_of(line)
     for one, sign in signs:
         if line.startswith("{"):
             # An event may hold features of its item, as a table of items does.
             fits = sign.role == "interactions" or not events
-            if sign.keys and sign.keys <= keys and not sign.no_keys & keys and fits:
+            found = sign.keys and keys >= set(sign.keys.split())
+            if found and not keys & set(sign.no_keys.split()) and fits:
                 return Content(one, sign.role, "jsonl")
             if sign.events and events:
                 return Content(one, sign.role)
-        elif sign.header and tuple(header_of(line)[: len(sign.header)]) == sign.header:
+        elif sign.header and sign.header.split() == header[: len(sign.header.split())]:
             return Content(one, sign.role, "csv")
         elif sign.line and sign.line(line):
             return Content(one, sign.role)
     for one, sign in signs:
-        if suffix in sign.suffixes:
+        if suffix in sign.suffixes.split():
             return Content(one, sign.role)
-    tried = [name for _, sign in signs for name in (*sign.names, *sign.suffixes)]
+    tried = [name for _, sign in signs for name in f"{sign.names} {sign.suffixes}".split()]
     raise DataError(
         f"{path}: cannot tell the format; tried the name ({', '.join(tried)}) and the first line, "
         f"{shown(line)}, as a RecBole header, MovieLens ratings, Amazon or Yelp JSON lines, JSON "
@@ -182,7 +190,7 @@ class Source:
     users: Path | None = None
 
 
-# Files in a folder with other suffixes than these, or those of a sign, are not opened.
+# Files in a folder are opened only with these suffixes, or with a name of a sign.
 _SUFFIXES = (".dat", ".data", ".json", ".jsonl", ".ndjson", ".csv", ".tsv")
 
 
@@ -206,7 +214,7 @@ def find_source(
     if not path.is_dir():
         return Source(formats[0], path)
     signs = [sign for one in formats for sign in one.signs]
-    endings = (*_SUFFIXES, *(name for sign in signs for name in (*sign.names, *sign.suffixes)))
+    endings = (*_SUFFIXES, *" ".join(sign.names for sign in signs).split())
     found: dict[Path, Content] = {}
     for file in sorted(path.iterdir()):
         name = file.name.lower().removesuffix(".gz")

@@ -9,9 +9,10 @@ import gzip
 import re
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -131,6 +132,11 @@ def first_line(data: bytes, path: str | Path, encoding: str = "utf-8") -> str:
         return line.decode(encoding)
     except UnicodeDecodeError as error:
         raise encoding_error(data, path) from error
+
+
+def place_of(path: str | Path, lines: Iterable[tuple[int, object]], row: int) -> str:
+    """``file:line`` of row ``row``, given the number (from 1) and content of each line."""
+    return f"{path}:{next(islice(lines, row, None))[0]}"
 
 
 def encoding_error(data: bytes, path: str | Path, line: int = 1) -> DataError:

@@ -18,7 +18,7 @@ import polars as pl
 from ..errors import DataError, listed, shown
 from ..interactions import Interactions
 from .columns import convert, interactions_of_parts
-from .streams import chunks, encoding_error, quoted_record_end
+from .streams import chunks, encoding_error, place_of, quoted_record_end
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +110,7 @@ class DelimitedText:
 
     def place_of(self, row: int) -> str:
         """``file:line`` of row ``row`` of ``parse()``."""
-        return f"{self.path}:{self.line_of(row)}"
-
-    def line_of(self, row: int) -> int:
-        """The line (from 1) on which row ``row`` of ``parse()`` starts."""
-        for index, (line, _) in enumerate(self._records()):
-            if index == row:
-                return line
-        raise IndexError(f"row must be below the number of rows, got {row}")
+        return place_of(self.path, self._records(), row)
 
     def _first_row(self) -> int:
         """The index in ``data`` of the first row, after the header and blank lines.

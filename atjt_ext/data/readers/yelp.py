@@ -92,10 +92,8 @@ def _users(path: str | Path) -> Iterator[tuple[pl.DataFrame, PlaceOf]]:
 FORMAT = FileFormat(
     "yelp",
     read_yelp,
-    signs=(
-        Sign(keys=frozenset({"review_id", "user_id", "business_id"})),
-        Sign("items", keys=frozenset({"business_id", "city"}), no_keys=frozenset({"user_id"})),
-        Sign("users", keys=frozenset({"user_id", "yelping_since"})),
-    ),
+    Sign(keys="review_id user_id business_id"),
+    Sign("items", keys="business_id city", no_keys="user_id"),
+    Sign("users", keys="user_id yelping_since"),
     read_items=read_businesses,
 )
