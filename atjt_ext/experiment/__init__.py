@@ -1,19 +1,44 @@
-"""Does weighing help? A grid of models, recipes, data, planted noise and seeds, with controls."""
+"""Does weighing help? A grid of models, recipes, data, planted noise and seeds, with controls.
 
-from .grid import GridOutcome, run_grid
-from .recipes import ExperimentRecipe, recipe_names
-from .report import write_report
-from .settings import settings_by_model
-from .spec import Cell, ExperimentSpec, parse_noise
+Public names load on first use: the command line reads the axes of a grid without torch.
+"""
 
-__all__ = [
-    "Cell",
-    "ExperimentRecipe",
-    "ExperimentSpec",
-    "GridOutcome",
-    "parse_noise",
-    "recipe_names",
-    "run_grid",
-    "settings_by_model",
-    "write_report",
-]
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .grid import GridOutcome as GridOutcome
+    from .grid import run_grid as run_grid
+    from .recipes import ExperimentRecipe as ExperimentRecipe
+    from .recipes import recipe_names as recipe_names
+    from .results import write_report as write_report
+    from .settings import settings_by_model as settings_by_model
+    from .spec import Cell as Cell
+    from .spec import ExperimentSpec as ExperimentSpec
+    from .spec import parse_noise as parse_noise
+
+_HOMES = {
+    "Cell": "spec",
+    "ExperimentRecipe": "recipes",
+    "ExperimentSpec": "spec",
+    "GridOutcome": "grid",
+    "parse_noise": "spec",
+    "recipe_names": "recipes",
+    "run_grid": "grid",
+    "settings_by_model": "settings",
+    "write_report": "results",
+}
+
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

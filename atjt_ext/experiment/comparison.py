@@ -1,4 +1,4 @@
-"""Every recipe against its baseline: over seeds, over users, corrected for many comparisons."""
+"""Compares every recipe with its baseline: over seeds, over users, corrected by Holm."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ class Comparison:
     """A recipe and its baseline on one file, model and noise.
 
     Attributes:
-        seeds: those that both have finished.
-        seed_baselines: the metric of the baseline, for each seed.
-        seed_differences: recipe minus baseline, likewise.
-        baseline_mean: of the metric, over seeds.
-        difference: mean over seeds of recipe minus baseline.
-        seeds_low: 95 % t interval over seeds; None for one seed.
+        seeds: the seeds that both have finished.
+        seed_baselines: the baseline's metric, for each seed.
+        seed_differences: recipe minus baseline, for each seed.
+        baseline_mean: the baseline's metric, mean over seeds.
+        difference: recipe minus baseline, mean over seeds.
+        seeds_low: lower end of the 95 % t interval over seeds; None for one seed.
         seeds_high: its upper end.
-        seeds_p: paired t test over seeds; None for one seed.
-        users_low: 95 % bootstrap interval, users nested in seeds.
+        seeds_p: p of the paired t test over seeds; None for one seed.
+        users_low: lower end of the 95 % bootstrap interval over users and seeds, crossed.
         users_high: its upper end.
-        users_p: sign-flip test over users.
-        seeds_p_holm: corrected for all comparisons of the report.
-        users_p_holm: corrected likewise.
-        time_ratio: seconds of weighing and training over the baseline's, median over seeds.
+        users_p: p of the sign-flip test over users.
+        seeds_p_holm: ``seeds_p``, corrected by Holm over all comparisons of the report.
+        users_p_holm: ``users_p``, corrected alike.
+        time_ratio: seconds of weighing and training divided by the baseline's; median over seeds.
     """
 
     file: str
@@ -62,7 +62,7 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """``helps`` or ``harms`` only where seeds and users both say so after correction."""
+        """``helps`` or ``harms`` only if both tests, after correction, are below 0.05."""
         if self.seeds_p_holm is None or self.users_p_holm is None:
             return "one seed: no verdict"
         if max(self.seeds_p_holm, self.users_p_holm) < LEVEL:
@@ -73,22 +73,22 @@ class Comparison:
         return {**asdict(self), "verdict": self.verdict}
 
 
-_Pairs = list[tuple[int, CellResult, CellResult]]  # seed, a recipe's cell, its baseline's
+_Pairs = list[tuple[int, CellResult, CellResult]]  # seed, the recipe's cell, the baseline's
 
 
 def compare(
     results: Iterable[CellResult], metric: str, *, against: str | None = None
 ) -> list[Comparison]:
-    """Every recipe that has finished along with its baseline on at least one seed.
+    """Compares every recipe that shares at least one finished seed with its baseline.
 
-    All results should come from one grid: cells of one name and seed but other settings would stand
-    for each other.
+    The results must come from one grid: cells with the same coordinates and other settings would
+    overwrite each other.
 
     Args:
         results: finished cells.
         metric: e.g. ``NDCG@10``.
-        against: a recipe to take for everybody's baseline; baselines are not compared with it. None
-            leaves each recipe its own.
+        against: a recipe that replaces the baseline of every other recipe; baselines themselves are
+            then not compared. None: each recipe has its own baseline.
     """
     cells = {
         (r.cell.file, r.cell.model, r.cell.noise, r.cell.recipe, r.cell.seed): r for r in results
@@ -109,7 +109,7 @@ def compare(
         ]
         if pairs:
             found.append((pairs, baseline))
-    # The smallest p that there can be has to stay far below the level when corrected.
+    # With too few flips, the smallest possible p would exceed the level after correction.
     flips = max(10_000, 200 * len(found))
     return _corrected([_compared(pairs, baseline, metric, flips) for pairs, baseline in found])
 

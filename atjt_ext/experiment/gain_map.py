@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .comparison import Comparison
-from .figures import require_matplotlib
+from .plots import require_matplotlib
 from .spec import parse_noise
 
 __all__ = ["GainMap", "gain_maps", "map_table", "plot_gain_maps"]

@@ -1,4 +1,4 @@
-"""Runs the cells of a grid that have not finished, one by one or several at once."""
+"""Runs the unfinished cells of a grid, one by one or several at once."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from ..models.registry import MODELS
 from ..models.scoring import require_input_weight
 from ..runs.config import RunConfig
 from .recipes import ExperimentRecipe
 from .run_cell import cell_settings, forget_data, run_cell
+from .settings import options_of
 from .spec import Cell, ExperimentSpec
 from .store import CellResult, CellStore
 
@@ -26,12 +29,12 @@ __all__ = ["GridOutcome", "run_grid"]
 
 @dataclass(frozen=True, slots=True)
 class GridOutcome:
-    """What became of a grid.
+    """The outcome of a grid.
 
     Attributes:
         results: the finished cells, in the order of the grid.
-        failures: the others, and why.
-        skipped: how many of the results had been there before.
+        failures: the reason why each other cell failed.
+        skipped: number of cells that had finished before.
     """
 
     results: list[CellResult]
@@ -44,7 +47,7 @@ class _Job:
     cell: Cell
     path: Path
     spec: ExperimentSpec
-    settings: RunConfig
+    options: Mapping[str, Any]
     folder: Path
     device: str | None
     progress: bool
@@ -52,7 +55,7 @@ class _Job:
 
 def run_grid(
     spec: ExperimentSpec,
-    settings: Mapping[str, RunConfig],
+    settings: Mapping[str, RunConfig | Mapping[str, Any]],
     folder: str | Path,
     *,
     device: str | None = None,
@@ -60,40 +63,47 @@ def run_grid(
     threads: int | None = None,
     progress: bool = True,
 ) -> GridOutcome:
-    """Runs what is missing and returns all that there is.
+    """Runs the missing cells and returns all finished ones.
 
-    A finished cell is a file; the same call again goes on after the last one. A cell that raises
-    is told of and does not stop the others; a killed process loses the cells that it was at.
+    A finished cell is a file, so the same call continues where an earlier one stopped. A cell that
+    raises is reported and does not stop the others; a killed process loses its unfinished cells.
 
     Args:
         spec: the axes.
-        settings: data, model and trainer options that the recipes share, by base model; see
-            :func:`atjt_ext.experiment.settings_by_model`.
-        folder: of the grid; one folder may hold grids that overlap.
+        settings: options that the recipes share, by base model, as
+            :func:`atjt_ext.experiment.settings_by_model` returns them; or a config, whose
+            differences from the default recipe are shared.
+        folder: folder of the grid; overlapping grids can share one.
         device: None is the CPU.
-        jobs: cells at once, each in a process of its own where more than one.
-        threads: torch threads of each cell; None leaves torch's choice. CPU results may differ in
-            the last bits between numbers of threads, so keep to one.
-        progress: a line per cell on stderr (and per epoch, where one cell runs at a time).
+        jobs: cells that run at the same time; more than 1 run in a process each.
+        threads: torch threads per cell; None leaves the number to torch. CPU results can differ in
+            the last bits between numbers of threads, so stay with one.
+        progress: print a line per cell to stderr (and per epoch if ``jobs`` is 1).
 
     Raises:
-        ValueError: an option out of range, a base model without settings, or weights on inputs of
-        one that takes none. DataError: a file that can't be read or split.
+        ValueError: an option is out of range or has no effect in any cell, a base model has no
+            settings, or weights act on inputs of a model that takes none.
+        DataError: a file can't be read or split.
     """
     for name, value in (("jobs", jobs), ("threads", 1 if threads is None else threads)):
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
-    _check_models(spec, settings)
+    if missing := [name for name in spec.models if name not in settings]:
+        raise ValueError(
+            f"settings must hold those of the model {missing[0]}, got {list(settings)}"
+        )
+    options = {name: options_of(settings[name], name) for name in spec.models}
+    _check_models(spec, options)
     forget_data()
     store = CellStore(folder)
-    paths = {
-        cell: store.path(cell, cell_settings(cell, spec, settings[cell.model]))
-        for cell in spec.cells()
-    }
+    made = {cell: cell_settings(cell, spec, options[cell.model]) for cell in spec.cells()}
+    _check_effects(spec, options, made)
+    found = {cell: store.find(cell, values) for cell, values in made.items()}
+    paths = {cell: found[cell] or store.path(cell, values) for cell, values in made.items()}
     todo = [
-        _Job(cell, path, spec, settings[cell.model], Path(folder), device, progress and jobs == 1)
+        _Job(cell, path, spec, options[cell.model], Path(folder), device, progress and jobs == 1)
         for cell, path in paths.items()
-        if not path.exists()
+        if found[cell] is None
     ]
     failures: dict[Cell, str] = {}
     started = time.perf_counter()
@@ -109,29 +119,45 @@ def run_grid(
                 f"({elapsed / 60:.1f} min, about {left / 60:.1f} to go)",
                 file=sys.stderr,
             )
-    # As asked for now: a file may have been called otherwise when its cell was computed.
+    # With the file's name of today: the cell may have run when the file had another name.
     results = [
         replace(store.read(path), cell=cell) for cell, path in paths.items() if path.exists()
     ]
     return GridOutcome(results, failures, len(paths) - len(todo))
 
 
-def _check_models(spec: ExperimentSpec, settings: Mapping[str, RunConfig]) -> None:
+def _check_effects(
+    spec: ExperimentSpec,
+    options: Mapping[str, Mapping[str, Any]],
+    settings: Mapping[Cell, dict[str, Any]],
+) -> None:
+    """Refuses an option that no cell uses."""
+    used: dict[str, list[Any]] = {}
+    for values in settings.values():
+        for part in (values, *values["config"].values()):
+            for name, value in part.items() if isinstance(part, dict) else ():
+                used.setdefault(name, []).append(value)
+    for name, value in [pair for own in options.values() for pair in own.items()]:
+        # A noise model's name stands in a part of its own.
+        if name != "noise_model" and value not in used.get(name, []):
+            recipes = ", ".join(spec.all_recipes)
+            raise ValueError(f"{name}={value} has no effect under the recipes {recipes}")
+
+
+def _check_models(spec: ExperimentSpec, options: Mapping[str, Mapping[str, Any]]) -> None:
     on_inputs = [
         name for name in spec.recipes if ExperimentRecipe.named(name).acts_on in ("inputs", "both")
     ]
     of_column = [name for name in spec.recipes if ExperimentRecipe.named(name).source == "column"]
     for name in spec.models:
-        column = settings[name].data.weight_column if name in settings else None
+        column = options[name].get("weight_column")
         if of_column and not column:
             raise ValueError(f"{', '.join(of_column)}: weight_column must name the weights' column")
         if column and not of_column:
             raise ValueError(f"weight_column={column} is used by recipes like column-both alone")
-        if name not in settings or settings[name].model.name != name:
-            raise ValueError(f"settings must hold those of the model {name}, got {list(settings)}")
         if on_inputs:
             try:
-                require_input_weight(settings[name].model.build(2, max_length=2, num_users=1))
+                require_input_weight(MODELS[name]().build(2, max_length=2, num_users=1))
             except TypeError as error:
                 raise ValueError(
                     f"recipes on inputs ({', '.join(on_inputs)}) do not go with the model {name}: "
@@ -140,13 +166,11 @@ def _check_models(spec: ExperimentSpec, settings: Mapping[str, RunConfig]) -> No
 
 
 def _work(job: _Job) -> str | None:
-    """Runs and keeps a cell; why it could not be, if so."""
+    """Runs and stores a cell; returns the error as text, or None."""
     try:
-        result = run_cell(
-            job.cell, job.spec, job.settings, device=job.device, progress=job.progress
-        )
+        result = run_cell(job.cell, job.spec, job.options, device=job.device, progress=job.progress)
         CellStore(job.folder).write(job.path, result)
-    except Exception as error:  # one cell's failure is its own; it is reported
+    except Exception as error:  # reported; the other cells go on
         traceback.print_exc()
         return f"{type(error).__name__}: {error}"
     return None
@@ -171,7 +195,7 @@ def _start(threads: int | None) -> None:
 def _at_once(
     jobs: list[_Job], processes: int, threads: int | None
 ) -> Iterator[tuple[Cell, str | None]]:
-    # spawn: a forked process inherits torch's threads, and CUDA not at all.
+    # spawn: a forked process inherits torch's threads and cannot use CUDA.
     with ProcessPoolExecutor(
         processes,
         mp_context=get_context("spawn"),

@@ -1,45 +1,53 @@
-"""What is compared: recipes of training, and the one that each is judged against."""
+"""The recipes of an experiment: ways to train, each with the baseline that it is compared with."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from ..runs.config import RunConfig
-from ..training.recipes import RECIPES
+from ..training.config import JointTrainerConfig
+from ..training.recipes import RECIPES, merged
 
 __all__ = ["BASELINE", "ExperimentRecipe", "recipe_names"]
 
 BASELINE = "equal_weights"
 
 SOURCES = {
-    "oracle": "the planted noise itself: what perfect recognition would bring",
-    "co_occurrence": "co-occurrence with the rest of the sequence (atjt_ext.recognition)",
-    "shuffled": "the weights of co_occurrence dealt out at random: no information",
-    "popularity": "the weights of co_occurrence dealt out by popularity, the rarest lowest",
-    "loss": "the weights of co_occurrence dealt out by a pilot's loss, the largest lowest",
-    "column": "your own: the column that weight_column names",
+    "oracle": "the planted noise itself: an upper bound for recognition",
+    "co_occurrence": "co-occurrence in other users' sequences (atjt_ext.recognition)",
+    "shuffled": "control: the weights of co_occurrence in random order",
+    "popularity": "control: the weights of co_occurrence by popularity, the rarest item lowest",
+    "loss": "control: the weights of co_occurrence by the loss of a pilot, the largest loss lowest",
+    "column": "the column of the file that weight_column names",
 }
-"""Where given weights come from."""
+"""The sources of given weights."""
 
 WITHOUT_RECOGNITION = ("oracle", "column")
-"""Sources that are known, and cost nothing."""
+"""Sources that need no recognition."""
 
 ACTS_ON = ("targets", "inputs", "both", "drop")
-"""What given weights do; ``drop`` takes interactions below ``drop_below`` out of the sequences."""
+"""What given weights act on; ``drop`` removes interactions with a weight below ``drop_below``."""
 
+_PAPER = ("paper", "paper_equal_weights")
+_EQUAL = RECIPES["equal_weights"]
 _TRAINED: dict[str, dict[str, Any]] = {
-    BASELINE: {"weighting": "equal"},
-    "more_epochs": {"weighting": "equal"},
-    "default": {"weighting": "co_occurrence"},
+    BASELINE: _EQUAL,
+    "more_epochs": _EQUAL,
+    # Explicit, because the shared options may come from a config with another weighting.
+    "default": {"weighting": JointTrainerConfig().weighting, **RECIPES["default"]},
     "joint": RECIPES["joint"],
     "joint_positions": RECIPES["joint_positions"],
-    "truncated_loss": {"weighting": "equal", "adaptive_denoising": "truncated"},
-    "reweighted_loss": {"weighting": "equal", "adaptive_denoising": "reweighted"},
-    "default_reweighted_loss": {"weighting": "co_occurrence", "adaptive_denoising": "reweighted"},
+    "truncated_loss": {**_EQUAL, "adaptive_denoising": "truncated"},
+    "reweighted_loss": {**_EQUAL, "adaptive_denoising": "reweighted"},
+    "default_reweighted_loss": {
+        "weighting": JointTrainerConfig().weighting,
+        "adaptive_denoising": "reweighted",
+    },
+    "paper": {},
+    "paper_equal_weights": _EQUAL,
 }
-# At the paper's own settings, whatever the grid's are, with a baseline of their own.
-_PAPER = {"paper": "clean_probability", "paper_equal_weights": "equal"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +55,11 @@ class ExperimentRecipe:
     """One way to train.
 
     Attributes:
-        name: as on the command line.
-        baseline: name of the recipe that it is compared with; None for a baseline.
-        source: where given weights come from; None where none are given.
-        acts_on: what they do; None where none are given.
-        changes: fields of the trainer's and the model's configs that it sets.
+        name: name on the command line.
+        baseline: name of the recipe to compare with; None for a baseline.
+        source: source of given weights; None without given weights.
+        acts_on: what given weights act on; None without given weights.
+        changes: options that the recipe sets, by field name of any part of a run's config.
     """
 
     name: str
@@ -62,65 +70,66 @@ class ExperimentRecipe:
 
     @property
     def recognises(self) -> bool:
-        """Whether the trainer itself recognises noise by co-occurrence, as ``default`` does."""
+        """Whether training itself recognises noise by co-occurrence, as ``default`` does."""
         return self.changes.get("weighting") == "co_occurrence"
 
     @staticmethod
     def named(name: str) -> ExperimentRecipe:
-        """The recipe of that name.
+        """The recipe with this name.
 
         Raises:
-            ValueError: there is none; the message lists those that there are.
+            ValueError: there is no such recipe; the message lists the recipes.
         """
         if name in _TRAINED:
-            baseline = None if name == BASELINE else BASELINE
-            return ExperimentRecipe(name, baseline, changes=_TRAINED[name])
-        if name in _PAPER:
-            baseline = "paper_equal_weights" if name == "paper" else None
-            return ExperimentRecipe(name, baseline, changes={"weighting": _PAPER[name]})
+            baselines = {BASELINE: None, "paper_equal_weights": None, "paper": _PAPER[1]}
+            return ExperimentRecipe(name, baselines.get(name, BASELINE), changes=_TRAINED[name])
         source, _, acts_on = name.rpartition("-")
         if source in SOURCES and acts_on in ACTS_ON:
-            # Dropped interactions are gone: what is left counts alike.
-            changes: dict[str, Any] = {"weighting": "equal"}
+            # Dropped interactions are gone; the others count alike.
+            changes = _EQUAL
             if acts_on != "drop":
                 changes = {"weighting": "given", "weights_act_on": acts_on}
             return ExperimentRecipe(name, BASELINE, source, acts_on, changes)
         raise ValueError(f"recipe must be one of {', '.join(recipe_names())}, got {name!r}")
 
-    def config(self, settings: RunConfig, *, seed: int, more_epochs: int) -> RunConfig:
-        """The settings as this recipe has them.
+    def config(
+        self, model: str, options: Mapping[str, Any], *, seed: int, more_epochs: int
+    ) -> RunConfig:
+        """The config that this recipe trains with.
 
         Args:
-            settings: what all recipes but the paper's share.
-            seed: of the run.
-            more_epochs: how many times the epochs, patience and least number of steps of the
-                ``more_epochs`` recipe.
+            model: name of the base model.
+            options: options that the recipes share, by field name; those that have no effect under
+                this recipe are left out. ``paper`` takes its training from the paper and uses only
+                the options about data and models that the paper leaves open.
+            seed: the run's seed.
+            more_epochs: factor for the epochs, patience and ``min_steps`` of ``more_epochs``.
+
+        Raises:
+            ValueError: a value is out of range.
         """
+        if self.source != "column":
+            options = {name: value for name, value in options.items() if name != "weight_column"}
         if self.name in _PAPER:
-            paper = RunConfig.from_recipe(
-                "paper", model=settings.model.name, seed=seed, **self.changes
+            decided = {one.name for one in fields(JointTrainerConfig)} | RECIPES["paper"].keys()
+            left = {name: value for name, value in options.items() if name not in decided}
+            config = RunConfig.from_recipe(
+                "paper", model=model, shared=left, seed=seed, **self.changes
             )
-            # What the paper says of sizes and training goes before the grid; where it says nothing
-            # of a model (depth, dropout, pre-training) the grid's options hold.
-            said = {one.name for one in fields(paper.model)} & RECIPES["paper"].keys()
-            model = replace(settings.model, **{name: getattr(paper.model, name) for name in said})
-            return replace(paper, recipe=self.name, data=settings.data, model=model)
-        of_model = {one.name for one in fields(settings.model)} & self.changes.keys()
-        of_trainer = {key: self.changes[key] for key in self.changes.keys() - of_model}
-        model = replace(settings.model, **{key: self.changes[key] for key in of_model})
-        trainer = replace(settings.trainer, seed=seed, **of_trainer)
+        else:
+            shared = merged(options, self.changes, {"seed": seed})
+            config = RunConfig.from_recipe(model=model, shared=shared)
         if self.name == "more_epochs":
-            patience = None if trainer.patience is None else trainer.patience * more_epochs
-            trainer = replace(
-                trainer,
-                epochs=trainer.epochs * more_epochs,
-                patience=patience,
-                min_steps=trainer.min_steps * more_epochs,
-            )
-        return replace(settings, recipe=self.name, model=model, trainer=trainer)
+            trainer = config.trainer
+            more = {"epochs": trainer.epochs * more_epochs}
+            if trainer.patience is not None:
+                more["patience"] = trainer.patience * more_epochs
+                more["min_steps"] = trainer.min_steps * more_epochs
+            config = config.under(**more)
+        return replace(config, recipe=self.name)
 
 
 def recipe_names() -> list[str]:
-    """Every recipe's name."""
+    """The names of all recipes."""
     given = [f"{source}-{acts_on}" for source in SOURCES for acts_on in ACTS_ON]
-    return [*_TRAINED, *_PAPER, *given]
+    return [*_TRAINED, *given]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from functools import lru_cache
 from typing import Any
@@ -14,6 +15,7 @@ from torch import Tensor
 from ..data import EvaluationSet, LeaveOneOut, Sequences, inject_noise, leave_one_out
 from ..evaluation.detection import detection_auc, popularity_detection
 from ..evaluation.metrics import ranking_metrics
+from ..models.options import ModelConfig
 from ..models.scoring import takes_input_weight
 from ..recognition import RecognisedNoise, RecognitionConfig, recognise_noise
 from ..recognition.weighting import summarise_weights
@@ -21,25 +23,25 @@ from ..runs.build import base_model
 from ..runs.config import DataConfig, RunConfig
 from ..runs.data import load_sequences, rankable_split
 from ..runs.evaluate import sampled_test
+from ..training.config import JointTrainerConfig
 from ..training.trainer import JointTrainer, WeightsCollapsedWarning
-from .pilot import pilot_losses
 from .recipes import WITHOUT_RECOGNITION, ExperimentRecipe
 from .spec import Cell, ExperimentSpec, parse_noise
 from .store import CellResult, data_digest
-from .weights import given_weights, of_whole, with_weights, without_noise
+from .weights import given_weights, of_whole, pilot_losses, with_weights, without_noise
 
 __all__ = ["cell_settings", "forget_data", "run_cell"]
 
 
-# By what the data depend on: all models of a grid share them.
+# The cache key is what the data depend on, so that all models of a grid share them.
 @lru_cache(maxsize=8)
 def _load(file: str, data: DataConfig) -> tuple[Sequences, str]:
     sequences = load_sequences(file, RunConfig(data=data))
-    rankable_split(sequences)  # refused once; cell by cell only what noise has completed
+    rankable_split(sequences)  # raises once per file, not once per cell
     return sequences, data_digest(sequences)
 
 
-# Cells of one file, noise and seed come one after another: the latest is all that pays.
+# Cells of one file, noise and seed run in succession: one entry suffices.
 @lru_cache(maxsize=1)
 def _noisy(file: str, data: DataConfig, noise: str, seed: int) -> Sequences:
     return inject_noise(_load(file, data)[0], parse_noise(noise), seed=seed)
@@ -47,99 +49,96 @@ def _noisy(file: str, data: DataConfig, noise: str, seed: int) -> Sequences:
 
 @lru_cache(maxsize=1)
 def _recognised(
-    file: str, data: DataConfig, noise: str, seed: int
+    file: str, data: DataConfig, noise: str, seed: int, config: RecognitionConfig
 ) -> tuple[RecognisedNoise, float]:
     started = time.perf_counter()
     train = leave_one_out(_noisy(file, data, noise, seed)).train
-    return recognise_noise(train, seed=seed), time.perf_counter() - started
+    return recognise_noise(train, config, seed=seed), time.perf_counter() - started
 
 
 def forget_data() -> None:
-    """Files may have changed since they were read."""
+    """Empties the caches: files may have changed since they were read."""
     for cached in (_load, _noisy, _recognised):
         cached.cache_clear()
 
 
-# Options that the first results were trained without, and what was done then: such results are
-# not computed anew.
-_CAME_LATER: dict[str, dict[str, Any]] = {
-    "trainer": {
-        "schedule": "constant",
-        "schedule_warmup_steps": 0,
-        "precision": "float32",
-        "compile": False,
-        "min_steps": 0,
-        "replace_probability": None,
-    },
-    "model": {"noise_model": "target_attention"},
-    "data": {"min_length": 0, "weight_column": None},
-}
-
-
-def cell_settings(cell: Cell, spec: ExperimentSpec, settings: RunConfig) -> dict[str, Any]:
-    """All that a cell's result depends on but its own coordinates and the machine.
+def cell_settings(cell: Cell, spec: ExperimentSpec, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything that a cell's result depends on, except its coordinates and the machine.
 
     Raises:
+        ValueError: an option is out of range.
         DataError: the file can't be read, or its users' last interactions can't be ranked.
     """
-    recipe = ExperimentRecipe.named(cell.recipe)
-    settings = _settings_of(recipe, settings)
-    config = recipe.config(settings, seed=cell.seed, more_epochs=spec.more_epochs)
+    recipe, config = ExperimentRecipe.named(cell.recipe), _config(cell, spec, options)
     values: dict[str, Any] = {
         "config": config.as_dict(),
-        "data": _load(cell.file, settings.data)[1],
+        "data": _load(cell.file, config.data)[1],
     }
-    for part, options in _CAME_LATER.items():
-        for name, before in options.items():
-            if values["config"][part][name] == before:
-                del values["config"][part][name]
-    if config.model.noise_model != "bidirectional":  # nothing goes by them
-        del values["config"]["model"]["noise_num_blocks"]
-        del values["config"]["model"]["noise_num_heads"]
     if recipe.acts_on in ("inputs", "both", "drop") or recipe.recognises:
         values["clean_at_test"] = spec.clean_at_test
+    if recipe.acts_on == "drop":
+        values["drop_below"] = _drop_below(options)
     if recipe.source == "loss":
         values["pilot_epochs"] = spec.pilot_epochs
-    if recipe.recognises:
-        values["weights_act_on"] = _default_acts_on(settings)
-    if recipe.recognises or recipe.source not in (
-        None,
-        *WITHOUT_RECOGNITION,
-    ):
-        values["recognition"] = asdict(RecognitionConfig())
+    if recipe.recognises or recipe.source not in (None, *WITHOUT_RECOGNITION):
+        values["recognition"] = asdict(_recognition(options))
     return values
 
 
+def _config(cell: Cell, spec: ExperimentSpec, options: Mapping[str, Any]) -> RunConfig:
+    """The config of a cell; it states what the weights of ``default`` act on with its model."""
+    recipe = ExperimentRecipe.named(cell.recipe)
+    config = recipe.config(cell.model, options, seed=cell.seed, more_epochs=spec.more_epochs)
+    if not recipe.recognises or config.trainer.weights_act_on is not None:
+        return config
+    takes_weights = _takes_input_weight(config.model)
+    return config.under(weights_act_on="both" if takes_weights else "drop")
+
+
+def _recognition(options: Mapping[str, Any]) -> RecognitionConfig:
+    """The options of recognition, alike for ``default`` and for the weights dealt by a source."""
+    names = ("num_folds", "gate_auc")
+    return RecognitionConfig(**{n: options[n] for n in names if options.get(n) is not None})
+
+
+def _drop_below(options: Mapping[str, Any]) -> float:
+    return float(options.get("drop_below", JointTrainerConfig().drop_below))
+
+
 @lru_cache(maxsize=32)
-def _default_acts_on(settings: RunConfig) -> str | None:
-    """What the weights of ``default`` act on with this model."""
-    takes = takes_input_weight(settings.model.build(2, max_length=2, num_users=1))
-    trainer = replace(settings.trainer, weighting="co_occurrence")
-    return trainer.decided(takes_input_weight=takes).weights_act_on
+def _takes_input_weight(model: ModelConfig) -> bool:
+    return takes_input_weight(model.build(2, max_length=2, num_users=1))
 
 
 def run_cell(
     cell: Cell,
     spec: ExperimentSpec,
-    settings: RunConfig,
+    options: Mapping[str, Any],
     *,
     device: torch.device | str | None = None,
     progress: bool = False,
 ) -> CellResult:
     """Trains and measures one cell; writes nothing.
 
+    Args:
+        cell: a point of the grid.
+        spec: the grid.
+        options: options that the recipes share, by field name.
+        device: None is the CPU.
+        progress: show a line per epoch.
+
     Raises:
-        DataError: the file, planting noise into it, or splitting it then. TypeError: weights on
-        inputs of a model that takes none. TrainingDivergedError: the loss became NaN or infinite.
+        ValueError: an option is out of range.
+        DataError: the file can't be read, take the planted noise, or be split.
+        TypeError: weights on inputs of a model that takes none.
+        TrainingDivergedError: the loss became NaN or infinite.
     """
-    recipe = ExperimentRecipe.named(cell.recipe)
-    settings = _settings_of(recipe, settings)
-    config = recipe.config(settings, seed=cell.seed, more_epochs=spec.more_epochs)
-    sequences = _noisy(cell.file, settings.data, cell.noise, cell.seed)
+    recipe, config = ExperimentRecipe.named(cell.recipe), _config(cell, spec, options)
+    sequences = _noisy(cell.file, config.data, cell.noise, cell.seed)
     column, sequences = sequences.weights, replace(sequences, weights=None)
     plain = rankable_split(sequences)
     if column is None:
-        weights, seconds, detection = _weights(cell, spec, settings, config, plain, device)
+        weights, seconds, detection = _weights(cell, spec, options, config, plain, device)
         of_all = None if weights is None else of_whole(sequences, weights)
     else:
         of_all, weights, seconds = column, column[sequences.from_the_end > 2], 0.0
@@ -147,7 +146,7 @@ def run_cell(
     split = plain
     at_test = spec.clean_at_test
     if of_all is not None and recipe.acts_on == "drop":
-        below = config.trainer.drop_below
+        below = _drop_below(options)
         split = without_noise(sequences, of_all, below=below, at_test=at_test)
     elif of_all is not None:
         split = with_weights(sequences, of_all, at_test=at_test)
@@ -156,7 +155,7 @@ def run_cell(
     started = time.perf_counter()
     trainer = base_model(config, split.train, device=device, progress=progress, title=str(cell))
     with warnings.catch_warnings():
-        # The spread of the weights is among the results.
+        # The results hold the spread of the weights.
         warnings.simplefilter("ignore", WeightsCollapsedWarning)
         history = trainer.fit(split.train, split.valid, progress=progress, title=str(cell))
     trained = time.perf_counter() - started
@@ -170,8 +169,8 @@ def run_cell(
         {
             "test": ranking_metrics(ranks),
             "valid": trainer.evaluate(split.valid),
-            # Negatives by the popularity in all training data, whatever a recipe dropped of them.
-            "sampled_test": sampled_test(trainer, split, plain.train),
+            # Popularity in all training data, so that every recipe has the same negatives.
+            "sampled_test": sampled_test(trainer.models, split, plain.train),
             "detection": detection,
             "weights": _spread(weights, plain.train),
             "epochs": len(history),
@@ -179,20 +178,13 @@ def run_cell(
             "kept_epoch_weighed": history[trainer.state.kept_epoch - 1].weights_used,
             "train_seconds": trained,
             "weighing_seconds": seconds,
-            "train_interactions": trainer.to_learn_from(split.train).num_interactions,
+            "train_interactions": trainer.models.beliefs.to_learn_from(split.train).num_interactions,
             "seen_items_excluded": True,
             "machine": _machine(trainer),
-            "settings": cell_settings(cell, spec, settings),
+            "settings": cell_settings(cell, spec, options),
         },
         ranks.int().numpy(),
     )
-
-
-def _settings_of(recipe: ExperimentRecipe, settings: RunConfig) -> RunConfig:
-    """The settings; a file's own weights are read only for recipes that go by them."""
-    if recipe.source == "column":
-        return settings
-    return replace(settings, data=replace(settings.data, weight_column=None))
 
 
 def _read_whole(part: EvaluationSet) -> EvaluationSet:
@@ -202,18 +194,19 @@ def _read_whole(part: EvaluationSet) -> EvaluationSet:
 def _weights(
     cell: Cell,
     spec: ExperimentSpec,
-    settings: RunConfig,
+    options: Mapping[str, Any],
     config: RunConfig,
     plain: LeaveOneOut,
     device: torch.device | str | None,
 ) -> tuple[Tensor | None, float, dict[str, float | None]]:
-    """Given weights ``[N]``, what making them took, and what their source knows of the noise."""
+    """Given weights ``[N]``, the seconds to make them, and AUCs of their source."""
     source = ExperimentRecipe.named(cell.recipe).source
     if source is None:
         return None, 0.0, {}
     if source == "oracle":
         return given_weights(source, plain.train, None, None, seed=cell.seed), 0.0, {}
-    recognised, seconds = _recognised(cell.file, settings.data, cell.noise, cell.seed)
+    key = cell.file, config.data, cell.noise, cell.seed
+    recognised, seconds = _recognised(*key, _recognition(options))
     losses = None
     if source == "loss":
         started = time.perf_counter()
@@ -237,7 +230,7 @@ def _detection(
 
 
 def _spread(weights: Tensor | None, train: Sequences) -> dict[str, float | None]:
-    """Spread of the weights, and their means on what is clean and what is noise."""
+    """Spread of the weights, and their means over clean and noisy interactions."""
     if weights is None or train.is_noise is None:
         return {}
     known = ~weights.isnan()

@@ -1,4 +1,4 @@
-"""Base models by name, ready to be trained on the data of a cell."""
+"""Options that the cells of a grid share, by base model."""
 
 from __future__ import annotations
 
@@ -6,35 +6,71 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from ..models.options import ModelConfig
 from ..models.registry import MODELS
-from ..runs.config import RunConfig
+from ..recognition.noise_models.registry import NOISE_MODELS
+from ..runs.config import DataConfig, RunConfig
+from ..training.config import JointTrainerConfig
 
-__all__ = ["settings_by_model"]
+__all__ = ["flat_options", "options_of", "settings_by_model"]
 
 
-def settings_by_model(models: Sequence[str], options: Mapping[str, Any]) -> dict[str, RunConfig]:
-    """The settings of every model: its own defaults, changed by ``options`` by field name.
+def settings_by_model(
+    models: Sequence[str], options: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """The shared options of every model, for :func:`~atjt_ext.experiment.run_grid`.
 
-    An option of some of the models is theirs alone (``num_blocks`` means nothing to DIN).
+    Args:
+        models: names of base models.
+        options: values by field name, of any part of a :class:`~atjt_ext.RunConfig`. An option
+            that only some of the models have goes to those (``num_blocks`` means nothing to DIN).
 
     Raises:
-        ValueError: no such model, an option that none of them has, or a value out of range.
+        ValueError: there is no such model, none of the models has an option, or a value is out of
+            range.
     """
-    shared = {one.name for part in (RunConfig().data, RunConfig().trainer) for one in fields(part)}
-    own = {name: {one.name for one in fields(_config(name))} for name in models}
+    if unknown := [name for name in models if name not in MODELS]:
+        raise ValueError(f"models must be among {', '.join(MODELS)}, got {unknown[0]!r}")
+    shared = {one.name for part in (DataConfig, JointTrainerConfig) for one in fields(part)}
+    shared |= {
+        "noise_model",
+        *(one for kind in NOISE_MODELS for one in NOISE_MODELS.option_names(kind)),
+    }
+    own = {name: shared.union(MODELS.option_names(name)) for name in models}
     for option in options:
-        if option not in shared.union(*own.values()):
+        if option not in set().union(*own.values()):
             raise ValueError(f"none of the models {', '.join(models)} has an option {option}")
-    return {
-        name: RunConfig.from_recipe(
-            model=name, **{k: v for k, v in options.items() if k in shared | own[name]}
-        )
+    settings = {
+        name: {option: value for option, value in options.items() if option in own[name]}
         for name in models
     }
+    for name, chosen in settings.items():
+        RunConfig.from_recipe(model=name, shared=chosen)  # checks the ranges
+    return settings
 
 
-def _config(model: str) -> type[ModelConfig]:
-    if model not in MODELS:
-        raise ValueError(f"models must be among {', '.join(MODELS)}, got {model!r}")
-    return MODELS[model]
+def flat_options(config: RunConfig) -> dict[str, Any]:
+    """All options of ``config`` by field name, without the names of its models."""
+    parts = [part for part in config.as_dict().values() if isinstance(part, dict)]
+    return {name: value for part in parts for name, value in part.items() if name != "name"}
+
+
+def options_of(settings: RunConfig | Mapping[str, Any], model: str) -> dict[str, Any]:
+    """Shared options; those of a config are its differences from the default recipe.
+
+    A config's ``weighting`` and ``seed`` are left out: the recipes and cells decide them.
+
+    Raises:
+        ValueError: a config of another model than ``model``.
+    """
+    if not isinstance(settings, RunConfig):
+        return dict(settings)
+    if settings.model.name != model:
+        raise ValueError(
+            f"settings must hold those of the model {model}, got those of {settings.model.name}"
+        )
+    usual = flat_options(RunConfig.from_recipe(model=model))
+    return {
+        name: value
+        for name, value in flat_options(settings).items()
+        if name not in ("weighting", "seed") and (name not in usual or value != usual[name])
+    }

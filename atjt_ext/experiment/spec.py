@@ -1,13 +1,16 @@
-"""What a grid holds: its axes, and the cells that they span."""
+"""The axes of a grid and its cells."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
-from ..data import PlantedNoise
 from ..evaluation.metrics import RANKING_METRICS
 from .recipes import BASELINE, ExperimentRecipe
+
+if TYPE_CHECKING:
+    from ..data import PlantedNoise
 
 __all__ = ["Cell", "ExperimentSpec", "parse_noise"]
 
@@ -16,13 +19,16 @@ def parse_noise(text: str) -> PlantedNoise:
     """``none``, ``diffuse:SHARE[:POWER]``, ``concentrated:USERS:ITEMS[:POWER]`` or
     ``shared:USERS:ITEMS``.
 
-    Shares of all training interactions, or of the users and of each one's training interactions;
-    ``shared`` replaces those by what other users had in succession. POWER is ``popularity_power``:
-    0 (uniform, the default) to 1 (as popular as the rest).
+    SHARE is a share of all training interactions; USERS a share of the users, and ITEMS a share of
+    the training interactions of each of them. ``shared`` replaces those by consecutive items
+    of other users. POWER is ``popularity_power``: from 0 (uniform, the default) to 1 (proportional to
+    popularity).
 
     Raises:
-        ValueError: something else, or a share outside [0, 1].
+        ValueError: another text, or a share outside [0, 1].
     """
+    from ..data import PlantedNoise
+
     kind, *numbers = text.split(":")
     try:
         values = [float(number) for number in numbers]
@@ -52,7 +58,7 @@ def parse_noise(text: str) -> PlantedNoise:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One run: a point of the grid."""
+    """A point of the grid: one training run."""
 
     file: str
     model: str
@@ -77,19 +83,18 @@ class ExperimentSpec:
         noises: noise to plant into the training interactions: ``none``, ``diffuse:SHARE[:POWER]``,
             ``concentrated:USERS:ITEMS[:POWER]`` or ``shared:USERS:ITEMS`` (a second person at the
             account). The same noise and seed give every recipe the same data.
-        seeds: a run's seed decides noise, initial parameters, batches, dropout.
-        recipes: what to compare. Baselines that are missing are added. ``SOURCE-ACTS_ON`` gives
-            weights: SOURCE is one of oracle, co_occurrence, shuffled, popularity, loss, column
-            (weight_column of the file); ACTS_ON one of targets, inputs, both, drop.
-        metric: what the comparison is about.
-        against: one of the recipes, that the others are compared with as well: is a gain that of
-            ``popularity-both``? In a table of its own, with its own correction.
-        clean_at_test: weights on inputs, and dropping, also act on what is read of a user's
-            training history in validation and test. Off, they only shape training. Seen items
-            are excluded from the ranking either way.
-        more_epochs: how many times the epochs, patience and least number of steps of the
-            ``more_epochs`` recipe.
-        pilot_epochs: epochs of the equally weighed run whose losses the source ``loss`` goes by.
+        seeds: a seed decides the noise, initial parameters, batches and dropout.
+        recipes: recipes to compare; missing baselines are added. ``SOURCE-ACTS_ON`` gives weights:
+            SOURCE is oracle, co_occurrence, shuffled, popularity, loss or column (weight_column of
+            the file); ACTS_ON is targets, inputs, both or drop.
+        metric: the metric to compare.
+        against: a recipe of the grid with which a second table compares all others, with a
+            correction of its own: is a gain more than that of ``popularity-both``?
+        clean_at_test: weights on inputs, and dropping, also act on a user's training history at
+            validation and test. Otherwise they act in training only. The ranking excludes all seen
+            items either way.
+        more_epochs: factor for the epochs, patience and min_steps of the recipe ``more_epochs``.
+        pilot_epochs: epochs of the equally weighted run whose losses the source ``loss`` uses.
     """
 
     files: tuple[str, ...] = ()
@@ -114,7 +119,7 @@ class ExperimentSpec:
         for name in ("files", "models", "noises", "seeds", "recipes"):
             values = getattr(self, name)
             if not values or len(set(values)) < len(values):
-                raise ValueError(f"{name} must be one or more, all different, got {list(values)}")
+                raise ValueError(f"{name} must hold one or more different values, got {list(values)}")
         if self.metric not in RANKING_METRICS:
             raise ValueError(
                 f"metric must be one of {', '.join(RANKING_METRICS)}, got {self.metric}"
@@ -135,12 +140,12 @@ class ExperimentSpec:
 
     @property
     def all_recipes(self) -> list[str]:
-        """The recipes with their baselines first."""
+        """The recipes, baselines first."""
         baselines = [ExperimentRecipe.named(name).baseline or name for name in self.recipes]
         return list(dict.fromkeys([*sorted(baselines, key=BASELINE.__ne__), *self.recipes]))
 
     def cells(self) -> Iterator[Cell]:
-        """Every cell; those of one file, noise and seed come together, a baseline first."""
+        """All cells; cells of one file, noise and seed are adjacent, baselines first."""
         for file in self.files:
             for noise in self.noises:
                 for seed in self.seeds:

@@ -1,4 +1,4 @@
-"""Finished cells on disk: one JSON each, and the ranks of its test targets beside it."""
+"""Finished cells on disk: a JSON file each, and a file with the ranks of its test targets."""
 
 from __future__ import annotations
 
@@ -14,17 +14,21 @@ import numpy.typing as npt
 
 from ..data import Sequences
 from ..data.files import write_atomically, write_text_atomically
+from ..runs.config import RunConfig
+from .format_3 import upgraded
 from .spec import Cell
 
-__all__ = ["CellResult", "CellStore", "data_digest"]
+__all__ = ["FORMAT", "CellResult", "CellStore", "data_digest"]
 
-# Goes up when old results should not be mixed with new ones.
-_FORMAT = 3
+FORMAT = 4
+"""Raise it when results change for another reason than an option: older cells then run again."""
 
 
 def data_digest(sequences: Sequences) -> str:
-    """A short hash of the users' items, the truth about noise, weights and the items' features: the
-    same file under another name is the same data."""
+    """A short hash of the items, the known noise, the weights and the items' features.
+
+    The name of the file does not enter: the same data under another name have the same digest.
+    """
     digest = hashlib.sha256()
     for tensor in (sequences.offsets, sequences.items, sequences.is_noise, sequences.weights):
         if tensor is not None:
@@ -38,11 +42,11 @@ def data_digest(sequences: Sequences) -> str:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class CellResult:
-    """What a cell found out.
+    """The result of a cell.
 
     Attributes:
-        cell: which one.
-        values: what its JSON holds.
+        cell: the cell.
+        values: the content of its JSON file.
         ranks: ``[U]`` int32, the rank of each user's test target.
     """
 
@@ -52,40 +56,46 @@ class CellResult:
 
 
 class CellStore:
-    """The folder of a grid. Safe to share: every file is written whole, and a cell's JSON last.
+    """The folder of a grid. Several grids can share it: files are written whole, the JSON last.
 
     Args:
-        folder: made when first written to.
+        folder: created by the first write.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
 
     def path(self, cell: Cell, settings: dict[str, Any]) -> Path:
-        """The JSON of a cell under ``settings``: readable, and unique by a hash of all of them."""
-        text = json.dumps(
-            {"format": _FORMAT, "cell": cell.as_dict() | {"file": ""}, "settings": settings},
-            sort_keys=True,
-        )
-        parts = (
-            Path(cell.file).name.split(".")[0],
-            cell.model,
-            cell.noise,
-            cell.recipe,
-            f"s{cell.seed}",
-            hashlib.sha256(text.encode()).hexdigest()[:10],
-        )
-        name = "_".join(re.sub(r"[^A-Za-z0-9.-]+", "-", part) for part in parts)
-        return self.folder / "cells" / f"{name}.json"
+        """The JSON file of a new cell: its coordinates and a hash of ``settings``."""
+        identity = {"format": FORMAT, "cell": _point(cell.as_dict()), "settings": settings}
+        text = json.dumps(identity, sort_keys=True)
+        digest = hashlib.sha256(text.encode()).hexdigest()[:10]
+        return self.folder / "cells" / f"{_coordinates(cell)}_{digest}.json"
+
+    def find(self, cell: Cell, settings: dict[str, Any]) -> Path | None:
+        """The JSON file of a finished cell under ``settings``; None if there is none.
+
+        A file with another name is found by the settings in it: the name changes with every new
+        option, the result of a cell that leaves the option at its default does not.
+        """
+        path = self.path(cell, settings)
+        if path.exists():
+            return path
+        wanted = json.loads(json.dumps(settings))  # lists for tuples, as in a file
+        for candidate in sorted(path.parent.glob(f"{_coordinates(cell)}_*.json")):
+            document = json.loads(candidate.read_text(encoding="utf-8"))
+            if _point(document["cell"]) == _point(cell.as_dict()) and _same(document, wanted):
+                return candidate
+        return None
 
     def write(self, path: Path, result: CellResult) -> None:
-        """Ranks, then JSON: a cell that has its JSON has finished."""
+        """Writes the ranks, then the JSON file: a cell with a JSON file is finished."""
 
         def ranks(temporary: Path) -> None:
-            with temporary.open("wb") as file:  # a name would get a suffix
+            with temporary.open("wb") as file:  # numpy appends a suffix to names
                 np.savez_compressed(file, ranks=result.ranks)
 
-        document = {"cell": result.cell.as_dict(), **result.values}
+        document = {"format": FORMAT, "cell": result.cell.as_dict(), **result.values}
         text = json.dumps(document, indent=2, allow_nan=False) + "\n"
         write_atomically(path.with_suffix(".npz"), ranks)
         write_text_atomically(path, text)
@@ -94,12 +104,44 @@ class CellStore:
         """A finished cell.
 
         Raises:
-            ValueError: the file is none.
+            ValueError: the file holds no finished cell.
         """
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
+            values.pop("format", None)
             cell = Cell(**values.pop("cell"))
             with np.load(path.with_suffix(".npz"), allow_pickle=False) as arrays:
                 return CellResult(cell, values, arrays["ranks"])
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path}: not a finished cell ({error})") from error
+
+
+def _point(cell: dict[str, Any]) -> dict[str, Any]:
+    """A cell without the name of its file: the digest of the data stands for the file."""
+    return {**cell, "file": ""}
+
+
+def _coordinates(cell: Cell) -> str:
+    parts = (
+        Path(cell.file).name.split(".")[0],
+        cell.model,
+        cell.noise,
+        cell.recipe,
+        f"s{cell.seed}",
+    )
+    return "_".join(re.sub(r"[^A-Za-z0-9.-]+", "-", part) for part in parts)
+
+
+def _same(document: dict[str, Any], wanted: dict[str, Any]) -> bool:
+    """Whether a cell's document has the settings ``wanted``, whatever its release."""
+    settings, version = document["settings"], document.get("format", 3)
+    if version not in (3, FORMAT):
+        return False
+    try:
+        if version == 3:
+            settings = upgraded(settings)
+        configs = [RunConfig.from_dict(one["config"]) for one in (settings, wanted)]
+    except (TypeError, ValueError):  # an option or a value that only the other release has
+        return False
+    others = [{**one, "config": None} for one in (settings, wanted)]
+    return others[0] == others[1] and not configs[0].differences(configs[1])

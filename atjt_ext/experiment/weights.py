@@ -1,7 +1,7 @@
-"""Given weights: from the truth, from recognition, and their controls.
+"""Given weights: from the truth, from recognition, and from controls.
 
-All controls deal out the very weights of ``co_occurrence``: same mean, same spread, same effect on
-the learning rate. They differ in who gets which.
+Each control permutes the weights of ``co_occurrence``: mean, spread and effect on the learning rate
+are the same, only their assignment to interactions differs.
 """
 
 from __future__ import annotations
@@ -11,16 +11,33 @@ from dataclasses import replace
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from ..data import LeaveOneOut, Sequences, leave_one_out
+from ..data import Batch, LeaveOneOut, Sequences, TrainingRows, leave_one_out
+from ..data.batches import per_interaction
 from ..data.weighed_histories import kept
+from ..models.inference import inference
+from ..models.protocols import weighs_last_target_only
+from ..models.scoring import score_catalogue
+from ..runs.build import base_model
+from ..runs.config import RunConfig
+from ..training.trainer import JointTrainer
 
-__all__ = ["dealt_by", "given_weights", "of_whole", "with_weights", "without_noise"]
+__all__ = [
+    "dealt_by",
+    "given_weights",
+    "of_whole",
+    "pilot_losses",
+    "with_weights",
+    "without_noise",
+]
 
 
 def dealt_by(weights: Tensor, order: Tensor, *, seed: int) -> Tensor:
-    """The values of ``weights [N]``, the smallest where ``order [N]`` is smallest; ties at
-    random."""
+    """A permutation of ``weights [N]``: the smallest weight goes to the smallest ``order [N]``.
+
+    Ties in ``order`` are broken at random.
+    """
     random = torch.from_numpy(np.random.default_rng([seed, 2]).permutation(len(order)))
     ranked = random[order[random].sort(stable=True).indices]
     result = torch.empty_like(weights)
@@ -36,17 +53,17 @@ def given_weights(
     *,
     seed: int,
 ) -> Tensor:
-    """The weights ``[N]`` of the training interactions that a source gives.
+    """Weights ``[N]`` of the training interactions.
 
     Args:
-        source: one of ``recipes.SOURCES`` but ``column``.
+        source: one of ``recipes.SOURCES`` except ``column``.
         train: training sequences.
-        recognised: weights of ``co_occurrence``; unused by ``oracle``.
-        losses: ``[N]``, used by ``loss`` alone.
-        seed: of what is random.
+        recognised: ``[N]``, weights of ``co_occurrence``; ``oracle`` needs none.
+        losses: ``[N]``, for the source ``loss``.
+        seed: decides the order of ties.
 
     Raises:
-        ValueError: the source lacks what it needs, or is unknown.
+        ValueError: there is no such source, or its input is missing.
     """
     if source == "oracle":
         if train.is_noise is None:
@@ -69,15 +86,17 @@ def given_weights(
 
 
 def of_whole(sequences: Sequences, weights: Tensor) -> Tensor:
-    """``weights`` of the training interactions, and one for the two that are held out."""
+    """``weights`` of the training interactions, followed by 1 for each user's two held-out ones."""
     result = torch.ones(sequences.num_interactions, dtype=weights.dtype)
     result[sequences.from_the_end > 2] = weights
     return result
 
 
 def with_weights(sequences: Sequences, weights: Tensor, *, at_test: bool) -> LeaveOneOut:
-    """The leave-one-out split with ``weights [N]`` on its training interactions, and, ``at_test``,
-    on whatever is read before a held-out item."""
+    """The leave-one-out split with ``weights [N]`` on its training interactions.
+
+    With ``at_test``, the weights also act on the histories before held-out items.
+    """
     split = leave_one_out(replace(sequences, weights=weights))
     if at_test:
         return split
@@ -88,15 +107,16 @@ def with_weights(sequences: Sequences, weights: Tensor, *, at_test: bool) -> Lea
 def without_noise(
     sequences: Sequences, weights: Tensor, *, below: float, at_test: bool
 ) -> LeaveOneOut:
-    """The split without the interactions of a weight ``below`` that.
+    """The leave-one-out split without the interactions whose weight is below ``below``.
 
-    Everybody keeps the cleanest one to train on. Seen items stay those of the whole history.
+    Every user keeps the training interaction with the largest weight. The whole history still
+    counts as seen.
 
     Args:
-        sequences: to split.
+        sequences: whole sequences.
         weights: ``[N]``, of all interactions.
         below: a weight in [0, 1].
-        at_test: leave them out of what is read before a held-out item, too.
+        at_test: also drop them from the histories before held-out items.
     """
     split = leave_one_out(sequences)
     training, keep = sequences.from_the_end > 2, weights >= below
@@ -106,3 +126,46 @@ def without_noise(
         return LeaveOneOut(train, split.valid, split.test)
     read = sequences.without_last(1).where(keep[sequences.from_the_end > 1])
     return LeaveOneOut(train, replace(split.valid, read=train), replace(split.test, read=read))
+
+
+def pilot_losses(
+    config: RunConfig,
+    split: LeaveOneOut,
+    *,
+    epochs: int,
+    device: torch.device | str | None = None,
+) -> Tensor:
+    """Softmax losses ``[N]`` of the training interactions after ``epochs`` with equal weights.
+
+    The losses are in sample, as in loss-based denoising. An interaction that is no target gets the
+    mean of its window: a user's first one, and all but a window's last one if the model predicts
+    only the last item.
+    """
+    pilot = config.under(weighting="equal", epochs=epochs, patience=None)
+    trainer = base_model(pilot, split.train, device=device)
+    trainer.fit(split.train, progress=False)
+    rows = TrainingRows(split.train.to(trainer.device), max_length=config.trainer.max_length)
+    with inference(trainer.recommender):
+        losses = per_interaction(rows, lambda batch: _losses(trainer, batch))
+    return torch.where(losses.isnan(), losses.nanmean(), losses)
+
+
+def _losses(trainer: JointTrainer, batch: Batch) -> Tensor:
+    """``[B, W]`` losses of the items of a window as targets; other items get the mean of these."""
+    recommender = trainer.recommender
+    if not weighs_last_target_only(recommender):
+        valid = batch.is_target
+        hidden, table = recommender.encode(batch.inputs)[valid], recommender.item_table()[1:]
+        targets = batch.targets[valid] - 1
+        packed = torch.cat(
+            [
+                F.cross_entropy(part @ table.T, wanted, reduction="none")
+                for part, wanted in zip(hidden.split(4096), targets.split(4096), strict=True)
+            ]
+        )
+        grid = torch.full(batch.sequences.shape, torch.nan, device=packed.device)
+        grid[:, 1:][valid] = packed
+        return torch.where(grid.isnan(), grid.nanmean(dim=1, keepdim=True), grid)
+    logits = score_catalogue(recommender, batch)
+    last = F.cross_entropy(logits, batch.targets[:, -1] - 1, reduction="none")
+    return last[:, None].expand(batch.sequences.shape)

@@ -1,4 +1,4 @@
-"""What a grid makes of its files: the same data under another name, other data under the same."""
+"""A grid's files: the same data under another name, and other data under the same name."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from atjt_ext.experiment.store import data_digest
 from atjt_ext.runs.config import RunConfig
 from helpers.tiny import tiny_sequences
 
+# A config: its differences from the default recipe are shared.
 GRID = {
     "sasrec": RunConfig.from_recipe(
         batch_size=32, max_length=10, embedding_dim=8, num_blocks=1, epochs=1
@@ -83,8 +84,8 @@ def test_a_file_that_has_changed_is_read_again(tmp_path: Path) -> None:
 def test_a_number_of_replacements_goes_before_the_usual_ratio(tmp_path: Path) -> None:
     ratings(tmp_path / "ratings.csv")
     command = ["experiment", f"--files=[{tmp_path / 'ratings.csv'}]", f"--out={tmp_path / 'out'}"]
-    command += ["--noises=[none]", "--seeds=[0]", "--recipes=[equal_weights]", "--epochs=1"]
+    command += ["--noises=[none]", "--seeds=[0]", "--recipes=[joint]", "--epochs=1"]
     assert main([*command, "--num_replacements=2", "--embedding_dim=8", "--num_blocks=1"]) == 0
-    (cell,) = json.loads((tmp_path / "out" / "results.json").read_text())["cells"]
+    _, cell = json.loads((tmp_path / "out" / "results.json").read_text())["cells"]
     trainer = cell["settings"]["config"]["trainer"]
     assert (trainer["num_replacements"], trainer["replace_ratio"]) == (2, None)

@@ -10,15 +10,26 @@ import sys
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+import helpers
 from atjt_ext.cli.main import main
 from atjt_ext.data import DataError, PlantedNoise, simulate_interactions
-from atjt_ext.experiment import Cell, ExperimentSpec, grid, parse_noise, run_grid, settings_by_model
+from atjt_ext.experiment import (
+    Cell,
+    ExperimentRecipe,
+    ExperimentSpec,
+    grid,
+    parse_noise,
+    run_grid,
+    settings_by_model,
+)
+from atjt_ext.experiment import run_cell as run_cell_module
 from atjt_ext.experiment.run_cell import cell_settings, run_cell
-from atjt_ext.experiment.store import CellStore
+from atjt_ext.experiment.store import CellResult, CellStore
 from atjt_ext.models.din import DINConfig
 from atjt_ext.models.registry import MODELS
 from atjt_ext.models.sasrec import SASRecConfig
@@ -34,8 +45,9 @@ SMALL = {
     "noise_hidden_dims": (16,),
     "epochs": 2,
 }
-SETTINGS = RunConfig.from_recipe(**SMALL)
-GRID = {"sasrec": SETTINGS}
+# Options of noise models have no effect where no recipe trains one.
+PLAIN = {name: value for name, value in SMALL.items() if not name.startswith("noise_")}
+GRID = {"sasrec": PLAIN}
 
 
 @pytest.fixture(scope="module")
@@ -101,8 +113,8 @@ def test_cells_are_all_combinations_with_the_baselines_first() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"files": ()}, r"files must be one or more, all different, got \[\]"),
-        ({"seeds": (1, 1)}, r"seeds must be one or more, all different, got \[1, 1\]"),
+        ({"files": ()}, r"files must hold one or more different values, got \[\]"),
+        ({"seeds": (1, 1)}, r"seeds must hold one or more different values, got \[1, 1\]"),
         ({"seeds": (-1,)}, "seeds must be at least 0, got -1"),
         ({"noises": ("much",)}, "noise must be none"),
         ({"recipes": ("magic",)}, "recipe must be one of"),
@@ -127,25 +139,23 @@ def test_a_cells_name_depends_on_all_that_its_result_does(
 ) -> None:
     store, cell = CellStore(tmp_path), Cell(ratings, "sasrec", "none", 0, "oracle-both")
 
-    def name(cell: Cell = cell, spec: ExperimentSpec = spec, settings: RunConfig = SETTINGS) -> str:
-        return store.path(cell, cell_settings(cell, spec, settings)).name
+    def name(cell: Cell = cell, spec: ExperimentSpec = spec, **changes: object) -> str:
+        return store.path(cell, cell_settings(cell, spec, {**SMALL, **changes})).name
 
     other = [
         name(replace(cell, noise="diffuse:0.2")),
         name(replace(cell, seed=1)),
         name(replace(cell, recipe="oracle-targets")),
-        name(settings=RunConfig.from_recipe(**{**SMALL, "epochs": 3})),
+        name(epochs=3),
         name(spec=replace(spec, clean_at_test=False)),
     ]
     later = {"schedule": "cosine", "precision": "bfloat16", "compile": True}
     later["schedule_warmup_steps"] = 1
-    other += [
-        name(settings=RunConfig.from_recipe(**{**SMALL, option: value}))
-        for option, value in later.items()
-    ]
+    other += [name(**{option: value}) for option, value in later.items()]
     assert len({name(), *other}) == 10
     assert name().startswith("ratings_sasrec_none_oracle-both_s0_")
-    # What it does not depend on.
+    # What it does not depend on, options without effect among it.
+    assert name(noise_learning_rate=0.5, truncated_share=0.3, drop_below=0.1) == name()
     assert name(spec=replace(spec, seeds=(0, 1), pilot_epochs=9, more_epochs=5)) == name()
     copy = tmp_path / "ratings.csv"
     copy.write_bytes(Path(ratings).read_bytes())
@@ -155,16 +165,15 @@ def test_a_cells_name_depends_on_all_that_its_result_does(
 def test_what_the_package_decides_is_part_of_a_cells_settings(
     spec: ExperimentSpec, ratings: str
 ) -> None:
-    """Or a grid of an earlier release would be taken for one of this."""
+    """Otherwise the cells of an earlier release would count as those of this one."""
 
-    def settings(recipe: str, model: str = "sasrec") -> dict[str, object]:
-        of_model = RunConfig.from_recipe(model=model, embedding_dim=16)
-        return cell_settings(Cell(ratings, model, "none", 0, recipe), spec, of_model)
+    def settings(recipe: str, model: str = "sasrec") -> dict[str, Any]:
+        return cell_settings(Cell(ratings, model, "none", 0, recipe), spec, {"embedding_dim": 16})
 
     recognising = ("default", "default_reweighted_loss")
     for recipe in recognising:
-        assert settings(recipe)["weights_act_on"] == "both"
-        assert settings(recipe, "gru4rec")["weights_act_on"] == "drop"
+        for model, acts_on in (("sasrec", "both"), ("gru4rec", "drop")):
+            assert settings(recipe, model)["config"]["trainer"]["weights_act_on"] == acts_on
         assert settings(recipe)["clean_at_test"] is True
     recognition = asdict(RecognitionConfig())
     for recipe in (*recognising, "co_occurrence-targets", "shuffled-both", "loss-drop"):
@@ -173,16 +182,69 @@ def test_what_the_package_decides_is_part_of_a_cells_settings(
         assert "recognition" not in settings(recipe)
 
 
-def test_results_from_before_an_option_count_as_those_of_its_default(
-    spec: ExperimentSpec, ratings: str
+OLD_CELLS = json.loads(
+    (Path(helpers.__path__[0]) / "cells_of_format_3.json").read_text(encoding="utf-8")
+)
+# The options of the command that wrote them.
+OLD_OPTIONS = {
+    "embedding_dim": 16,
+    "num_blocks": 1,
+    "max_length": 20,
+    "epochs": 2,
+    "noise_embedding_dim": 8,
+    "noise_hidden_dims": (16,),
+    "drop_below": 0.5,
+    "learning_rate": 0.002,
+}
+
+
+@pytest.mark.parametrize("name", OLD_CELLS)
+def test_cells_of_format_3_are_found(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cell = Cell(ratings, "sasrec", "none", 0, "equal_weights")
-    config = cell_settings(cell, spec, SETTINGS)["config"]
-    assert "min_length" not in config["data"]
-    assert not {"noise_model", "noise_num_blocks", "noise_num_heads"} & set(config["model"])
-    trainer = config["trainer"]
-    assert not {"schedule", "schedule_warmup_steps", "precision", "compile"} & set(trainer)
-    assert {"weighting", "epochs", "clip_grad_norm"} <= set(trainer)
+    document = OLD_CELLS[name]
+    cell, spec = Cell(**document["cell"]), ExperimentSpec(files=("small.inter",))
+    monkeypatch.setattr(run_cell_module, "_load", lambda *_: (None, document["settings"]["data"]))
+    path = tmp_path / "cells" / name
+    path.parent.mkdir()
+    path.write_text(json.dumps(document))
+
+    def found(cell: Cell = cell, spec: ExperimentSpec = spec, **changes: object) -> Path | None:
+        settings = cell_settings(cell, spec, {**OLD_OPTIONS, **changes})
+        return CellStore(tmp_path).find(cell, settings)
+
+    assert found() == path
+    assert found(noise_learning_rate=0.5) == (None if cell.recipe == "joint" else path)
+    assert found(drop_below=0.4) == (None if cell.recipe == "oracle-drop" else path)
+    assert found(batch_size=64) == (path if cell.recipe == "paper" else None)
+    assert found(replace(cell, seed=1)) is None
+    reading = ("default", "oracle-drop")
+    raw = replace(spec, clean_at_test=False)
+    assert found(spec=raw) == (None if cell.recipe in reading else path)
+    path.write_text(json.dumps({**document, "format": 5}))  # of a later release
+    assert found() is None
+
+
+def test_a_cell_from_before_an_option_is_found_while_the_option_has_its_default(
+    spec: ExperimentSpec, ratings: str, tmp_path: Path
+) -> None:
+    store, cell = CellStore(tmp_path), Cell(ratings, "sasrec", "none", 0, "joint")
+    settings = cell_settings(cell, spec, SMALL)
+    before = json.loads(json.dumps(settings))
+    del before["config"]["trainer"]["schedule"]
+    path = store.path(cell, before)
+    assert path != store.path(cell, settings)
+    store.write(path, CellResult(cell, {"settings": before}, np.zeros(2, np.int32)))
+    assert store.find(cell, settings) == path
+    later = cell_settings(cell, spec, {**SMALL, "schedule": "cosine"})
+    assert store.find(cell, later) is None
+
+
+def test_an_option_that_no_cell_uses_is_refused(spec: ExperimentSpec, tmp_path: Path) -> None:
+    message = r"noise_embedding_dim=8 has no effect under the recipes equal_weights, oracle-drop"
+    with pytest.raises(ValueError, match=message):
+        run_grid(spec, {"sasrec": SMALL}, tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_default_recipe_reads_whole_histories_where_only_training_is_cleaned(
@@ -193,8 +255,8 @@ def test_the_default_recipe_reads_whole_histories_where_only_training_is_cleaned
     made.frame.select("user", "item", "time").write_csv(tmp_path / "ratings.csv")
     cell = Cell(str(tmp_path / "ratings.csv"), "sasrec", "diffuse:0.1", 0, "default")
     raw = replace(spec, clean_at_test=False)
-    assert cell_settings(cell, spec, SETTINGS) != cell_settings(cell, raw, SETTINGS)
-    cleaned, whole = (run_cell(cell, one, SETTINGS) for one in (spec, raw))
+    assert cell_settings(cell, spec, SMALL) != cell_settings(cell, raw, SMALL)
+    cleaned, whole = (run_cell(cell, one, SMALL) for one in (spec, raw))
     assert cleaned.values["weights"] == whole.values["weights"]
     assert not np.array_equal(cleaned.ranks, whole.ranks)
 
@@ -257,7 +319,7 @@ def test_a_grid_killed_between_cells_goes_on(ratings: str, tmp_path: Path) -> No
     command = [sys.executable, "-m", "atjt_ext", "experiment", f"--files=[{ratings}]"]
     command += [f"--out={tmp_path}", "--noises=[none]", "--seeds=[0,1,2,3,4,5,6,7]"]
     command += ["--recipes=[equal_weights]", "--threads=1", "--no_figures", "--device=cpu"]
-    command += [f"--{name}={value}" for name, value in SMALL.items() if name != "noise_hidden_dims"]
+    command += [f"--{name}={value}" for name, value in PLAIN.items()]
     running = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 300
     while not (done := set(tmp_path.glob("cells/*.json"))):
@@ -291,6 +353,9 @@ def test_what_cannot_run_is_refused_before_anything_does(
         run_grid(spec, GRID, tmp_path, jobs=0)
     with pytest.raises(ValueError, match=r"settings must hold those of the model din, got \['sasr"):
         run_grid(replace(spec, models=("din",)), GRID, tmp_path)
+    of_another = {"sasrec": RunConfig.from_recipe(model="din")}
+    with pytest.raises(ValueError, match="those of the model sasrec, got those of din"):
+        run_grid(spec, of_another, tmp_path)
     weighing = replace(spec, models=("din",), recipes=("oracle-inputs",))
     with pytest.raises(ValueError, match=r"\(oracle-inputs\) do not go with the model din: .* DIN"):
         run_grid(weighing, settings_by_model(["din"], {}), tmp_path)
@@ -309,8 +374,7 @@ def test_the_command_runs_a_grid_and_reports_it(
     config.write_text(
         f"files: [{ratings}]\nnoises: ['diffuse:0.2']\nseeds: [0, 1]\n"
         "recipes: [default, co_occurrence-both, loss-targets, truncated_loss]\n"
-        "noise_hidden_dims: [16]\n"
-        + "".join(f"{name}: {value}\n" for name, value in SMALL.items() if name[-4:] != "dims")
+        + "".join(f"{name}: {value}\n" for name, value in PLAIN.items())
     )
     out = tmp_path / "out"
     assert main(["experiment", f"--config={config}", f"--out={out}", "--threads=1"]) == 0
@@ -340,12 +404,21 @@ def test_the_command_runs_a_grid_and_reports_it(
 
 
 def test_every_model_has_its_own_settings_and_takes_the_options_that_it_has() -> None:
-    made = settings_by_model(["sasrec", "din"], {"embedding_dim": 8, "num_blocks": 1, "epochs": 3})
+    settings = settings_by_model(
+        ["sasrec", "din"], {"embedding_dim": 8, "num_blocks": 1, "epochs": 3}
+    )
+    baseline = ExperimentRecipe.named("equal_weights")
+    made = {
+        name: baseline.config(name, options, seed=0, more_epochs=2)
+        for name, options in settings.items()
+    }
     assert made["sasrec"].model == SASRecConfig(embedding_dim=8, num_blocks=1)
     assert made["din"].model == DINConfig(embedding_dim=8)
     assert [made[name].trainer.loss for name in made] == ["cross_entropy", "binary_cross_entropy"]
     assert [made[name].trainer.window_stride for name in made] == [None, 1]
     assert {made[name].trainer.epochs for name in made} == {3}
+    with pytest.raises(ValueError, match="dropout must be in"):
+        settings_by_model(["sasrec"], {"dropout": 1.5})
     message = "models must be among sasrec, .*, dcn, got 'magic'"
     with pytest.raises(ValueError, match=message):
         settings_by_model(["magic"], {})

@@ -1,31 +1,45 @@
-"""Recipes of an experiment: what they give whom, and that only this differs."""
+"""Recipes of an experiment: the options and weights that each one sets, and nothing else."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import Any
 
 import pytest
 import torch
 
 from atjt_ext.data import LeaveOneOut, PlantedNoise, Sequences, inject_noise, leave_one_out
-from atjt_ext.experiment.pilot import pilot_losses
 from atjt_ext.experiment.recipes import SOURCES, WITHOUT_RECOGNITION, ExperimentRecipe, recipe_names
 from atjt_ext.experiment.weights import (
     dealt_by,
     given_weights,
     of_whole,
+    pilot_losses,
     with_weights,
     without_noise,
 )
+from atjt_ext.models.registry import MODELS
+from atjt_ext.recognition.noise_models.registry import NOISE_MODELS
 from atjt_ext.runs.build import base_model
 from atjt_ext.runs.config import RunConfig
+from atjt_ext.training.config import JointTrainerConfig
 from atjt_ext.training.objectives import recommender_loss
 from helpers.joint import parameters
 from helpers.tiny import LastItemModel, tiny_batch, tiny_sequences
 
-SETTINGS = RunConfig.from_recipe(
-    epochs=2, batch_size=32, max_length=12, embedding_dim=16, num_blocks=1, patience=None
-)
+OPTIONS = {
+    "epochs": 2,
+    "batch_size": 32,
+    "max_length": 12,
+    "embedding_dim": 16,
+    "num_blocks": 1,
+    "patience": None,
+}
+
+
+def config_of(recipe: str, *, model: str = "sasrec", seed: int = 0, **changes: Any) -> RunConfig:
+    options = {**OPTIONS, **changes}
+    return ExperimentRecipe.named(recipe).config(model, options, seed=seed, more_epochs=3)
 
 
 @pytest.fixture
@@ -44,7 +58,7 @@ def noisy() -> Sequences:
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_recipe_has_a_valid_config_and_a_baseline(name: str) -> None:
     recipe = ExperimentRecipe.named(name)
-    config = recipe.config(SETTINGS, seed=7, more_epochs=3)
+    config = config_of(name, seed=7)
     assert config.trainer.seed == 7
     assert config.recipe == name
     if recipe.baseline is not None:
@@ -54,21 +68,17 @@ def test_every_recipe_has_a_valid_config_and_a_baseline(name: str) -> None:
 def test_a_recipe_differs_from_its_baseline_in_the_weighing_alone() -> None:
     weighing = {"weighting", "weights_act_on", "adaptive_denoising"}
     of_noise_models = {
-        "sequence_fraction",
-        "replace_ratio",
-        "replace_probability",
-        "noise_learning_rate",
+        one.name
+        for one in fields(JointTrainerConfig)
+        if "weighting=clean_probability" in getattr(one.metadata.get("only"), "needs", "")
     }
+    assert {"noise_learning_rate", "replace_ratio"} <= of_noise_models
     for name in recipe_names():
         recipe = ExperimentRecipe.named(name)
         if recipe.baseline is None:
             continue
-        ours, base = (
-            ExperimentRecipe.named(n).config(SETTINGS, seed=1, more_epochs=3)
-            for n in (name, recipe.baseline)
-        )
-        judge = "bidirectional" if name == "joint_positions" else base.model.noise_model
-        assert ours.model == replace(base.model, noise_model=judge)
+        ours, base = (config_of(n, seed=1) for n in (name, recipe.baseline))
+        assert ours.model == base.model
         assert ours.data == base.data
         changed = {
             field
@@ -76,8 +86,9 @@ def test_a_recipe_differs_from_its_baseline_in_the_weighing_alone() -> None:
             if value != base.as_dict()["trainer"][field]
         }
         allowed = {
-            "more_epochs": {"epochs", "min_steps"},
+            "more_epochs": {"epochs"},
             "joint_positions": weighing | of_noise_models,
+            "paper": weighing | of_noise_models,
         }
         assert changed <= allowed.get(name, weighing), name
         assert base.trainer.weighting == "equal"
@@ -85,39 +96,35 @@ def test_a_recipe_differs_from_its_baseline_in_the_weighing_alone() -> None:
 
 def test_joint_positions_is_the_recipe_of_that_name() -> None:
     # Whatever the grid's own damage is.
-    grid = replace(
-        SETTINGS, trainer=replace(SETTINGS.trainer, num_replacements=1, replace_ratio=None)
-    )
-    ours = ExperimentRecipe.named("joint_positions").config(grid, seed=1, more_epochs=2)
-    assert ours.model == replace(SETTINGS.model, noise_model="bidirectional")
+    ours = config_of("joint_positions", seed=1, num_replacements=1, noise_embedding_dim=8)
+    assert ours.model == config_of("equal_weights").model
+    assert ours.noise_model == NOISE_MODELS["bidirectional"](noise_embedding_dim=8)
     trainer = ours.trainer
     assert (trainer.weighting, trainer.sequence_fraction) == ("calibrated", 0.95)
     assert (trainer.num_replacements, trainer.replace_ratio) == (None, None)
     assert (trainer.replace_probability, trainer.noise_learning_rate) == (0.2, 3e-3)
-    assert (trainer.max_length, trainer.seed) == (SETTINGS.trainer.max_length, 1)
+    assert (trainer.max_length, trainer.seed) == (12, 1)
     assert trainer == replace(
         RunConfig.from_recipe("joint_positions", seed=1).trainer,
-        **{
-            name: getattr(SETTINGS.trainer, name)
-            for name in ("epochs", "batch_size", "max_length", "patience")
-        },
+        **{name: OPTIONS[name] for name in ("epochs", "batch_size", "max_length", "patience")},
     )
 
 
 def test_more_epochs_and_the_paper_are_what_they_say() -> None:
-    patient = replace(SETTINGS, trainer=replace(SETTINGS.trainer, patience=4, min_steps=50))
-    more = ExperimentRecipe.named("more_epochs").config(patient, seed=0, more_epochs=3).trainer
+    more = config_of("more_epochs", patience=4, min_steps=50).trainer
     assert (more.epochs, more.patience, more.min_steps) == (6, 12, 150)
-    paper = ExperimentRecipe.named("paper").config(SETTINGS, seed=3, more_epochs=2)
-    assert paper.trainer == RunConfig.from_recipe("paper", seed=3).trainer
+    assert config_of("more_epochs").trainer.epochs == 6  # without patience
+    assert config_of("paper", seed=3).trainer == RunConfig.from_recipe("paper", seed=3).trainer
 
 
 def test_the_paper_has_its_own_sizes_and_the_grids_where_it_says_nothing() -> None:
-    settings = RunConfig.from_recipe(model="s3rec", embedding_dim=32, pretrain_epochs=3)
-    paper = ExperimentRecipe.named("paper").config(settings, seed=0, more_epochs=2)
-    assert paper.model == replace(settings.model, embedding_dim=8, noise_embedding_dim=8)
-    other = replace(settings, model=replace(settings.model, noise_model="bidirectional"))
-    assert ExperimentRecipe.named("paper").config(other, seed=0, more_epochs=2) == paper
+    own = {"model": "s3rec", "embedding_dim": 32, "pretrain_epochs": 3}
+    paper = config_of("paper", noise_hidden_dims=(16,), noise_embedding_dim=4, **own)
+    assert paper.model == MODELS["s3rec"](embedding_dim=8, pretrain_epochs=3, num_blocks=1)
+    expected = NOISE_MODELS["target_attention"](noise_embedding_dim=8, noise_hidden_dims=(16,))
+    assert paper.noise_model == expected
+    other = config_of("paper", noise_model="bidirectional", noise_hidden_dims=(16,), **own)
+    assert other == paper
     assert paper.model.name == "s3rec"
     assert paper.trainer == RunConfig.from_recipe("paper", model="s3rec").trainer
 
@@ -235,8 +242,7 @@ def test_dropping_leaves_everybody_the_cleanest_item() -> None:
 
 
 def trained(recipe: str, split: LeaveOneOut) -> torch.Tensor:
-    config = ExperimentRecipe.named(recipe).config(SETTINGS, seed=0, more_epochs=2)
-    trainer = base_model(config, split.train)
+    trainer = base_model(config_of(recipe), split.train)
     trainer.fit(split.train, split.valid, progress=False)
     return parameters(trainer.recommender)
 
@@ -280,8 +286,7 @@ def test_a_pilot_that_predicts_last_items_only_judges_windows_by_them(
 
 
 def test_a_pilot_finds_planted_noise_hard_to_fit(split: LeaveOneOut) -> None:
-    config = ExperimentRecipe.named("loss-targets").config(SETTINGS, seed=0, more_epochs=2)
-    losses = pilot_losses(config, split, epochs=6)
+    losses = pilot_losses(config_of("loss-targets"), split, epochs=6)
     assert losses.shape == (split.train.num_interactions,)
     assert bool(torch.isfinite(losses).all())
     noise = split.train.is_noise

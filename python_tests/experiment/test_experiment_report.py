@@ -18,7 +18,7 @@ from atjt_ext.data import simulate_interactions
 from atjt_ext.evaluation.metrics import ranking_metrics, user_gains
 from atjt_ext.experiment import Cell, ExperimentSpec, comparison, write_report
 from atjt_ext.experiment.comparison import compare
-from atjt_ext.experiment.figures import plot_differences
+from atjt_ext.experiment.plots import plot_differences
 from atjt_ext.experiment.store import CellResult
 from atjt_ext.models.registry import MODELS
 

@@ -13,7 +13,7 @@ from ..evaluation.auc import mean_of_known
 from ..evaluation.metrics import SAMPLED_METRICS, SHOWN_METRICS
 from ..evaluation.statistics import shown_p
 from .comparison import Comparison, compare
-from .figures import plot_differences
+from .plots import plot_differences
 from .gain_map import GainMap, gain_maps, map_table, plot_gain_maps
 from .store import CellResult
 
