@@ -18,7 +18,7 @@ from ..data.files import write_atomically
 from ..data.sequences import noisy_users, per_user
 from ..evaluation.detection import CalibrationBin, calibration, calibration_error, detection_auc
 from ..recognition import Evidence, NoiseRecogniser, RecognitionConfig
-from ..runs.build import load_trainer
+from ..runs.build import load_models
 from ..runs.folder import Run
 from ..training.joint_models import JointModels
 from .suspicion import Suspicion
@@ -249,7 +249,7 @@ def audit_sequences(
     recogniser = (
         NoiseRecogniser.usual(sequences, seed=seed)
         if config is None
-        else NoiseRecogniser(sequences, config, seed=seed)
+        else NoiseRecogniser(config, seed=seed).fit(sequences)
     )
     return _by_co_occurrence(sequences, recogniser, "co-occurrence in these sequences")
 
@@ -264,29 +264,20 @@ def audit_run(run: Run, *, device: torch.device | str | None = None) -> Audit:
     """
     sequences = run.sequences()
     train = leave_one_out(sequences).train
-    return audit_trained(load_trainer(run, sequences, device=device, train=train), train)
+    return audit_trained(load_models(run, sequences, device=device, train=train), train)
 
 
 def audit_trained(models: JointModels, train: Sequences) -> Audit:
     """:func:`audit_run` for models at hand and what they were trained on."""
-    weighting = models.config.weighting
-    if weighting == "co_occurrence":
-        return _by_co_occurrence(
-            train, models.recogniser(train), "the run's own co-occurrence recogniser"
-        )
-    recogniser = NoiseRecogniser.usual(train, seed=models.config.seed)
-    if weighting in ("equal", "given"):
-        return _by_co_occurrence(
-            train,
-            recogniser,
-            f"co-occurrence, judged anew: weighting={weighting} judges no noise itself",
-        )
-    p_noise = 1.0 - models.interaction_weights(train)
+    beliefs = models.beliefs
+    recogniser = beliefs.recogniser(train)
+    if not beliefs.judges_noise:
+        return _by_co_occurrence(train, recogniser, beliefs.judge)
     return Audit(
         sequences=train,
-        judge=f"the run's own noise models (weighting={weighting}), which know none of the reasons",
+        judge=beliefs.judge,
         noise_logits=models.interaction_noise_logits(train),
-        p_noise=p_noise,
+        p_noise=1.0 - models.interaction_weights(train),
         evidence=recogniser.evidence(),
         held_out_auc=models.held_out_auc,
     )

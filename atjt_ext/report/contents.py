@@ -11,11 +11,11 @@ import torch
 from ..data import LeaveOneOut, Sequences, leave_one_out
 from ..evaluation.metrics import SHOWN_METRICS, ranking_metrics
 from ..ops._native import build_info
-from ..runs.build import load_trainer
+from ..runs.build import load_models
 from ..runs.config import RunConfig
 from ..runs.folder import Run
 from ..training.history import EpochRecord
-from ..training.trainer import JointTrainer
+from ..training.joint_models import JointModels
 from .audit import Audit, audit_trained
 from .segments import Ranks, Segment, difference_interval, segments
 
@@ -92,7 +92,7 @@ def contents_of(run: Run, *, device: torch.device | str | None = None) -> Conten
     """
     config, sequences = run.config(), run.sequences()
     split = leave_one_out(sequences)
-    weighs = config.trainer.weighting != "equal"
+    weighs = config.trainer.weighs
     name = config.recipe.replace("_", " ") if weighs else BASELINE
     runs = {name: run}
     baseline = run.baseline
@@ -100,16 +100,15 @@ def contents_of(run: Run, *, device: torch.device | str | None = None) -> Conten
         baseline.check_same_data(sequences)
         runs[BASELINE] = baseline
     metrics = {label: one.metrics() for label, one in runs.items()}
-    trainers = {
-        label: load_trainer(one, sequences, device=device, train=split.train)
+    models = {
+        label: load_models(one, sequences, device=device, train=split.train)
         for label, one in runs.items()
     }
-    ranks, reproduced = _ranks(trainers, metrics, split)
-    trainer = trainers[name]
+    ranks, reproduced = _ranks(models, metrics, split)
     watched = config.trainer.valid_metric
     # Before the audit, which recomputes the beliefs that the run stored.
-    weights = trainer.interaction_weights(split.train)
-    audit = audit_trained(trainer, split.train)
+    weights = models[name].interaction_weights(split.train)
+    audit = audit_trained(models[name], split.train)
     return Contents(
         title=run.folder.resolve().name,
         config=config,
@@ -134,10 +133,10 @@ def contents_of(run: Run, *, device: torch.device | str | None = None) -> Conten
 
 
 def _ranks(
-    trainers: dict[str, JointTrainer], metrics: dict[str, dict[str, Any]], split: LeaveOneOut
+    models: dict[str, JointModels], metrics: dict[str, dict[str, Any]], split: LeaveOneOut
 ) -> tuple[Ranks, bool]:
     """Ranks of the test targets, and whether they reproduce the stored metrics."""
-    found = {label: trainer.ranks(split.test) for label, trainer in trainers.items()}
+    found = {label: one.ranks(split.test) for label, one in models.items()}
     reproduced = all(
         abs(value - metrics[label]["test"][name]) <= _ROUNDING
         for label, ranks in found.items()

@@ -1,4 +1,4 @@
-"""TODO."""
+"""The measurements of a trained run, and its comparison with the baseline."""
 
 from __future__ import annotations
 
@@ -7,21 +7,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..data import (
-    LeaveOneOut,
-    Sequences,
-)
+from ..data import LeaveOneOut, Sequences
 from ..evaluation.metrics import ranking_metrics, user_gains
 from ..evaluation.sampled import sampled_evaluate
 from ..evaluation.statistics import users_interval
-from ..training.trainer import JointTrainer
+from ..training.joint_models import JointModels
 from .folder import Run
 
 __all__ = ["compare_runs", "evaluate_run", "sampled_test"]
 
 
 def compare_runs(run: Run, baseline: Run, metric: str) -> str:
-    """What ``run`` gains over ``baseline`` on test data, in words and as its comparison.json."""
+    """The gain of ``run`` over ``baseline`` on test data, in words; also writes comparison.json."""
     gains = user_gains(run.ranks(), metric) - user_gains(baseline.ranks(), metric)
     gain, (low, high) = float(gains.mean()), users_interval(gains)
     config = run.config()
@@ -38,27 +35,30 @@ def compare_runs(run: Run, baseline: Run, metric: str) -> str:
 
 
 def evaluate_run(
-    trainer: JointTrainer, split: LeaveOneOut, ranks: Tensor | None = None
+    models: JointModels, split: LeaveOneOut, ranks: Tensor | None = None
 ) -> dict[str, Any]:
     """Full ranking on test and validation data, and the paper's sampled protocol on test data.
 
-    ``ranks`` are ``trainer.ranks(split.test)``, where they are known.
+    Args:
+        models: the models of the run.
+        split: its data.
+        ranks: ``models.ranks(split.test)``; None computes them.
     """
-    ranks = trainer.ranks(split.test) if ranks is None else ranks
+    ranks = models.ranks(split.test) if ranks is None else ranks
     return {
         "test": ranking_metrics(ranks),
-        "valid": trainer.evaluate(split.valid),
-        "sampled_test": sampled_test(trainer, split, split.train),
+        "valid": models.evaluate(split.valid),
+        "sampled_test": sampled_test(models, split, split.train),
         "seen_items_excluded": True,
     }
 
 
-def sampled_test(trainer: JointTrainer, split: LeaveOneOut, train: Sequences) -> dict[str, float]:
-    """The paper's sampled protocol on test data, negatives by the popularity in ``train``."""
+def sampled_test(models: JointModels, split: LeaveOneOut, train: Sequences) -> dict[str, float]:
+    """The paper's sampled protocol on test data; negatives by their popularity in ``train``."""
     return sampled_evaluate(
-        trainer.recommender,
-        trainer.as_read(split.test).to(trainer.device),
+        models.recommender,
+        models.as_read(split.test).to(models.device),
         torch.bincount(train.items.cpu(), minlength=train.num_items + 1)[1:],
-        max_length=trainer.config.max_length,
-        weigh_inputs=trainer.config.weighs_inputs,
+        max_length=models.config.max_length,
+        weigh_inputs=models.config.weighs_inputs,
     )

@@ -1,4 +1,4 @@
-"""A training run, from a file of interactions to a folder that holds all of its results."""
+"""A training run: from sequences to a folder with all results."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ from typing import Any
 
 import torch
 
-from ..data import (
-    Sequences,
-    TrainingRows,
-)
+from ..data import Sequences, TrainingRows
 from ..recognition.weighting import summarise_weights
 from ..training.history import EpochRecord
 from ..training.tensorboard_log import TensorBoardLog
@@ -20,9 +17,7 @@ from .data import rankable_split
 from .evaluate import evaluate_run
 from .folder import Run
 
-__all__ = [
-    "train_run",
-]
+__all__ = ["train_run"]
 
 
 def train_run(
@@ -36,21 +31,33 @@ def train_run(
     title: str | None = None,
     tensorboard: bool = False,
 ) -> dict[str, Any]:
-    """Trains on leave-one-out of ``sequences``, measures, and leaves everything in ``folder``.
+    """Trains on leave-one-out of ``sequences``, measures, and writes everything to ``folder``.
+
+    Args:
+        folder: the run folder.
+        sequences: the data; the last two interactions of each user are held out.
+        config: the config of the run.
+        resume: go on with the run in ``folder``.
+        device: where to train; None is the CPU.
+        progress: show a bar and a line per epoch on stderr.
+        title: how the progress lines begin; None is the recipe's name.
+        tensorboard: write training curves to ``folder/tensorboard``.
 
     Returns:
-        What metrics.json holds.
+        The contents of metrics.json.
 
     Raises:
         DataError: a user is too short for leave-one-out, or has every item that is trained on.
         CheckpointError: the folder belongs to another run.
-        ImportError: ``tensorboard`` asks for curves in the folder, and it is not installed.
+        ImportError: ``tensorboard`` is on, and the package is not installed.
     """
     split = rankable_split(sequences)
-    # Whatever can be refused is refused before anything is written.
+    # Every refusal comes before the first file is written.
     trainer = trainer_for(sequences, config, device)
     trainer.require_trainable(split.train)
-    rows = TrainingRows(trainer.to_learn_from(split.train), max_length=config.trainer.max_length)
+    models = trainer.models
+    learned_from = models.beliefs.to_learn_from(split.train)
+    rows = TrainingRows(learned_from, max_length=config.trainer.max_length)
     run = Run(Path(folder))
     curves = TensorBoardLog(run.tensorboard_path) if tensorboard else None
 
@@ -62,9 +69,7 @@ def train_run(
     run.create(config, sequences, resume=resume)
     title = title or config.recipe
     if not (resume and run.checkpoint_path.exists()):
-        pretrain(
-            trainer.recommender, config, rows.to(trainer.device), progress=progress, title=title
-        )
+        pretrain(models.recommender, config, rows.to(models.device), progress=progress, title=title)
     history = trainer.fit(
         split.train,
         split.valid,
@@ -76,23 +81,19 @@ def train_run(
     )
     if curves is not None:
         curves.close()
-    ranks = trainer.ranks(split.test)
+    ranks = models.ranks(split.test)
     run.write_ranks(split.train.user_ids, ranks)
-    weights = trainer.sequence_weights(split.train)
+    weights = models.sequence_weights(split.train)
     run.write_weights(split.train.user_ids, weights)
-    if config.trainer.weighs:
-        run.write_interactions(
-            split.train,
-            trainer.interaction_noise_logits(split.train),
-            trainer.interaction_weights(split.train),
-        )
+    if (found := models.beliefs.to_store(split.train)) is not None:
+        run.write_interactions(*found)
     metrics = {
         "recipe": config.recipe,
         "softmax": trainer.softmax,
-        **evaluate_run(trainer, split, ranks),
+        **evaluate_run(models, split, ranks),
         "noise": {
-            "held_out_AUC": trainer.held_out_auc,
-            **trainer.noise_detection(split.train),
+            "held_out_AUC": models.held_out_auc,
+            **models.noise_detection(split.train),
         },
         "weights": summarise_weights(weights[~weights.isnan()]).as_dict(),
         "kept_epoch": trainer.state.kept_epoch,

@@ -1,4 +1,4 @@
-"""What the recommender and the noise models see in each step of an epoch."""
+"""The batches of the recommender and of the noise models in each step of an epoch."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ def batch_pairs(
         rows: windows of the training data.
         config: batch size and seed.
         epoch: from 0; with the seed it decides the order.
-        phase: of sequential cross-fitting, the fold that the recommender learns on and the fold of
-            each user ``[num_users]``: the noise models see the other folds. None gives both the
-            same batches of everybody.
+        phase: under sequential cross-fitting, the fold that the recommender learns on, and the
+            fold of each user ``[num_users]``; the noise models learn on the other folds. None gives
+            both the same batches of all users.
 
     Raises:
-        ValueError: a phase without sequences inside, or outside, of its fold.
+        ValueError: a phase without sequences inside or outside its fold.
     """
     size, seed = config.batch_size, config.seed
     if phase is None:
         return ((batch, batch) for batch in rows.batches(size, seed=seed, epoch=epoch))
     own, others = _in_and_out(rows, config, phase)
-    # As many laps over the other folds as it takes; no two laps have one order.
+    # As many laps over the other folds as needed, each in its own order.
     damaged = itertools.chain.from_iterable(
         rows.batches(size, seed=seed + 1, epoch=epoch * 10_000 + lap, rows=others)
         for lap in itertools.count()
@@ -45,7 +45,7 @@ def batch_pairs(
 def steps_per_epoch(
     rows: TrainingRows, config: JointTrainerConfig, phase: tuple[int, Tensor] | None
 ) -> int:
-    """How many pairs :func:`batch_pairs` gives in every epoch (of a phase)."""
+    """Number of pairs that :func:`batch_pairs` gives in every epoch (of a phase)."""
     learned_from = len(rows) if phase is None else len(_in_and_out(rows, config, phase)[0])
     return -(-learned_from // config.batch_size)
 
@@ -53,12 +53,12 @@ def steps_per_epoch(
 def _in_and_out(
     rows: TrainingRows, config: JointTrainerConfig, phase: tuple[int, Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """The rows inside and outside of a phase's fold."""
+    """The rows inside and outside a phase's fold."""
     fold = phase[1][rows.users]
     own, others = (fold == phase[0]).nonzero().flatten(), (fold != phase[0]).nonzero().flatten()
     if not len(own) or not len(others):
         raise ValueError(
-            f"sequential cross-fitting needs sequences inside and outside of every fold, "
-            f"but fold {phase[0]} of {config.num_folds} has {len(own)} of {len(rows)}"
+            f"sequential cross-fitting needs sequences inside and outside every fold, "
+            f"but fold {phase[0]} of {config.fold_count} has {len(own)} of {len(rows)}"
         )
     return own, others

@@ -16,12 +16,12 @@ __all__ = [
     "save_checkpoint",
 ]
 
-_FORMAT = 1
+# In format 1 the config may hold options without effect.
+_FORMAT = 2
 
 
 class CheckpointError(RuntimeError):
-    """A checkpoint that can't be read, or that belongs to something else. The message is one
-    line."""
+    """A checkpoint that can't be read, or that belongs to another run. The message is one line."""
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -30,10 +30,10 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
 
 def load_checkpoint(path: Path, *, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """What :func:`save_checkpoint` wrote.
+    """The state that :func:`save_checkpoint` wrote, with its ``format``.
 
     Raises:
-        CheckpointError: missing, damaged, or of another format.
+        CheckpointError: missing, damaged, or of an unknown format.
     """
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint")
@@ -43,11 +43,11 @@ def load_checkpoint(path: Path, *, device: torch.device | str = "cpu") -> dict[s
             if (damaged := archive.testzip()) is not None:
                 raise zipfile.BadZipFile(f"wrong checksum of {damaged}")
         state = torch.load(path, map_location=device, weights_only=True)
-    # Damaged bytes fail in whatever way they happen to decode: IndexError, KeyError, ...
+    # Damaged bytes raise whatever their decoding happens to raise: IndexError, KeyError, ...
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise CheckpointError(f"{path}: not a readable checkpoint ({reason})") from error
-    if not isinstance(state, dict) or state.get("format") != _FORMAT:
+    if not isinstance(state, dict) or state.get("format") not in (1, _FORMAT):
         found = state.get("format") if isinstance(state, dict) else type(state).__name__
-        raise CheckpointError(f"{path}: checkpoint format {_FORMAT} wanted, found {found}")
+        raise CheckpointError(f"{path}: checkpoint format 1 or 2 wanted, found {found}")
     return state

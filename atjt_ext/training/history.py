@@ -1,4 +1,4 @@
-"""What happened in each epoch."""
+"""The record of an epoch."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class EpochRecord:
     Attributes:
         epoch: counted from 1 over all phases.
         recommender_loss: mean of the weighted losses of its steps.
-        noise_loss: mean of the noise models' losses, None where none ran.
-        noise_auc: held-out AUC of the noise models after the epoch, None where none ran.
+        noise_loss: mean of the noise models' losses; None without noise models.
+        noise_auc: held-out AUC of the noise models after the epoch; None without noise models.
         weights: spread of the weights that the epoch used.
-        weights_used: ``all``, ``some`` or ``none`` of the folds had weights other than one, whether
-            from a noise model, by co-occurrence or given.
-        valid: validation metrics, empty without validation data.
+        weights_used: ``all``, ``some`` or ``none`` of the folds had weights other than 1, from any
+            source.
+        valid: validation metrics; empty without validation data.
         seconds: wall time of the training steps.
-        learning_rate: the recommender's in the last step; None in records from before it was kept.
+        learning_rate: the recommender's in the last step; None in records of early releases.
     """
 
     epoch: int
@@ -41,7 +41,7 @@ class EpochRecord:
         return asdict(self)
 
     def scalars(self) -> dict[str, float]:
-        """All numbers by name, those that are None left out: what a tracker logs at ``epoch``."""
+        """All numbers by name except None, for a tracker to log at ``epoch``."""
         values = {
             "loss/recommender": self.recommender_loss,
             "loss/noise": self.noise_loss,

@@ -1,4 +1,4 @@
-"""Batches of training loops that are not ours: checked, aligned with losses, the latest kept."""
+"""Batches from foreign training loops: checks, alignment with losses, and the latest rows."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from torch.nn import functional as F
 
 from ..data import Batch
 
-__all__ = ["RecentRows", "counted_targets", "host_batch", "weights_of_losses"]
+__all__ = ["RecentRows", "aligned_weights", "counted_targets", "host_batch"]
 
 
 def host_batch(sequences: Tensor, users: Tensor, *, num_items: int, num_users: int) -> Batch:
     """``sequences [B, W]`` (history and target, left-padded with 0) and ``users [B]`` as a batch.
 
     Raises:
-        ValueError: a shape, dtype or id that does not fit, or rows without a last item, as those
-            that are padded on the right have.
+        ValueError: a shape, dtype or id that does not fit, or a row without a last item (padded on
+            the right).
     """
     if sequences.dim() != 2 or sequences.dtype != torch.int64 or sequences.shape[1] < 2:
         raise ValueError(
@@ -30,7 +30,7 @@ def host_batch(sequences: Tensor, users: Tensor, *, num_items: int, num_users: i
             f"users must be [B] torch.int64 beside sequences {list(sequences.shape)}, "
             f"got {list(users.shape)} {users.dtype}"
         )
-    # One look at the device for all.
+    # One transfer from the device for all checks.
     edges = (*sequences.aminmax(), *users.aminmax(), sequences[:, -1].min())
     first, last, first_user, last_user, least_target = torch.stack(edges).tolist()
     if first < 0 or last > num_items:
@@ -48,7 +48,7 @@ def host_batch(sequences: Tensor, users: Tensor, *, num_items: int, num_users: i
 
 
 def counted_targets(batch: Batch, like: Tensor, mask: Tensor | None, name: str) -> Tensor:
-    """Which entries of ``like``, ``[B]`` or ``[B, W - 1]``, count: ``mask``, or all but padding.
+    """The entries of ``like``, ``[B]`` or ``[B, W - 1]``, that count: ``mask``, or all but padding.
 
     Raises:
         ValueError: ``like`` (called ``name``) or ``mask`` has another shape.
@@ -69,9 +69,13 @@ def counted_targets(batch: Batch, like: Tensor, mask: Tensor | None, name: str) 
     return mask
 
 
-def weights_of_losses(weights: Tensor, counted: Tensor) -> Tensor:
-    """Weights ``[B]`` (of rows) or ``[B, W]`` (of positions) where losses are, 0 where none
-    counts: the shape of ``counted``, ``[B]`` or ``[B, W - 1]``."""
+def aligned_weights(weights: Tensor, counted: Tensor) -> Tensor:
+    """Weights in the shape of the losses; 0 where no loss counts.
+
+    Args:
+        weights: ``[B]``, one per row, or ``[B, W]``, one per position.
+        counted: ``[B]`` or ``[B, W - 1]`` bool, which losses count.
+    """
     if weights.dim() == 2:
         weights = weights[:, -1] if counted.dim() == 1 else weights[:, 1:]
     elif counted.dim() == 2:
@@ -80,10 +84,10 @@ def weights_of_losses(weights: Tensor, counted: Tensor) -> Tensor:
 
 
 class RecentRows:
-    """The latest rows of a training loop, read as ``TrainingRows`` are.
+    """The latest rows of a training loop, with the interface of ``TrainingRows``.
 
     Args:
-        size: about how many; of whole batches, the latest always.
+        size: about how many rows to keep, in whole batches; the latest batch always stays.
     """
 
     def __init__(self, size: int) -> None:
@@ -91,7 +95,7 @@ class RecentRows:
         self._batches: deque[Batch] = deque()
 
     def append(self, batch: Batch) -> None:
-        """Keeps ``batch``, and forgets the oldest ones that are not needed for ``size`` rows."""
+        """Keeps ``batch``, and drops the oldest batches that ``size`` rows do not need."""
         self._batches.append(batch)
         while sum(map(len, self._batches)) - len(self._batches[0]) >= self.size:
             self._batches.popleft()
@@ -102,7 +106,7 @@ class RecentRows:
         return torch.cat([batch.users for batch in self._batches])
 
     def gather(self, rows: Tensor) -> Batch:
-        """The rows ``rows`` (``[B]`` int64), as wide as the widest of all."""
+        """The rows ``rows`` (``[B]`` int64), padded to the widest batch that is kept."""
         width = max(batch.sequences.shape[1] for batch in self._batches)
         sequences = torch.cat(
             [F.pad(b.sequences, (width - b.sequences.shape[1], 0)) for b in self._batches]

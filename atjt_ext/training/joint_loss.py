@@ -1,4 +1,4 @@
-"""JOINT LOSS for training loops that are not ours: noise models inside a loss module."""
+"""The joint loss for foreign training loops: noise models inside a loss module."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from ..corruption import Corruption, RandomReplacement
-from ..data import Batch, user_folds
+from ..data import Batch
 from ..ops import linear_reweighted_cross_entropy
-from ..recognition.cross_fitting import CrossFittedNoiseModels
 from ..recognition.noise_models import TargetAttentionNoiseModel
 from ..recognition.weighting import summarise_weights
+from .belief_sources import cross_fitted
 from .config import JointTrainerConfig
-from .host_batches import RecentRows, counted_targets, host_batch, weights_of_losses
+from .host_batches import RecentRows, aligned_weights, counted_targets, host_batch
 from .objectives import weighted_mean
 
 __all__ = ["JointLoss"]
@@ -27,33 +27,36 @@ class JointLoss(nn.Module):
     """``sum_i w_i * loss_i / sum_i w_i + lambda * BCE(g(damaged sequences), damaged or not)``, with
     ``w_i = P(sequence i is clean)`` according to ``g`` (arXiv:2409.17402), for any training loop.
 
-    As a submodule of a model, or of a Lightning module, its noise models are trained by the same
-    optimizer. A step is a call in training mode. In evaluation mode it returns the plain mean of
-    the losses, as validation sequences are not judged.
+    Make it a submodule of your model or Lightning module, so that your optimizer trains the noise
+    models. Each call in training mode is a step. In evaluation mode it returns the plain mean of
+    the losses, because validation sequences are not judged.
 
-    Of the precautions of :class:`atjt_ext.JointTrainer` it has cross-fitting by user (nobody is
-    weighed by a noise model that was trained on damaged sequences of his), warm-up, gate and
-    calibration (under ``weighting="calibrated"``; see ``docs/architecture.md``), and damage that
-    draws no random number of torch's. Its calibration reads the latest ``calibration_rows`` rows
-    instead of all training rows, and rests in between. It lacks an optimizer and a learning rate
-    of its own for the noise models (make a parameter group of ``parameters()`` for that), the
-    stop at a loss that is not finite, and the warning of weights that have collapsed (log
-    :meth:`metrics`). Under data parallelism every process normalises and calibrates alone.
+    | precaution | here | :class:`atjt_ext.JointTrainer` |
+    |---|---|---|
+    | cross-fitting by user, warm-up, gate | yes | yes |
+    | damage without torch's random numbers | yes | yes |
+    | calibration reads | the latest ``calibration_rows`` rows | all training rows |
+    | learning rate of the noise models | a parameter group of yours | ``noise_learning_rate`` |
+    | stop at a loss that is not finite | no | yes |
+    | warning of collapsed weights | no: log :meth:`metrics` | yes |
+
+    Under data parallelism each process normalises and calibrates alone.
 
     Args:
         num_items: catalogue size; items are ``1..num_items`` and 0 is padding.
         num_users: users are ``0..num_users - 1``, dealt into ``config.num_folds`` folds.
         noise_model: prototype of each fold's noise model; None: ``TargetAttentionNoiseModel``.
-        corruption: how sequences are damaged; None: ``RandomReplacement`` of the config.
-        config: the recipe ``joint`` if None. Of it count ``weighting`` (``calibrated`` or
-            ``clean_probability``), ``num_folds``, ``noise_loss_weight`` (lambda), ``gate_auc``,
-            ``gradient_through_weights``, ``seed``, and what damages sequences.
-        warmup_steps: steps in which all weights are one, at least 1.
-        calibrate_every: steps from one calibration to the next, the first after the warm-up.
-        calibration_rows: about as many of the latest rows are calibrated on.
+        corruption: how sequences are damaged; None builds ``RandomReplacement`` from the config.
+        config: None is the recipe ``joint``. These options have an effect: ``weighting``
+            (``calibrated`` or ``clean_probability``), ``num_folds``, ``noise_loss_weight``
+            (lambda), ``gate_auc``, ``gradient_through_weights``, ``seed``, and those of the damage.
+        warmup_steps: first steps, in which all weights are 1; at least 1.
+        calibrate_every: steps between calibrations; the first calibration follows the warm-up.
+        calibration_rows: about how many of the latest rows a calibration reads.
 
     Raises:
-        ValueError: a number below 1, or a config without noise models or one fold after another.
+        ValueError: a number below 1, or a config without noise models or with sequential
+            cross-fitting.
     """
 
     def __init__(
@@ -70,10 +73,9 @@ class JointLoss(nn.Module):
     ) -> None:
         super().__init__()
         self.config = config = config or JointTrainerConfig.from_recipe("joint")
-        if not config.learns_noise or config.cross_fitting != "simultaneous":
+        if config.cross_fitting != "simultaneous":
             raise ValueError(
-                "config must have weighting 'calibrated' or 'clean_probability' and cross_fitting "
-                f"'simultaneous', got {config.weighting!r} and {config.cross_fitting!r}"
+                f"config must have cross_fitting 'simultaneous', got {config.cross_fitting!r}"
             )
         numbers = dict(warmup_steps=warmup_steps, calibrate_every=calibrate_every)
         for name, value in {**numbers, "calibration_rows": calibration_rows}.items():
@@ -85,13 +87,11 @@ class JointLoss(nn.Module):
             num_items=num_items,
             **config.damage,
         )
-        # The host's own initial parameters and shuffles stay as they are without this module.
+        # The host's own initial parameters and shuffles must not depend on this module.
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(config.seed)
-            self.noise_models = CrossFittedNoiseModels(
-                noise_model or TargetAttentionNoiseModel(num_items),
-                user_folds(num_users, config.num_folds, seed=config.seed),
-                config,
+            self.noise_models = cross_fitted(
+                noise_model or TargetAttentionNoiseModel(num_items), num_users, config
             )
         self.steps = 0
         self._recent = RecentRows(calibration_rows)
@@ -100,18 +100,18 @@ class JointLoss(nn.Module):
     def forward(
         self, sequences: Tensor, users: Tensor, losses: Tensor, *, mask: Tensor | None = None
     ) -> Tensor:
-        """The joint loss, a scalar, of the recommender's own losses.
+        """The joint loss (scalar) from the recommender's own losses.
 
         Args:
             sequences: ``[B, W]`` int64, history *and* target, left-padded with 0.
             users: ``[B]`` int64.
-            losses: ``[B]``, of the last item of each row, or ``[B, W - 1]``, of every item but the
-                first; not reduced, not weighted.
-            mask: bool of the shape of ``losses``: which of them count; None: all of an item.
+            losses: ``[B]``, one for the last item of each row, or ``[B, W - 1]``, one for every
+                item but the first; neither reduced nor weighted.
+            mask: bool in the shape of ``losses``, which losses count; None: those of all items.
 
         Raises:
-            ValueError: shapes that do not fit together, ids out of range, or an empty last column,
-                as rows that are padded on the right have.
+            ValueError: shapes that do not fit together, ids out of range, or a row without a last
+                item (padded on the right).
         """
         batch = self._batch(sequences, users)
         return self._weighed(batch, losses, counted_targets(batch, losses, mask, "losses"))
@@ -127,15 +127,16 @@ class JointLoss(nn.Module):
         bias: Tensor | None = None,
         mask: Tensor | None = None,
     ) -> Tensor:
-        """The same with the softmax over a whole catalogue as losses, and without its logits.
+        """The joint loss from the softmax over a whole catalogue, computed without logits.
 
         Args:
-            sequences, users: as above.
+            sequences: as for :meth:`forward`.
+            users: as for :meth:`forward`.
             hidden: ``[B, D]`` or ``[B, W - 1, D]``.
-            item_table: ``[V, D]``, whatever rows the softmax is to run over.
+            item_table: ``[V, D]``, the rows that the softmax runs over.
             targets: ``[B]`` or ``[B, W - 1]`` int64, rows of ``item_table`` where they count.
             bias: ``[V]`` or None.
-            mask: bool of the shape of ``targets``: which of them count; None: all of an item.
+            mask: bool in the shape of ``targets``, which targets count; None: those of all items.
         """
         batch = self._batch(sequences, users)
         counted = counted_targets(batch, targets, mask, "targets")
@@ -146,8 +147,8 @@ class JointLoss(nn.Module):
         return self._weighed(batch, losses, counted)
 
     def metrics(self) -> dict[str, float]:
-        """Of the latest step ``noise_loss``, ``weight_mean`` and ``weight_std``; ``held_out_auc``
-        once there was a calibration that could tell. For loggers."""
+        """Numbers to log: ``noise_loss``, ``weight_mean`` and ``weight_std`` of the latest step,
+        and ``held_out_auc`` once a calibration has measured it."""
         found = {"held_out_auc": self.noise_models.held_out_auc}
         if self._last is not None:
             spread, noise_loss = summarise_weights(self._last[0]), float(self._last[1])
@@ -161,12 +162,12 @@ class JointLoss(nn.Module):
         if not self.training:
             return weighted_mean(losses, counted.to(losses.dtype))
         weights, noise_loss = self._step(batch)
-        weighted = weighted_mean(losses, weights_of_losses(weights, counted))
+        weighted = weighted_mean(losses, aligned_weights(weights, counted))
         return weighted + self.config.noise_loss_weight * noise_loss
 
     def _step(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Weights ``[B]`` or ``[B, W]`` of the batch, and the noise models' loss."""
-        config, models, folds = self.config, self.noise_models, range(self.config.num_folds)
+        config, models, folds = self.config, self.noise_models, range(len(self.noise_models.models))
         noisy = self.corruption(batch.sequences, seed=config.seed, step=self.steps)
         noise_loss = models.noise_loss(batch, noisy, folds)
         weights = torch.ones(len(batch), device=batch.sequences.device)
@@ -188,7 +189,7 @@ class JointLoss(nn.Module):
                 _logger.warning("step %d: %s", self.steps, said)
         return weights, noise_loss
 
-    # ---- what a checkpoint holds beside the parameters ------------------------------------------
+    # ---- checkpoints beside the parameters ------------------------------------------------------
 
     def get_extra_state(self) -> Tensor:
         """Steps and calibrations, as a tensor: some hosts save nothing else."""
@@ -196,7 +197,9 @@ class JointLoss(nn.Module):
         return torch.cat([torch.full_like(known[:1], self.steps), known])
 
     def set_extra_state(self, state: Tensor) -> None:
-        """The inverse; ValueError if it is that of another number of folds. The latest rows are no
-        part of it: the next calibration sees newer ones."""
+        """The inverse of :meth:`get_extra_state`; ValueError for another number of folds.
+
+        The latest rows are not saved: the next calibration reads newer ones.
+        """
         self.noise_models.set_calibrations(state[1:])
         self.steps = int(state[0, 0])

@@ -1,10 +1,11 @@
-"""The recommender's weighted loss, for either protocol and either loss."""
+"""The recommender's weighted loss, for both kinds of recommender and both kinds of loss."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Literal
+from types import SimpleNamespace
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -29,14 +30,15 @@ from ..ops.target_ranks import has_kernels
 __all__ = [
     "LINEAR_SOFTMAX_FROM",
     "auxiliary_loss",
+    "compiled",
     "recommender_loss",
     "softmax_route",
     "weighted_mean",
 ]
 
-# Items from which on the softmax is computed without logits, by kind of device. On the CPU, where
-# it becomes faster; on a GPU, where [N, V] logits and their gradient begin to take gigabytes. It
-# was not measured there.
+# From this number of items on, the softmax is computed without logits. On the CPU this is where it
+# becomes faster (measured); on a GPU, where [N, V] logits and their gradient take gigabytes (not
+# measured).
 LINEAR_SOFTMAX_FROM = {"cpu": 10_000, "cuda": 50_000}
 
 
@@ -46,11 +48,11 @@ def softmax_route(
     loss: Literal["cross_entropy", "binary_cross_entropy"],
     softmax: Literal["auto", "logits", "linear"],
 ) -> Literal["logits", "linear"] | None:
-    """How the softmax over the catalogue is computed; None if there is none to compute.
+    """How the softmax over the catalogue is computed; None under a loss without softmax.
 
     ``linear`` goes from hidden states and item table to the loss without logits. ``auto`` chooses
-    it for sequence recommenders with at least ``LINEAR_SOFTMAX_FROM`` items that it has kernels
-    for.
+    ``linear`` for sequence recommenders with at least ``LINEAR_SOFTMAX_FROM`` items, if there are
+    kernels for their table.
 
     Raises:
         ValueError: ``linear`` for a pointwise recommender, which has no item table.
@@ -92,18 +94,21 @@ def recommender_loss(
     """``sum_i w_i * loss_i / sum_i w_i`` over the batch's targets (arXiv:2409.17402, the joint
     loss).
 
-    A sequence recommender predicts every item that has a predecessor; a pointwise one, and one that
-    is ``last_position_only``, the last item.
+    A sequence recommender predicts every item that has a predecessor. A pointwise recommender, or
+    one with ``last_position_only``, predicts the last item.
 
     Args:
-        sample_weight: ``[B]`` (one weight per sequence) or ``[B, W]`` (one per position of
-            ``batch.sequences``; a target takes its own position's).
+        recommender: see :mod:`atjt_ext.models.protocols`.
+        batch: training windows.
+        sample_weight: ``[B]``, one weight per sequence, or ``[B, W]``, one per position of
+            ``batch.sequences``; a target takes the weight of its own position.
         loss: softmax over the catalogue, or each positive against ``num_negatives`` uniform
             negatives.
-        softmax: how the former is computed, see :func:`softmax_route`.
-        input_weight: ``[B, W - 1]``, under which ``batch.inputs`` are read; None reads all alike.
-        adapt: further weights ``[N]`` made of the targets' losses ``[N]`` (see
-            :mod:`atjt_ext.training.adaptive_denoising`).
+        num_negatives: see ``loss``.
+        softmax: how the softmax is computed, see :func:`softmax_route`.
+        input_weight: ``[B, W - 1]``, weights of ``batch.inputs``; None reads all inputs in full.
+        adapt: makes further weights ``[N]`` from the targets' losses ``[N]``, see
+            :func:`atjt_ext.training.step_weights.adaptive_denoising`.
 
     Returns:
         Scalar; 0 where all weights are 0.
@@ -119,7 +124,7 @@ def recommender_loss(
         candidates = _with_negatives(targets, recommender.num_items, num_negatives)
         return _binary_loss(recommender.score(batch, candidates), weights, adapt)
 
-    # Only valid positions go on: padding is most of the grid.
+    # Only valid positions reach the loss: most of the grid is padding.
     valid = batch.is_target
     if predicts_last_position_only(recommender):
         valid = valid.clone()
@@ -133,7 +138,7 @@ def recommender_loss(
     )
     table = recommender.item_table()
     if loss == "cross_entropy" and _route_for(table, softmax) == "linear":
-        # Column v of the logits is item v + 1: padding is no class.
+        # Class v is item v + 1: padding is no class.
         states, items = in_autocast_dtype(hidden, table[1:])
         linear = partial(linear_reweighted_cross_entropy, states, items, targets - 1)
         return _weighted(linear, weights, adapt)
@@ -146,7 +151,7 @@ def recommender_loss(
 
 
 def auxiliary_loss(recommender: Recommender, batch: Batch) -> Tensor:
-    """The recommender's own loss beside that of its targets; 0 where it has none."""
+    """The recommender's own loss beside its targets' loss; 0 if it has none."""
     if isinstance(recommender, AuxiliaryLoss):
         return recommender.auxiliary_loss(batch)
     return batch.sequences.new_zeros((), dtype=torch.float)
@@ -161,7 +166,7 @@ def _softmax_loss(
 def _weighted(
     loss: Callable[..., Tensor], weights: Tensor, adapt: Callable[[Tensor], Tensor] | None
 ) -> Tensor:
-    """The weighted mean of an op's loss, which lacks only ``sample_weight`` and ``reduction``."""
+    """The weighted mean of an op's loss; ``loss`` takes ``sample_weight`` and ``reduction``."""
     if adapt is None:
         return loss(sample_weight=weights, reduction="weighted_mean")
     losses = loss(reduction="none")
@@ -169,7 +174,7 @@ def _weighted(
 
 
 def _with_negatives(targets: Tensor, num_items: int, num_negatives: int) -> Tensor:
-    """``[N, 1 + num_negatives]``: the target, then uniform items other than it."""
+    """``[N, 1 + num_negatives]``: the target, then uniform other items."""
     if num_items < 2:
         raise ValueError("binary_cross_entropy needs at least two items to draw a negative from")
     drawn = torch.randint(1, num_items, (len(targets), num_negatives), device=targets.device)
@@ -179,7 +184,7 @@ def _with_negatives(targets: Tensor, num_items: int, num_negatives: int) -> Tens
 def _binary_loss(
     logits: Tensor, weights: Tensor, adapt: Callable[[Tensor], Tensor] | None
 ) -> Tensor:
-    """Column 0 positive, the others negative; one weight for all of a row, as in the paper."""
+    """Column 0 is the positive, the others are negatives; one weight per row, as in the paper."""
     logits = widened(logits)
     labels = torch.zeros_like(logits)
     labels[:, 0] = 1.0
@@ -188,12 +193,36 @@ def _binary_loss(
 
 
 def weighted_mean(losses: Tensor, weights: Tensor) -> Tensor:
-    """``sum(w * l) / sum(w)`` over ``losses`` and ``weights`` of one shape; 0 where all weights
-    are 0."""
+    """``sum(w * l) / sum(w)`` over ``losses`` and ``weights`` of one shape; 0 if all weights are
+    0."""
     total = weights.sum()
     nothing_counts = total == 0
-    # What does not count may be infinite.
+    # A loss of weight 0 may be infinite.
     losses = torch.where((weights == 0) & ~losses.isfinite(), 0.0, losses)
     # The outer where makes the weights' gradient 0 too, the inner one keeps 0 / 0 out of it.
     mean = (weights * losses).sum() / torch.where(nothing_counts, 1.0, total)
     return torch.where(nothing_counts, 0.0, mean)
+
+
+def compiled(recommender: Recommender) -> Recommender:
+    """The same recommender with ``encode`` or ``score`` compiled: same parameters, another object.
+
+    The given recommender stays as it is, for evaluation, checkpoints and its owner. Shapes are
+    dynamic: the width of a batch and its number of valid positions vary from step to step.
+
+    Where a size depends on the data (``sequences[sequences != 0]``) the graph breaks, and torch
+    warns. Torch's ``capture_dynamic_output_shape_ops`` avoids the break for SASRec, but with torch
+    2.13 neither DIN nor GRU4Rec then runs.
+    """
+    if isinstance(recommender, SequenceRecommender):
+        view: Any = SimpleNamespace(
+            num_items=recommender.num_items,
+            encode=torch.compile(recommender.encode, dynamic=True),
+            item_table=recommender.item_table,
+            last_position_only=predicts_last_position_only(recommender),
+        )
+        return view  # type: ignore[no-any-return]
+    view = SimpleNamespace(
+        num_items=recommender.num_items, score=torch.compile(recommender.score, dynamic=True)
+    )
+    return view  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""Progress on the terminal: a bar where there is one, a line per epoch where there is not."""
+"""Progress of training: a bar on a terminal, and a line per epoch."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ __all__ = ["FitProgress"]
 
 
 class FitProgress:
-    """Shows a fit. Silent unless ``enabled``.
+    """Shows the progress of a fit.
 
     Args:
-        title: what is being trained.
-        total_epochs: epochs at most.
+        title: how every line begins.
+        total_epochs: largest number of epochs.
         valid_metric: the metric to show.
+        enabled: False shows nothing.
+        console: where to show; None is stderr.
     """
 
     def __init__(
@@ -76,7 +78,7 @@ class FitProgress:
         self._bar.advance(self._task)
 
     def end_epoch(self, record: EpochRecord) -> None:
-        """One line that says how the epoch went."""
+        """Shows one line with the results of the epoch."""
         parts = [
             f"{self._title} epoch {record.epoch:>3}/{self._total_epochs}",
             f"loss {record.recommender_loss:.4f}",
@@ -91,7 +93,7 @@ class FitProgress:
         self.message("  ".join(parts))
 
     def message_once(self, text: str) -> None:
-        """A message that says the same thing epoch after epoch is shown the first time only."""
+        """Shows a message unless one with the same text before its colon was shown before."""
         kind = text.split(":")[0]
         if kind not in self._said:
             self._said.add(kind)

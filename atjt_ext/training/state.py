@@ -1,80 +1,48 @@
-"""All that changes while training: what a checkpoint holds and a resumed run goes on from."""
+"""The state of training beside the models: optimizers, learning rate, history, best epoch."""
 
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterable
-from dataclasses import asdict, fields
-from functools import cached_property
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
-from ..data import user_folds
-from ..models.protocols import weighs_last_target_only
-from ..recognition.cross_fitting import Calibration, CrossFittedNoiseModels
-from .checkpoint import CheckpointError, load_checkpoint, save_checkpoint
-from .config import JointTrainerConfig
+from .checkpoint import save_checkpoint
 from .history import EpochRecord
-from .schedule import learning_rate_factor
+from .joint_models import JointModels
 
-__all__ = ["TrainingState"]
+__all__ = ["TrainingState", "learning_rate_factor", "require_schedule"]
 
 
 class TrainingState:
-    """Models, optimizers, step count, history and the best epoch so far.
+    """Optimizers, step count, history and the best epoch so far.
 
     Random numbers need no state: batches, damage and dropout are functions of (seed, epoch or
     step).
 
     Args:
-        recommender: trained in place.
-        noise_model: prototype that each fold copies; None where no noise model runs.
-        config: see :class:`JointTrainerConfig`.
-        num_users: users to deal into folds.
-        device: where noise models and folds live.
+        models: trained in place; their ``begin`` comes first.
     """
 
-    def __init__(
-        self,
-        recommender: nn.Module,
-        noise_model: nn.Module | None,
-        config: JointTrainerConfig,
-        num_users: int,
-        device: torch.device,
-    ) -> None:
-        self.config = config
-        self.num_users = num_users
-        self.device = device
+    def __init__(self, models: JointModels) -> None:
+        self.models = models
+        self.config = config = models.config
         self.steps = 0
         self.total_steps = 1
         self.history: list[EpochRecord] = []
-        self.recommender = recommender
-        self.noise_models: CrossFittedNoiseModels | None = None
         self.optimizers = {
-            "recommender": self._optimizer(recommender.parameters(), config.learning_rate)
+            "recommender": self._optimizer(models.recommender.parameters(), config.learning_rate)
         }
-        # Without effect but for float16.
-        self._scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "float16")
         self._best: dict[str, Any] | None = None
-        if noise_model is not None:
-            self.noise_models = CrossFittedNoiseModels(
-                noise_model,
-                self.folds,
-                config,
-                last_target_only=weighs_last_target_only(recommender),
-            ).to(device)
+        if models.noise_models is not None:
             self.optimizers["noise_models"] = self._optimizer(
-                self.noise_models.parameters(), config.noise_learning_rate
+                models.noise_models.parameters(), config.noise_learning_rate
             )
-
-    @cached_property
-    def folds(self) -> torch.Tensor:
-        """``[num_users]`` int64, the fold of each user; only asked for where folds matter."""
-        dealt = user_folds(self.num_users, self.config.num_folds, seed=self.config.seed)
-        return dealt.to(self.device)
 
     def _optimizer(self, parameters: Iterable[nn.Parameter], rate: float) -> torch.optim.Optimizer:
         weight_decay = self.config.weight_decay
@@ -87,16 +55,12 @@ class TrainingState:
         self._set_learning_rate()
         for optimizer in self.optimizers.values():
             optimizer.zero_grad(set_to_none=True)
-        self._scaler.scale(loss).backward()
-        # A scaler refuses optimizers without a gradient, and they have nothing to do.
-        moved = [optimizer for optimizer in self.optimizers.values() if _has_gradient(optimizer)]
-        for optimizer in moved:
-            self._scaler.unscale_(optimizer)  # first, as norms are of gradients, not of scaled ones
+        loss.backward()
         if self.config.clip_grad_norm is not None:
-            nn.utils.clip_grad_norm_(self.recommender.parameters(), self.config.clip_grad_norm)
-        for optimizer in moved:
-            self._scaler.step(optimizer)
-        self._scaler.update()
+            recommender = self.models.recommender
+            nn.utils.clip_grad_norm_(recommender.parameters(), self.config.clip_grad_norm)
+        for optimizer in self.optimizers.values():
+            optimizer.step()
         self.steps += 1
 
     def _set_learning_rate(self) -> None:
@@ -111,14 +75,9 @@ class TrainingState:
 
     @property
     def learning_rate(self) -> float:
-        """The recommender's, in its latest step."""
+        """The recommender's learning rate in its latest step."""
         rate: float = self.optimizers["recommender"].param_groups[0]["lr"]
         return rate
-
-    @property
-    def scale(self) -> float:
-        """What float16 losses are multiplied by at present; 1 in other precisions."""
-        return float(self._scaler.get_scale())
 
     # ---- the best epoch -------------------------------------------------------------------------
 
@@ -135,7 +94,7 @@ class TrainingState:
         return len(self.history)
 
     def record(self, record: EpochRecord) -> None:
-        """Appends an epoch and remembers its models if they are the best so far.
+        """Appends an epoch, and remembers its models if they are the best so far.
 
         Raises:
             ValueError: the record has no ``config.valid_metric``.
@@ -148,7 +107,7 @@ class TrainingState:
             raise ValueError(f"valid_metric must be one of {', '.join(record.valid)}, got {metric}")
         value = record.valid[metric]
         if self._best is None or value > self._best["value"]:
-            models = copy.deepcopy(self._models())
+            models = copy.deepcopy(self.models.state_dict())
             self._best = {"epoch": record.epoch, "value": value, "models": models}
 
     def out_of_patience(self) -> bool:
@@ -166,28 +125,9 @@ class TrainingState:
     def restore_best(self) -> None:
         """Puts the best epoch's models back; without ``patience`` the last ones stay."""
         if self.config.patience is not None and self._best is not None:
-            self._restore(self._best["models"])
+            self.models.load_state_dict(self._best["models"])
 
     # ---- checkpoints ----------------------------------------------------------------------------
-
-    def _models(self) -> dict[str, Any]:
-        models: dict[str, Any] = {"recommender": self.recommender.state_dict()}
-        if self.noise_models is not None:
-            models["noise_models"] = self.noise_models.state_dict()
-            models["calibrations"] = [
-                None if calibration is None else asdict(calibration)
-                for calibration in self.noise_models.calibrations
-            ]
-        return models
-
-    def _restore(self, models: dict[str, Any]) -> None:
-        self.recommender.load_state_dict(models["recommender"])
-        if self.noise_models is not None:
-            self.noise_models.load_state_dict(models["noise_models"])
-            self.noise_models.calibrations = [
-                None if values is None else Calibration(**values)
-                for values in models["calibrations"]
-            ]
 
     def save(self, path: Path) -> None:
         """Writes everything to ``path``, atomically."""
@@ -195,61 +135,61 @@ class TrainingState:
             path,
             {
                 "config": asdict(self.config),
-                "num_items": cast(int, self.recommender.num_items),
-                "num_users": self.num_users,
+                "num_items": self.models.recommender.num_items,
+                "num_users": self.models.num_users,
                 "steps": self.steps,
                 "total_steps": self.total_steps,
                 "history": [record.as_dict() for record in self.history],
-                "models": self._models(),
+                "models": self.models.state_dict(),
                 "best": self._best,
                 "optimizers": {
                     name: optimizer.state_dict() for name, optimizer in self.optimizers.items()
                 },
-                "scaler": self._scaler.state_dict(),
             },
         )
 
-    def load(self, path: Path) -> None:
-        """Takes over the state in ``path``.
-
-        Raises:
-            CheckpointError: unreadable, another catalogue, other users, or another config.
-        """
-        device = next(self.recommender.parameters()).device
-        saved = load_checkpoint(path, device=device)
-        self._check_same(path, "num_items", saved["num_items"], self.recommender.num_items)
-        self._check_same(path, "num_users", saved["num_users"], self.num_users)
-        # An option that came later did then what its default does now, or tells when to stop.
-        defaults = {one.name: one.default for one in fields(self.config)}
-        for name, value in asdict(self.config).items():
-            self._check_same(path, name, saved["config"].get(name, defaults[name]), value)
-        try:
-            self._restore(saved["models"])
-        except RuntimeError as error:
-            raise CheckpointError(
-                f"{path}: the checkpoint's parameters do not fit the models: "
-                f"{' '.join(str(error).split())[:300]}"
-            ) from error
+    def take(self, saved: dict[str, Any]) -> None:
+        """Takes over what :meth:`save` wrote, except for the models (``JointModels.load``)."""
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(saved["optimizers"][name])
-        if self._scaler.is_enabled():
-            self._scaler.load_state_dict(saved["scaler"])
         self.steps = int(saved["steps"])
         self.total_steps = int(saved.get("total_steps", self.total_steps))
         self.history = [EpochRecord.from_dict(values) for values in saved["history"]]
         self._best = saved["best"]
 
-    @staticmethod
-    def _check_same(path: Path, name: str, saved: Any, wanted: Any) -> None:
-        if saved != wanted:
-            raise CheckpointError(
-                f"{path}: the checkpoint was made with {name}={saved}, this run has {name}={wanted}"
-            )
+
+def require_schedule(warmup_steps: int, total_steps: int) -> None:
+    """Raises ValueError if the warm-up would take all of training."""
+    if warmup_steps >= total_steps:
+        raise ValueError(
+            f"schedule_warmup_steps must be below the {total_steps} steps of training, "
+            f"got {warmup_steps}"
+        )
 
 
-def _has_gradient(optimizer: torch.optim.Optimizer) -> bool:
-    return any(
-        parameter.grad is not None
-        for group in optimizer.param_groups
-        for parameter in group["params"]
-    )
+def learning_rate_factor(
+    step: int,
+    *,
+    schedule: Literal["constant", "cosine", "linear"],
+    warmup_steps: int,
+    total_steps: int,
+) -> float:
+    """The factor on the learning rate at ``step`` (from 0) of ``total_steps``.
+
+    It rises linearly over the first ``warmup_steps`` and reaches 1 at the last of them. Let p be
+    the share of the remaining steps that are done. The factor then is 1 (``constant``), ``1 - p``
+    (``linear``) or ``(1 + cos(pi p)) / 2`` (``cosine``; Loshchilov and Hutter, "SGDR", ICLR 2017,
+    arXiv:1608.03983, without restarts). It would reach 0 at step ``total_steps``, the first one
+    after training, and later steps have that value.
+
+    It depends on the step alone, so a resumed run needs no state.
+    """
+    if step < warmup_steps:
+        return (step + 1) / warmup_steps
+    # Without the bound a rate would rise again, or fall below 0.
+    done = min(1.0, (step - warmup_steps) / max(1, total_steps - warmup_steps))
+    if schedule == "linear":
+        return 1.0 - done
+    if schedule == "cosine":
+        return (1.0 + math.cos(math.pi * done)) / 2
+    return 1.0

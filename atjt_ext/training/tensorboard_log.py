@@ -9,20 +9,19 @@ from .history import EpochRecord
 
 __all__ = ["TensorBoardLog"]
 
-_OURS = ".atjt"  # ends the names of our files: a folder may hold curves of others
+_OURS = ".atjt"  # suffix of our files: the folder may hold curves of other programs
 
 
 class TensorBoardLog:
     """Writes every epoch's ``EpochRecord.scalars`` to a folder; give it to ``fit`` as ``on_epoch``.
 
-    A run that goes on in the same folder has one unbroken set of curves: the first call writes the
-    whole history it is given again, and takes the place of what an earlier process left, which may
-    lack its last epochs, or have more than the checkpoint that training went on from. Files that
-    others wrote there stay, but where a run goes on TensorBoard is told to forget what it has read
-    of the folder: better give it one of its own.
+    A resumed run has one unbroken set of curves. The first call writes the whole history again and
+    deletes the files of earlier processes, because they may lack the last epochs, or hold epochs
+    after the checkpoint. Files of other programs stay, but a resumed run makes a running
+    TensorBoard discard all curves of the folder: use a folder of its own.
 
     Args:
-        folder: made with the first epoch.
+        folder: created at the first epoch.
 
     Raises:
         ImportError: tensorboard is not installed.
@@ -41,11 +40,11 @@ class TensorBoardLog:
         self._written = 0
 
     def __call__(self, history: list[EpochRecord]) -> None:
-        """Writes what is new in ``history``; it is on disk afterwards."""
+        """Writes the new epochs of ``history`` to disk."""
         earlier: list[Path] = []
         if self._writer is None:
             earlier = list(self.folder.glob(f"events.out.tfevents.*{_OURS}"))
-            # Tells a TensorBoard that is looking to forget what it has read of them.
+            # Makes a running TensorBoard discard what it has read from them.
             purge = 1 if earlier else None
             self._writer = self._make_writer(
                 str(self.folder), purge_step=purge, filename_suffix=_OURS
@@ -59,7 +58,7 @@ class TensorBoardLog:
             path.unlink()
 
     def close(self) -> None:
-        """Closes the file; a later call begins anew."""
+        """Closes the file; a later call starts a new one."""
         if self._writer is not None:
             self._writer.close()
         self._writer, self._written = None, 0

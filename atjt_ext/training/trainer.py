@@ -13,26 +13,25 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
 from ..corruption import Corruption, RandomReplacement
 from ..data import Batch, EvaluationSet, Sequences, TrainingRows, user_folds
-from ..models.precision import autocast, require_precision
+from ..models.precision import autocast
 from ..models.protocols import weighs_last_target_only
-from ..models.scoring import require_input_weight
+from ..recognition import RecognisedNoise
 from ..recognition.weighting import summarise_weights
 from .batch_pairs import batch_pairs, steps_per_epoch
-from .compilation import compiled
 from .config import JointTrainerConfig
 from .history import EpochRecord
 from .joint_models import JointModels
-from .objectives import auxiliary_loss, recommender_loss, softmax_route
+from .objectives import auxiliary_loss, compiled, recommender_loss, softmax_route
 from .progress import FitProgress
-from .schedule import require_schedule
-from .step_weights import on_targets_and_inputs, weights_of_losses
+from .state import TrainingState, require_schedule
+from .step_weights import adaptive_denoising, on_targets_and_inputs
 from .trouble import (
     TrainingDivergedError,
     WeightsCollapsedWarning,
@@ -52,8 +51,21 @@ class StepResult:
     weights: Tensor
 
 
-class JointTrainer(JointModels):
-    """Trains a recommender on sequences, or on their interactions, weighed by how clean they look.
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What a fit goes through: training sequences, their windows, and steps of all epochs.
+
+    ``folds [num_users]`` is the fold of each user under sequential cross-fitting, else None.
+    """
+
+    learned_from: Sequences
+    rows: TrainingRows
+    folds: Tensor | None
+    total_steps: int
+
+
+class JointTrainer:
+    """Trains a recommender; weighs each sequence or interaction by how clean it looks.
 
     Args:
         recommender: any ``nn.Module`` that meets ``SequenceRecommender`` or
@@ -61,13 +73,17 @@ class JointTrainer(JointModels):
         noise_model: prototype of the noise models that are trained along; each fold gets a copy
             with its present parameters. For ``weighting="clean_probability"`` and ``"calibrated"``
             (the recipes ``paper``, ``joint`` and, with :class:`~atjt_ext.BidirectionalNoiseModel`,
-            ``joint_positions``); None for all others.
+            ``joint_positions``); None under every other weighting.
         corruption: how sequences are damaged; None builds ``RandomReplacement`` from the config.
-        config: every other choice.
-        device: where to train; None keeps the recommender's.
+        config: every other option; None takes the defaults.
+        device: where to train; None keeps the recommender's device.
+
+    Attributes:
+        models: the models without the training, for serving, audits and exports.
 
     Two trainers with one seed do the same thing. Dropout masks depend on (seed, step) only, so a
-    run with all weights one sees the same masks and batches, whatever its noise models drew.
+    run with equal weights has the same masks and batches, whatever random numbers the noise models
+    of the other run draw.
     """
 
     def __init__(
@@ -79,32 +95,39 @@ class JointTrainer(JointModels):
         *,
         device: torch.device | str | None = None,
     ) -> None:
-        super().__init__(recommender, noise_model, config or JointTrainerConfig(), device)
-        if noise_model is None and self.config.learns_noise:
-            raise ValueError(
-                f"noise_model must be given under weighting={self.config.weighting!r}; "
-                "only weighting='co_occurrence', 'given' and 'equal' need none"
-            )
-        if noise_model is not None and self.config.weighting in ("co_occurrence", "given"):
-            raise ValueError(
-                f"noise_model must be None under weighting={self.config.weighting!r}, which trains "
-                f"none, got {type(noise_model).__name__}; the recipe 'joint' "
-                "(weighting='calibrated') trains one along"
-            )
-        if self.config.weighs_inputs:
-            require_input_weight(recommender)
-        if not self.config.learns_noise:
-            self.noise_model = None
+        self.models = JointModels(recommender, noise_model, config=config, device=device)
         self.corruption = corruption or RandomReplacement(
             num_items=cast(int, self.recommender.num_items),
             **self.config.damage,
         )
-        require_precision(self.config.precision, self.device)
         self._trained_through = (
             compiled(self.recommender) if self.config.compile else self.recommender
         )
+        self._state: TrainingState | None = None
         self._checkpoint: Path | None = None
         self._steps_per_epoch = 1
+
+    @property
+    def config(self) -> JointTrainerConfig:
+        """All options, with ``weights_act_on`` decided."""
+        return self.models.config
+
+    @property
+    def device(self) -> torch.device:
+        """Where the models live."""
+        return self.models.device
+
+    @property
+    def recommender(self) -> Any:
+        """The recommender that is trained."""
+        return self.models.recommender
+
+    @property
+    def state(self) -> TrainingState:
+        """Optimizers and history of the latest ``fit`` or ``load``."""
+        if self._state is None:
+            raise RuntimeError("nothing is trained yet: call fit or load first")
+        return self._state
 
     @property
     def softmax(self) -> Literal["logits", "linear"] | None:
@@ -122,21 +145,20 @@ class JointTrainer(JointModels):
             batch: sequences that the recommender learns from.
             noise_batch: sequences that the noise models learn from once damaged.
             active: the noise models that learn.
-            weigh: use the noise models' weights; otherwise ones.
+            weigh: use the weights of the beliefs; otherwise ones.
         """
-        config, state, noise_models = self.config, self.state, self.state.noise_models
+        config, state, beliefs = self.config, self.state, self.models.beliefs
         weights = torch.ones(len(batch), device=self.device)
-        noise_loss = None
-        if noise_models is not None:
+        noise_loss = noisy = None
+        if beliefs.noise_models is not None:
             noisy = self.corruption(
                 noise_batch.sequences, seed=config.seed, step=state.steps, row_keys=noise_batch.rows
             )
-            with autocast(config.precision, self.device):
-                noise_loss = noise_models.noise_loss(noise_batch, noisy, active)
-                if weigh:
-                    weights = noise_models.weights(batch)
-        elif weigh and batch.weights is not None:
-            weights = batch.weights
+        with autocast(config.precision, self.device):
+            if beliefs.noise_models is not None and noisy is not None:
+                noise_loss = beliefs.noise_models.noise_loss(noise_batch, noisy, active)
+            if weigh:
+                weights = beliefs.step_weights(batch)
         if not config.gradient_through_weights:
             weights = weights.detach()
         # The recommender's dropout must not depend on what else drew random numbers before it.
@@ -151,7 +173,7 @@ class JointTrainer(JointModels):
                 num_negatives=config.num_negatives,
                 softmax=config.softmax,
                 input_weight=on_inputs,
-                adapt=weights_of_losses(config, state.steps / self._steps_per_epoch),
+                adapt=adaptive_denoising(config, state.steps / self._steps_per_epoch),
             )
             recommended = recommended + auxiliary_loss(self.recommender, batch)
         loss = recommended
@@ -166,7 +188,7 @@ class JointTrainer(JointModels):
         )
 
     def _used(self, weights: Tensor, batch: Batch) -> Tensor:
-        """The weights that acted, flat."""
+        """The weights that had an effect, flat."""
         if weights.dim() == 1:
             return weights
         if weighs_last_target_only(self.recommender):
@@ -188,7 +210,7 @@ class JointTrainer(JointModels):
     ) -> list[EpochRecord]:
         """Trains from the recommender's present parameters.
 
-        Ends with the models of the best epoch on ``valid`` (of the last one without ``patience``).
+        Ends with the models of the best epoch on ``valid``; without ``patience``, of the last one.
 
         Args:
             train: training sequences.
@@ -196,27 +218,27 @@ class JointTrainer(JointModels):
             checkpoint: file that holds the whole state after every epoch.
             resume: go on from ``checkpoint`` if it exists; the result is that of an unbroken run.
             progress: show a bar and a line per epoch on stderr.
-            title: what the progress lines begin with.
+            title: how the progress lines begin.
             on_epoch: called with the history so far after every epoch.
 
         Raises:
-            ValueError: recommender and data disagree about the catalogue, ``softmax`` asks for an
-                item table that the recommender lacks, or ``resume`` has no file.
+            ValueError: recommender and data have different catalogues, ``softmax`` needs an item
+                table that the recommender lacks, or ``resume`` has no file.
             CheckpointError: ``checkpoint`` is damaged or belongs to another run.
             TrainingDivergedError: the loss became NaN or infinite.
         """
         if resume and checkpoint is None:
             raise ValueError("resume needs a checkpoint to go on from")
-        learned_from, rows, total_steps = self._prepared(train)
-        softmax = self.softmax
+        plan = self._plan(train)
         self._checkpoint = None if checkpoint is None else Path(checkpoint)
-        watched = None if valid is None else self.as_read(valid).to(self.device)
-        state = self._state = self._new_state(train.num_users)
+        watched = None if valid is None else self.models.as_read(valid).to(self.device)
+        self.models.begin(train.num_users)
+        state = self._state = TrainingState(self.models)
         if resume and self._checkpoint is not None and self._checkpoint.exists():
-            state.load(self._checkpoint)
+            state.take(self.models.read_checkpoint(self._checkpoint))
             if on_epoch is not None:  # a kill between checkpoint and callback left it behind
                 on_epoch(state.history)
-        state.total_steps = total_steps  # as counted here, whatever a checkpoint says
+        state.total_steps = plan.total_steps  # the data decide, not a checkpoint
         with (
             torch.random.fork_rng([self.device] if self.device.type == "cuda" else []),
             FitProgress(
@@ -226,88 +248,82 @@ class JointTrainer(JointModels):
                 enabled=progress,
             ) as shown,
         ):
-            if self._ended():
-                shown.message(f"{title}: trained already (epochs: {len(state.history)})")
-            if self.config.weighting == "co_occurrence":
-                left_out = train.num_interactions - learned_from.num_interactions
-                shown.message(f"{title}: {self.recognise(train).summary(left_out)}")
-            if softmax == "linear":
-                shown.message(
-                    f"{title}: softmax over {train.num_items:,} items without logits "
-                    f"(softmax: {self.config.softmax})"
-                )
+            self._announce(plan, train, title, shown)
             while not self._ended():
-                state.record(self._epoch(len(state.history), rows, watched, shown))
+                state.record(self._epoch(len(state.history), plan, watched, shown))
                 shown.end_epoch(state.history[-1])
                 if self._checkpoint is not None:
                     state.save(self._checkpoint)
                 if on_epoch is not None:
                     on_epoch(state.history)
-        if state.noise_models is not None:
+        if self.models.noise_models is not None:
             warn_if_collapsed(state.history)
         state.restore_best()
         return state.history
+
+    def _announce(self, plan: _Plan, train: Sequences, title: str, shown: FitProgress) -> None:
+        if self._ended():
+            shown.message(f"{title}: trained already (epochs: {len(self.state.history)})")
+        left_out = train.num_interactions - plan.learned_from.num_interactions
+        if (found := self.models.beliefs.summary(left_out)) is not None:
+            shown.message(f"{title}: {found}")
+        if self.softmax == "linear":
+            shown.message(
+                f"{title}: softmax over {train.num_items:,} items without logits "
+                f"(softmax: {self.config.softmax})"
+            )
 
     def _ended(self) -> bool:
         epochs = len(self.state.history)
         return epochs >= self.config.total_epochs or self.state.out_of_patience()
 
     def require_trainable(self, train: Sequences) -> None:
-        """Raises what ``fit`` would for ``train`` before its first step; see there."""
-        self._prepared(train)
+        """Raises the errors that ``fit`` would raise for ``train`` before its first step."""
+        self._plan(train)
 
-    def _prepared(self, train: Sequences) -> tuple[Sequences, TrainingRows, int]:
-        """What is learned from, its windows, and steps of all epochs if none is left out."""
+    def _plan(self, train: Sequences) -> _Plan:
         config = self.config
         if train.num_items != self.recommender.num_items:
             raise ValueError(
                 f"the recommender knows {self.recommender.num_items} items, "
                 f"train has {train.num_items}"
             )
-        _ = self.softmax  # refuses a recommender without the table that it asks for
-        if config.weighting == "given" and train.weights is None:
-            raise ValueError(
-                "weighting='given' needs training sequences that carry weights: of a column that "
-                "weight_column names, or made by dataclasses.replace(train, weights=...)"
-            )
-        learned_from = self.to_learn_from(train)
+        _ = self.softmax  # refuses a recommender without the item table that it needs
+        learned_from = self.models.beliefs.to_learn_from(train)
         rows = TrainingRows(
             learned_from.to(self.device), max_length=config.max_length, stride=config.window_stride
         )
+        folds = None
         if config.cross_fitting == "sequential":
-            folds = user_folds(train.num_users, config.num_folds, seed=config.seed).to(self.device)
-            phases = [(phase, folds) for phase in range(config.num_folds)]
+            folds = user_folds(train.num_users, config.fold_count, seed=config.seed).to(self.device)
+            phases = [(phase, folds) for phase in range(config.fold_count)]
             steps = sum(steps_per_epoch(rows, config, phase) for phase in phases)
         else:
             steps = steps_per_epoch(rows, config, None)
         require_schedule(config.schedule_warmup_steps, config.epochs * steps)
-        return learned_from, rows, config.epochs * steps
+        return _Plan(learned_from, rows, folds, config.epochs * steps)
 
     def _epoch(
-        self, epoch: int, rows: TrainingRows, valid: EvaluationSet | None, shown: FitProgress
+        self, epoch: int, plan: _Plan, valid: EvaluationSet | None, shown: FitProgress
     ) -> EpochRecord:
-        config, noise_models = self.config, self.state.noise_models
-        phase = epoch // config.epochs if config.cross_fitting == "sequential" else None
-        active = range(config.num_folds) if phase is None else [phase]
-        used = "none"
-        epoch_of_phase = epoch if phase is None else epoch % config.epochs
-        if noise_models is not None and epoch_of_phase >= config.warmup_epochs:
-            used = noise_models.folds_weighed(active)
-        elif config.weighting == "given" or self._knows_noise:
-            used = "all"
+        config, beliefs = self.config, self.models.beliefs
+        fold, active, epoch_of_phase = None, range(config.fold_count), epoch
+        if plan.folds is not None:
+            phase, epoch_of_phase = divmod(epoch, config.epochs)
+            fold, active = (phase, plan.folds), range(phase, phase + 1)
+        used = beliefs.folds_weighed(active, epoch_of_phase)
         started = time.perf_counter()
         self.recommender.train()
-        fold = None if phase is None else (phase, self.state.folds)
-        self._steps_per_epoch = steps_per_epoch(rows, config, fold)
+        self._steps_per_epoch = steps_per_epoch(plan.rows, config, fold)
         shown.start_epoch(epoch + 1, self._steps_per_epoch)
         results = []
-        for batch, noise_batch in batch_pairs(rows, config, epoch, fold):
+        for batch, noise_batch in batch_pairs(plan.rows, config, epoch, fold):
             results.append(self.step(batch, noise_batch, active=active, weigh=used != "none"))
             shown.advance()
         seconds = time.perf_counter() - started
         noise_losses = [r.noise_loss for r in results if r.noise_loss is not None]
-        if noise_models is not None:
-            noise_models.calibrate(rows, self.corruption, active)
+        if (noise_models := beliefs.noise_models) is not None:
+            noise_models.calibrate(plan.rows, self.corruption, active)
             gated = noise_models.folds_weighed(active) != "all" != used
             if gated and epoch_of_phase + 1 >= config.warmup_epochs:
                 shown.message_once(noise_models.gate_message(active))
@@ -322,3 +338,61 @@ class JointTrainer(JointModels):
             seconds=seconds,
             learning_rate=self.state.learning_rate,
         )
+
+    # ---- files ----------------------------------------------------------------------------------
+
+    def save(self, path: str | Path) -> None:
+        """Writes models, optimizers and history to ``path``, atomically."""
+        self.state.save(Path(path))
+
+    def load(self, path: str | Path, *, num_users: int) -> None:
+        """Takes over what ``save`` or ``fit`` wrote, with the best epoch's models in place; see
+        :meth:`JointModels.load`."""
+        saved = self.models.load(path, num_users=num_users)
+        self._state = TrainingState(self.models)
+        self._state.take(saved)
+
+    # ---- the models, see JointModels ------------------------------------------------------------
+
+    def evaluate(self, data: EvaluationSet, *, exclude_seen: bool = True) -> dict[str, float]:
+        """See :meth:`JointModels.evaluate`."""
+        return self.models.evaluate(data, exclude_seen=exclude_seen)
+
+    def ranks(self, data: EvaluationSet, *, exclude_seen: bool = True) -> Tensor:
+        """See :meth:`JointModels.ranks`."""
+        return self.models.ranks(data, exclude_seen=exclude_seen)
+
+    def recommend(
+        self, data: EvaluationSet, *, k: int = 10, exclude_seen: bool = True
+    ) -> tuple[Tensor, Tensor]:
+        """See :meth:`JointModels.recommend`."""
+        return self.models.recommend(data, k=k, exclude_seen=exclude_seen)
+
+    def as_read(self, data: EvaluationSet) -> EvaluationSet:
+        """See :meth:`JointModels.as_read`."""
+        return self.models.as_read(data)
+
+    def recognise(self, train: Sequences) -> RecognisedNoise:
+        """See :meth:`JointModels.recognise`."""
+        return self.models.recognise(train)
+
+    def interaction_noise_logits(self, train: Sequences) -> Tensor:
+        """See :meth:`JointModels.interaction_noise_logits`."""
+        return self.models.interaction_noise_logits(train)
+
+    def interaction_weights(self, train: Sequences) -> Tensor:
+        """See :meth:`JointModels.interaction_weights`."""
+        return self.models.interaction_weights(train)
+
+    def sequence_weights(self, train: Sequences) -> Tensor:
+        """See :meth:`JointModels.sequence_weights`."""
+        return self.models.sequence_weights(train)
+
+    def noise_detection(self, train: Sequences) -> dict[str, float | None]:
+        """See :meth:`JointModels.noise_detection`."""
+        return self.models.noise_detection(train)
+
+    @property
+    def held_out_auc(self) -> float | None:
+        """See :attr:`JointModels.held_out_auc`."""
+        return self.models.held_out_auc

@@ -1,4 +1,4 @@
-"""What goes wrong while training, and is said: losses that diverge, weights that collapse."""
+"""Errors and warnings raised during training: diverging losses, collapsed weights."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class TrainingDivergedError(RuntimeError):
 
 
 class WeightsCollapsedWarning(UserWarning):
-    """All weights are alike, so that reweighting changes nothing."""
+    """All weights are alike, so reweighting changes nothing."""
 
 
 def require_finite(loss: Tensor, batch: Batch, step: int, checkpoint: Path | None) -> None:
-    """Raises TrainingDivergedError, naming step, rows and last checkpoint, for a loss that is
-    not."""
+    """Raises TrainingDivergedError, with step, rows and last checkpoint, for an infinite or NaN
+    loss."""
     if not bool(torch.isfinite(loss)):
         rows = batch.rows.tolist()
         more = ", ..." if len(rows) > 8 else ""
@@ -42,13 +42,13 @@ def require_finite(loss: Tensor, batch: Batch, step: int, checkpoint: Path | Non
 
 
 def warn_if_collapsed(history: Sequence[EpochRecord]) -> None:
-    """Warns whoever called the caller if the last weights used are all alike."""
+    """Warns the caller of the caller if the last weights used are all alike."""
     weighed = [record for record in history if record.weights_used != "none"]
     if weighed and weighed[-1].weights.collapsed:
         weights = weighed[-1].weights
         warnings.warn(
             f"weights have collapsed to {weights.mean:.3f} ± {weights.std:.4f}: normalised by "
-            "their sum they are equal weights. The noise model has usually learned nothing: "
+            "their sum, they act like equal weights. The noise model has usually learned nothing: "
             "replace more items per sequence (replace_ratio), train longer, or raise "
             "noise_learning_rate",
             WeightsCollapsedWarning,

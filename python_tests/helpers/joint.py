@@ -16,13 +16,17 @@ def config(**changes: object) -> JointTrainerConfig:
     return JointTrainerConfig.from_recipe(**{**small, **changes})  # type: ignore[arg-type]
 
 
-def trainer(split: LeaveOneOut, **changes: object) -> JointTrainer:
+def trainer(
+    split: LeaveOneOut, *, noise_model: nn.Module | None = None, **changes: object
+) -> JointTrainer:
     torch.manual_seed(0)
     items, chosen = split.train.num_items, config(**changes)
     recommender = SASRec(items, max_length=12, embedding_dim=16, num_blocks=1, dropout=0.3)
-    noise_model = TargetAttentionNoiseModel(items, embedding_dim=8, hidden_dims=(16,))
+    usual = TargetAttentionNoiseModel(items, embedding_dim=8, hidden_dims=(16,))
     takes_one = chosen.learns_noise or chosen.weighting == "equal"
-    return JointTrainer(recommender, noise_model if takes_one else None, config=chosen)
+    return JointTrainer(
+        recommender, (noise_model or usual) if takes_one else None, config=chosen
+    )
 
 
 def parameters(module: nn.Module) -> Tensor:

@@ -79,7 +79,7 @@ def walk_through(trainer: JointTrainer, train: Sequences) -> Walk:
 
 
 def _noise_models(trainer: JointTrainer) -> list[Tensor]:
-    models = trainer.state.noise_models
+    models = trainer.models.noise_models
     assert models is not None
     return [parameters(model) for model in models.models]
 
@@ -95,7 +95,7 @@ def _watch(walk: Walk, patch: pytest.MonkeyPatch) -> None:
     def step(batch: Batch, noise_batch: Batch, *, active: Sequence[int], weigh: bool) -> object:
         assert weigh, "the paper's code weighs from the first step on"
         (phase,) = active
-        models = trainer.state.noise_models
+        models = trainer.models.noise_models
         assert models is not None
         judged: list[Judged] = []
         scored.clear()

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from atjt_ext import JointLoss
 from atjt_ext.data import Batch, simulate_interactions
-from atjt_ext.recognition.cross_fitting import Calibration
+from atjt_ext.recognition.calibration import Calibration
 
 DOCS = Path(__file__).parents[2] / "docs" / "integrations"
 CHANGED = "# <-"

@@ -9,11 +9,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from atjt_ext import ItemDeletion, JointTrainerConfig
+from atjt_ext import ItemDeletion
 from atjt_ext.data import Batch, TrainingRows
 from atjt_ext.ops import RandomReplacementOutput
-from atjt_ext.recognition import cross_fitting
-from atjt_ext.recognition.cross_fitting import Calibration, CrossFittedNoiseModels
+from atjt_ext.recognition import calibration as calibration_module
+from atjt_ext.recognition.calibration import Calibration
+from atjt_ext.recognition.cross_fitting import CrossFittedNoiseModels
 from helpers.tiny import tiny_batch, tiny_sequences
 
 FOLDS = torch.tensor([0, 1, 2, 0, 1, 2, 1, 0])
@@ -61,8 +62,8 @@ class _Damage:
 
 
 def _models(spy: _Spy | None = None, **options: Any) -> CrossFittedNoiseModels:
-    config = JointTrainerConfig(num_folds=3, **options)
-    return CrossFittedNoiseModels(spy or _Spy(), FOLDS, config)
+    usual = {"num_folds": 3, "calibrated": True, "gate_auc": 0.55, "seed": 0}
+    return CrossFittedNoiseModels(spy or _Spy(), FOLDS, **{**usual, **options})
 
 
 def _batch() -> Batch:
@@ -164,7 +165,7 @@ def test_noise_loss_without_rows_of_other_folds_is_zero() -> None:
 
 
 def test_clean_probability_weighs_every_row_at_face_value() -> None:
-    models, batch = _models(weighting="clean_probability"), _batch()
+    models, batch = _models(calibrated=False), _batch()
     _set_certainties(models, 1.0, 2.0, 3.0)
     wanted = torch.sigmoid(FOLDS[batch.users] + 1.0)
     torch.testing.assert_close(models.weights(batch).detach(), wanted)
@@ -303,7 +304,7 @@ def test_positions_are_measured_one_by_one() -> None:
 def test_held_out_corruption_is_keyed_by_row_and_unknown_to_training(
     batch_size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cross_fitting, "_SCORING_BATCH", batch_size)
+    monkeypatch.setattr(calibration_module, "_SCORING_BATCH", batch_size)
     _, damage = _calibrated(_Spy(certainty=3.0), seed=7, active=(0,), max_length=2)
     # Users 0 (two windows), 3 and 7: rows of TrainingRows, not of the batch.
     rows = TrainingRows(SEQUENCES, max_length=2)

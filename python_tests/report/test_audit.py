@@ -81,11 +81,11 @@ def test_reasons_are_the_counts_that_one_makes_by_hand(audit: Audit, split: Leav
 
 def test_neighbours_stand_within_the_window() -> None:
     users = [[1, 2, 3, 4], [2, 1, 4, 3], [1, 3, 2, 4], [4, 3, 2, 1]]
-    recogniser = NoiseRecogniser(
-        tiny_sequences(*users),
-        replace(NoiseRecogniser.usual(tiny_sequences(*users), seed=0).config, window=1),
-        seed=0,
-    )
+    train = tiny_sequences(*users)
+    config = replace(NoiseRecogniser.usual(train, seed=0).config, window=1)
+    with pytest.raises(RuntimeError, match="nothing is learned yet: call fit first"):
+        NoiseRecogniser(config).evidence()
+    recogniser = NoiseRecogniser(config).fit(train)
     assert recogniser.evidence().window == 1
     assert recogniser.evidence().neighbours.tolist() == [1, 2, 2, 1] * 4
 
@@ -247,7 +247,7 @@ def test_what_is_not_judged_goes_last_and_is_null() -> None:
 
 
 def test_a_file_is_judged_by_co_occurrence(audit: Audit, split: LeaveOneOut) -> None:
-    found = NoiseRecogniser(split.train, seed=0).found
+    found = NoiseRecogniser(seed=0).fit(split.train).found
     assert torch.equal(audit.noise_logits, found.noise_logits)
     assert torch.equal(audit.p_noise, 1 - found.weights)
     assert audit.detection() == detection_auc(split.train, found.noise_logits)

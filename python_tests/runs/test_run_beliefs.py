@@ -84,7 +84,7 @@ def test_other_sequences_are_judged_by_what_is_learned_when_it_is_needed(
     split = leave_one_out(sequences)
     trainer = load_trainer(trained_run, sequences, train=split.train)
     longer = split.test.histories
-    judged = NoiseRecogniser(split.train, seed=0).judge(longer)
+    judged = NoiseRecogniser(seed=0).fit(split.train).judge(longer)
     assert torch.equal(trainer.interaction_weights(longer), judged.weights)
     assert torch.equal(trainer.interaction_noise_logits(longer), judged.noise_logits)
     assert learned == [split.train.num_interactions]

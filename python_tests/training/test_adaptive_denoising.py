@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from atjt_ext.data import LeaveOneOut
-from atjt_ext.training.adaptive_denoising import (
+from atjt_ext.training.objectives import recommender_loss
+from atjt_ext.training.step_weights import (
     drop_share,
     reweighted_loss_weights,
     truncated_loss_weights,
 )
-from atjt_ext.training.objectives import recommender_loss
 from helpers.joint import fit, parameters
 from helpers.tiny import LastItemModel, tiny_batch
 

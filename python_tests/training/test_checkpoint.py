@@ -146,4 +146,4 @@ def test_a_file_that_would_run_code_is_refused(tmp_path: Path) -> None:
 def test_another_format_is_refused(tmp_path: Path, content: object, found: str) -> None:
     path = tmp_path / "state.pt"
     torch.save(content, path)
-    _one_line_refusal(path, f"checkpoint format 1 wanted, found {found}")
+    _one_line_refusal(path, f"checkpoint format 1 or 2 wanted, found {found}")

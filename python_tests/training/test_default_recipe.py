@@ -25,7 +25,7 @@ def test_it_weighs_all_where_the_recommender_takes_weights_and_else_drops() -> N
         ("co_occurrence", False, "drop"),
         ("given", True, "targets"),
         ("calibrated", True, "targets"),
-        ("equal", True, "targets"),
+        ("equal", True, None),
     ):
         made = JointTrainerConfig(weighting=weighting).decided(takes_input_weight=takes)  # type: ignore[arg-type]
         assert made.weights_act_on == decided
@@ -37,7 +37,7 @@ def test_it_reads_training_sequences_and_histories_under_their_weights(noisy: Le
     made = trainer(noisy, recipe="default", seed=3)
     assert made.config.weights_act_on == "both"
     history = made.fit(noisy.train, noisy.valid, progress=False)
-    recogniser = NoiseRecogniser(noisy.train, seed=3)
+    recogniser = NoiseRecogniser(seed=3).fit(noisy.train)
     weights = recogniser.found.weights
     assert torch.equal(made.interaction_weights(noisy.train), weights)
     assert {record.weights_used for record in history} == {"all"}

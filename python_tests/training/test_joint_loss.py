@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from atjt_ext import JointLoss, JointTrainerConfig
 from atjt_ext.data import Batch, user_folds
-from atjt_ext.recognition.cross_fitting import Calibration
+from atjt_ext.recognition.calibration import Calibration
 from atjt_ext.recognition.noise_models import TargetAttentionNoiseModel
 from atjt_ext.training.host_batches import RecentRows
 
@@ -274,9 +274,16 @@ def test_a_mask_of_another_shape_is_refused() -> None:
         _joint()(sequences, users, torch.rand(24), mask=torch.ones(24))
 
 
-@pytest.mark.parametrize("recipe", ["default", "paper", "equal_weights"])
-def test_configs_without_a_noise_model_beside_are_refused(recipe: str) -> None:
-    with pytest.raises(ValueError, match="config must have weighting 'calibrated'"):
+@pytest.mark.parametrize(
+    ("recipe", "wanted"),
+    [
+        ("default", "weighting 'calibrated' or 'clean_probability', got 'co_occurrence'"),
+        ("equal_weights", "weighting 'calibrated' or 'clean_probability', got 'equal'"),
+        ("paper", "cross_fitting 'simultaneous', got 'sequential'"),
+    ],
+)
+def test_configs_without_noise_models_alongside_are_refused(recipe: str, wanted: str) -> None:
+    with pytest.raises(ValueError, match=f"config must have {wanted}"):
         JointLoss(NUM_ITEMS, NUM_USERS, config=JointTrainerConfig.from_recipe(recipe))
 
 

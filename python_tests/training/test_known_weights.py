@@ -226,10 +226,10 @@ def test_a_run_folder_keeps_given_weights(noisy: LeaveOneOut, tmp_path: Path) ->
 def test_pretraining_sees_what_is_left(noisy: LeaveOneOut, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
     monkeypatch.setattr(
-        "atjt_ext.experiment.settings.pretrain",
+        "atjt_ext.runs.build.pretrain",
         lambda model, config, rows, **_: seen.append(rows.sequences.num_interactions),
     )
     settings = RunConfig.from_recipe(weights_act_on="drop", drop_below=0.8, model="s3rec")
     made = base_model(settings, noisy.train)
-    assert seen == [made.to_learn_from(noisy.train).num_interactions]
+    assert seen == [made.models.beliefs.to_learn_from(noisy.train).num_interactions]
     assert seen[0] < noisy.train.num_interactions

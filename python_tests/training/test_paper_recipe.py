@@ -108,7 +108,7 @@ def test_the_loss_is_that_of_the_public_code(walk: Walk) -> None:
 
 def test_the_recommender_goes_on_and_the_second_noise_model_starts_afresh(walk: Walk) -> None:
     first, second = walk.of(0), walk.of(1)
-    prototype = walk.trainer.noise_model
+    prototype = walk.trainer.models.noise_model
     assert prototype is not None
     # Every fold's model starts from the same parameters.
     assert torch.equal(first[0].noise_models_before[0], parameters(prototype))
@@ -124,7 +124,7 @@ def test_the_recommender_goes_on_and_the_second_noise_model_starts_afresh(walk: 
 
 
 def test_one_backward_pass_reaches_the_noise_model_through_both_losses(walk: Walk) -> None:
-    prototype = walk.trainer.noise_model
+    prototype = walk.trainer.models.noise_model
     assert prototype is not None
     for step in walk.steps:
         model = copy.deepcopy(prototype)

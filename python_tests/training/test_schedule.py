@@ -9,7 +9,7 @@ import pytest
 
 from atjt_ext import JointTrainer
 from atjt_ext.data import LeaveOneOut
-from atjt_ext.training.schedule import learning_rate_factor
+from atjt_ext.training.state import learning_rate_factor
 from helpers.joint import fit, trainer
 from helpers.resuming import assert_resumes_like_unbroken
 from helpers.small_run import make_run

@@ -44,8 +44,8 @@ def test_the_same_seed_gives_the_same_parameters_and_another_seed_others(
 def test_untrusted_weights_train_exactly_like_equal_weights(split: LeaveOneOut) -> None:
     gated = fit(split, gate_auc=1.0)
     equal = fit(split, weighting="equal")
-    assert gated.state.noise_models is not None
-    assert equal.state.noise_models is None
+    assert gated.models.noise_models is not None
+    assert equal.models.noise_models is None
     assert torch.equal(parameters(gated.recommender), parameters(equal.recommender))
 
 
@@ -64,8 +64,8 @@ def test_the_noise_model_draws_nothing_from_the_recommenders_random_stream(
             torch.rand(7)
             return super().forward(batch)
 
-    made = trainer(split, gate_auc=1.0)
-    made.noise_model = Drawing(split.train.num_items, embedding_dim=8, hidden_dims=(16,))
+    drawing = Drawing(split.train.num_items, embedding_dim=8, hidden_dims=(16,))
+    made = trainer(split, noise_model=drawing, gate_auc=1.0)
     made.fit(split.train, split.valid, progress=False)
     equal = fit(split, weighting="equal")
     assert torch.equal(parameters(made.recommender), parameters(equal.recommender))
@@ -99,12 +99,13 @@ def test_fit_leaves_the_callers_random_stream_alone(split: LeaveOneOut) -> None:
 
 def noise_gradient(split: LeaveOneOut, **changes: object) -> float:
     """How far one step with lambda = 0 moves the noise models."""
-    made = trainer(split, weighting="clean_probability", noise_loss_weight=0.0, **changes)
-    made.fit(split.train, progress=False)
     fresh = TargetAttentionNoiseModel(split.train.num_items, embedding_dim=8, hidden_dims=(16,))
-    assert made.state.noise_models is not None
-    before = parameters(made.noise_model or fresh)
-    return float((parameters(made.state.noise_models.models[0]) - before).abs().max())
+    options = {"weighting": "clean_probability", "noise_loss_weight": 0.0, **changes}
+    made = trainer(split, noise_model=fresh, **options)
+    made.fit(split.train, progress=False)
+    assert made.models.noise_models is not None
+    moved = parameters(made.models.noise_models.models[0]) - parameters(fresh)
+    return float(moved.abs().max())
 
 
 @collapsed_is_fine
@@ -197,7 +198,7 @@ def test_the_gate_says_why_weights_stay_equal(
     made = trainer(split, gate_auc=1.0, epochs=4)
     made.fit(split.train, split.valid)
     told = capsys.readouterr().err
-    assert told.count("equal weights for all folds: a held-out AUC below gate_auc=1.0") == 1
+    assert told.count("equal weights for all folds: the held-out AUC is below gate_auc=1.0") == 1
     assert "held-out AUC 0." in told
     assert {record.weights_used for record in made.state.history} == {"none"}
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -224,20 +225,25 @@ class NoiseRecogniser:
         return self._found
 
     @staticmethod
-    def usual(train: Sequences, *, seed: int) -> NoiseRecogniser:
-        """Fitted with the usual options, and one fold per user where there are fewer users than
-        folds.
+    def usual(train: Sequences, *, seed: int, **changes: Any) -> NoiseRecogniser:
+        """A recogniser with the default options, fitted on ``train``.
+
+        Args:
+            train: training sequences.
+            seed: see :class:`NoiseRecogniser`.
+            changes: fields of :class:`RecognitionConfig`. Without ``num_folds``, each user is a
+                fold where there are fewer users than the default number of folds.
 
         Raises:
-            ValueError: fewer than two users.
+            ValueError: fewer than two users, or than ``num_folds``.
         """
         if train.num_users < 2:
             raise ValueError(
                 "users are judged by what others have, so train must have at least 2 users, "
                 f"got {train.num_users}"
             )
-        config = RecognitionConfig()
-        config = replace(config, num_folds=min(config.num_folds, train.num_users))
+        changes.setdefault("num_folds", min(RecognitionConfig().num_folds, train.num_users))
+        config = RecognitionConfig(**changes)
         return NoiseRecogniser(config, seed=seed).fit(train)
 
     def evidence(self) -> Evidence:

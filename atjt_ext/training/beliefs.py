@@ -1,0 +1,180 @@
+"""Beliefs: how clean each interaction is. The interface of the four sources.
+
+The trainer, audits, exports, experiments and runs ask :class:`Beliefs`; none asks which source it
+is. ``belief_sources`` holds the sources and chooses one by ``config.weighting``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from ..data import Batch, EvaluationSet, Sequences, TrainingRows
+from ..data.batches import per_interaction
+from ..data.weighed_histories import without_dropped
+from ..recognition.co_occurrence.recogniser import NoiseRecogniser
+from ..recognition.cross_fitting import CrossFittedNoiseModels
+from .config import JointTrainerConfig
+
+__all__ = ["Beliefs", "Found", "Setting"]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What all beliefs know of the training that they serve.
+
+    Attributes:
+        config: the training's options.
+        device: where the models live.
+        last_target_only: whether the last item of a window is the only target with a loss.
+    """
+
+    config: JointTrainerConfig
+    device: torch.device
+    last_target_only: bool
+
+    def per_interaction(self, train: Sequences, score: Callable[[Batch], Tensor]) -> Tensor:
+        """``score`` of the windows of training, for each interaction ``[N]`` as a target there."""
+        every_end = self.config.window_stride == 1 and self.last_target_only
+        rows = TrainingRows(
+            train.to(self.device),
+            max_length=self.config.max_length,
+            stride=1 if every_end else None,
+        )
+        return per_interaction(rows, score, last_target_only=every_end)
+
+    def without_dropped(self, sequences: Sequences) -> Sequences:
+        """``sequences`` without the interactions that their weights drop, if the config drops."""
+        if not self.config.drops:
+            return sequences
+        return without_dropped(sequences, below=self.config.drop_below)
+
+
+class Found(NamedTuple):
+    """Beliefs about the interactions of ``train``, ``[N]`` float32 each."""
+
+    train: Sequences
+    noise_logits: Tensor
+    weights: Tensor
+
+
+class Beliefs(Protocol):
+    """How clean each interaction is. The answers written here are those of equal weights.
+
+    Attributes:
+        setting: see :class:`Setting`.
+        noise_models: the noise models that are trained along; None where there are none.
+        judges_noise: whether the weights come from recognising noise in the training data.
+    """
+
+    setting: Setting
+    noise_models: CrossFittedNoiseModels | None = None
+    judges_noise: bool = False
+
+    @property
+    def judge(self) -> str:
+        """Who judges an audit of the training data, in words."""
+        weighting = self.setting.config.weighting
+        return f"co-occurrence, judged anew: weighting={weighting} judges no noise itself"
+
+    # ---- before and during training -------------------------------------------------------------
+
+    def to_learn_from(self, train: Sequences) -> Sequences:
+        """The sequences that the recommender trains on: ``train`` with the weights that are known
+        before training, or without the interactions that those weights drop.
+
+        Raises:
+            ValueError: ``train`` lacks weights, has too few users, or no user would keep two
+                interactions.
+        """
+        return train
+
+    def begin(self, num_users: int) -> None:
+        """Makes fresh noise models for training on ``num_users`` users, where any are trained."""
+        return None
+
+    def summary(self, left_out: int) -> str | None:
+        """One line about the noise recognised before training, or None.
+
+        Args:
+            left_out: number of interactions that ``to_learn_from`` left out.
+        """
+        return None
+
+    def folds_weighed(self, active: Sequence[int], epoch: int) -> str:
+        """Whether ``all``, ``some`` or ``none`` of the ``active`` folds have weights other than 1.
+
+        Args:
+            active: folds whose noise models learn.
+            epoch: epoch of the phase, from 0.
+        """
+        return "none"
+
+    def step_weights(self, batch: Batch) -> Tensor:
+        """Weights ``[B]`` (sequences) or ``[B, W]`` (positions) of a batch in a weighed epoch."""
+        if batch.weights is not None:
+            return batch.weights
+        return torch.ones(len(batch), device=self.setting.device)
+
+    # ---- afterwards -----------------------------------------------------------------------------
+
+    def noise_logits(self, train: Sequences) -> Tensor:
+        """Out-of-fold noise logits ``[N]``; > 0 looks noisy, NaN is not judged."""
+        return torch.full((train.num_interactions,), torch.nan)
+
+    def weights(self, train: Sequences) -> Tensor:
+        """Out-of-fold weights ``[N]``; NaN is not judged."""
+        device = self.setting.device
+        return self.setting.per_interaction(
+            train, lambda batch: torch.ones(len(batch), device=device)
+        )
+
+    @property
+    def held_out_auc(self) -> float | None:
+        """AUC of recognising artificial noise on users not learned from; None if unknown."""
+        return None
+
+    def recogniser(self, train: Sequences) -> NoiseRecogniser:
+        """A co-occurrence recogniser fitted on ``train``."""
+        return NoiseRecogniser.usual(train, seed=self.setting.config.seed)
+
+    # ---- histories ------------------------------------------------------------------------------
+
+    @property
+    def reading_needs_training(self) -> bool:
+        """Whether ``as_read`` needs ``to_learn_from`` or ``recall`` first."""
+        return False
+
+    def as_read(self, data: EvaluationSet) -> EvaluationSet:
+        """``data`` with the histories that the recommender reads; see ``JointModels.as_read``."""
+        return data
+
+    # ---- files ----------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """Parameters and plain values for a checkpoint."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The inverse of :meth:`state_dict`; ``begin`` comes first."""
+        return None
+
+    def to_store(self, train: Sequences) -> Found | None:
+        """Beliefs that a run folder keeps; None for weights that say nothing."""
+        return Found(train, self.noise_logits(train), self.weights(train))
+
+    def recall(self, train: Sequences, stored: tuple[Tensor, Tensor] | None) -> None:
+        """Takes over the noise logits and weights that a run folder kept for ``train``.
+
+        Args:
+            train: training sequences.
+            stored: ``[N]`` each; None fits a recogniser anew where one is needed.
+
+        Raises:
+            ValueError: not one value per interaction.
+        """
+        return None
