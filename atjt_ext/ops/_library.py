@@ -1,6 +1,7 @@
-"""The torch.library namespace of the package: one schema, one native call, one fake per operator.
+"""The torch.library namespace ``torch.ops.atjt_ext``: what every operator needs to be registered.
 
-Operators are underscored: they are not differentiable by themselves. The public functions are.
+The operators' names begin with an underscore: they have no gradients of their own. The public
+functions add them through ``torch.autograd.Function``.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor
 
 _library = torch.library.Library("atjt_ext", "DEF")
 
@@ -19,3 +21,21 @@ def register(schema: str, native: Callable[..., Any], fake: Callable[..., Any]) 
     for device in ("CPU", "CUDA"):
         _library.impl(name, native, device)
     torch.library.register_fake(f"atjt_ext::{name}", fake, lib=_library)
+
+
+def operator(name: str) -> Callable[..., Any]:
+    """``torch.ops.atjt_ext.<name>``."""
+    operator: Callable[..., Any] = getattr(torch.ops.atjt_ext, name)
+    return operator
+
+
+def contiguous(tensor: Tensor | None) -> Tensor | None:
+    """An optional argument as the kernels take it."""
+    return None if tensor is None else tensor.contiguous()
+
+
+def refuse_second_derivative(name: str) -> None:
+    """Raises RuntimeError under ``create_graph=True``; for the backward passes."""
+    # once_differentiable is no help: it makes the gradient a constant of a larger loss.
+    if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+        raise RuntimeError(f"{name} is differentiable once, and create_graph=True asks for more")

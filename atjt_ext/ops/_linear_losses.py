@@ -1,8 +1,8 @@
-"""Losses of logits that are never stored: two operators, and the autograd function over them.
+"""Losses over a whole catalogue without stored logits: two operators and their autograd function.
 
-The forward operator keeps, for each row, what all gradients are made of: the log-sum-exp and the
-mean embedding ``sum_v p_v W_v``. The gradient of the hidden states then reads no catalogue, and
-the second operator walks it for the gradient of the table alone.
+The forward operator keeps the log-sum-exp and the mean embedding ``sum_v p_v W_v`` of each row. The
+gradient of the hidden states follows from them without a pass over the catalogue. The second
+operator passes over the catalogue for the gradients of table and bias only.
 """
 
 from __future__ import annotations
@@ -12,27 +12,27 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from atjt_ext.ops._library import register
-from atjt_ext.ops._row_losses import arithmetic, operator, refuse_second_derivative
-
+from ._dtypes import arithmetic
+from ._library import contiguous, operator, refuse_second_derivative, register
 from ._native import _C
 
 _NAME = "linear_reweighted_cross_entropy"
 _LAST = torch.iinfo(torch.int64).max
-_LARGEST_FACTOR = 13  # as a power of two; float16 ends at 2^16
+_LARGEST_FACTOR = 13  # a power of two; float16 ends at 2^16
 
 
 def _allow_tf32() -> bool:
     matmul = torch.backends.cuda.matmul
-    # allow_tf32 raises where somebody has used the setting that came after it.
+    # allow_tf32 raises after a use of fp32_precision, its successor.
     precision = getattr(matmul, "fp32_precision", None)
     return bool(matmul.allow_tf32) if precision is None else precision == "tf32"
 
 
 def _counted_first(counts: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """An order of the rows, their targets in it, and how many count, known to the device alone.
+    """An order of the rows, their targets in this order, and the number of rows that count, which
+    stays on the device.
 
-    Those that count come first, ascending by target; of those with one target, the earlier first.
+    Rows that count come first, sorted by target; the sort is stable.
     """
     sorted_targets, order = torch.sort(torch.where(counts, targets, _LAST), stable=True)
     return order, sorted_targets, counts.sum()
@@ -41,6 +41,14 @@ def _counted_first(counts: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Ten
 def _workspace(hidden: Tensor, table: Tensor, which: int) -> Tensor | None:
     size = _C.linear_cross_entropy_workspace(hidden, table.shape[0])[which]
     return hidden.new_empty(size, dtype=torch.uint8) if size else None
+
+
+def _row_outputs(hidden: Tensor, mean_embedding: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    rows, width = hidden.shape
+    dtype = arithmetic(hidden.dtype)
+    losses, origins, sums = (hidden.new_empty(rows, dtype=dtype) for _ in range(3))
+    shape = (rows, width) if mean_embedding else (0, width)
+    return losses, origins, sums, hidden.new_empty(shape, dtype=dtype)
 
 
 def _forward(
@@ -52,16 +60,14 @@ def _forward(
     scale: float,
     mean_embedding: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    counts = targets != ignore_index
-    order, sorted_targets, rows_counted = _counted_first(counts, targets)
+    order, sorted_targets, rows_counted = _counted_first(targets != ignore_index, targets)
     hidden, table = hidden[order], table.contiguous()
-    found = _fake_forward(hidden, table, bias, targets, ignore_index, scale, mean_embedding)
-    losses, origins, sums, mean = found
+    losses, origins, sums, mean = _row_outputs(hidden, mean_embedding)
     _C.linear_cross_entropy(
         hidden,
         table,
         sorted_targets,
-        bias=None if bias is None else bias.contiguous(),
+        bias=contiguous(bias),
         rows_counted=rows_counted,
         scale=scale,
         allow_tf32=_allow_tf32(),
@@ -77,20 +83,12 @@ def _forward(
     return losses[place], origins[place], sums[place], mean[place] if mean_embedding else mean
 
 
-def _fake_forward(
-    hidden: Tensor,
-    table: Tensor,
-    bias: Tensor | None,
-    targets: Tensor,
-    ignore_index: int,
-    scale: float,
-    mean_embedding: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    rows, width = hidden.shape
+def _table_outputs(
+    hidden: Tensor, table: Tensor, in_arithmetic: bool, bias_gradient: bool
+) -> tuple[Tensor, Tensor]:
     dtype = arithmetic(hidden.dtype)
-    losses, origins, sums = (hidden.new_empty(rows, dtype=dtype) for _ in range(3))
-    shape = (rows, width) if mean_embedding else (0, width)
-    return losses, origins, sums, hidden.new_empty(shape, dtype=dtype)
+    grad_table = hidden.new_empty(table.shape, dtype=dtype if in_arithmetic else hidden.dtype)
+    return grad_table, hidden.new_empty(table.shape[0] if bias_gradient else 0, dtype=dtype)
 
 
 def _table_gradient(
@@ -111,21 +109,18 @@ def _table_gradient(
     order, sorted_targets, rows_counted = _counted_first(counts, targets)
     softmax_factors, unscale = softmax_factors[order], None
     if hidden.dtype == torch.float16:
-        # Products of factor and probability are rounded to float16: the largest to near its end.
+        # Products of factor and probability are rounded to float16: use its whole range.
         _, exponent = torch.frexp(torch.cat([softmax_factors.abs(), sums.new_zeros(1)]).amax())
         exponent = (_LARGEST_FACTOR - exponent).clamp(-100, 100)
         softmax_factors = torch.ldexp(softmax_factors, exponent)
         unscale = torch.ldexp(sums.new_ones(()), -exponent)
     hidden, table = hidden[order], table.contiguous()
-    grad_table, grad_bias = _fake_table_gradient(
-        *(hidden, table, bias, targets, origins, sums, softmax_factors, target_factors, shift),
-        *(scale, in_arithmetic, bias_gradient),
-    )
+    grad_table, grad_bias = _table_outputs(hidden, table, in_arithmetic, bias_gradient)
     _C.linear_cross_entropy_table_gradient(
         hidden,
         table,
         sorted_targets,
-        bias=None if bias is None else bias.contiguous(),
+        bias=contiguous(bias),
         rows_counted=rows_counted,
         scale=scale,
         allow_tf32=_allow_tf32(),
@@ -133,7 +128,7 @@ def _table_gradient(
         factors=softmax_factors / sums[order],
         target_factors=target_factors[order],
         unscale=unscale,
-        shift=None if shift is None else shift.contiguous(),
+        shift=contiguous(shift),
         grad_table=grad_table,
         grad_bias=grad_bias if bias_gradient else None,
         accumulate=False,
@@ -143,56 +138,38 @@ def _table_gradient(
     return grad_table, grad_bias
 
 
-def _fake_table_gradient(
-    hidden: Tensor,
-    table: Tensor,
-    bias: Tensor | None,
-    targets: Tensor,
-    origins: Tensor,
-    sums: Tensor,
-    softmax_factors: Tensor,
-    target_factors: Tensor,
-    shift: Tensor | None,
-    scale: float,
-    in_arithmetic: bool,
-    bias_gradient: bool,
-) -> tuple[Tensor, Tensor]:
-    dtype = arithmetic(hidden.dtype)
-    grad_table = hidden.new_empty(table.shape, dtype=dtype if in_arithmetic else hidden.dtype)
-    return grad_table, hidden.new_empty(table.shape[0] if bias_gradient else 0, dtype=dtype)
-
-
 _LOGITS = "Tensor hidden, Tensor table, Tensor? bias, Tensor targets"
-# Losses, origins and sums [N], and the mean embedding [N, D], [0, D] where not wanted. Of ignored
-# rows: 0, 0, 1, 0. The sum of exponentials is relative to the origin, a number near the largest
+# Losses, origins and sums [N], and the mean embedding [N, D] ([0, D] if not wanted). Ignored rows
+# have 0, 0, 1, 0. The sum of exponentials is relative to the origin, a number near the largest
 # logit.
 register(
     f"_linear_cross_entropy({_LOGITS}, int ignore_index, float scale, bool mean_embedding) "
     "-> (Tensor, Tensor, Tensor, Tensor)",
     _forward,
-    _fake_forward,
+    lambda hidden, *arguments: _row_outputs(hidden, arguments[-1]),
 )
-# The gradients in table and bias (empty where not wanted) of
-#   sum_n softmax_factors_n * logsumexp_n / scale, but at targets, where the factor is
-#   target_factors_n instead of softmax_factors_n * p_n,target;
-# `shift` [D] is added to each row of the table's. A row whose factors are 0 counts nowhere.
+# The gradients in table and bias (empty if not wanted) of
+#   sum_n softmax_factors_n * logsumexp_n / scale,
+# except that the target of row n has the factor target_factors_n instead of
+# softmax_factors_n * p_n,target. Each row of the table's gradient also gets `shift` [D]. A row with
+# factors 0 does not count.
 register(
     f"_linear_cross_entropy_table_gradient({_LOGITS}, Tensor origins, Tensor sums, "
     "Tensor softmax_factors, Tensor target_factors, Tensor? shift, float scale, "
     "bool in_arithmetic, bool bias_gradient) -> (Tensor, Tensor)",
     _table_gradient,
-    _fake_table_gradient,
+    lambda hidden, table, *arguments: _table_outputs(hidden, table, *arguments[-2:]),
 )
 
 
 class LinearLosses(torch.autograd.Function):
     """Losses and log-sum-exp of each row ``[N]``, both differentiable.
 
-    Of ignored rows the log-sum-exp is 0, and nothing comes back from either; the losses are not 0
-    under label smoothing, which their weights have to be anyway.
+    An ignored row has log-sum-exp 0 and no gradients. Under label smoothing its loss is not 0; the
+    caller's weight of 0 removes it.
 
-    ``item_embeddings`` may be in float32 beside hidden states of half precision: they are rounded
-    once for both passes, and get their gradient in float32.
+    ``item_embeddings`` may be float32 with half-precision hidden states: they are rounded once for
+    both passes, and their gradient is float32.
     """
 
     @staticmethod
@@ -215,7 +192,7 @@ class LinearLosses(torch.autograd.Function):
         lse = origins + sums.log()
         losses, mean_item = at_target, None
         if label_smoothing:
-            # The mean of the losses that each class would have is lse less the mean logit.
+            # The mean loss over all classes as targets is lse minus the mean logit.
             mean_item = table.mean(0, dtype=origins.dtype)
             mean_logit = (hidden.to(mean_item.dtype) * mean_item).sum(1)
             if bias is not None:
@@ -240,13 +217,13 @@ class LinearLosses(torch.autograd.Function):
         )
         scale, smoothing = ctx.scale, ctx.label_smoothing
         lse = origins + sums.log()
-        # Rows that send nothing back count nowhere, whatever they hold: 0 * NaN must not come up.
+        # Rows without gradient are masked whatever they hold: 0 * NaN would be NaN.
         silent = (targets == ctx.ignore_index) | ((grad_losses == 0) & (grad_lse == 0))
         grad = scale * grad_losses
         # d/ds_v = softmax_factors * p_v - grad * ((1 - smoothing) at the target + smoothing / V)
         beside = scale * grad_lse + 2 * ctx.z_loss * lse * grad
         softmax_factors = torch.where(at_target.isnan(), at_target, grad + beside)
-        # p - 1 without cancellation: of a confident row, all that is left of the gradient.
+        # p - 1 without cancellation, which is the whole gradient of a confident row.
         target_factors = grad * (torch.expm1(-at_target) + smoothing)
         target_factors = target_factors + beside * torch.exp(-at_target)
         grad, softmax_factors, target_factors = (
@@ -255,7 +232,7 @@ class LinearLosses(torch.autograd.Function):
 
         grad_hidden = grad_table = grad_bias = None
         if ctx.needs_input_grad[0]:
-            # On CUDA a target may be out of range: its row is NaN, wherever it reads.
+            # On CUDA a target may be out of range: its row is NaN, so any table row will do.
             target_items = table[targets.clamp(0, table.shape[0] - 1)]
             grad_hidden = softmax_factors[:, None] * mean_embedding
             grad_hidden -= ((1 - smoothing) * grad)[:, None] * target_items

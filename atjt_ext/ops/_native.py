@@ -1,4 +1,4 @@
-"""What this installation was compiled with, and what it can run on."""
+"""The compiled module ``_C``, its version and its build options."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import TypedDict
 
 
 def _native_module() -> ModuleType:
-    """The compiled module beside this file or, in a checkout, that of the installed package.
+    """``atjt_ext._C`` from this package or, in a checkout, from the installed package.
 
-    In a checkout Python finds these sources before the installed ones, but ``pip install .`` puts
-    the compiled module beside the latter only.
+    In a checkout Python imports these sources rather than the installed ones, but
+    ``pip install .`` compiles the module into the installed package only.
     """
     name = "atjt_ext._C"
     try:
@@ -43,7 +43,7 @@ version: str = _C.build_facts()["version"]
 
 
 class BuildInfo(TypedDict):
-    """The answer of :func:`build_info`."""
+    """Result of :func:`build_info`."""
 
     version: str
     cuda_architectures: list[str] | None
@@ -55,15 +55,18 @@ class BuildInfo(TypedDict):
 
 
 def build_info() -> BuildInfo:
-    """What the native module was compiled with, and what it finds on this machine.
+    """Build options of the native module, and the hardware that it can use.
 
-    Asks the CUDA driver for the number of devices; creates no context on any of them.
+    Asks the CUDA driver for the number of devices, but creates no context on a device.
 
     Returns:
-        A dict of ``version``; ``cuda_architectures`` and ``cuda_toolkit``, both ``None`` in a
-        build without CUDA kernels; ``openmp``; ``cpu_isas`` compiled in, and ``cpu_isa``, the one
-        the CPU kernels run on; ``gpu_usable``: CUDA kernels are compiled in and the driver
-        reports a device.
+        A dict with these entries:
+
+        * ``version``: of the package
+        * ``cuda_architectures``, ``cuda_toolkit``: ``None`` in a build without CUDA kernels
+        * ``openmp``: whether CPU kernels use several threads
+        * ``cpu_isas``: instruction sets compiled in; ``cpu_isa``: the set that kernels run on
+        * ``gpu_usable``: CUDA kernels are compiled in and the driver reports a device
     """
     facts = _C.build_facts()
     architectures = facts["cuda_architectures"]

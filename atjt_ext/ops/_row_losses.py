@@ -1,7 +1,9 @@
-"""What the losses with one weight per row share: normalisers, autograd, the choice of a route.
+"""Losses with one weight per row: registration, normalisers, autograd, the choice of a route.
 
-An operator ``_<name>`` computes the loss of each row, ``_<name>_with_gradient`` also the gradient
-in the logits of ``sum(row_scale * losses)``. Weights and reductions are all in ``row_scale``.
+:func:`register_row_loss` makes three operators of one kernel. ``_<name>`` computes the loss of each
+row. ``_<name>_with_gradient`` also computes the gradient of ``sum(row_scale * losses)`` in the
+logits, and ``_<name>_gradient_`` writes this gradient over them. ``row_scale`` contains the
+weights and the reduction.
 """
 
 from __future__ import annotations
@@ -12,26 +14,75 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from atjt_ext.ops._library import register
-
+from ._dtypes import arithmetic
+from ._library import contiguous, operator, refuse_second_derivative, register
 from ._native import _C
 
 Reduction = Literal["none", "sum", "mean", "weighted_mean"]
 
-DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
-
-def arithmetic(dtype: torch.dtype) -> torch.dtype:
-    """What losses and weights of logits with this dtype are computed in."""
-    return torch.float64 if dtype == torch.float64 else torch.float32
-
-
-def rows_like(logits: Tensor) -> Tensor:
+def _rows_like(logits: Tensor) -> Tensor:
     return logits.new_empty(logits.shape[:1], dtype=arithmetic(logits.dtype))
 
 
-def logits_like(logits: Tensor) -> Tensor:
+def _logits_like(logits: Tensor) -> Tensor:
     return torch.empty_like(logits, memory_format=torch.contiguous_format)
+
+
+def register_row_loss(name: str, options: str, kernel: Callable[..., None]) -> None:
+    """Define the three operators of a loss.
+
+    Args:
+        name: of the loss and its operators.
+        options: their schema, e.g. ``int ignore_index, float label_smoothing``.
+        kernel: called with logits, targets, the options, and the keywords ``row_scale``,
+            ``losses``, ``grad_logits`` and ``num_threads``; writes ``losses`` and, unless None,
+            ``grad_logits``, which may be the logits.
+    """
+
+    def run(
+        logits: Tensor, targets: Tensor, scale: Tensor | None, grad: Tensor | None, *values: Any
+    ) -> Tensor:
+        losses = _rows_like(logits)
+        kernel(
+            logits.contiguous(),
+            targets.contiguous(),
+            *values,
+            row_scale=contiguous(scale),
+            losses=losses,
+            grad_logits=grad,
+            num_threads=torch.get_num_threads(),
+        )
+        return losses
+
+    def losses(logits: Tensor, targets: Tensor, *values: Any) -> Tensor:
+        return run(logits, targets, None, None, *values)
+
+    def with_gradient(
+        logits: Tensor, targets: Tensor, row_scale: Tensor, *values: Any
+    ) -> tuple[Tensor, Tensor]:
+        grad_logits = _logits_like(logits)
+        return run(logits, targets, row_scale, grad_logits, *values), grad_logits
+
+    def gradient_in_place(logits: Tensor, targets: Tensor, row_scale: Tensor, *values: Any) -> None:
+        run(logits, targets, row_scale, logits, *values)
+
+    register(
+        f"_{name}(Tensor logits, Tensor targets, {options}) -> Tensor",
+        losses,
+        lambda logits, *_: _rows_like(logits),
+    )
+    scaled = f"Tensor targets, Tensor row_scale, {options}"
+    register(
+        f"_{name}_with_gradient(Tensor logits, {scaled}) -> (Tensor, Tensor)",
+        with_gradient,
+        lambda logits, *_: (_rows_like(logits), _logits_like(logits)),
+    )
+    register(
+        f"_{name}_gradient_(Tensor(a!) logits, {scaled}) -> ()",
+        gradient_in_place,
+        lambda *_: None,
+    )
 
 
 def _scale_gradient(gradient: Tensor, factor: Tensor) -> None:
@@ -45,19 +96,8 @@ register(
 )
 
 
-def operator(name: str) -> Callable[..., Any]:
-    operator: Callable[..., Any] = getattr(torch.ops.atjt_ext, name)
-    return operator
-
-
-def refuse_second_derivative(name: str) -> None:
-    # Not once_differentiable: its gradient would just count as a constant in a larger loss.
-    if torch.is_grad_enabled() and not torch.compiler.is_compiling():
-        raise RuntimeError(f"{name} is differentiable once, and create_graph=True asks for more")
-
-
 class RowLosses(torch.autograd.Function):
-    """``[N]`` losses; the backward pass reads the logits again, and may write over them."""
+    """Losses ``[N]``; the backward pass reads the logits again and may overwrite them."""
 
     @staticmethod
     def forward(
@@ -75,7 +115,7 @@ class RowLosses(torch.autograd.Function):
         arguments = (logits, targets, grad_losses, *ctx.options)
         if ctx.in_place:
             operator(f"_{ctx.name}_gradient_")(*arguments)
-            # Whoever else saved the logits, this function in a second pass included, now fails.
+            # Any other function that saved the logits, and a second pass here, now raises.
             torch.autograd.graph.increment_version(logits)
             grad_logits = logits.detach()
         else:
@@ -84,7 +124,8 @@ class RowLosses(torch.autograd.Function):
 
 
 class ReducedLoss(torch.autograd.Function):
-    """``sum(row_scale * losses)``; the gradient is written while a row of logits is in cache."""
+    """``sum(row_scale * losses)``; the forward pass already writes the gradient, while a row of
+    logits is in cache."""
 
     @staticmethod
     def forward(
@@ -103,8 +144,8 @@ class ReducedLoss(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         refuse_second_derivative(ctx.name)
         logits, targets, row_scale, losses = ctx.saved_tensors
-        # The buffer is handed out once, as autograd may add other gradients into it. A second
-        # backward pass over a retained graph computes it again, to the same bits.
+        # The buffer is returned once only: autograd may add other gradients into it. A second
+        # backward pass over a retained graph computes the same bits again.
         grad_logits, ctx.grad_logits = ctx.grad_logits, None
         if grad_logits is None:
             grad_logits = operator(f"_{ctx.name}_with_gradient")(
@@ -115,40 +156,40 @@ class ReducedLoss(torch.autograd.Function):
         return grad_logits, None, grad_scale, *[None] * (1 + len(ctx.options))
 
 
-# Private to torch, which has no other way to ask; absent from older versions.
+# Private to torch and absent from older versions; there is no public function for it.
 _default_hooks = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)
 
 
 def _saves_are_hooked(if_unknown: bool) -> bool:
-    """Whether saved tensors take another way now: activation checkpointing, ``save_on_cpu``."""
+    """Whether hooks replace saved tensors now: activation checkpointing, ``save_on_cpu``."""
     return if_unknown if _default_hooks is None else _default_hooks(True) is not None
 
 
 def at_weight(losses: Tensor, row_scale: Tensor) -> Tensor:
-    """``losses``, but 0 where one that is not finite has weight 0: such a row counts nowhere."""
+    """``losses`` with 0 for a row of weight 0 whose loss is not finite."""
     return torch.where((row_scale == 0) & ~torch.isfinite(losses), 0, losses)
 
 
 def weights_where(kept: Tensor, sample_weight: Tensor | None, dtype: torch.dtype) -> Tensor:
-    """``sample_weight`` (without: 1) where ``kept``, else 0."""
+    """``sample_weight`` (None: 1) where ``kept``, else 0."""
     weight = kept.to(dtype)
     if sample_weight is not None:
-        # where, not a product: an ignored row may carry any weight, NaN included.
+        # No product: an ignored row may have any weight, even NaN.
         weight = torch.where(kept, sample_weight.to(dtype), 0)
     return weight
 
 
 def scales(weight: Tensor, kept: Tensor, reduction: str) -> Tensor:
-    """By what each loss is multiplied, to be summed up (or, for ``"none"``, not)."""
+    """Factor of each loss, so that the sum of the products is the reduced loss."""
     if reduction in ("none", "sum"):
         return weight
     return divided(weight, weight.sum() if reduction == "weighted_mean" else kept.sum().to(weight))
 
 
 def divided(weight: Tensor, total: Tensor) -> Tensor:
-    """``weight / total``, and 0 where there is nothing to average."""
+    """``weight / total``, or 0 if ``total`` is 0."""
     is_zero = total == 0
-    # Divide by 1 where total is 0: dividing by 0 would make the gradient NaN even if unused.
+    # Dividing by 0 would make the gradient NaN, although ``where`` does not select it.
     return torch.where(is_zero, 0, weight / torch.where(is_zero, 1, total))
 
 
@@ -161,7 +202,7 @@ def weighted_losses(
     in_place: bool = False,
 ) -> Tensor:
     """``row_weight * losses``, ``[N]``."""
-    # Under hooks autograd does not check whether saved tensors were overwritten since.
+    # Under hooks autograd does not notice that a saved tensor was overwritten.
     in_place = (
         in_place and not torch.compiler.is_compiling() and not _saves_are_hooked(if_unknown=True)
     )
@@ -179,8 +220,8 @@ def reduced_loss(
 ) -> Tensor:
     """``sum(row_scale * losses)``."""
     wants_gradient = torch.is_grad_enabled() and logits.requires_grad
-    # A gradient of float16 has to know its factor from the start: one that is scaled up afterwards,
-    # against underflow, has underflowed already.
+    # A float16 gradient needs its factor before it is rounded: scaling it up afterwards cannot undo
+    # an underflow.
     writes_ahead = wants_gradient and not in_place and logits.dtype != torch.float16
     if not writes_ahead or torch.compiler.is_compiling() or _saves_are_hooked(if_unknown=False):
         return weighted_losses(name, logits, targets, row_scale, *options, in_place=in_place).sum()
@@ -188,63 +229,8 @@ def reduced_loss(
     return loss
 
 
-def check_choice(reduction: str, label_smoothing: float) -> None:
-    reductions = ("none", "sum", "mean", "weighted_mean")
-    if reduction not in reductions:
-        raise ValueError(f"reduction must be one of {reductions}, got {reduction!r}")
-    if not 0 <= label_smoothing <= 1:
-        raise ValueError(f"label_smoothing must be in [0, 1], got {label_smoothing}")
-
-
-def check_temperature(temperature: float | Tensor, dtype: torch.dtype) -> None:
-    if isinstance(temperature, Tensor):
-        raise TypeError(
-            "temperature must be a number, got a tensor; for one that is learned divide hidden "
-            "(and bias) by it"
-        )
-    if not 0 < temperature < float("inf"):
-        raise ValueError(f"temperature must be finite and above 0, got {temperature}")
-    least = torch.finfo(arithmetic(dtype)).tiny
-    if temperature < least:  # its reciprocal would be infinite
-        raise ValueError(f"temperature must be at least {least}, got {temperature}")
-
-
-def autocast_dtype(hidden: Tensor) -> torch.dtype | None:
-    """What torch casts the operands of a linear layer to now; None where it casts none."""
-    kind = hidden.device.type
-    if hidden.dtype == torch.float64 or not torch.amp.is_autocast_available(kind):
-        return None
-    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
-
-
-def check_dtype(name: str, tensor: Tensor) -> None:
-    if tensor.dtype not in DTYPES:
-        names = ", ".join(str(dtype) for dtype in DTYPES)
-        raise ValueError(f"{name} must be one of {names}, got {tensor.dtype}")
-
-
-def check_targets(targets: Tensor, shape: torch.Size, device: torch.device) -> None:
-    if targets.shape != shape:
-        raise ValueError(f"targets must be {list(shape)}, got shape {tuple(targets.shape)}")
-    if targets.device != device:
-        raise ValueError(f"targets must be on {device}, got {targets.device}")
-
-
-def check_sample_weight(
-    sample_weight: Tensor | None, shape: torch.Size, device: torch.device
-) -> None:
-    if sample_weight is None:
-        return
-    if sample_weight.shape != shape:
-        got = tuple(sample_weight.shape)
-        raise ValueError(f"sample_weight must be {list(shape)}, got shape {got}")
-    if not sample_weight.is_floating_point():
-        raise ValueError(f"sample_weight must be floating point, got {sample_weight.dtype}")
-    if sample_weight.device != device:
-        raise ValueError(f"sample_weight must be on {device}, got {sample_weight.device}")
-
-
 def check_may_be_overwritten(logits: Tensor) -> None:
+    """Raises ValueError unless ``inplace_gradient`` can take these logits."""
     if not logits.is_contiguous():
         raise ValueError(
             "inplace_gradient needs contiguous logits, "
@@ -256,5 +242,5 @@ def check_may_be_overwritten(logits: Tensor) -> None:
     if owner.is_leaf and owner.requires_grad:
         raise ValueError(
             "inplace_gradient would overwrite the values of a leaf that requires a gradient; "
-            "give it the output of a model"
+            "the logits must be the output of a model"
         )

@@ -1,4 +1,4 @@
-"""Items by popularity: the table from which :func:`random_replacement` draws weighted items."""
+"""The table from which :func:`random_replacement` draws items by weight, e.g. by popularity."""
 
 from __future__ import annotations
 
@@ -9,23 +9,22 @@ from ._native import _C
 
 
 def alias_table(weights: Tensor) -> Tensor:
-    """The table that draws item ``i + 1`` with probability ``weights[i] / weights.sum()``.
+    """A table that draws item ``i + 1`` with probability ``weights[i] / weights.sum()``.
 
-    Popularity to the power of 0.75, the paper's choice of negatives, is
+    For the paper's negatives, popularity to the power of 0.75, call
     ``alias_table(counts.double() ** 0.75)``.
 
-    The alias method (Walker 1977; Vose 1991) in integers: weights become masses that sum to
-    ``num_items * 2**32`` exactly, and the table holds every item with its mass to the unit, so that
-    CPU and CUDA draw the same. An item of weight 0 is never drawn; nor may be one whose weight is
-    below ``2**-32`` of the mean. Built once on the CPU, in time proportional to ``num_items``.
+    The alias method (Walker 1977; Vose 1991) in integers: weights become integer masses that sum to
+    ``num_items * 2**32``, and the table holds every mass exactly, so that CPU and CUDA draw the
+    same items. An item of weight 0 is never drawn. An item may also have mass 0 if its weight is
+    below ``2**-32`` of the mean. The CPU builds the table in time proportional to ``num_items``.
 
     Args:
-        weights: ``[num_items]`` float64, ``>= 0``, finite, not all 0. Of items ``1..num_items``,
-            without padding.
+        weights: ``[num_items]`` float64 of items ``1..num_items``, ``>= 0``, finite, not all 0.
 
     Returns:
-        ``[num_items]`` int64 on the device of ``weights``: for each slot, 32 bits of the mass of
-        its own item above 32 bits of the index of the other item that fills it up.
+        ``[num_items]`` int64 on the device of ``weights``. The upper 32 bits of a slot are the mass
+        of its own item, the lower 32 bits the index of the item that fills the rest of the slot.
 
     Raises:
         ValueError: A wrong shape, dtype or weight.

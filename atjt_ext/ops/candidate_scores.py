@@ -1,8 +1,8 @@
-"""Inner products of hidden states with candidates of their own, for losses over sampled items.
+"""Inner products of hidden states with each row's own candidates, for losses over sampled items.
 
 ``torch.einsum("nd,ncd->nc", hidden, item_embeddings[candidates])`` gathers ``[N, C, D]`` numbers,
-keeps them for the backward pass and makes as many gradients. Here embeddings are read where they
-lie, and pairs sorted by item become the gradient of the table.
+keeps them for the backward pass and makes as many gradients. These kernels read embeddings in
+place, and sum the gradient of the table over pairs sorted by item.
 """
 
 from __future__ import annotations
@@ -12,15 +12,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from atjt_ext.ops import _row_losses as row_losses
-from atjt_ext.ops._catalogue import check_catalogue, check_integers
-from atjt_ext.ops._library import register
-
+from ._checks import check_catalogue, check_integers, check_shape
+from ._dtypes import arithmetic, autocast_operands
+from ._library import refuse_second_derivative, register
 from ._native import _C
 
 
 def _scores_like(hidden: Tensor, candidates: Tensor) -> Tensor:
-    return hidden.new_empty(candidates.shape, dtype=row_losses.arithmetic(hidden.dtype))
+    return hidden.new_empty(candidates.shape, dtype=arithmetic(hidden.dtype))
 
 
 def _scores(hidden: Tensor, table: Tensor, candidates: Tensor, ignore_index: int) -> Tensor:
@@ -108,7 +107,7 @@ class _CandidateScores(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad_scores: Tensor) -> tuple[Tensor | None, ...]:
-        row_losses.refuse_second_derivative("candidate_scores")
+        refuse_second_derivative("candidate_scores")
         hidden, table, candidates = ctx.saved_tensors
         grad_hidden = grad_table = None
         if ctx.needs_input_grad[0]:
@@ -123,12 +122,12 @@ class _CandidateScores(torch.autograd.Function):
 
 
 def _by_item(candidates: Tensor, ignore_index: int, num_items: int) -> tuple[Tensor, Tensor]:
-    """The pairs by item, each item's in their order; those that are not scored last, as
+    """Items of all pairs, sorted, and the stable order; pairs without a score are last, as item
     ``num_items``."""
     scored = (candidates != ignore_index) & (candidates >= 0) & (candidates < num_items)
     items = torch.where(scored, candidates, num_items).flatten()
     if num_items < 2**31:
-        items = items.int()  # sorted in half the time
+        items = items.int()  # int32 sorts in half the time
     items, order = torch.sort(items, stable=True)
     return items.long(), order
 
@@ -165,35 +164,35 @@ def candidate_scores(
 ) -> Tensor:
     """``scores[n, c] = hidden[n] . item_embeddings[candidates[n, c]]``.
 
-    The meaning of ``torch.einsum("nd,ncd->nc", hidden, item_embeddings[candidates])``, but nothing
-    of size ``[N, C, D]`` is made, in neither pass. The half types are computed and summed in
-    float32, and rounded once where a gradient is stored. Under ``torch.autocast`` both operands are
-    cast as those of a linear layer.
+    Equals ``torch.einsum("nd,ncd->nc", hidden, item_embeddings[candidates])``, but neither pass
+    makes a tensor of size ``[N, C, D]``. Half types are computed and summed in float32, and rounded
+    once, when a gradient is stored. Under ``torch.autocast`` both operands are cast like those of a
+    linear layer.
 
-    Differentiable in ``hidden`` and ``item_embeddings``, once. Scores and gradients are the same to
-    the bit in every run and with any number of threads: the gradient of the table is summed over
-    pairs sorted by item, without atomics. A pair whose upstream gradient is 0 adds nothing, even to
-    a row that holds NaN.
+    Differentiable once, in ``hidden`` and ``item_embeddings``. Scores and gradients have the same
+    bits in every run and with any number of threads: the gradient of the table is summed over pairs
+    sorted by item, without atomics. A pair with upstream gradient 0 adds nothing, even if its row
+    holds NaN.
 
     Args:
         hidden: ``[N, D]``, float32, float64, bfloat16 or float16.
         item_embeddings: ``[V, D]`` of the same dtype, V >= 1.
-        candidates: ``[N, C]`` int64 in ``[0, V)``, or ``ignore_index``. An item may stand in a row
-            more than once.
+        candidates: ``[N, C]`` int64 in ``[0, V)``, or ``ignore_index``. A row may hold an item more
+            than once.
         ignore_index: A candidate with this value scores 0 and has no gradient.
         sparse_gradient: The gradient of ``item_embeddings`` becomes a coalesced sparse tensor of
-            the items that are candidates, as with ``torch.nn.Embedding(sparse=True)``, for
-            catalogues that are large beside ``N * C``. Its size is known on the host only, so on
-            CUDA the backward pass waits for the device; not for ``torch.compile``.
+            the candidates, as with ``torch.nn.Embedding(sparse=True)``, for catalogues much larger
+            than ``N * C``. The host needs its size, so the backward pass on CUDA waits for the
+            device. Not for ``torch.compile``.
 
     Returns:
         ``[N, C]``; float64 for float64 inputs, else float32.
 
     Raises:
         ValueError: A wrong shape, dtype or device.
-        IndexError: On the CPU, a candidate out of range. On CUDA, where looking would stall the
-            device, its score becomes NaN and it has no gradient.
-        RuntimeError: A CUDA tensor, and no CUDA kernels in this build.
+        IndexError: A candidate out of range, on the CPU. On CUDA a check would stall the device;
+            the score becomes NaN there and has no gradient.
+        RuntimeError: A CUDA tensor in a build without CUDA kernels.
 
     Example:
         >>> import torch
@@ -204,25 +203,9 @@ def candidate_scores(
     """
     hidden, item_embeddings = autocast_operands(hidden, item_embeddings)
     check_catalogue(hidden, item_embeddings)
-    check_integers("candidates", candidates, hidden)
-    if candidates.dim() != 2 or len(candidates) != len(hidden):
-        raise ValueError(
-            f"candidates must be [{len(hidden)}, C], got shape {tuple(candidates.shape)}"
-        )
+    check_integers("candidates", candidates, hidden.device)
+    check_shape("candidates", candidates, len(hidden), "C")
     scores: Tensor = _CandidateScores.apply(  # type: ignore[no-untyped-call]
         hidden, item_embeddings, candidates, ignore_index, sparse_gradient
     )
     return scores
-
-
-def autocast_operands(hidden: Tensor, item_embeddings: Tensor) -> tuple[Tensor, Tensor]:
-    """Both in the dtype of ``torch.autocast``, as the operands of a linear layer."""
-    dtype = row_losses.autocast_dtype(hidden)
-    return (
-        (hidden, item_embeddings)
-        if dtype is None
-        else (
-            hidden.to(dtype),
-            item_embeddings.to(dtype),
-        )
-    )

@@ -1,8 +1,8 @@
-"""Random numbers with a name, for choices that are composed in torch.
+"""Random numbers by key, for random choices that are written in torch.
 
-A number depends on the seed, the step, the row's key, its purpose and its position counted from the
-end; on nothing else. So a row draws the same in any batch, behind any padding on the left, on any
-device and with any number of threads, and no two purposes share a number.
+A number depends only on the seed, the step, the row's key, the purpose and the position counted
+from the end. So a row draws the same numbers in any batch, behind any left padding, on any device
+and with any number of threads. No two purposes share a number.
 """
 
 from __future__ import annotations
@@ -12,15 +12,13 @@ from enum import IntEnum
 import torch
 from torch import Tensor
 
-from atjt_ext.ops._checks import require_integer
-from atjt_ext.ops._keys import number_or_tensor
-from atjt_ext.ops._library import register
-
+from ._checks import check_integers, check_shape, number_or_tensor, require_integer
+from ._library import register
 from ._native import _C
 
 
 class Purpose(IntEnum):
-    """What a number is for: four bits. 0 to 3 are the kernels' own (csrc/keyed_draws.h)."""
+    """The purpose of a number, in four bits. The kernels use 0 to 3 (csrc/keyed_draws.h)."""
 
     DELETED_ROW = 4
     DELETED_POSITION = 5
@@ -34,7 +32,7 @@ class Purpose(IntEnum):
     CUSTOM_ROW = 13
     CUSTOM_POSITION = 14
     CUSTOM_ITEM = 15
-    """These three are kept free for choices outside of the package."""
+    """The last three are free for code outside the package."""
 
 
 _PURPOSES = tuple(int(purpose) for purpose in Purpose)
@@ -67,7 +65,7 @@ def _native(
     return out
 
 
-# seed and step are SymInt, so that a compiled training step is not compiled again for each of them.
+# seed and step are SymInt: a compiled training step is not compiled again for a new value.
 register(
     "_keyed_draws(Tensor row_keys, SymInt length, int purpose, SymInt seed, SymInt step, "
     "Tensor? seed_tensor, Tensor? step_tensor) -> Tensor",
@@ -86,26 +84,26 @@ def keyed_draws(
 ) -> Tensor:
     """64 random bits for every row and position.
 
-    The bits of row ``b`` and position ``i`` are half of the Philox4x32-10 words (Salmon et al.,
-    SC'11) with key ``seed`` and a counter made of ``row_keys[b]``, ``purpose``,
+    The bits of row ``b`` and position ``i`` are one half of the Philox4x32-10 output (Salmon et
+    al., SC'11) with key ``seed`` and a counter made of ``row_keys[b]``, ``purpose``,
     ``(2**28 - length + i) // 2`` and ``step``.
 
     Args:
         row_keys: ``[B]`` int64.
         length: Positions per row, at most ``2**23``.
-        purpose: What the numbers are for.
-        seed: In ``[0, 2**64)``. Or a 0-d int64 tensor on the device of ``row_keys``, read by the
-            kernel when it runs: a replayed CUDA graph goes on if it counts the tensor up.
-        step: In ``[0, 2**32)``, e.g. the training step. Or a tensor as for ``seed``, of which the
-            low 32 bits count.
+        purpose: The purpose of the numbers.
+        seed: In ``[0, 2**64)``. Or a 0-d int64 tensor on the device of ``row_keys``: the kernel
+            reads it when it runs, so a replayed CUDA graph that increments it draws new numbers.
+        step: In ``[0, 2**32)``, e.g. the training step. Or a tensor as for ``seed``, whose low 32
+            bits count.
 
     Returns:
-        ``[B, length]`` int64, uniform over all values of its type.
+        ``[B, length]`` int64, uniform over all int64 values.
 
     Raises:
         ValueError: A value out of range, a wrong shape or dtype.
-        TypeError: No integer where one is wanted.
-        RuntimeError: A CUDA tensor, and no CUDA kernels in this build.
+        TypeError: A number that is no integer.
+        RuntimeError: A CUDA tensor in a build without CUDA kernels.
 
     Example:
         >>> import torch
@@ -116,10 +114,8 @@ def keyed_draws(
         >>> torch.equal(wide[1:, -2:], narrow)
         True
     """
-    if row_keys.dim() != 1:
-        raise ValueError(f"row_keys must be [B], got shape {tuple(row_keys.shape)}")
-    if row_keys.dtype != torch.int64:
-        raise ValueError(f"row_keys must be int64, got {row_keys.dtype}")
+    check_shape("row_keys", row_keys, "B")
+    check_integers("row_keys", row_keys, row_keys.device)
     require_integer("length", length, 0, 2**23 + 1, "in [0, 2**23]")
     if purpose not in _PURPOSES:
         raise ValueError(f"purpose must be one of Purpose, {list(_PURPOSES)}, got {purpose!r}")
@@ -138,23 +134,22 @@ def keyed_draws(
 
 
 def uniform_integers(draws: Tensor, bound: int | Tensor) -> Tensor:
-    """``floor(draw * bound / 2**64)``: draws of :func:`keyed_draws` as integers in ``[0, bound)``.
+    """Draws of :func:`keyed_draws` as integers in ``[0, bound)``: ``floor(draw * bound / 2**64)``.
 
     Uniform up to a bias below ``bound / 2**64``.
 
     Args:
-        draws: int64 of any shape.
-        bound: In ``[1, 2**31)``; a tensor (int64) is broadcast, and its values are not looked at.
+        draws: int64 of any shape, read as unsigned.
+        bound: In ``[1, 2**31)``, or an int64 tensor, which broadcasts; its values are not checked.
 
     Returns:
-        int64, of the shape that ``draws`` and ``bound`` broadcast to.
+        int64, in the shape that ``draws`` and ``bound`` broadcast to.
 
     Raises:
         ValueError: ``draws`` not int64; a number out of range.
         TypeError: ``bound`` neither an integer nor a tensor.
     """
-    if draws.dtype != torch.int64:
-        raise ValueError(f"draws must be int64, got {draws.dtype}")
+    check_integers("draws", draws, draws.device)
     if not isinstance(bound, Tensor):
         require_integer("bound", bound, 1, 2**31, "in [1, 2**31)")
     low, high = draws & 0xFFFFFFFF, draws >> 32 & 0xFFFFFFFF

@@ -1,7 +1,7 @@
 """Replace random items of random sequences by other items: the corruption of the auxiliary task.
 
-Liu et al. (JCST 39(5) 2024, arXiv:2409.17402) train the noise-recognition model to tell sequences
-with randomly replaced items from untouched ones. This operation makes the replaced ones.
+Liu et al. (JCST 39(5) 2024, arXiv:2409.17402) train the noise-recognition model to distinguish
+sequences with randomly replaced items from untouched sequences.
 """
 
 from __future__ import annotations
@@ -12,10 +12,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from atjt_ext.ops._checks import require_integer, require_replacements, require_rows
-from atjt_ext.ops._keys import number_or_tensor
-from atjt_ext.ops._library import register
-
+from ._checks import (
+    check_device,
+    check_integers,
+    check_shape,
+    number_or_tensor,
+    require_integer,
+    require_replacements,
+    require_rows,
+)
+from ._library import contiguous, register
 from ._native import _C
 
 _MAX_FEATURES = 64
@@ -23,14 +29,14 @@ FEATURE_DTYPES = (torch.int32, torch.int64, torch.float32, torch.float64)
 
 
 class RandomReplacementOutput(NamedTuple):
-    """What :func:`random_replacement` returns."""
+    """Result of :func:`random_replacement`."""
 
     sequences: Tensor
     """``[B, L]``, dtype of the input: the sequences after replacement."""
     replaced: Tensor
     """``[B, L]`` bool: true where an item was replaced."""
     noise_labels: Tensor
-    """``[B]`` bool: true where something in the row was replaced."""
+    """``[B]`` bool: true if an item of the row was replaced."""
     features: tuple[Tensor, ...] = ()
     """``[B, L]`` each: the feature columns, rewritten where an item was replaced."""
 
@@ -72,8 +78,8 @@ def _native(
     out, replaced, noise_labels, features_out = _outputs(sequences, features)
     _C.random_replacement(
         sequences.contiguous(),
-        row_keys=None if row_keys is None else row_keys.contiguous(),
-        alias_table=None if alias_table is None else alias_table.contiguous(),
+        row_keys=contiguous(row_keys),
+        alias_table=contiguous(alias_table),
         features=[column.contiguous() for column in features],
         feature_tables=[table.contiguous() for table in feature_tables],
         out=out,
@@ -98,17 +104,7 @@ def _native(
     return out, replaced, noise_labels, features_out
 
 
-def _fake(
-    sequences: Tensor,
-    row_keys: Tensor | None,
-    alias_table: Tensor | None,
-    features: Sequence[Tensor],
-    *_: object,
-) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
-    return _outputs(sequences, features)
-
-
-# seed and step are SymInt, so that a compiled training step is not compiled again for each of them.
+# seed and step are SymInt: a compiled training step is not compiled again for a new value.
 register(
     "_random_replacement(Tensor sequences, Tensor? row_keys, Tensor? alias_table, "
     "Tensor[] features, Tensor[] feature_tables, int num_items, int padding_idx, int num_targets, "
@@ -116,7 +112,7 @@ register(
     "float? replace_ratio, float? replace_probability, bool avoid_history, SymInt seed, "
     "SymInt step, Tensor? seed_tensor, Tensor? step_tensor) -> (Tensor, Tensor, Tensor, Tensor[])",
     _native,
-    _fake,
+    lambda sequences, row_keys, alias_table, features, *_: _outputs(sequences, features),
 )
 
 
@@ -141,64 +137,64 @@ def random_replacement(
 ) -> RandomReplacementOutput:
     """Replace random items of random rows by other items.
 
-    **Rows**: exactly ``floor(sequence_fraction * B + 0.5)`` of them, each subset equally likely; or
-    each by itself with ``sequence_probability``; or, without either, all.
+    **Rows**: exactly ``floor(sequence_fraction * B + 0.5)`` rows, each subset equally likely; or
+    each row independently with ``sequence_probability``; or, without either option, all rows.
 
-    **Positions** of a chosen row with ``n`` items (not padding, not in a target column): exactly
+    **Positions** of a chosen row with ``n`` items (neither padding nor in a target column): exactly
     ``min(num_replacements, n)`` or ``floor(replace_ratio * n + 0.5)``, each subset equally likely;
-    or each by itself with ``replace_probability``.
+    or each position independently with ``replace_probability``.
 
-    **Items**: never the original and, with ``avoid_history``, none that the row holds anywhere.
-    Each other item is equally likely, or as likely as its weight in ``alias_table`` has it. Where
-    none is left, because the row holds all items or all that have weight, the position keeps its
-    item and counts as not replaced. Padding stays padding.
+    **Items**: any item except the original and, with ``avoid_history``, except all items of the
+    row. Items are equally likely, or as likely as ``alias_table`` says. If no item remains, because
+    the row holds all items or all items with a weight, the position keeps its item and does not
+    count as replaced. Padding stays padding.
 
-    The result is a function of the arguments: the same for any number of threads, and the same bits
-    on CPU and CUDA, in one kernel launch. Every random number is a Philox4x32-10 draw (Salmon et
-    al., SC'11) named by ``(seed, row key, purpose, position from the end, step)``. With
-    ``row_keys``, what is drawn for a row depends neither on the batch around it nor on how much
-    padding the row has on its left; nor does whether it is chosen, but for an exact number of rows.
+    The result depends on the arguments only: it has the same bits for any number of threads, on CPU
+    and CUDA. One call is one kernel launch. Every random number is a Philox4x32-10 draw (Salmon et
+    al., SC'11) with the key ``(seed, row key, purpose, position from the end, step)``. With
+    ``row_keys``, the draws of a row depend neither on the rest of the batch nor on the padding on
+    its left. Only the choice of an exact number of rows depends on the batch.
 
     Call it in the training process: after a fork, OpenMP with several threads can hang.
 
     Args:
         sequences: ``[B, L]``, int32 or int64, items ``1..num_items`` or ``padding_idx``, on CPU or
-            CUDA; ``B < 2**31``, ``L <= 2**23``. Never written to.
+            CUDA; ``B < 2**31``, ``L <= 2**23``. Not written to.
         num_items: Size of the catalogue without padding, in ``[1, 2**31)``.
         seed: Key of the random numbers, in ``[0, 2**64)``. Or a 0-d int64 tensor on the device of
-            ``sequences``, read by the kernel when it runs: nothing waits for the device, and a
-            replayed CUDA graph goes on if it counts the tensor up.
-        step: Another part of the key, in ``[0, 2**32)``: a new step draws anew. Or a tensor as for
-            ``seed``, of which the low 32 bits count.
+            ``sequences``: the kernel reads it when it runs, so no one waits for the device, and a
+            replayed CUDA graph that increments it draws new numbers.
+        step: Another part of the key, in ``[0, 2**32)``: every step has new draws. Or a tensor as
+            for ``seed``, whose low 32 bits count.
         sequence_fraction: Share of the rows to corrupt, in ``[0, 1]``.
-        sequence_probability: Probability of a row to be corrupted, in ``[0, 1]``. At most one of
-            the two is given.
-        num_replacements: How many items of a chosen row to replace, ``>= 0``.
-        replace_ratio: Share of the items of a chosen row to replace, in ``[0, 1]``.
-        replace_probability: Probability of such an item to be replaced, in ``[0, 1]``. Exactly one
-            of the three is given.
-        num_targets: So many columns at the end are targets: copied, never replaced, not counted.
-            The result for the others is that of ``sequences[:, :-num_targets]``.
+        sequence_probability: Probability that a row is corrupted, in ``[0, 1]``. Pass at most one
+            of these two.
+        num_replacements: Number of items to replace in a chosen row, ``>= 0``.
+        replace_ratio: Share of the items to replace in a chosen row, in ``[0, 1]``.
+        replace_probability: Probability that an item of a chosen row is replaced, in ``[0, 1]``.
+            Pass exactly one of these three.
+        num_targets: Number of target columns at the end: copied, never replaced, not counted. The
+            other columns get the same result as ``sequences[:, :-num_targets]``.
         alias_table: ``[num_items]`` int64 on the device of ``sequences``, made by
             :func:`atjt_ext.ops.alias_table`. ``None``: every item is equally likely.
-        avoid_history: Whether to draw no item that the row holds, target columns included.
-        features: Up to 64 columns ``[B, L]``, int32, int64, float32 or float64, beside
-            ``sequences``: a replaced position gets the feature of its new item. Never written to.
+        avoid_history: Draw no item of the row, target columns included.
+        features: Up to 64 columns ``[B, L]``, int32, int64, float32 or float64, on the device of
+            ``sequences``: a replaced position gets the feature of its new item. Not written to.
         feature_tables: For each column its table ``[num_items + 1]`` of the same dtype: entry ``i``
             is the feature of item ``i``.
-        row_keys: ``[B]`` int64, names the rows (say, user ids). ``None``: their indices.
+        row_keys: ``[B]`` int64 names of the rows, e.g. user ids. ``None``: their indices.
         padding_idx: The id of empty positions; must not be an item.
 
     Returns:
-        ``(sequences, replaced, noise_labels, features)``. A chosen row in which nothing was
-        replaced (it has no items, or the share rounds to 0) has a false noise label.
+        ``(sequences, replaced, noise_labels, features)``. A chosen row without a replacement (no
+        items, or a share that rounds to 0) has a false noise label.
 
     Raises:
-        ValueError: A wrong shape, dtype, device or option; ``num_items == 1`` where a replacement
-            is asked for, since there is no other item; on the CPU an id that is neither padding nor
-            an item. On CUDA, where looking would stall the device, such an id counts as an item.
-        TypeError: An option that is no number, or no integer where one is wanted.
-        RuntimeError: A CUDA tensor, and no CUDA kernels in this build.
+        ValueError: A wrong shape, dtype, device or option; a replacement with ``num_items == 1``,
+            which leaves no other item; on the CPU an id that is neither padding nor an item. On
+            CUDA a check would stall the device; such an id counts as an item there.
+        TypeError: An option that is no number, or no integer as required.
+        RuntimeError: A CUDA tensor in a build without CUDA kernels.
 
     Example:
         >>> import torch
@@ -213,9 +209,11 @@ def random_replacement(
     require_replacements(num_replacements, replace_ratio, replace_probability)
     require_integer("num_targets", num_targets, 0, 2**63, ">= 0")
     if row_keys is not None:
-        _check_tensor("row_keys", row_keys, sequences.shape[:1], torch.int64, sequences.device)
+        check_shape("row_keys", row_keys, len(sequences))
+        check_integers("row_keys", row_keys, sequences.device)
     if alias_table is not None:
-        _check_tensor("alias_table", alias_table, (num_items,), torch.int64, sequences.device)
+        check_shape("alias_table", alias_table, num_items)
+        check_integers("alias_table", alias_table, sequences.device)
     _check_features(features, feature_tables, sequences, num_items)
     replaces = num_replacements or replace_ratio or replace_probability
     if num_items == 1 and replaces and 0 not in (sequence_fraction, sequence_probability):
@@ -245,29 +243,16 @@ def random_replacement(
     return RandomReplacementOutput(noisy, replaced, noise_labels, tuple(new_features))
 
 
-def _require(condition: bool, name: str, wanted: str, got: object) -> None:
-    if not condition:
-        raise ValueError(f"{name} must be {wanted}, got {got}")
-
-
 def _check_sequences(sequences: Tensor, num_items: int, padding_idx: int) -> None:
-    if sequences.dim() != 2:
-        raise ValueError(f"sequences must be [B, L], got shape {tuple(sequences.shape)}")
+    check_shape("sequences", sequences, "B", "L")
     if sequences.dtype not in (torch.int32, torch.int64):
         raise ValueError(f"sequences must be int32 or int64, got {sequences.dtype}")
     require_integer("num_items", num_items, 1, 2**31, "in [1, 2**31)")
     limits = torch.iinfo(sequences.dtype)
     wanted = f"in the range of {sequences.dtype} and outside 1..{num_items}"
     require_integer("padding_idx", padding_idx, limits.min, limits.max + 1, wanted)
-    _require(not 1 <= padding_idx <= num_items, "padding_idx", wanted, padding_idx)
-
-
-def _check_tensor(
-    name: str, tensor: Tensor, shape: Sequence[int], dtype: torch.dtype, device: torch.device
-) -> None:
-    _require(tensor.shape == tuple(shape), name, f"{[*shape]}", f"shape {tuple(tensor.shape)}")
-    _require(tensor.dtype == dtype, name, str(dtype).removeprefix("torch."), tensor.dtype)
-    _require(tensor.device == device, name, f"on {device}", tensor.device)
+    if 1 <= padding_idx <= num_items:
+        raise ValueError(f"padding_idx must be {wanted}, got {padding_idx}")
 
 
 def _check_features(
@@ -285,7 +270,11 @@ def _check_features(
             raise ValueError(
                 f"features[{i}] must be int32, int64, float32 or float64, got {column.dtype}"
             )
-        _check_tensor(f"features[{i}]", column, sequences.shape, column.dtype, sequences.device)
-        _check_tensor(
-            f"feature_tables[{i}]", table, (num_items + 1,), column.dtype, sequences.device
-        )
+        check_shape(f"features[{i}]", column, *sequences.shape)
+        check_device(f"features[{i}]", column, sequences.device)
+        check_shape(f"feature_tables[{i}]", table, num_items + 1)
+        check_device(f"feature_tables[{i}]", table, sequences.device)
+        if table.dtype != column.dtype:
+            raise ValueError(
+                f"feature_tables[{i}] must be {column.dtype} as features[{i}], got {table.dtype}"
+            )

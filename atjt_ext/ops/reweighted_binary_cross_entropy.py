@@ -1,77 +1,37 @@
 """Binary cross-entropy with one weight per example, for positive and negative logits.
 
-Liu et al. (JCST 39(5) 2024, arXiv:2409.17402) let the weight of a sequence scale the losses of its
-positive and its negative item alike.
+As in Liu et al. (JCST 39(5) 2024, arXiv:2409.17402), the weight of a sequence scales the losses of
+its positive and its negative item alike.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from atjt_ext.ops import _row_losses as row_losses
-from atjt_ext.ops._library import register
-from atjt_ext.ops._row_losses import Reduction, logits_like, rows_like
-
+from . import _row_losses as row_losses
+from ._checks import (
+    check_device,
+    check_dtype,
+    check_label_smoothing,
+    check_reduction,
+    check_sample_weight,
+    check_shape,
+)
+from ._dtypes import arithmetic
 from ._native import _C
+from ._row_losses import Reduction
 
 _NAME = "reweighted_binary_cross_entropy"
 
 
-def _native(
-    logits: Tensor,
-    targets: Tensor,
-    row_scale: Tensor | None,
-    grad_logits: Tensor | None,
-    label_smoothing: float,
-) -> Tensor:
-    losses = rows_like(logits)
-    _C.reweighted_binary_cross_entropy(
-        logits.contiguous(),
-        targets.contiguous(),
-        row_scale=None if row_scale is None else row_scale.contiguous(),
-        losses=losses,
-        grad_logits=grad_logits,
-        label_smoothing=label_smoothing,
-        num_threads=torch.get_num_threads(),
-    )
-    return losses
+def _kernel(logits: Tensor, targets: Tensor, label_smoothing: float, **rest: Any) -> None:
+    _C.reweighted_binary_cross_entropy(logits, targets, label_smoothing=label_smoothing, **rest)
 
 
-def _losses(logits: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
-    return _native(logits, targets, None, None, label_smoothing)
-
-
-def _with_gradient(
-    logits: Tensor, targets: Tensor, row_scale: Tensor, label_smoothing: float
-) -> tuple[Tensor, Tensor]:
-    grad_logits = logits_like(logits)
-    return _native(logits, targets, row_scale, grad_logits, label_smoothing), grad_logits
-
-
-def _gradient_in_place(
-    logits: Tensor, targets: Tensor, row_scale: Tensor, label_smoothing: float
-) -> None:
-    _native(logits, targets, row_scale, logits, label_smoothing)
-
-
-register(
-    f"_{_NAME}(Tensor logits, Tensor targets, float label_smoothing) -> Tensor",
-    _losses,
-    lambda logits, *_: rows_like(logits),
-)
-register(
-    f"_{_NAME}_with_gradient(Tensor logits, Tensor targets, Tensor row_scale, "
-    "float label_smoothing) -> (Tensor, Tensor)",
-    _with_gradient,
-    lambda logits, *_: (rows_like(logits), logits_like(logits)),
-)
-register(
-    f"_{_NAME}_gradient_(Tensor(a!) logits, Tensor targets, Tensor row_scale, "
-    "float label_smoothing) -> ()",
-    _gradient_in_place,
-    lambda *_: None,
-)
+row_losses.register_row_loss(_NAME, "float label_smoothing", _kernel)
 
 
 def reweighted_binary_cross_entropy(
@@ -93,36 +53,36 @@ def reweighted_binary_cross_entropy(
     * ``"mean"``: ``sum(w_i * l_ic) / (N * C)``; a small weight lowers the loss
     * ``"weighted_mean"``: ``sum(w_i * l_ic) / sum(w_i * C)``; only relative weights matter
 
-    Without weights this is ``torch.nn.functional.binary_cross_entropy_with_logits``, but for two
-    things. Where there is nothing to average (no elements, or weights that sum to 0), the loss and
-    all gradients are 0, not NaN. And an infinite logit on the side of its target costs 0, not NaN.
+    Without weights this is ``torch.nn.functional.binary_cross_entropy_with_logits``, with two
+    differences. Without anything to average (no elements, or weights that sum to 0) the loss and
+    all gradients are 0 instead of NaN. An infinite logit on the side of its target has loss 0
+    instead of NaN.
 
-    Differentiable in ``logits`` and ``sample_weight``, once. A NaN in a row of logits stays in that
-    row. Losses and gradients are the same to the bit whenever, and by however many threads, they
-    are computed.
+    Differentiable once, in ``logits`` and ``sample_weight``. A NaN in a row of logits stays in that
+    row. Losses and gradients have the same bits in every run and with any number of threads.
     Memory and time: see :func:`atjt_ext.ops.reweighted_cross_entropy`.
 
     Args:
         logits: ``[N]`` or ``[N, C]``, float32, float64, bfloat16 or float16; the half types are
-            computed in float32. Never written to, but for ``inplace_gradient``.
-        targets: Bool or floating point, in the shape of the logits. Bool, and the dtype of the
-            result, are read as they are; others are converted first. Values outside ``[0, 1]`` are
-            not looked for, as in torch: the formula takes any.
+            computed in float32. Only ``inplace_gradient`` writes to them.
+        targets: Bool or floating point, in the shape of the logits. Targets that are neither bool
+            nor of the result's dtype are converted first. As in torch, values outside ``[0, 1]``
+            are not refused: the formula takes any value.
         sample_weight: ``[N]``, floating point.
         label_smoothing: ``e`` in ``[0, 1]``: ``y`` becomes ``(1 - e) * y + e / 2``.
         reduction: One of the four above.
-        inplace_gradient: Permits the backward pass to write the gradient over the logits, as
-            in :func:`atjt_ext.ops.reweighted_cross_entropy`, which says what follows from it.
+        inplace_gradient: The backward pass may write the gradient over the logits; consequences
+            as in :func:`atjt_ext.ops.reweighted_cross_entropy`.
 
     Returns:
         The shape of the logits for ``"none"``, else a scalar; float64 for float64 logits, else
         float32.
 
     Raises:
-        ValueError: A wrong shape, dtype, device or option; targets that require a gradient, as
-            there is none in them; ``inplace_gradient`` for logits that are not contiguous, or that
-            are (a view of) a leaf that wants a gradient.
-        RuntimeError: A CUDA tensor, and no CUDA kernels in this build.
+        ValueError: A wrong shape, dtype, device or option; targets with ``requires_grad``, which
+            get no gradient; ``inplace_gradient`` for logits that are not contiguous, or that are (a
+            view of) a leaf with ``requires_grad``.
+        RuntimeError: A CUDA tensor in a build without CUDA kernels.
 
     Example:
         >>> import torch
@@ -135,10 +95,11 @@ def reweighted_binary_cross_entropy(
         0.6931
     """
     _check(logits, targets, sample_weight)
-    row_losses.check_choice(reduction, label_smoothing)
+    check_reduction(reduction)
+    check_label_smoothing(label_smoothing)
     if inplace_gradient:
         row_losses.check_may_be_overwritten(logits)
-    dtype = row_losses.arithmetic(logits.dtype)
+    dtype = arithmetic(logits.dtype)
     if targets.dtype != torch.bool:
         targets = targets.to(dtype)
     rows = logits.shape[0]
@@ -175,10 +136,11 @@ def reweighted_binary_cross_entropy(
 def _check(logits: Tensor, targets: Tensor, sample_weight: Tensor | None) -> None:
     if logits.dim() not in (1, 2):
         raise ValueError(f"logits must be [N] or [N, C], got shape {tuple(logits.shape)}")
-    row_losses.check_dtype("logits", logits)
-    row_losses.check_targets(targets, logits.shape, logits.device)
+    check_dtype("logits", logits)
+    check_shape("targets", targets, *logits.shape)
+    check_device("targets", targets, logits.device)
     if targets.dtype != torch.bool and not targets.is_floating_point():
         raise ValueError(f"targets must be bool or floating point, got {targets.dtype}")
     if targets.requires_grad:
         raise ValueError("targets must not require a gradient, there is none in them; detach them")
-    row_losses.check_sample_weight(sample_weight, logits.shape[:1], logits.device)
+    check_sample_weight(sample_weight, logits.shape[:1], logits.device)

@@ -1,16 +1,17 @@
-"""Binary cross-entropy of a target and sampled negatives, with one weight per example; gBCE."""
+"""Binary cross-entropy over a target and sampled negatives, with one weight per example; gBCE."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from atjt_ext.ops import _row_losses as row_losses
-from atjt_ext.ops import _sampled_losses as sampled_losses
-from atjt_ext.ops._row_losses import Reduction
-from atjt_ext.ops.candidate_scores import autocast_operands
+from . import _row_losses as row_losses
+from . import _sampled_losses as sampled_losses
+from ._checks import check_beta
+from ._dtypes import autocast_operands
+from ._row_losses import Reduction
 
-_NAME = "reweighted_binary_cross_entropy"  # the operator that does the arithmetic
+_NAME = "reweighted_binary_cross_entropy"  # the operator for the losses of the scores
 
 
 def sampled_binary_cross_entropy(
@@ -33,37 +34,35 @@ def sampled_binary_cross_entropy(
 
         ``l_i = (beta * softplus(-s_target) + sum_j softplus(s_j)) / (1 + k)``
 
-    ``beta = 1`` is the usual one (SASRec with ``k`` negatives). A smaller one is gBCE (Petrov and
-    Macdonald, RecSys 2023, arXiv:2308.07192), which undoes the overconfidence that
-    sampling negatives brings; :func:`gbce_beta` gives it. There the positive probability
-    ``sigmoid(s)**beta`` is turned into a logit again, in float64; but its loss is
-    ``-log(sigmoid(s)**beta) = beta * softplus(-s)``, which needs neither.
+    ``beta = 1`` is binary cross-entropy (SASRec with ``k`` negatives). A smaller ``beta`` is gBCE
+    (Petrov and Macdonald, RecSys 2023, arXiv:2308.07192), which corrects the overconfidence from
+    sampling negatives; :func:`gbce_beta` computes it. The authors' code turns the positive
+    probability ``sigmoid(s)**beta`` back into a logit, in float64. The loss needs no such step:
+    ``-log(sigmoid(s)**beta) = beta * softplus(-s)``.
 
-    Nothing of size ``[N, k, D]`` is made; see :func:`atjt_ext.ops.candidate_scores`, also for
+    No tensor of size ``[N, k, D]`` exists; see :func:`atjt_ext.ops.candidate_scores`, also for
     repeatability. Shared negatives are scored by one matrix product in the dtype of ``hidden``.
 
-    Differentiable in ``hidden``, ``item_embeddings`` and ``sample_weight``, once. With sums over
+    Differentiable once, in ``hidden``, ``item_embeddings`` and ``sample_weight``. With sums over
     rows whose target is not ``ignore_index``, ``reduction`` means
 
     * ``"none"``: ``w_i * l_i`` per row, 0 in ignored rows
     * ``"sum"``: ``sum(w * l)``
-    * ``"mean"``: ``sum(w * l) / number of rows``
-    * ``"weighted_mean"``: ``sum(w * l) / sum(w)``
-
-    and the last two are 0 where there is nothing to average.
+    * ``"mean"``: ``sum(w * l) / number of rows``, 0 without rows
+    * ``"weighted_mean"``: ``sum(w * l) / sum(w)``, 0 if ``sum(w)`` is 0
 
     Args:
         hidden: ``[N, D]``, float32, float64, bfloat16 or float16.
         item_embeddings: ``[V, D]`` of the same dtype, V >= 1.
         targets: ``[N]`` int64 in ``[0, V)``, or ``ignore_index``.
-        negatives: ``[N, k]`` int64, or ``[k]`` shared by all rows. Of the rows of
-            ``item_embeddings``; where ``ignore_index`` stands there is none.
+        negatives: ``[N, k]`` int64 rows of ``item_embeddings``, or ``[k]`` for all rows. An entry
+            ``ignore_index`` is no negative.
         sample_weight: ``[N]``, floating point; None for ones.
         beta: Above 0.
-        mask_accidental_hits: Leaves out negatives that are the row's target (default); ``k`` counts
-            them nevertheless. gSASRec and RecTools leave them in.
+        mask_accidental_hits: Leaves out negatives that are the row's target (default); ``k`` still
+            counts them. gSASRec and RecTools keep them.
         temperature: Scores are divided by it.
-        ignore_index: Rows with this target count nowhere.
+        ignore_index: Rows with this target have loss and gradient 0 and do not count.
         reduction: One of the four above.
         sparse_gradient: A sparse gradient of ``item_embeddings``.
 
@@ -72,9 +71,9 @@ def sampled_binary_cross_entropy(
 
     Raises:
         ValueError: A wrong shape, dtype, device or option.
-        IndexError: On the CPU, a target or negative out of range. On CUDA the loss of the row
-            becomes NaN; with shared negatives, torch's own device assertion.
-        RuntimeError: A CUDA tensor, and no CUDA kernels in this build.
+        IndexError: A target or negative out of range, on the CPU. On CUDA the loss of the row
+            becomes NaN; for shared negatives torch raises a device assertion.
+        RuntimeError: A CUDA tensor in a build without CUDA kernels.
 
     Example:
         >>> import torch
@@ -89,8 +88,7 @@ def sampled_binary_cross_entropy(
     sampled_losses.check_arguments(
         hidden, item_embeddings, targets, negatives, sample_weight, temperature, reduction
     )
-    if not 0 < beta < float("inf"):
-        raise ValueError(f"beta must be positive and finite, got {beta}")
+    check_beta(beta)
     positive, negative, absent = sampled_losses.scores_of_sampled(
         hidden,
         item_embeddings,
@@ -103,7 +101,7 @@ def sampled_binary_cross_entropy(
         sparse_gradient=sparse_gradient,
     )
     positive = positive[:, None]
-    negative = negative.masked_fill(absent, -torch.inf)  # costs 0 as a negative
+    negative = negative.masked_fill(absent, -torch.inf)  # whose loss as a negative is 0
 
     kept = targets != ignore_index
     weight = row_losses.weights_where(kept, sample_weight, positive.dtype)
@@ -120,13 +118,13 @@ def sampled_binary_cross_entropy(
 def gbce_beta(t: float, num_negatives: int, num_items: int) -> float:
     """``beta`` of gBCE: ``a * (t * (1 - 1 / a) + 1 / a)``, ``a = num_negatives / (num_items - 1)``.
 
-    As in arXiv:2308.07192. ``t = 0`` is plain binary cross-entropy (``beta = 1``), ``t = 1``
-    calibrates scores fully (``beta = a``); the paper recommends 0.75 with 256 negatives.
+    From arXiv:2308.07192. ``t = 0`` is binary cross-entropy (``beta = 1``); ``t = 1`` calibrates
+    scores fully (``beta = a``). The paper recommends 0.75 with 256 negatives.
 
     Args:
         t: In ``[0, 1]``.
-        num_negatives: Per target, at least 1.
-        num_items: Of the catalogue, without padding; above ``num_negatives``.
+        num_negatives: Negatives per target, at least 1.
+        num_items: Size of the catalogue without padding; above ``num_negatives``.
 
     Raises:
         ValueError: A value out of range.

@@ -7,10 +7,11 @@ import math
 import torch
 from torch import Tensor
 
-from atjt_ext.ops import _sampled_losses as sampled_losses
-from atjt_ext.ops._row_losses import Reduction
-from atjt_ext.ops.candidate_scores import autocast_operands
-from atjt_ext.ops.reweighted_cross_entropy import reweighted_cross_entropy
+from . import _sampled_losses as sampled_losses
+from ._checks import check_floats
+from ._dtypes import autocast_operands
+from ._row_losses import Reduction
+from .reweighted_cross_entropy import reweighted_cross_entropy
 
 _IGNORED = -100
 
@@ -35,36 +36,35 @@ def sampled_cross_entropy(
 
         ``l_i = log(exp(s_target) + sum_j exp(s_j - c_j)) - s_target``
 
-    * Without ``negative_log_probs`` ``c_j = 0``: the softmax over the items in the sample, as
-      "sampled softmax" is in RecTools (eSASRec).
-    * With them ``c_j = log(k * q_j)``, where ``q_j`` is the probability that a draw gives ``v_j``
-      (logQ correction; Bengio and Senecal, IEEE TNN 2008). The sum is then an unbiased estimate of
-      that over all items but the target, so the loss estimates the softmax over the catalogue. The
-      target is in the sample for certain and is not corrected (arXiv:2507.09331). With every other
-      item drawn once and ``q = 1 / (V - 1)`` it *is* the softmax over the catalogue.
+    * Without ``negative_log_probs``, ``c_j = 0``: the softmax over the items in the sample, which
+      RecTools (eSASRec) calls "sampled softmax".
+    * With them, ``c_j = log(k * q_j)``, where ``q_j`` is the probability that a draw gives ``v_j``
+      (logQ correction; Bengio and Senecal, IEEE TNN 2008). The sum over negatives is then an
+      unbiased estimate of the sum over all items except the target, so the loss estimates the
+      softmax over the catalogue. The target is always in the sample and is not corrected
+      (arXiv:2507.09331). If every other item is drawn once and ``q = 1 / (V - 1)``, the loss *is*
+      the softmax over the catalogue.
 
-    Nothing of size ``[N, k, D]`` is made; see :func:`atjt_ext.ops.candidate_scores`, also for
+    No tensor of size ``[N, k, D]`` exists; see :func:`atjt_ext.ops.candidate_scores`, also for
     repeatability. Shared negatives are scored by one matrix product in the dtype of ``hidden``.
 
-    Differentiable in ``hidden``, ``item_embeddings`` and ``sample_weight``, once. Weights,
-    reductions and their edge cases are those of
-    :func:`atjt_ext.ops.reweighted_cross_entropy`.
+    Differentiable once, in ``hidden``, ``item_embeddings`` and ``sample_weight``. Weights,
+    reductions and their edge cases are those of :func:`atjt_ext.ops.reweighted_cross_entropy`.
 
     Args:
         hidden: ``[N, D]``, float32, float64, bfloat16 or float16.
         item_embeddings: ``[V, D]`` of the same dtype, V >= 1.
         targets: ``[N]`` int64 in ``[0, V)``, or ``ignore_index``.
-        negatives: ``[N, k]`` int64, or ``[k]`` shared by all rows. Of the rows of
-            ``item_embeddings``; where ``ignore_index`` stands there is none.
+        negatives: ``[N, k]`` int64 rows of ``item_embeddings``, or ``[k]`` for all rows. An entry
+            ``ignore_index`` is no negative.
         sample_weight: ``[N]``, floating point; None for ones.
-        negative_log_probs: ``log q`` of each negative, of their shape or ``[k]``; a number if they
-            are all alike, such as ``-log(num_items - 1)`` for uniform draws without the target.
+        negative_log_probs: ``log q`` of each negative: the shape of ``negatives``, ``[k]``, or a
+            number, such as ``-log(num_items - 1)`` for uniform draws without the target.
         mask_accidental_hits: Leaves out negatives that are the row's target (default, as in
-            TensorFlow's ``sampled_softmax_loss``): otherwise they push down what they are to lift.
-            ``k`` counts them nevertheless, which is what makes the correction unbiased if ``q``
-            may draw the target.
+            TensorFlow's ``sampled_softmax_loss``); they would lower the target's score. ``k``
+            still counts them, which keeps the correction unbiased if ``q`` may draw the target.
         temperature: Scores are divided by it.
-        ignore_index: Rows with this target count nowhere.
+        ignore_index: Rows with this target have loss and gradient 0 and do not count.
         reduction: ``none``, ``sum``, ``mean`` or ``weighted_mean``.
         sparse_gradient: A sparse gradient of ``item_embeddings``.
 
@@ -73,9 +73,9 @@ def sampled_cross_entropy(
 
     Raises:
         ValueError: A wrong shape, dtype, device or option.
-        IndexError: On the CPU, a target or negative out of range. On CUDA the loss of the row
-            becomes NaN; with shared negatives, torch's own device assertion.
-        RuntimeError: A CUDA tensor, and no CUDA kernels in this build.
+        IndexError: A target or negative out of range, on the CPU. On CUDA the loss of the row
+            becomes NaN; for shared negatives torch raises a device assertion.
+        RuntimeError: A CUDA tensor in a build without CUDA kernels.
 
     Example:
         >>> import torch
@@ -119,9 +119,4 @@ def _check_log_probs(log_probs: Tensor | float | None, negatives: Tensor) -> Non
             f"negative_log_probs must be {list(negatives.shape)} as negatives, or "
             f"[{negatives.shape[-1]}], got shape {tuple(log_probs.shape)}"
         )
-    if not log_probs.is_floating_point():
-        raise ValueError(f"negative_log_probs must be floating point, got {log_probs.dtype}")
-    if log_probs.device != negatives.device:
-        raise ValueError(
-            f"negative_log_probs must be on {negatives.device}, got {log_probs.device}"
-        )
+    check_floats("negative_log_probs", log_probs, negatives.device)

@@ -1,4 +1,4 @@
-"""Negatives for the losses over sampled items, with the probability that each had."""
+"""Negatives for the losses over sampled items, with their log-probability."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from atjt_ext.ops._checks import require_integer
-from atjt_ext.ops.keyed_draws import Purpose, keyed_draws, uniform_integers
+from ._checks import check_integers, check_shape, require_integer
+from .keyed_draws import Purpose, keyed_draws, uniform_integers
 
 
 class SampledNegatives(NamedTuple):
-    """What :func:`uniform_negatives` draws."""
+    """Result of :func:`uniform_negatives`."""
 
     items: Tensor
-    """``[N, k]``, or ``[k]`` if shared; int64 in ``1..num_items``."""
+    """``[N, k]``, or ``[k]`` if shared; int64, in ``1..num_items``."""
     log_probs: float
     """``log q``, for ``negative_log_probs`` of :func:`atjt_ext.ops.sampled_cross_entropy`."""
 
@@ -31,27 +31,26 @@ def uniform_negatives(
     row_keys: Tensor | None = None,
     shared: bool = False,
 ) -> SampledNegatives:
-    """``num_negatives`` uniform items for every row, with replacement, never its target.
+    """Draw ``num_negatives`` uniform items for every row, with replacement, never the row's target.
 
-    The same on CPU and CUDA, whatever the batch or its order: see
+    CPU and CUDA draw the same items, in any batch and any order of rows: see
     :func:`atjt_ext.ops.keyed_draws`.
 
     Args:
-        targets: ``[N]`` int64, items ``1..num_items``. In rows that are ignored anything may stand.
+        targets: ``[N]`` int64, items ``1..num_items``. A row that the loss ignores may have any
+            target.
         num_negatives: ``k``, at most ``2**23``.
-        num_items: Of the catalogue, without padding; below ``2**31``.
-        seed, step: As in :func:`atjt_ext.ops.keyed_draws`. Another step, other negatives.
-        row_keys: ``[N]`` int64, names the rows. ``None``: their indices.
-        shared: One sample for all rows, of all items: there may be accidental hits in it.
+        num_items: Size of the catalogue without padding; below ``2**31``.
+        seed, step: As in :func:`atjt_ext.ops.keyed_draws`. Every step has new negatives.
+        row_keys: ``[N]`` int64 names of the rows. ``None``: their indices.
+        shared: One sample for all rows, from all items; it may contain targets (accidental hits).
 
     Returns:
-        ``items`` and ``log_probs``, the latter ``-log(num_items - 1)`` or, of shared negatives,
-        ``-log(num_items)``.
+        ``items``, and ``log_probs``: ``-log(num_items - 1)``, or ``-log(num_items)`` if shared.
 
     Raises:
-        ValueError: A value out of range, a wrong shape or dtype; a single item, which leaves none
-            that is not the target.
-        TypeError: No integer where one is wanted.
+        ValueError: A value out of range, a wrong shape or dtype; ``num_items == 1`` unless shared.
+        TypeError: A number that is no integer.
 
     Example:
         >>> import torch
@@ -61,10 +60,8 @@ def uniform_negatives(
         tensor([[1, 1, 1],
                 [2, 2, 2]])
     """
-    if targets.dim() != 1:
-        raise ValueError(f"targets must be [N], got shape {tuple(targets.shape)}")
-    if targets.dtype != torch.int64:
-        raise ValueError(f"targets must be int64, got {targets.dtype}")
+    check_shape("targets", targets, "N")
+    check_integers("targets", targets, targets.device)
     require_integer("num_negatives", num_negatives, 0, 2**23 + 1, "in [0, 2**23]")
     least = 1 if shared else 2
     require_integer("num_items", num_items, least, 2**31, f"in [{least}, 2**31)")

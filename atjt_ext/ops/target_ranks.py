@@ -1,17 +1,22 @@
-"""RECOMMEND, measured: the rank of every target among all items, without ``[N, V]`` scores."""
+"""The rank of every target among all items of a catalogue, without ``[N, V]`` scores."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from atjt_ext.ops._catalogue import check_catalogue, check_excluded, check_indices, require_in_range
-from atjt_ext.ops._library import register
-from atjt_ext.ops._row_losses import arithmetic
-
+from ._checks import (
+    check_catalogue,
+    check_excluded,
+    check_integers,
+    check_shape,
+    require_in_range,
+)
+from ._dtypes import arithmetic
+from ._library import contiguous, register
 from ._native import _C
 
-_MAX_CUDA_WIDTH = 256  # kMaxWidth in csrc/linear_cross_entropy.h
+_MAX_CUDA_WIDTH = 256  # kMaxWidth in csrc/common/cuda/splits.h
 
 
 def _pair_scores_like(hidden: Tensor, items: Tensor) -> Tensor:
@@ -21,7 +26,7 @@ def _pair_scores_like(hidden: Tensor, items: Tensor) -> Tensor:
 def _pair_scores(
     hidden: Tensor, item_embeddings: Tensor, rows: Tensor | None, items: Tensor, bias: Tensor | None
 ) -> Tensor:
-    if hidden.device.type == "cpu":  # looking at values on CUDA would stall the device
+    if hidden.device.type == "cpu":  # on CUDA, reading values would stall the device
         require_in_range(
             "targets" if rows is None else "exclude_items", items, len(item_embeddings)
         )
@@ -35,7 +40,7 @@ def _pair_scores(
         item_embeddings.contiguous(),
         rows.contiguous(),
         items.contiguous(),
-        bias=None if bias is None else bias.contiguous(),
+        bias=contiguous(bias),
         scores=scores,
         num_threads=torch.get_num_threads(),
     )
@@ -54,14 +59,14 @@ def _count_at_least(
         hidden.contiguous(),
         item_embeddings.contiguous(),
         thresholds.contiguous(),
-        bias=None if bias is None else bias.contiguous(),
+        bias=contiguous(bias),
         counts=counts,
         num_threads=torch.get_num_threads(),
     )
     return counts
 
 
-# Without rows the items are the targets: one for every row of hidden.
+# rows=None: items are the targets, one for every row of hidden.
 register(
     "_pair_scores(Tensor hidden, Tensor item_embeddings, Tensor? rows, Tensor items, Tensor? bias)"
     " -> Tensor",
@@ -87,36 +92,36 @@ def target_ranks(
 ) -> Tensor:
     """The rank of each row's target among all items by ``hidden @ item_embeddings.T + bias``.
 
-    ``rank_n`` is the number of items v whose score is not below that of ``targets[n]``, itself
-    included and excluded items left out: 1 is best, ties count against the target, and so does a
-    NaN. A target that scores NaN itself has rank V, the worst there is, whatever is excluded.
+    ``rank_n`` is the number of items whose score is not below the score of ``targets[n]``. It
+    counts the target itself and no excluded items: 1 is best, and ties and NaN count against the
+    target. A target with score NaN has rank V, the worst rank, whatever is excluded.
 
-    An excluded pair makes an item no competitor of that row's target: usually what the user has
-    seen. A pair may occur several times, and counts once. A pair of a row and its own target is
-    without effect: a target always competes, as users come back to what they know.
+    An excluded pair keeps an item, usually one that the user has seen, from competing with the
+    row's target. Repeated pairs count once. A pair of a row and its own target has no effect: users
+    return to items, so a target always competes.
 
-    Scores are float32 (float64 for float64), and an item has the same bits wherever it stands in
-    the table, so that equal embeddings tie. They are never held: beside inputs and result, memory
+    Scores are float32 (float64 for float64). An item's score has the same bits at any place of the
+    table, so that equal embeddings tie. Scores are not stored: beside inputs and result, memory
     is a few numbers for every row and excluded pair. Not differentiable.
 
     Args:
         hidden: ``[N, D]``, float32, float64, bfloat16 or float16; the half types are computed in
             float32. On CUDA no float64, and D at most 256: see :func:`has_kernels`.
-        item_embeddings: ``[V, D]``, of the dtype of ``hidden``. For a table with a row for
-            padding give ``table[1:]``, and targets and items less 1.
+        item_embeddings: ``[V, D]``, of the dtype of ``hidden``. For a table with a padding row pass
+            ``table[1:]``, and subtract 1 from targets and items.
         targets: ``[N]`` int64, in ``[0, V)``.
         bias: ``[V]``, floating point.
         exclude_rows: ``[P]`` int64, in ``[0, N)``: the rows of the excluded pairs, in any order.
-        exclude_items: ``[P]`` int64, in ``[0, V)``: their items.
+        exclude_items: ``[P]`` int64, in ``[0, V)``: the items of the excluded pairs.
 
     Returns:
         ``[N]`` int64, in ``[1, V]``.
 
     Raises:
         ValueError: A wrong shape, dtype or device.
-        IndexError: On the CPU, a target or a pair out of range. On CUDA, where looking would stall
-            the device, such a target has rank V + 1 and such a pair is without effect.
-        RuntimeError: A CUDA tensor, and no CUDA kernels in this build.
+        IndexError: A target or a pair out of range, on the CPU. On CUDA a check would stall the
+            device; there such a target has rank V + 1, and such a pair has no effect.
+        RuntimeError: A CUDA tensor in a build without CUDA kernels.
 
     Example:
         >>> import torch
@@ -131,8 +136,9 @@ def target_ranks(
     """
     check_catalogue(hidden, item_embeddings, bias)
     rows, num_items = hidden.shape[0], item_embeddings.shape[0]
-    check_indices("targets", targets, f"[{rows}]", rows, hidden)
-    check_excluded(exclude_rows, exclude_items, hidden)
+    check_shape("targets", targets, rows)
+    check_integers("targets", targets, hidden.device)
+    check_excluded(exclude_rows, exclude_items, hidden.device)
     hidden, item_embeddings = hidden.detach(), item_embeddings.detach()
     if bias is not None:
         bias = bias.detach().to(arithmetic(hidden.dtype))
@@ -142,7 +148,7 @@ def target_ranks(
     ranks: Tensor = ops._count_at_least(hidden, item_embeddings, thresholds, bias)
     if exclude_rows is not None and exclude_items is not None:
         scores = ops._pair_scores(hidden, item_embeddings, exclude_rows, exclude_items, bias)
-        if rows > 0:  # without rows there are no pairs either, but on CUDA wrong ones
+        if rows > 0:  # without rows every pair is out of range
             ranks = ranks - _excluded_at_least(
                 scores, thresholds, targets, exclude_rows, exclude_items, num_items
             )
@@ -157,16 +163,16 @@ def _excluded_at_least(
     exclude_items: Tensor,
     num_items: int,
 ) -> Tensor:
-    """``[N]``: how many of those that were counted are excluded."""
+    """``[N]``: how many of the counted items are excluded."""
     in_range = (exclude_rows >= 0) & (exclude_rows < len(targets))
     in_range &= (exclude_items >= 0) & (exclude_items < num_items)
     rows = torch.where(in_range, exclude_rows, 0)
     items = torch.where(in_range, exclude_items, 0)
     threshold = thresholds[rows]
-    # As in count_at_least, but for NaN thresholds: such a target stays behind all items.
+    # As in count_at_least, except that a NaN threshold keeps its rank behind all items.
     counted = ~(scores < threshold) & ~threshold.isnan()
     counted &= in_range & (items != targets[rows])
-    # The same pair twice was counted once; those out of range are no pair.
+    # Count a repeated pair once, and no pair that is out of range.
     pairs, order = torch.where(in_range, rows * num_items + items, -1).sort()
     again = torch.zeros_like(in_range)
     again[1:] = pairs[1:] == pairs[:-1]
@@ -175,8 +181,8 @@ def _excluded_at_least(
 
 
 def has_kernels(embeddings: Tensor) -> bool:
-    """Whether :func:`target_ranks` takes ``[..., D]`` of this device, dtype and width here; the
-    linear losses take the same."""
+    """Whether :func:`target_ranks` and the linear losses take ``embeddings [..., D]``: their
+    device, dtype and width, in this build."""
     if embeddings.device.type != "cuda":
         return embeddings.device.type == "cpu"
     return (

@@ -1,16 +1,15 @@
-"""RECOMMEND: the best items of the whole catalogue, in tiles, never with all scores at once."""
+"""The best items of the whole catalogue, from tiles of scores."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from atjt_ext.ops._catalogue import check_catalogue, check_excluded, require_in_range
-from atjt_ext.ops._checks import require_integer
-from atjt_ext.ops._library import register
-from atjt_ext.ops._row_losses import arithmetic
+from ._checks import check_catalogue, check_excluded, require_in_range, require_integer
+from ._dtypes import arithmetic
+from ._library import register
 
-# At once, by device: what fits a cache, or keeps a GPU busy.
+# Scores at once, by device: so many fit a cache, or keep a GPU busy.
 _MAX_SCORES = {"cpu": 2**21, "cuda": 2**24}
 _MAX_ROWS = 2**10
 
@@ -34,10 +33,10 @@ def _top_k(
         exclude_rows = exclude_items = torch.zeros(0, dtype=torch.int64, device=hidden.device)
     require_in_range("exclude_rows", exclude_rows, len(hidden))
     require_in_range("exclude_items", exclude_items, len(item_embeddings))
-    # By item, so that those of a tile of items are neighbours.
+    # Sort by item: the pairs of a tile of items become neighbours.
     exclude_items, order = exclude_items.sort()
     exclude_rows = exclude_rows[order]
-    # Not in the precision of an autocast around it: halves would tie what differs.
+    # Without autocast: different scores would tie in half precision.
     with torch.autocast(hidden.device.type, enabled=False):
         for first in range(0, len(hidden), _MAX_ROWS):
             rows = slice(first, first + _MAX_ROWS)
@@ -74,7 +73,7 @@ def _top_k_of_rows(
         pairs = slice(pairs_before[index], pairs_before[index + 1])
         scores[exclude_rows[pairs], exclude_items[pairs] - first] = -torch.inf
         columns = _columns_of_largest(scores, k)
-        # The best so far are of smaller ids, and so first where they tie.
+        # The best so far have smaller ids, so they come first among ties.
         best = torch.cat([best, scores.gather(1, columns)], dim=1)
         items = torch.cat([items, first + columns], dim=1)
         best, order = _descending(best, k)
@@ -91,19 +90,19 @@ register(
 
 
 def largest(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """``torch.topk(scores, k, dim=1)`` of ``[N, V]``, but ties go to the smaller column."""
+    """``torch.topk(scores, k, dim=1)`` of ``[N, V]``, but the smaller column wins a tie."""
     columns = _columns_of_largest(scores, k)
     values, order = _descending(scores.gather(1, columns), k)
     return values, columns.gather(1, order)
 
 
 def _columns_of_largest(scores: Tensor, k: int) -> Tensor:
-    """Of each row's k largest, or of all if there are no more: ``[N, min(k, V)]``, ascending."""
+    """Columns of each row's k largest scores: ``[N, min(k, V)]``, in ascending order."""
     if k >= scores.shape[1]:
         return torch.arange(scores.shape[1], device=scores.device).expand(scores.shape)
     values, columns = scores.topk(k + 1, dim=1)
     columns = columns[:, :k]
-    # topk takes any of those that tie with the last one. Where it had a choice, look again.
+    # topk takes any of the columns that tie for the last place: sort the rows with such a tie.
     had_choice = ~(values[:, k] < values[:, k - 1])
     rows = had_choice.nonzero()[:, 0]
     if len(rows) > 0:
@@ -112,9 +111,9 @@ def _columns_of_largest(scores: Tensor, k: int) -> Tensor:
 
 
 def _descending(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The k largest of each row and their columns, the smaller column first where they tie."""
-    # A NaN counts as the largest, but a NaN with a sign, what inf - inf is on x86, may count as
-    # the smallest where a device sorts by bits.
+    """The k largest of each row and their columns; among ties the smaller column comes first."""
+    # NaN sorts as the largest. But inf - inf on x86 is a negative NaN, which sorts as the smallest
+    # on a device that sorts by bits.
     scores = scores.masked_fill(scores.isnan(), torch.nan)
     values, columns = scores.sort(dim=1, descending=True, stable=True)
     return values[:, :k], columns[:, :k]
@@ -131,27 +130,27 @@ def top_k(
 ) -> tuple[Tensor, Tensor]:
     """The k best items of each row by ``hidden @ item_embeddings.T + bias``, best first.
 
-    Exact: every item is scored. Items that tie stand in the order of their ids, and the smaller id
-    is taken where not all have room. A NaN counts as the best score, as in ``torch.topk``: a broken
-    model shows.
+    Exact: every item is scored. Items with equal scores are in the order of their ids, and smaller
+    ids win the last places. NaN counts as the best score, as in ``torch.topk``, so that a broken
+    model does not go unnoticed.
 
-    Excluded pairs, usually what a user has seen, score ``-inf``: they fill up lists, in the order
-    of ids, where fewer than k others are left. (So does an item that scores ``-inf`` by itself.)
+    Excluded pairs, usually items that the user has seen, score ``-inf``. They fill the end of a
+    list, in the order of ids, if fewer than k other items are left.
 
-    Scores are torch's matrix product in float32 (float64 for float64; half types are converted, and
-    autocast is without effect), in ``torch.set_float32_matmul_precision``. They are computed for
-    some items at a time: memory does not grow with the catalogue. The last bit of a score may
-    depend on how many rows are asked at once. Waits for the device. Not differentiable.
+    Scores are torch's matrix product in float32 (float64 for float64; half types are converted) at
+    ``torch.set_float32_matmul_precision``, without autocast. They are computed for a part of the
+    items at a time: memory does not grow with the catalogue. The last bit of a score may depend on
+    the number of rows. Waits for the device. Not differentiable.
 
     Args:
         hidden: ``[N, D]``, float32, float64, bfloat16 or float16.
-        item_embeddings: ``[V, D]``, of the dtype of ``hidden``. For a table with a row for
-            padding give ``table[1:]``, and add 1 to the items.
+        item_embeddings: ``[V, D]``, of the dtype of ``hidden``. For a table with a padding row pass
+            ``table[1:]``, and add 1 to the items.
         k: In ``[1, V]``.
         bias: ``[V]``, floating point.
-        exclude_rows: ``[P]`` int64, in ``[0, N)``: the rows of the excluded pairs, in any order; a
-            pair may occur several times.
-        exclude_items: ``[P]`` int64, in ``[0, V)``: their items.
+        exclude_rows: ``[P]`` int64, in ``[0, N)``: the rows of the excluded pairs, in any order,
+            with or without repetition.
+        exclude_items: ``[P]`` int64, in ``[0, V)``: the items of the excluded pairs.
 
     Returns:
         Scores ``[N, k]``, float64 for float64, else float32, and items ``[N, k]`` int64.
@@ -172,7 +171,7 @@ def top_k(
     check_catalogue(hidden, item_embeddings, bias)
     num_items = item_embeddings.shape[0]
     k = require_integer("k", k, 1, num_items + 1, f"in [1, {num_items}], the items")
-    check_excluded(exclude_rows, exclude_items, hidden)
+    check_excluded(exclude_rows, exclude_items, hidden.device)
     if bias is not None:
         bias = bias.detach().to(arithmetic(hidden.dtype))
     result: tuple[Tensor, Tensor] = torch.ops.atjt_ext._top_k(

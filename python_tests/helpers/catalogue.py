@@ -66,7 +66,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"item_embeddings": torch.zeros(5, 3, device="meta")},
-        "item_embeddings must be on cpu as hidden, got meta",
+        "item_embeddings must be on cpu, got meta",
     ),
     ({"bias": torch.zeros(4)}, r"bias must be \[5\], got shape \(4,\)"),
     ({"bias": torch.zeros(5).long()}, "bias must be floating point, got torch.int64"),

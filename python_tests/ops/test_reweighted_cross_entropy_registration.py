@@ -76,7 +76,7 @@ def test_fake_tensors_go_through_both_passes(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"reduction": "avg"}, "reduction must be one of"),
+        ({"reduction": "avg"}, "reduction must be none, sum"),
         ({"label_smoothing": -0.1}, r"label_smoothing must be in \[0, 1\], got -0.1"),
         ({"label_smoothing": float("nan")}, r"label_smoothing must be in \[0, 1\], got nan"),
         ({"logits": torch.zeros(4)}, r"logits must be \[N, V\], got shape \(4,\)"),

@@ -1,4 +1,4 @@
-"""Every operation in plain torch: slow, obvious, and what the kernels are judged against.
+"""The definition of every operation in plain torch: slow, obvious, and the truth for the kernels.
 
 For tests and benchmarks; nothing in the package imports it.
 """

@@ -1,4 +1,4 @@
-"""Random numbers and replacement in plain torch."""
+"""Random numbers by key and random replacement, in plain torch."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 _LOW = 0xFFFFFFFF  # the low 32 bits
-_ROW, _POSITION, _ITEM, _EXACT_ITEM = 0, 1, 2, 3  # what a draw is for
+_ROW, _POSITION, _ITEM, _EXACT_ITEM = 0, 1, 2, 3  # purposes of draws
 
 
 def _multiply(a: Tensor, b: int) -> tuple[Tensor, Tensor]:
-    """High and low 32 bits of the product of 32-bit words, which int64 cannot hold at once."""
+    """High and low 32 bits of the product of 32-bit words; int64 cannot hold the product."""
     upper = a * (b >> 16)
     lower = a * (b & 0xFFFF)
     middle = (upper & 0xFFFF) * 65536 + lower  # < 2**49
@@ -21,10 +21,8 @@ def _multiply(a: Tensor, b: int) -> tuple[Tensor, Tensor]:
 
 
 def philox4x32_10(counter: Tensor, key: tuple[int, int]) -> Tensor:
-    """Philox4x32-10 (Salmon et al., SC'11): ``[..., 4]`` counters to ``[..., 4]`` random words.
-
-    Words are 32-bit numbers held in int64.
-    """
+    """Philox4x32-10 (Salmon et al., SC'11): counters ``[..., 4]`` to random words ``[..., 4]``, all
+    32-bit numbers in int64."""
     x, y, z, w = counter.unbind(-1)
     key_x, key_y = key
     for _ in range(10):
@@ -51,7 +49,7 @@ def _draws(row_keys: Tensor, purpose: int, index: Tensor, seed: int, step: int) 
 
 
 def keyed_draws(row_keys: Tensor, length: int, *, purpose: int, seed: int, step: int = 0) -> Tensor:
-    """The meaning of :func:`atjt_ext.ops.keyed_draws`, to the bit."""
+    """The definition of :func:`atjt_ext.ops.keyed_draws`, to the bit."""
     first = 2**28 - length
     groups = torch.arange(first // 2, 2**27)
     words = _draws(row_keys, purpose, groups, seed, step)
@@ -61,10 +59,10 @@ def keyed_draws(row_keys: Tensor, length: int, *, purpose: int, seed: int, step:
 
 
 def alias_masses(weights: list[float]) -> list[int]:
-    """Integers in proportion to the weights, with the sum ``len(weights) * 2**32``."""
+    """Integers in proportion to the weights that sum to ``len(weights) * 2**32``."""
     heaviest = weights.index(max(weights))
     scaled = [weight / weights[heaviest] for weight in weights]
-    total = lost = 0.0  # a compensated sum (Kahan), as sum() has it from Python 3.12 on
+    total = lost = 0.0  # a compensated sum (Kahan), like sum() from Python 3.12 on
     for term in scaled:
         increased = total + (term - lost)
         lost = (increased - total) - (term - lost)
@@ -76,9 +74,9 @@ def alias_masses(weights: list[float]) -> list[int]:
 
 
 def alias_table(weights: Tensor) -> Tensor:
-    """The meaning of :func:`atjt_ext.ops.alias_table`, to the bit."""
+    """The definition of :func:`atjt_ext.ops.alias_table`, to the bit."""
     masses = alias_masses(weights.tolist())
-    table = list(range(len(masses)))  # mass of its own << 32 | alias
+    table = list(range(len(masses)))  # own mass << 32 | alias
 
     def next_donor(start: int) -> int:
         return next((i for i in range(start, len(masses)) if masses[i] >= 2**32), len(masses))
@@ -93,17 +91,17 @@ def alias_table(weights: Tensor) -> Tensor:
                 break
             drained, donor = donor, next_donor(donor + 1)
             if drained > index:
-                break  # its turn comes
+                break  # the loop over index reaches it later
             poor = drained
     return torch.tensor([entry - (entry >> 63 << 64) for entry in table])
 
 
 class _Items:
-    """How new items are drawn, in Python's unbounded integers."""
+    """Draws of new items, in Python's unbounded integers."""
 
     def __init__(self, num_items: int, table: Tensor | None) -> None:
         self.num_items = num_items
-        # (item, mass) of every half slot, in the order of the table.
+        # (item, mass) of each half of every slot, in the order of the table.
         self.halves: list[tuple[int, int]] | None = None
         if table is not None:
             self.halves = []
@@ -112,7 +110,7 @@ class _Items:
                 self.halves += [(1 + slot, own), (1 + (entry & _LOW), 2**32 - own)]
 
     def drawn(self, word: list[int], original: int) -> int:
-        """What one attempt gives."""
+        """The item of one attempt."""
         x, y, z, _ = word
         draw = y << 32 | x
         if self.halves is None:
@@ -123,7 +121,7 @@ class _Items:
         return own[0] if z < own[1] else alias[0]
 
     def remaining(self, word: list[int], excluded: set[int]) -> int | None:
-        """Exactly one of those that are not excluded, if there is any."""
+        """An item that is not excluded; None if there is none."""
         x, y, _, _ = word
         draw = y << 32 | x
         halves = self.halves or [(item, 1) for item in range(1, self.num_items + 1)]
@@ -155,9 +153,9 @@ def random_replacement(
     row_keys: Tensor | None = None,
     padding_idx: int = 0,
 ) -> tuple[Tensor, Tensor, Tensor, tuple[Tensor, ...]]:
-    """The meaning of :func:`atjt_ext.ops.random_replacement`, to the bit."""
+    """The definition of :func:`atjt_ext.ops.random_replacement`, to the bit."""
     rows, length = sequences.shape
-    length = max(length - num_targets, 0)  # of the open columns
+    length = max(length - num_targets, 0)  # without target columns
     if row_keys is None:
         row_keys = torch.arange(rows)
     out, replaced = sequences.clone(), torch.zeros_like(sequences, dtype=torch.bool)
@@ -166,7 +164,7 @@ def random_replacement(
         return out, replaced, replaced.any(dim=1), new_features
     positions = torch.arange(length)
 
-    # Rows: the smallest 64-bit draws; less 2**63, they keep their order and fit int64.
+    # Rows: the smallest 64-bit draws. Minus 2**63, they keep their order and fit int64.
     word = _draws(row_keys, _ROW, torch.tensor([0]), seed, step)[:, 0]
     draw = (word[:, 1] - 2**31) * 2**32 + word[:, 0]
     if sequence_probability is not None:
@@ -177,12 +175,12 @@ def random_replacement(
         order = torch.argsort(draw, stable=True)
         chosen_rows = order[: math.floor(share * rows + 0.5)].tolist()
 
-    # Positions: four neighbours share one call. The last one's index is the same for any length.
+    # Positions: four neighbours share one call. The last position has the same index at any length.
     first = 2**28 - length
     groups = torch.arange(first // 4, 2**26)
     position_draws = _draws(row_keys, _POSITION, groups, seed, step).flatten(1)[:, first % 4 :]
 
-    # Items: uniform draws are never excluded unless there is a history to avoid.
+    # Items: a uniform draw is never excluded, unless there is a history to avoid.
     attempts = 32 if avoid_history or alias_table is not None else 1
     item_words = [
         _draws(row_keys, _ITEM, positions + first ^ attempt << 23, seed, step).tolist()

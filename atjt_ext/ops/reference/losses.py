@@ -1,4 +1,4 @@
-"""Losses over rows of logits, a whole catalogue or sampled items in plain torch."""
+"""Losses over rows of logits, a whole catalogue or sampled items, in plain torch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def reweighted_cross_entropy(
     label_smoothing: float = 0.0,
     reduction: str = "mean",
 ) -> Tensor:
-    """The meaning of :func:`atjt_ext.ops.reweighted_cross_entropy`."""
+    """The definition of :func:`atjt_ext.ops.reweighted_cross_entropy`."""
     kept = targets != ignore_index
     losses = torch.nn.functional.cross_entropy(
         logits,
@@ -26,9 +26,7 @@ def reweighted_cross_entropy(
         label_smoothing=label_smoothing,
         reduction="none",
     )
-    weight = torch.ones_like(losses) if sample_weight is None else sample_weight
-    weight = torch.where(kept, weight, 0)
-    return _reduced(torch.where(kept, losses, 0), weight, kept.sum(), weight.sum(), reduction)
+    return _reduced_kept(losses, kept, sample_weight, reduction)
 
 
 def linear_reweighted_cross_entropy(
@@ -45,7 +43,7 @@ def linear_reweighted_cross_entropy(
     reduction: str = "mean",
     return_lse: bool = False,
 ) -> Tensor | tuple[Tensor, Tensor]:
-    """The meaning of :func:`atjt_ext.ops.linear_reweighted_cross_entropy`."""
+    """The definition of :func:`atjt_ext.ops.linear_reweighted_cross_entropy`."""
     kept = targets != ignore_index
     logits = hidden @ item_embeddings.T
     if bias is not None:
@@ -56,10 +54,7 @@ def linear_reweighted_cross_entropy(
     losses = lse - at_target
     if label_smoothing:
         losses = (1 - label_smoothing) * losses + label_smoothing * (lse - logits.mean(-1))
-    losses = torch.where(kept, losses + z_loss * lse**2, 0)
-    weight = torch.ones_like(losses) if sample_weight is None else sample_weight
-    weight = torch.where(kept, weight, 0)
-    loss = _reduced(losses, weight, kept.sum(), weight.sum(), reduction)
+    loss = _reduced_kept(losses + z_loss * lse**2, kept, sample_weight, reduction)
     return (loss, lse) if return_lse else loss
 
 
@@ -71,20 +66,19 @@ def reweighted_binary_cross_entropy(
     label_smoothing: float = 0.0,
     reduction: str = "mean",
 ) -> Tensor:
-    """The meaning of :func:`atjt_ext.ops.reweighted_binary_cross_entropy`."""
+    """The definition of :func:`atjt_ext.ops.reweighted_binary_cross_entropy`."""
     targets = (1 - label_smoothing) * targets.to(logits.dtype) + label_smoothing / 2
     losses = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
     weight = torch.ones_like(logits)
     if sample_weight is not None:
         weight = sample_weight.reshape(-1, *[1] * (logits.dim() - 1)).expand(logits.shape)
-    elements = torch.tensor(logits.numel())
-    return _reduced(losses, weight, elements, weight.sum(), reduction)
+    return _reduced(losses, weight, logits.numel(), reduction)
 
 
 def candidate_scores(
     hidden: Tensor, item_embeddings: Tensor, candidates: Tensor, *, ignore_index: int = -100
 ) -> Tensor:
-    """The meaning of :func:`atjt_ext.ops.candidate_scores`."""
+    """The definition of :func:`atjt_ext.ops.candidate_scores`."""
     ignored = candidates == ignore_index
     gathered = item_embeddings[candidates.masked_fill(ignored, 0)]
     return torch.einsum("nd,ncd->nc", hidden, gathered).masked_fill(ignored, 0)
@@ -99,7 +93,7 @@ def _sampled_scores(
     temperature: float,
     ignore_index: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Scores of the targets and the negatives; which of the latter count."""
+    """Scores of the targets and the negatives, and which negatives count."""
     if negatives.dim() == 1:
         negatives = negatives.expand(len(hidden), -1)
     options = {"ignore_index": ignore_index}
@@ -124,10 +118,10 @@ def sampled_cross_entropy(
     ignore_index: int = -100,
     reduction: str = "mean",
 ) -> Tensor:
-    """The meaning of :func:`atjt_ext.ops.sampled_cross_entropy`."""
-    options = (mask_accidental_hits, temperature, ignore_index)
+    """The definition of :func:`atjt_ext.ops.sampled_cross_entropy`."""
+    scored = (hidden, item_embeddings, targets, negatives)
     positive, negative, counts = _sampled_scores(
-        hidden, item_embeddings, targets, negatives, *options
+        *scored, mask_accidental_hits, temperature, ignore_index
     )
     if negative_log_probs is not None:
         negative = negative - negative_log_probs - math.log(negatives.shape[-1])
@@ -149,10 +143,10 @@ def sampled_binary_cross_entropy(
     ignore_index: int = -100,
     reduction: str = "mean",
 ) -> Tensor:
-    """The meaning of :func:`atjt_ext.ops.sampled_binary_cross_entropy`."""
-    options = (mask_accidental_hits, temperature, ignore_index)
+    """The definition of :func:`atjt_ext.ops.sampled_binary_cross_entropy`."""
+    scored = (hidden, item_embeddings, targets, negatives)
     positive, negative, counts = _sampled_scores(
-        hidden, item_embeddings, targets, negatives, *options
+        *scored, mask_accidental_hits, temperature, ignore_index
     )
     logsigmoid = torch.nn.functional.logsigmoid
     losses = -beta * logsigmoid(positive) - torch.where(counts, logsigmoid(-negative), 0).sum(dim=1)
@@ -165,18 +159,16 @@ def _reduced_kept(
 ) -> Tensor:
     weight = torch.ones_like(losses) if sample_weight is None else sample_weight
     weight = torch.where(kept, weight, 0)
-    return _reduced(torch.where(kept, losses, 0), weight, kept.sum(), weight.sum(), reduction)
+    return _reduced(torch.where(kept, losses, 0), weight, kept.sum(), reduction)
 
 
-def _reduced(
-    losses: Tensor, weight: Tensor, number: Tensor, sum_of_weights: Tensor, reduction: str
-) -> Tensor:
-    # A row of weight 0 counts nowhere, even if its loss is infinite.
+def _reduced(losses: Tensor, weight: Tensor, number: Tensor | int, reduction: str) -> Tensor:
+    # A row of weight 0 does not count, even if its loss is infinite.
     weighted = weight * torch.where((weight == 0) & ~losses.isfinite(), 0, losses)
     if reduction == "none":
         return weighted
     total = weighted.sum()
     if reduction == "sum":
         return total
-    divisor = number if reduction == "mean" else sum_of_weights
+    divisor = number if reduction == "mean" else weight.sum()
     return total / divisor if divisor != 0 else 0 * total

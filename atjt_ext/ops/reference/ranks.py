@@ -1,4 +1,4 @@
-"""Ranks and best items over a whole catalogue in plain torch."""
+"""Ranks and best items over a whole catalogue, in plain torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def _catalogue_scores(
     exclude_rows: Tensor | None,
     exclude_items: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
-    """``[N, V]`` scores in float64, and which of them are excluded."""
+    """Scores ``[N, V]`` in float64, and a mask of the excluded pairs."""
     scores = hidden.double() @ item_embeddings.double().T
     if bias is not None:
         scores = scores + bias.double()
@@ -32,7 +32,8 @@ def target_ranks(
     exclude_rows: Tensor | None = None,
     exclude_items: Tensor | None = None,
 ) -> Tensor:
-    """The meaning of :func:`atjt_ext.ops.target_ranks`, where scores are exact in its dtype."""
+    """The definition of :func:`atjt_ext.ops.target_ranks`, for scores that are exact in its
+    dtype."""
     scores, excluded = _catalogue_scores(hidden, item_embeddings, bias, exclude_rows, exclude_items)
     own = scores.gather(1, targets[:, None])
     competes = ~excluded
@@ -50,7 +51,7 @@ def top_k(
     exclude_rows: Tensor | None = None,
     exclude_items: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """The meaning of :func:`atjt_ext.ops.top_k`, in float64."""
+    """The definition of :func:`atjt_ext.ops.top_k`, in float64."""
     scores, excluded = _catalogue_scores(hidden, item_embeddings, bias, exclude_rows, exclude_items)
     scores = scores.masked_fill(excluded, -torch.inf)
     values, items = scores.sort(dim=1, descending=True, stable=True)
