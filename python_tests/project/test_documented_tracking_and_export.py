@@ -1,9 +1,8 @@
-"""What docs/export.md and docs/logging.md show: commands are run, blocks too."""
+"""The commands and Python blocks of docs/export.md and docs/logging.md run."""
 
 from __future__ import annotations
 
 import re
-import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -17,21 +16,12 @@ from atjt_ext.cli.main import main
 from atjt_ext.runs.build import load_trainer
 from atjt_ext.runs.data import everything_known
 from atjt_ext.runs.folder import Run
+from helpers.documents import DOCS, blocks, commands, run_block
 from helpers.joint import trainer
 from helpers.small_run import small_sequences
 
-DOCS = Path(__file__).parents[2] / "docs"
+EXPORT, LOGGING = DOCS / "export.md", DOCS / "logging.md"
 SMALL = ["--epochs=1", "--max_length=10", "--embedding_dim=8", "--num_blocks=1", "--device=cpu"]
-
-
-def blocks(name: str, language: str) -> list[str]:
-    text = (DOCS / name).read_text(encoding="utf-8")
-    return re.findall(rf"^```{language}\n(.*?)^```", text, re.S | re.M)
-
-
-def commands(name: str) -> list[list[str]]:
-    lines = [line for block in blocks(name, "bash") for line in block.splitlines()]
-    return [shlex.split(line)[1:] for line in lines if line.startswith("atjt ")]
 
 
 @pytest.fixture
@@ -51,14 +41,13 @@ def ratings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_exported_files_recommend_what_the_trainer_does(recipe: str) -> None:
     for package in ("onnx", "onnxscript", "onnxruntime", "safetensors"):
         pytest.importorskip(package, reason=f"{package} is not installed")
-    for command in commands("export.md"):
+    for command in commands(EXPORT):
         options = [recipe if option == "equal_weights" else option for option in command]
         assert main([*options, *(SMALL if command[0] == "train" else [])]) == 0
-    serving, tensors = blocks("export.md", "python")
-    names: dict[str, Any] = {}
-    exec(compile(serving, "export.md", "exec"), names)
+    serving, tensors = blocks(EXPORT, "python")
+    names: Any = run_block(serving, EXPORT)
     table = names["item_table"]
-    exec(compile(tensors, "export.md", "exec"), names)
+    names = run_block(tensors, EXPORT, **names)
     assert (names["item_table"] == table).all()
 
     run = Run(Path("runs/a"))
@@ -66,7 +55,7 @@ def test_the_exported_files_recommend_what_the_trainer_does(recipe: str) -> None
     data = everything_known(sequences, torch.arange(sequences.num_users))
     if made.config.weighs_inputs:
         assert len(names["encoder"].get_inputs()) == 2
-        # As the block does: histories of a new user, of which nothing is judged.
+        # The block serves new users, whose histories nobody has judged.
         ones = torch.ones(sequences.num_interactions)
         data = replace(data, read=replace(data.histories, weights=ones))
     items, _ = made.recommend(data, k=5)
@@ -77,7 +66,7 @@ def test_the_exported_files_recommend_what_the_trainer_does(recipe: str) -> None
 
 
 class FakeMLflow(SimpleNamespace):
-    """Stands in for the package, which is large: keeps what it is told."""
+    """A small stand-in for the package: keeps parameters and metrics."""
 
     def __init__(self) -> None:
         super().__init__(params={}, points=[])
@@ -104,10 +93,10 @@ def test_the_callback_for_mlflow_logs_every_epoch(
 ) -> None:
     tracker = FakeMLflow()
     monkeypatch.setitem(sys.modules, "mlflow", tracker)
-    names = {"trainer": trainer(split, epochs=2), "split": split}
-    exec(compile(blocks("logging.md", "python")[1], "logging.md", "exec"), names)
+    made = trainer(split, epochs=2)
+    run_block(blocks(LOGGING, "python")[1], LOGGING, trainer=made, split=split)
     assert [step for step, _ in tracker.points] == [1, 2]
-    history = names["trainer"].state.history
+    history = made.state.history
     assert tracker.points[1][1]["loss/recommender"] == history[1].recommender_loss
     assert tracker.points[1][1]["valid/NDCG_at_10"] == history[1].valid["NDCG@10"]
 
@@ -117,6 +106,6 @@ def test_the_callback_for_tensorboard_runs(
 ) -> None:
     pytest.importorskip("tensorboard", reason="tensorboard is not installed")
     monkeypatch.chdir(tmp_path)
-    names = {"trainer": trainer(split, epochs=1), "split": split}
-    exec(compile(blocks("logging.md", "python")[0], "logging.md", "exec"), names)
+    made = trainer(split, epochs=1)
+    run_block(blocks(LOGGING, "python")[0], LOGGING, trainer=made, split=split)
     assert len(list(Path("runs/a/tensorboard").iterdir())) == 1

@@ -1,35 +1,15 @@
-"""How Markdown becomes pages of the site; every link to a file leads somewhere."""
+"""How Markdown becomes pages of the site."""
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-
 import pytest
 
+from helpers.documents import DOCS
 from site_pages import page_source
-
-REPOSITORY = Path(__file__).parents[2]
-DOCS = REPOSITORY / "docs"
-PAGES = [
-    *(REPOSITORY / name for name in ("README.md", "CHANGELOG.md", "examples/README.md")),
-    *sorted(DOCS.rglob("*.md")),
-]
 
 
 def of(text: str, page: str = "index.md", source_url: str | None = None) -> str:
     return page_source(text, DOCS / page, DOCS, source_url)
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(REPOSITORY).as_posix())
-def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
-    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.S | re.M)
-    for target in re.findall(r"\]\(([^)\s#]+)[^)]*\)", text):
-        if not target.startswith(("http://", "https://", "mailto:")):
-            found = (page.parent / target).resolve()
-            assert found.exists(), target
-            # A folder is a listing on GitHub and no page of the site.
-            assert found.is_file() or not found.is_relative_to(DOCS), target
 
 
 def test_an_included_file_comes_with_its_links_rebased() -> None:
