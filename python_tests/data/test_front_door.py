@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
 from typing import get_args
 
+import polars as pl
 import pytest
 
 from atjt_ext import data
+from atjt_ext.data import interactions_from_frame, read_interactions
 from atjt_ext.data.formats import FORMATS, Format
+from atjt_ext.data.readers.auto import READERS
 from atjt_ext.runs.config import DataConfig
 
 
@@ -44,9 +48,22 @@ def test_names_of_formats_and_files_need_neither_torch_nor_polars() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_a_format_is_a_module_and_a_line() -> None:
+    for name, reader in READERS.items():
+        assert reader.name == name
+        assert reader is import_module(f"atjt_ext.data.readers.{FORMATS[name]}").FORMAT
+        documented = re.search(rf"^    {name} +\S", read_interactions.__doc__ or "", re.M)
+        assert documented, f"read_interactions must list {name}"
+
+
 def test_the_option_of_a_run_has_the_formats_of_the_table() -> None:
     assert get_args(Format) == ("auto", *FORMATS)
     for name in get_args(Format):
         assert DataConfig(format=name).format == name
     with pytest.raises(ValueError, match=r"format must be one of auto, recbole, .*, got 'excel'"):
         DataConfig(format="excel")
+
+
+def test_an_unknown_column_argument_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"no argument 'users_column'; columns are named by user_c"):
+        interactions_from_frame(pl.DataFrame({"user": ["a"]}), users_column="user")

@@ -186,6 +186,9 @@ def test_histories_are_cut_for_every_user(lengths: list[int], count: int) -> Non
     items = torch.arange(1, total + 1)
     full = Sequences(offsets, items, users, [str(i) for i in range(total)], items % 2 == 0)
     before, after = full.without_last(count), full.only_last(count)
+    assert full.owners.tolist() == [user for user, n in enumerate(lengths) for _ in range(n)]
+    assert full.positions.tolist() == [place for n in lengths for place in range(n)]
+    assert full.from_the_end.tolist() == [n - place for n in lengths for place in range(n)]
     for user, length in enumerate(lengths):
         whole = full.items_of(user).tolist()
         cut = max(length - count, 0)

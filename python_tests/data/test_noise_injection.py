@@ -74,9 +74,7 @@ def test_concentrated_noise_takes_an_exact_share_of_an_exact_share_of_users(
     noise = PlantedNoise(noisy_user_share=0.3, noisy_item_share=0.5)
     train = leave_one_out(inject_noise(clean, noise, seed=1)).train
     assert train.is_noise is not None
-    counts = torch.zeros(train.num_users).index_add(
-        0, torch.repeat_interleave(train.lengths), train.is_noise.float()
-    )
+    counts = torch.zeros(train.num_users).index_add(0, train.owners, train.is_noise.float())
     noisy = counts > 0
     assert int(noisy.sum()) == round(0.3 * train.num_users)
     assert torch.equal(counts[noisy], (0.5 * train.lengths[noisy]).round())

@@ -1,38 +1,33 @@
-"""Folders: which files belong together, and what is said when that cannot be told."""
+"""Folders: which files belong together, and refusals where that is unclear."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
-from atjt_ext.data import DataError, read_interactions
+from atjt_ext.data import read_interactions
 from atjt_ext.runs.config import RunConfig
 from atjt_ext.runs.data import load_sequences
 from helpers import layouts
 from helpers.layouts import json_lines, write
+from helpers.reading import refusal
 
 REVIEWS = json_lines(layouts.AMAZON_2018)
-
-
-def _refusal(path: Path) -> str:
-    with pytest.raises(DataError) as caught:
-        read_interactions(path)
-    return str(caught.value)
 
 
 def test_a_folder_without_interactions_says_what_it_has(tmp_path: Path) -> None:
     write(tmp_path, "notes.txt", "once upon a time\n")
     empty = "is a directory with no file of interactions; no file in it was recognised"
-    assert _refusal(tmp_path) == f"{tmp_path}: {empty}"
+    assert refusal(read_interactions, tmp_path) == f"{tmp_path}: {empty}"
     write(tmp_path, "movies.csv", layouts.ML_MOVIES)
-    assert "recognised 'movies.csv (movielens items)'; name one file" in _refusal(tmp_path)
+    assert "recognised 'movies.csv (movielens items)'; name one file" in refusal(
+        read_interactions, tmp_path
+    )
 
 
 def test_a_folder_with_several_says_which(tmp_path: Path) -> None:
     write(tmp_path, "Books.json.gz", REVIEWS)
     write(tmp_path, "ratings.csv", layouts.ML_RATINGS)
-    assert _refusal(tmp_path) == (
+    assert refusal(read_interactions, tmp_path) == (
         f"{tmp_path}: is a directory with 2 files of interactions; recognised 'Books.json.gz "
         "(amazon interactions)', 'ratings.csv (movielens interactions)'; name one file"
     )
@@ -44,12 +39,14 @@ def test_two_tables_of_items_are_refused(tmp_path: Path) -> None:
     write(tmp_path, "Books.json", REVIEWS)
     for name in ("meta_a.json", "meta_b.json"):
         write(tmp_path, name, json_lines(layouts.AMAZON_2018_META))
-    assert f"{tmp_path}: 2 tables of items; recognised 'Books.json (amazon" in _refusal(tmp_path)
+    assert f"{tmp_path}: 2 tables of items; recognised 'Books.json (amazon" in refusal(
+        read_interactions, tmp_path
+    )
 
 
 def test_a_table_of_items_is_no_interactions(tmp_path: Path) -> None:
     path = write(tmp_path, "movies.csv", layouts.ML_MOVIES)
-    assert _refusal(path) == (
+    assert refusal(read_interactions, path) == (
         f"{path}: holds movielens's table of items, no interactions; "
         "name the file of interactions, or the folder of both; or name its columns"
     )
@@ -76,7 +73,7 @@ def test_columns_of_published_csv_can_still_be_named(tmp_path: Path) -> None:
 
 def test_other_json_lines_are_shown(tmp_path: Path) -> None:
     path = write(tmp_path, "a.json", '{"who": 1, "what": 2}\n')
-    message = _refusal(path)
+    message = refusal(read_interactions, path)
     assert "Amazon or Yelp JSON lines" in message
     assert '{"who": 1' in message
 

@@ -65,30 +65,6 @@ def test_numbers_truths_and_lists_become_features_and_objects_do_not(tmp_path: P
     assert column(got, "is_noise") == [True, False]
 
 
-BAD = [
-    ('{"user": 1, "item": 2}\n{"user": 1}\n', "2: column 'item' must be an id", "''"),
-    ('{"user": 1, "item": 2}\n{"user": "", "item": 1}\n', "2: column 'user' must be an id", "''"),
-    ('\n{"user": 1, "item": 2}\n\n{"user": 1, "item": 2\n', "4: no JSON", "one object per line"),
-    ('{"user": 1, "item": 2}\n[1, 2]\n', "2: wanted one object per line", "[1, 2]"),
-    ('{"user": 1, "item": 2, "time": 1}\n{"user": 1, "item": 2, "time": "x"}\n',
-     "2: column 'time' must be a number", "'x'"),
-    ('{"user": 1, "price": 2}\n', "1: no item column", "'user', 'price'"),
-    ('\n\n{"user": 1, "price": 2}\n', "3: no item column", "'user', 'price'"),
-    ('{"user": 1, "item": 2}\n{"user": [1], "item": 2}\n', "2: column 'user' must be an id", "[1]"),
-    ('{"user": {"id": 1}, "item": 2}\n', "1: no user column", "'item'"),
-    ('{"user": 1, "item": 2, "ts": 1, "tags": []}\n{"user": 1, "tags": 3}\n',
-     "2: field 'tags' must be a list", "3"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("content", "place", "rest"), BAD)
-def test_a_bad_line_is_named(tmp_path: Path, content: str, place: str, rest: str) -> None:
-    path = write(tmp_path, "a.jsonl", content)
-    message = refusal(read_interactions, path)
-    assert message.startswith(f"{path}:{place}")
-    assert rest in message
-
-
 @pytest.mark.parametrize(
     "content", ['[{"user": 1, "item": 2}]', '[\n  {"user": 1, "item": 2}\n]\n']
 )

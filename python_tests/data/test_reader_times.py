@@ -9,10 +9,8 @@ import polars as pl
 import pytest
 
 from atjt_ext.data import interactions_from_frame, read_csv, read_interactions
+from helpers.layouts import ML_RATINGS, U_DATA
 from helpers.reading import column, refusal, write
-
-RATINGS_CSV = "userId,movieId,rating,timestamp\n1,2,3.5,1112486027\n1,29,3.5,1112484676\n"
-U_DATA = "196\t242\t3\t881250949\n186\t302\t3\t891717742\n"
 
 
 @pytest.mark.parametrize(
@@ -109,7 +107,7 @@ def test_a_column_that_holds_no_times_can_be_passed_over(tmp_path: Path) -> None
     got = read_interactions(path, time_column="")
     assert got.frame.columns == ["user", "item", "date"]
     assert "no column ''" in refusal(read_csv, path, user_column="")
-    path = write(tmp_path, "ratings.csv", RATINGS_CSV)
+    path = write(tmp_path, "ratings.csv", ML_RATINGS)
     assert "time" not in read_interactions(path, time_column="").frame.columns
     assert "time" in read_interactions(path).frame.columns
     path = write(tmp_path, "u.data", U_DATA)

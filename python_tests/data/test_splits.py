@@ -7,25 +7,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atjt_ext.data import DataError, Sequences, leave_one_out, user_folds
-
-
-def _sequences(*users: list[int], num_items: int = 9) -> Sequences:
-    lengths = torch.tensor([0, *map(len, users)])
-    return Sequences(
-        offsets=lengths.cumsum(0),
-        items=torch.tensor([item for items in users for item in items]),
-        user_ids=[f"u{user}" for user in range(len(users))],
-        item_ids=[f"i{item}" for item in range(1, num_items + 1)],
-        source="log.csv",
-    )
-
+from atjt_ext.data import DataError, leave_one_out, user_folds
+from helpers.tiny import tiny_sequences
 
 USERS = st.lists(st.lists(st.integers(1, 9), min_size=3, max_size=8), min_size=1, max_size=6)
 
 
 def test_leave_one_out_by_hand() -> None:
-    split = leave_one_out(_sequences([1, 2, 3, 4, 5], [6, 7, 6]))
+    split = leave_one_out(tiny_sequences([1, 2, 3, 4, 5], [6, 7, 6]))
     assert split.train.items.tolist() == [1, 2, 3, 6]
     assert split.train.offsets.tolist() == [0, 3, 4]
     assert split.valid.targets.tolist() == [4, 7]
@@ -39,7 +28,7 @@ def test_leave_one_out_by_hand() -> None:
 
 @given(users=USERS)
 def test_history_and_target_give_the_sequence_back(users: list[list[int]]) -> None:
-    split = leave_one_out(_sequences(*users))
+    split = leave_one_out(tiny_sequences(*users))
     for user, items in enumerate(users):
         for part, cut in ((split.valid, -1), (split.test, len(items))):
             history = part.histories.items_of(user).tolist()
@@ -48,17 +37,17 @@ def test_history_and_target_give_the_sequence_back(users: list[list[int]]) -> No
 
 def test_short_users_are_named_with_the_way_out() -> None:
     with pytest.raises(DataError) as caught:
-        leave_one_out(_sequences([1, 2, 3], [4, 5], [6]))
+        leave_one_out(tiny_sequences([1, 2, 3], [4, 5], [6], source="log.csv"))
     assert str(caught.value) == (
         "log.csv: user 'u1' has 2 interactions, leave-one-out needs at least 3 (2 such users); "
         "filter with min_length=3, or with k_core=3, which drops rare items as well"
     )
     with pytest.raises(DataError, match=r"'u0' has 1 interaction, leave-one-out needs at least 3;"):
-        leave_one_out(_sequences([1]))
+        leave_one_out(tiny_sequences([1]))
 
 
 def test_evaluation_batches_by_hand() -> None:
-    test = leave_one_out(_sequences([1, 2, 3, 4, 5], [6, 7, 8], [9, 9, 9, 1])).test
+    test = leave_one_out(tiny_sequences([1, 2, 3, 4, 5], [6, 7, 8], [9, 9, 9, 1])).test
     first, second = test.batches(2, max_length=3)
     assert first.users.tolist() == [0, 1]
     assert first.inputs.tolist() == [[2, 3, 4], [0, 6, 7]]
@@ -75,7 +64,7 @@ def test_evaluation_batches_cover_every_user_once(
     users: list[list[int]], batch_size: int, max_length: int
 ) -> None:
     seen_users: list[int] = []
-    for batch in leave_one_out(_sequences(*users)).test.batches(batch_size, max_length):
+    for batch in leave_one_out(tiny_sequences(*users)).test.batches(batch_size, max_length):
         assert batch.inputs.shape[1] <= max_length
         for row, user in enumerate(batch.users.tolist()):
             history = users[user][:-1]
@@ -89,7 +78,7 @@ def test_evaluation_batches_cover_every_user_once(
 
 
 def test_a_selection_keeps_users_with_their_histories() -> None:
-    test = leave_one_out(_sequences([1, 2, 3], [4, 5, 6], [7, 8, 9])).test
+    test = leave_one_out(tiny_sequences([1, 2, 3], [4, 5, 6], [7, 8, 9])).test
     (batch,) = test.select(torch.tensor([2, 0])).batches(8, max_length=5)
     assert batch.users.tolist() == [2, 0]
     assert batch.inputs.tolist() == [[7, 8], [1, 2]]
@@ -99,7 +88,7 @@ def test_a_selection_keeps_users_with_their_histories() -> None:
 
 @pytest.mark.parametrize("bad", [{"batch_size": 0}, {"max_length": 0}])
 def test_evaluation_batches_refuse_sizes_below_one(bad: dict[str, int]) -> None:
-    test = leave_one_out(_sequences([1, 2, 3])).test
+    test = leave_one_out(tiny_sequences([1, 2, 3])).test
     with pytest.raises(ValueError, match=f"{next(iter(bad))} must be at least 1, got 0"):
         next(test.batches(**{"batch_size": 1, "max_length": 1, **bad}))
 

@@ -7,6 +7,14 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
+RECBOLE = """user_id:token\titem_id:token\trating:float\ttimestamp:float
+196\t242\t3\t881250949
+186\t302\t3\t891717742
+22\t377\t1\t878887116
+196\t51\t2\t881250000
+"""
+U_DATA = "196\t242\t3\t881250949\n186\t302\t3\t891717742\n22\t377\t1\t878887116\n"
+RATINGS_DAT = "1::1193::5::978300760\n1::661::3::978302109\n2::1357::5::978298709\n"
 ML_RATINGS = """userId,movieId,rating,timestamp
 1,10,3.5,1112486027
 1,11,5.0,1112484676

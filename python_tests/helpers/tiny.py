@@ -10,7 +10,10 @@ from atjt_ext.data import Batch, EvaluationSet, Sequences
 
 
 def tiny_sequences(
-    *users: list[int], num_items: int = 9, noise: list[bool] | None = None
+    *users: list[int],
+    num_items: int = 9,
+    noise: list[bool] | None = None,
+    source: str | None = None,
 ) -> Sequences:
     """One list of item codes per user; ``noise`` is flat, in the order of the items."""
     return Sequences(
@@ -19,6 +22,7 @@ def tiny_sequences(
         user_ids=[f"u{user}" for user in range(len(users))],
         item_ids=[f"i{item}" for item in range(1, num_items + 1)],
         is_noise=None if noise is None else torch.tensor(noise),
+        source=source,
     )
 
 
@@ -33,7 +37,7 @@ def tiny_evaluation_set(
 
 
 def tiny_batch(*rows: list[int], users: list[int] | None = None, padding: int = 0) -> Batch:
-    """Left-padded windows; ``padding`` more columns of it than the longest row needs."""
+    """Left-padded windows, ``padding`` columns wider than the longest row."""
     width = max(map(len, rows)) + padding
     return Batch(
         rows=torch.arange(len(rows)),
@@ -43,7 +47,7 @@ def tiny_batch(*rows: list[int], users: list[int] | None = None, padding: int = 
 
 
 class ScoreTable(nn.Module):
-    """A pointwise recommender that looks scores up: ``scores [num_users, num_items]``."""
+    """A pointwise recommender that looks up its scores: ``scores [num_users, num_items]``."""
 
     def __init__(self, scores: Tensor) -> None:
         super().__init__()
