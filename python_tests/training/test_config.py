@@ -515,16 +515,85 @@ def test_an_unknown_model_lists_the_known_ones() -> None:
         RunConfig.from_dict(values)
 
 
+# ---- configs of earlier releases ----------------------------------------------------------------
+
+BEFORE = """{"recipe": "RECIPE", "data": {"format": "auto", "item_columns": [], "k_core": 0},
+"model": {"name": "sasrec", "noise_model": "target_attention", "noise_embedding_dim": 32,
+ "noise_hidden_dims": [256, 64], "noise_num_blocks": 2, "noise_num_heads": 2,
+ "embedding_dim": 16, "num_blocks": 1, "num_heads": 1, "dropout": 0.5},
+"trainer": {"weighting": "WEIGHTING", "weights_act_on": null, "drop_below": 0.6,
+ "adaptive_denoising": "none", "truncated_share": 0.2, "truncation_epochs": 5,
+ "reweighting_power": 0.2, "cross_fitting": "simultaneous", "num_folds": 2,
+ "noise_loss_weight": 1.0, "gradient_through_weights": false, "warmup_epochs": 2,
+ "gate_auc": 0.55, "sequence_fraction": 0.5, "num_replacements": null, "replace_ratio": 0.3,
+ "replace_probability": null, "corrupt_target": true, "loss": "cross_entropy",
+ "softmax": "auto", "num_negatives": 1, "max_length": 20, "epochs": 3,
+ "noise_learning_rate": 0.001, "patience": 6, "min_epochs": 10, "min_steps": 2000}}"""
+
+
+def _before(recipe: str, weighting: str, model: object = None, **trainer: object) -> dict[str, Any]:
+    """What an earlier release wrote to config.json: every option has a value."""
+    text = BEFORE.replace("RECIPE", recipe).replace("WEIGHTING", weighting)
+    values: dict[str, Any] = json.loads(text)
+    values["trainer"].update(trainer)
+    values["model"].update(model or {})
+    return values
+
+
+@pytest.mark.parametrize(
+    ("recipe", "weighting"),
+    [("default", "co_occurrence"), ("joint", "calibrated"), ("joint", "clean_probability")],
+)
+def test_an_earlier_config_is_todays_of_the_same_options(recipe: str, weighting: str) -> None:
+    small = {"embedding_dim": 16, "num_blocks": 1, "max_length": 20, "epochs": 3}
+    wanted = RunConfig.from_recipe(recipe, weighting=weighting, **small)
+    assert RunConfig.from_dict(_before(recipe, weighting)) == wanted
+    equal = RunConfig.from_dict(_before(recipe, "equal"))
+    assert equal == wanted.with_equal_weights()
+    assert equal.differences(wanted)[0] == "noise_model.name: None -> 'target_attention'" or (
+        equal.differences(wanted) == ["trainer.weighting: 'equal' -> 'co_occurrence'"]
+    )
+
+
+def test_options_that_had_no_effect_are_left_out_of_an_earlier_config() -> None:
+    idle = {"gate_auc": 0.7, "num_folds": 3, "num_negatives": 4, "min_steps": 0, "patience": None}
+    read = RunConfig.from_dict(_before("default", "co_occurrence", {"noise_num_heads": 3}, **idle))
+    assert read.trainer == JointTrainerConfig(max_length=20, epochs=3, patience=None)
+    joint = RunConfig.from_dict(_before("joint", "calibrated", {"noise_num_heads": 3}, **idle))
+    assert (joint.trainer.gate_auc, joint.trainer.num_folds) == (0.7, 3)
+    assert joint.noise_model == TargetAttentionConfig()
+    sequential = {"cross_fitting": "sequential", "patience": None, "num_folds": 3}
+    assert JointTrainerConfig.from_dict(
+        _before("paper", "equal", **sequential)["trainer"], earlier=True
+    ).total_epochs == (9)
+
+
+def test_an_earlier_bidirectional_noise_model_is_read() -> None:
+    options = {"noise_model": "bidirectional", "noise_num_blocks": 3}
+    read = RunConfig.from_dict(_before("joint_positions", "calibrated", options))
+    assert read.noise_model == BidirectionalConfig(noise_num_blocks=3)
+    options["noise_model"] = "causal"
+    with pytest.raises(ValueError, match="noise_model must be one of target_attention, bidirect"):
+        RunConfig.from_dict(_before("joint", "calibrated", options))
+
+
+def test_todays_folds_and_gate_are_read_as_they_are() -> None:
+    asked = RunConfig.from_recipe(num_folds=2, gate_auc=0.55)
+    assert RunConfig.from_dict(json.loads(json.dumps(asked.as_dict()))) == asked
+    assert asked.differences(RunConfig()) == [
+        "trainer.num_folds: 2 -> None",
+        "trainer.gate_auc: 0.55 -> None",
+    ]
+    joint = RunConfig.from_recipe("joint", num_folds=2, gate_auc=0.55)
+    assert joint.differences(RunConfig.from_recipe("joint")) == []
+
+
+def test_a_config_with_float16_says_that_it_has_gone() -> None:
+    with pytest.raises(ValueError, match="got 'float16': training in float16 was removed"):
+        RunConfig.from_dict(_before("default", "co_occurrence", precision="float16"))
+
+
 def test_a_config_from_before_there_were_models_is_sasrecs() -> None:
     values = RunConfig().as_dict()
     del values["model"]["name"], values["trainer"]["window_stride"]
     assert RunConfig.from_dict(values) == RunConfig()
-
-
-def test_a_config_from_before_an_option_did_what_its_default_does() -> None:
-    values = RunConfig(trainer=JointTrainerConfig(epochs=3)).as_dict()
-    for name in ("schedule", "schedule_warmup_steps", "precision", "compile"):
-        del values["trainer"][name]
-    trainer = RunConfig.from_dict(values).trainer
-    assert (trainer.schedule, trainer.schedule_warmup_steps) == ("constant", 0)
-    assert (trainer.precision, trainer.compile, trainer.epochs) == ("float32", False, 3)
