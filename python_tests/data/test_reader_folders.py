@@ -59,6 +59,12 @@ def test_a_lone_table_in_a_folder_is_read(tmp_path: Path) -> None:
     assert len(read_interactions(tmp_path, user_column="item", item_column="user")) == 1
 
 
+def test_a_lone_file_of_sequences_in_a_folder_is_read(tmp_path: Path) -> None:
+    write(tmp_path, "log.dat", "1 10 11\n2 10\n")
+    for format in ("auto", "sequences"):
+        assert len(read_interactions(tmp_path, format=format)) == 3
+
+
 def test_published_files_go_before_other_tables(tmp_path: Path) -> None:
     write(tmp_path, "Books.json", REVIEWS)
     write(tmp_path, "mine.csv", "user,item\n1,x\n")

@@ -73,15 +73,14 @@ def read_interactions(
         reader = READERS[format]
     else:
         raise ValueError(f"format must be one of {', '.join(['auto', *READERS])}, got {format!r}")
-    if not reader.named_columns:
-        if named:
-            raise ValueError(
-                f"{path}: {reader.name} files have no named columns, but a column was named"
-            )
-        return reader.read(path)
-    if Path(path).is_dir() and not reader.published:
+    if named and not reader.named_columns:
+        raise ValueError(
+            f"{path}: {reader.name} files have no named columns, but a column was named"
+        )
+    # A reader of several kinds of files takes a folder and finds its tables there.
+    if Path(path).is_dir() and all(sign.role == "interactions" for sign in reader.signs):
         path = find_source(path, list(READERS.values()), only=reader).interactions
-    return reader.read(path, **columns)
+    return reader.read(path, **columns) if reader.named_columns else reader.read(path)
 
 
 def _format_of(path: str | Path, named: bool) -> FileFormat:

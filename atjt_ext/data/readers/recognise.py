@@ -59,7 +59,8 @@ class FileFormat:
 
     Args:
         name: Its name in ``atjt_ext.data.formats``.
-        read: Reads interactions from a path; takes ``ColumnNames`` if ``named_columns``.
+        read: Reads interactions from a path; takes ``ColumnNames`` if ``named_columns``. The path
+            may be a folder if there is a sign for tables of items or users.
         signs: One for each kind of file.
         named_columns: Whether the user may name the columns.
         published: Whether it is a format of published data. In a folder such a file goes before
