@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
     from ..report.audit import Audit
 
-__all__ = ["add_options", "run"]
+__all__ = ["USAGE", "add_options", "run"]
+
+USAGE = "%(prog)s (FILE | --run RUN) [options]"
 
 
 def add_options(parser: CommandParser, arguments: Sequence[str]) -> None:

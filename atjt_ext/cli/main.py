@@ -78,6 +78,7 @@ def parse(arguments: Sequence[str]) -> tuple[ModuleType, Namespace]:
     command = import_module(f".{name}", __package__)
     parser = CommandParser(
         prog=f"atjt {name}",
+        usage=getattr(command, "USAGE", "%(prog)s [options]"),
         description=command.__doc__,
         allow_abbrev=False,
         formatter_class=PlainHelp,

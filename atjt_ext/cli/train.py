@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from ..data import Interactions, Sequences
     from ..runs.folder import Run
 
-__all__ = ["TO_GO_ON", "add_options", "run", "train_and_compare"]
+__all__ = ["TO_GO_ON", "USAGE", "add_options", "run", "train_and_compare"]
 
+USAGE = "%(prog)s FILE [options]"
 TO_GO_ON = "; --resume continues after the last whole epoch"
 
 

@@ -124,7 +124,7 @@ def test_help_is_free_of_markup(capsys: pytest.CaptureFixture[str]) -> None:
         told = capsys.readouterr().out
         assert "k_core" in told
         assert not re.search(r"``|:\w+:`", told)
-    assert "Options of JointTrainer; the defaults are the default recipe" in train_help(capsys)
+    assert "Options of JointTrainer; defaults: recipe default" in train_help(capsys)
 
 
 @pytest.mark.parametrize("recipe", ["joint", "joint_positions"])

@@ -151,6 +151,7 @@ def test_a_value_out_of_range_is_named(
         ("--num_heads=3", "num_heads must divide embedding_dim"),
         ("--device=nonsense", "device must be like cpu, cuda or cuda:1, got nonsense"),
         ("--seed=10000000000000000", "seed must be below 2**32"),
+        ("--num_negatives=2", "num_negatives=2 has an effect only under loss=binary_cross_entropy"),
     ],
 )
 def test_a_wrong_option_leaves_nothing_behind(
@@ -170,7 +171,7 @@ def test_one_amount_of_replacement_takes_the_others_place(
     ratings_file: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    arguments = [*SMALL, "--num_replacements=2", "--epochs=1", "--no_baseline"]
+    arguments = ["--recipe=joint", *SMALL, "--num_replacements=2", "--epochs=1", "--no_baseline"]
     assert main(["train", str(ratings_file), f"--out={out}", *arguments]) == 0
     trainer = Run(out).config().trainer
     assert (trainer.num_replacements, trainer.replace_ratio) == (2, None)

@@ -1,4 +1,4 @@
-"""Wrong calls: one line that names the option as it is written. Lists, as people write them."""
+"""Parsing: the options of each call, errors of one line, lists without brackets."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from atjt_ext.cli.main import main
+from atjt_ext.cli.main import main, parse
 from atjt_ext.cli.parser import list_options, with_lists
 from atjt_ext.experiment import ExperimentSpec
 from atjt_ext.runs.config import DataConfig
@@ -28,6 +28,14 @@ from helpers.command_line import refusal
         (
             "train a.csv --model gru4rec --num_heads 2",
             "of this model, it is one of sasrec, fearec,",
+        ),
+        (
+            "train a.csv --noise_embedding_dim 8",
+            "where no noise model is trained, it needs weighting=clean_probability or calibrated",
+        ),
+        (
+            "train a.csv --recipe joint --noise_num_heads 4",
+            "of this noise model, it is one of bidirectional",
         ),
         ("train a.csv --epochs many", "--epochs must be an integer, got many"),
         ("train a.csv --patience soon", "--patience must be an integer or null, got soon"),
@@ -50,6 +58,17 @@ def test_a_wrong_call_is_one_line(
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ")
     assert message in line
+
+
+def test_recipe_model_and_weighting_decide_options_and_defaults() -> None:
+    _, options = parse(["train", "a.csv", "--recipe", "joint_positions", "--model=din"])
+    assert (options.noise_model, options.noise_num_heads) == ("bidirectional", 2)
+    assert (options.loss, options.replace_probability) == ("binary_cross_entropy", 0.2)
+    _, options = parse(["train", "a.csv", "--weighting=calibrated", "--noise_hidden_dims", "8,4"])
+    assert (options.noise_model, options.noise_hidden_dims) == ("target_attention", (8, 4))
+    _, options = parse(["train", "a.csv", "--recipe=joint", "--weighting=equal"])
+    assert "noise_model" not in options
+    assert options.device is None
 
 
 def test_lists_may_be_written_without_brackets() -> None:

@@ -38,9 +38,8 @@ def small_sequences() -> Sequences:
 
 def small_run(folder: Path, recipe: str = "default", *, baseline: bool = True) -> Run:
     """Trains three epochs of a small model, and its baseline."""
-    config = RunConfig.from_recipe(
-        recipe, epochs=3, embedding_dim=16, num_blocks=1, max_length=12, noise_embedding_dim=8
-    )
+    sizes = {"embedding_dim": 16, "num_blocks": 1, "max_length": 12}
+    config = RunConfig.from_recipe(recipe, epochs=3, shared={"noise_embedding_dim": 8}, **sizes)
     sequences = small_sequences()
     with warnings.catch_warnings():
         # On this little data the noise model says much the same of everybody.
