@@ -1,5 +1,6 @@
-"""Use inside other recommender libraries: a module per host, which needs that host installed.
+"""Use inside other recommender libraries: one module per host, which needs that host installed.
 
-Nothing here is imported by the rest of the package, and no host is a dependency of it. The pages in
-``docs/integrations/`` say how each is used and with which version of the host it was proven.
+No other part of the package imports these modules, and the package depends on no host. The pages in
+``docs/integrations/`` show how to use each module, and with which version of the host it was
+proven.
 """

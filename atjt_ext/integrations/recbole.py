@@ -1,10 +1,10 @@
-"""RecBole: the weights of its rows (prefix, target), known before or learned along.
+"""RecBole: weights for its rows (prefix, target), given before training or learned during it.
 
     add_weights(source, destination)            # an .inter file with a column of weights
     class Model(ReweightedLoss, SASRec): ...    # "offline": weights from a float column
     class Model(JointTraining, SASRec): ...     # "joint": noise models inside the model
 
-``docs/integrations/recbole.md`` has both in full, and what stands in the way.
+``docs/integrations/recbole.md`` has both in full, and the traps.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ __all__ = ["JointTraining", "ReweightedLoss", "add_weights", "left_padded"]
 
 
 class _Softmax:
-    """In front of a sequential model whose logits are hidden state times item table."""
+    """Mixin before a sequential model whose logits are hidden states times the item table."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        # RecBole looks the defaults of a model up by the name of its class.
+        # RecBole looks up the defaults of a model by the name of its class.
         for base in cls.__mro__:
             if issubclass(base, SequentialRecommender) and not issubclass(base, _Softmax):
                 cls.__name__ = base.__name__
@@ -48,22 +48,24 @@ class _Softmax:
             )
 
     def hidden_and_table(self, interaction: Any) -> tuple[Tensor, Tensor]:
-        """``[B, D]`` and ``[n_items, D]``, whose products are the host's logits. To be overridden
-        for models that score in another way than SASRec and GRU4Rec do."""
+        """``[B, D]`` and ``[n_items, D]``; their products are RecBole's logits.
+
+        Override it for models that do not score as SASRec and GRU4Rec do.
+        """
         model: Any = self
         hidden = model.forward(interaction[model.ITEM_SEQ], interaction[model.ITEM_SEQ_LEN])
         return hidden, model.item_embedding.weight
 
 
 class ReweightedLoss(_Softmax):
-    """``sum(w * l) / sum(w)`` with the softmax cross-entropies of a batch as ``l``.
+    """``sum(w * l) / sum(w)``; ``l`` are the softmax cross-entropies of a batch.
 
     Attributes:
-        weight_field: the float column of the ``.inter`` file that holds the weight of each
-            interaction (named in ``load_col``). A row takes that of its target.
+        weight_field: The float column of the ``.inter`` file with the weight of each interaction;
+            ``load_col`` must name it. A row takes the weight of its target.
 
     Raises:
-        ValueError: the dataset has no such column, or ``loss_type`` is not CE.
+        ValueError: if the dataset has no such column, or ``loss_type`` is not CE.
     """
 
     weight_field: ClassVar[str] = "weight"
@@ -87,19 +89,23 @@ class ReweightedLoss(_Softmax):
 
 
 class JointTraining(_Softmax):
-    """:class:`atjt_ext.JointLoss` inside the model; RecBole's optimizer trains it along.
+    """:class:`atjt_ext.JointLoss` inside the model; RecBole's optimizer trains the noise models.
+
+    RecBole makes a row of every item of a user, so the latest ``calibration_rows`` rows come from
+    few users.
 
     Attributes:
-        joint_options: options of ``JointLoss``. Steps are batches of RecBole.
+        joint_options: Options of ``JointLoss``. A step is a batch of RecBole.
 
-    Every user has a row per item, so that the latest ``calibration_rows`` are few users.
+    Raises:
+        ValueError: if ``loss_type`` is not CE.
     """
 
     joint_options: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
-        # Code 0 is padding, for users too: one who never comes.
+        # RecBole counts padding, code 0, as a user; it never occurs.
         self.joint_loss = JointLoss(dataset.item_num - 1, dataset.user_num, **self.joint_options)
 
     def calculate_loss(self, interaction: Any) -> Tensor:
@@ -115,7 +121,7 @@ class JointTraining(_Softmax):
 
 
 def left_padded(sequences: Tensor, lengths: Tensor) -> Tensor:
-    """``[B, L]`` with items first, as RecBole has them, to ``[B, L]`` with items last."""
+    """RecBole's ``sequences`` ``[B, L]``, padded on the right, to ``[B, L]`` padded on the left."""
     width = sequences.shape[1]
     source = torch.arange(width, device=sequences.device) - (width - lengths)[:, None]
     return sequences.gather(1, source.clamp(min=0)).masked_fill(source < 0, 0)

@@ -1,4 +1,4 @@
-"""RecBole's files with a column of weights; reading and writing them needs no RecBole."""
+"""RecBole's files with a column of weights. Needs no RecBole."""
 
 from __future__ import annotations
 
@@ -27,28 +27,31 @@ def add_weights(
     config: RecognitionConfig | None = None,
     seed: int = 0,
 ) -> Tensor:
-    """Writes an ``.inter`` file once more, with P(clean) of every interaction as a float column.
+    """Copies an ``.inter`` file and adds P(clean) of every interaction as a float column.
 
-    Noise is recognised (:func:`atjt_ext.recognition.recognise_noise`) in each user's interactions
-    but the last ``held_out``, in RecBole's order of time; those weigh 1.
+    Noise is recognised (:func:`atjt_ext.recognition.recognise_noise`) in the training interactions:
+    all but the last ``held_out`` of each user, in RecBole's order of time. Held-out interactions
+    get weight 1.
 
     Args:
-        source: an ``.inter`` file, plain or gzip. Its lines are kept as they are.
-        destination: the file to write, plain; folders on the way are made. RecBole looks for
-            ``NAME/NAME.inter``, with the ``.item`` and ``.user`` files of that name beside it.
-        column: name of the new column; what ``load_col`` and ``ReweightedLoss.weight_field`` name.
-        held_out: interactions at the end of each user that are no training data: 2 for RecBole's
-            ``{"split": {"LS": "valid_and_test"}, "order": "TO"}``.
-        config, seed: of the recogniser.
+        source: An ``.inter`` file, plain or gzip. Its lines are copied unchanged.
+        destination: The plain file to write; missing folders are made. RecBole looks for
+            ``NAME/NAME.inter``, and for ``.item`` and ``.user`` files of that name beside it.
+        column: Name of the new column; ``load_col`` and ``ReweightedLoss.weight_field`` must name
+            it.
+        held_out: Number of interactions at the end of each user that are not for training: 2 for
+            RecBole's ``{"split": {"LS": "valid_and_test"}, "order": "TO"}``.
+        config: Options of the recogniser.
+        seed: Seed of the recogniser.
 
     Returns:
         ``[rows]`` float32, the weights as written.
 
     Raises:
-        DataError: ``source`` is no ``.inter`` file, or has that column already.
-        ValueError: a ``column`` that no header can name, a ``destination`` that is a folder or
-            called gzip, ``held_out`` below 0 or beyond all users, or fewer users than the
-            recogniser has folds.
+        DataError: if ``source`` is no ``.inter`` file, or has that column already.
+        ValueError: if ``column`` cannot stand in a header, ``destination`` is a folder or ends in
+            ``.gz``, ``held_out`` is below 0 or leaves no interaction, or there are fewer users than
+            folds of the recogniser.
     """
     source, destination = Path(source), Path(destination)
     _require(source, destination, column, held_out)
@@ -68,8 +71,11 @@ def add_weights(
 
 
 def in_recboles_order(interactions: Interactions) -> Interactions:
-    """Times as RecBole reads them, float32: today's Unix times are then 128 seconds apart, and what
-    lies between has the order of the file. Its last items, which it holds out, are others."""
+    """The interactions with times rounded to float32, as RecBole reads them.
+
+    Unix times of today are then multiples of 128 seconds. Interactions within 128 seconds keep the
+    order of the file, so RecBole may hold out other items than the exact times would.
+    """
     frame = interactions.frame
     if "time" not in frame.columns:
         return interactions
@@ -78,7 +84,7 @@ def in_recboles_order(interactions: Interactions) -> Interactions:
 
 
 def _require(source: Path, destination: Path, column: str, held_out: int) -> None:
-    """Whatever can be refused, before minutes of recognition."""
+    """Raises for wrong arguments before recognition, which takes minutes."""
     if not column or any(sign in column for sign in ":\t\r\n"):
         raise ValueError(f"column must be a name without ':' or tabs, got {column!r}")
     if held_out < 0 or held_out % 1:
@@ -92,7 +98,7 @@ def _require(source: Path, destination: Path, column: str, held_out: int) -> Non
 
 
 def _lines(source: Path, column: str, weights: Tensor) -> Iterator[bytes]:
-    """The file in parts, since all its lines at once are many times their size."""
+    """The lines of the new file, in parts: all lines at once would take much memory."""
     header, row, values = True, 0, weights.numpy()
     for chunk in chunks(source):
         for line in chunk.data.split(b"\n"):
@@ -102,7 +108,7 @@ def _lines(source: Path, column: str, weights: Tensor) -> Iterator[bytes]:
             if header:
                 yield b"%s\t%s:float\n" % (line, column.encode())
             elif row < len(values):
-                # Nine digits are what brings a float32 back as it was.
+                # Nine digits give every float32 back exactly.
                 yield b"%s\t%.9g\n" % (line, values[row])
             row += not header
             header = False

@@ -1,10 +1,10 @@
-"""RecTools: the weights of its targets, known before or learned along.
+"""RecTools: weights for its targets, given before training or learned during it.
 
     SASRecModel(loss="reweighted", lightning_module_type=ReweightedModule)          # "offline"
     SASRecModel(loss="joint", lightning_module_type=JointModule,
                 data_preparator_type=WithUsers)                                     # "joint"
 
-``docs/integrations/rectools.md`` has both in full, and what stands in the way.
+``docs/integrations/rectools.md`` has both in full, and the traps.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ _USER = "user_code"
 
 
 class _SoftmaxModule(TransformerLightningModule):
-    """Softmax over the catalogue at every target, from hidden states and item table."""
+    """Softmax over the catalogue at every target, from hidden states and the item table."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         similarity = self.torch_model.similarity_module
         if self.loss_calculator is not None:
-            # RecTools would use its own and never ask ours.
+            # RecTools would use its own loss and never call this one.
             raise ValueError(f"loss must be a name that is not RecTools' own, got {self.loss!r}")
         if not isinstance(similarity, DistanceSimilarityModule) or (
             similarity.distance != Distance.DOT
@@ -54,7 +54,7 @@ class _SoftmaxModule(TransformerLightningModule):
             )
 
     def hidden_and_table(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """``[B, L, D]`` and ``[n_items, D]``, whose products are the host's logits."""
+        """``[B, L, D]`` and ``[n_items, D]``; their products are RecTools' logits."""
         table = self.torch_model.item_model.get_all_embeddings()
         hidden = self.torch_model.encode_sessions(batch, table)
         return hidden / self.logits_t, table
@@ -62,17 +62,17 @@ class _SoftmaxModule(TransformerLightningModule):
     def _calc_custom_loss_outputs(
         self, batch: dict[str, Tensor], batch_idx: int
     ) -> dict[str, Tensor]:
-        # The validation is the host's own, as under its loss "softmax".
+        # Validation is the same as under RecTools' loss "softmax".
         logits = self.get_batch_logits(batch)[:, -1:, :]
         loss = self._calc_softmax_loss(logits, batch["y"], batch["yw"])
         return {"loss": loss, "logits": logits.squeeze()}
 
 
 class ReweightedModule(_SoftmaxModule):
-    """``sum(w * l) / sum(w)`` over the targets of a batch, ``w`` from ``Columns.Weight``.
+    """``sum(w * l) / sum(w)`` over the targets of a batch; ``w`` comes from ``Columns.Weight``.
 
-    RecTools' own softmax loss divides by the number of targets: there, weights of mean 1/2 halve
-    the gradient.
+    RecTools' own softmax loss divides by the number of targets, so weights of mean 1/2 would halve
+    its gradient.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -88,8 +88,8 @@ class JointModule(_SoftmaxModule):
     """:class:`atjt_ext.JointLoss` beside the model; needs ``data_preparator_type=WithUsers``.
 
     Args:
-        joint: options of ``JointLoss``, by ``lightning_module_kwargs={"joint": {...}}``. Steps are
-            batches.
+        joint: Options of ``JointLoss``; pass ``lightning_module_kwargs={"joint": {...}}``. A step
+            is a batch.
     """
 
     def __init__(self, *args: Any, joint: dict[str, Any] | None = None, **kwargs: Any) -> None:
@@ -108,17 +108,18 @@ class JointModule(_SoftmaxModule):
     optimizer: torch.optim.Adam | None
 
     def configure_optimizers(self) -> torch.optim.Adam:
-        """RecTools' own, over the noise models too: its method takes ``torch_model`` alone."""
+        """RecTools' optimizer, for the noise models too; its own method takes only
+        ``torch_model``."""
         if self.optimizer is None:
             self.optimizer = torch.optim.Adam(self.parameters(), lr=self.lr, betas=self.adam_betas)
         return self.optimizer
 
 
 class WithUsers(SASRecDataPreparator):
-    """Training batches name the user of each row, which RecTools' do not."""
+    """Adds the user code of each row to training batches; RecTools' batches have no users."""
 
     def process_dataset_train(self, dataset: Any) -> None:
-        """As RecTools', and the users' codes as a column more."""
+        """RecTools' processing, and a further column with the codes of users."""
         super().process_dataset_train(dataset)
         interactions = self.train_dataset.interactions.df
         interactions[_USER] = interactions[Columns.User]

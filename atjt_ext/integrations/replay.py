@@ -1,9 +1,9 @@
-"""RePlay: the weights of its targets, known before or learned along, as losses for its models.
+"""RePlay: losses for its models, with weights given before training or learned during it.
 
     SasRec(body=..., loss=ReweightedCE("weight"))                                   # "offline"
     SasRec(body=..., loss=JointCE(num_items, num_users, ...))                       # "joint"
 
-``docs/integrations/replay.md`` has both in full, and what stands in the way.
+``docs/integrations/replay.md`` has both in full, and the traps.
 """
 
 from __future__ import annotations
@@ -30,8 +30,15 @@ _IGNORED = -100
 
 
 class _Given(NamedTuple):
-    """What a loss is given: hidden states ``[B, T, D]`` and item table, and per target ``[B, T]``
-    what was read, what is to be predicted, and whether it counts."""
+    """The arguments of a loss.
+
+    Attributes:
+        catalogue: Hidden states ``[B, T, D]`` and the item table.
+        features: The batch's features by name.
+        is_read: ``[B, T]`` bool, false at padding of the input.
+        targets: ``[B, T]`` int64, the items to predict.
+        counted: ``[B, T]`` bool: the targets that count.
+    """
 
     catalogue: tuple[Tensor, Tensor]
     features: dict[str, Tensor]
@@ -41,7 +48,7 @@ class _Given(NamedTuple):
 
 
 class _CatalogueLoss(nn.Module):
-    """RePlay's protocol of a loss; the item table is that of the model whose logits it is given."""
+    """A loss by RePlay's protocol; it takes the item table from the model of its logits."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,7 +56,12 @@ class _CatalogueLoss(nn.Module):
 
     @property
     def logits_callback(self) -> Callable[..., Tensor]:
-        """``get_logits`` of the model; ``SasRec(body=..., loss=...)`` sets it."""
+        """``get_logits`` of the model, which ``SasRec(body=..., loss=...)`` sets.
+
+        Raises:
+            RuntimeError: if it is read before it is set.
+            ValueError: if the model does not score by its item table.
+        """
         if self._logits_callback is None:
             raise RuntimeError("logits_callback must be set to the model's get_logits first")
         return self._logits_callback
@@ -98,8 +110,8 @@ class ReweightedCE(_CatalogueLoss):
     """``sum(w * l) / sum(w)`` over the targets of a batch, without logits ``[B, T, items]``.
 
     Args:
-        feature_name: the sequence feature that holds the weight of each *target*, ``[B, T]``:
-            see :func:`with_target_weights`.
+        feature_name: The sequence feature ``[B, T]`` with the weight of each *target*; see
+            :func:`with_target_weights`.
     """
 
     def __init__(self, feature_name: str) -> None:
@@ -115,13 +127,14 @@ class ReweightedCE(_CatalogueLoss):
 
 
 class JointCE(_CatalogueLoss):
-    """:class:`atjt_ext.JointLoss` as a loss of RePlay, whose optimizer trains it along.
+    """:class:`atjt_ext.JointLoss` as a loss of RePlay; its optimizer trains the noise models.
 
     Args:
-        num_items: cardinality of the item feature.
-        num_users: cardinality of the user feature.
-        item_feature, user_feature: their names in the schema; the loss has to get both.
-        options: of ``JointLoss``. Steps are batches.
+        num_items: Cardinality of the item feature.
+        num_users: Cardinality of the user feature.
+        item_feature: Name of the item feature in the schema; batches must hold it.
+        user_feature: Name of the user feature in the schema; batches must hold it.
+        options: Options of ``JointLoss``. A step is a batch.
     """
 
     def __init__(
@@ -138,7 +151,7 @@ class JointCE(_CatalogueLoss):
         self.joint_loss = JointLoss(num_items, num_users, **options)
 
     def _loss(self, given: _Given) -> Tensor:
-        # RePlay's items begin at 0 and end with padding; ours the other way round.
+        # RePlay's items start at 0, and padding follows the last; here padding is 0.
         history = (given.features[self.item_feature] + 1).masked_fill(~given.is_read, 0)
         sequences = torch.cat([history, given.targets[:, -1:] + 1], dim=1)
         users = given.features[self.user_feature].reshape(-1)
@@ -148,9 +161,10 @@ class JointCE(_CatalogueLoss):
 
 
 def with_target_weights(transforms: list[nn.Module], feature_name: str) -> list[nn.Module]:
-    """RePlay's training transforms, with the feature moved to where its targets are.
+    """RePlay's training transforms, after one that moves the feature from items to targets.
 
-    ``NextTokenTransform`` cuts the last entry of every feature, so that entry ``t`` is the weight
-    of the item *read* at ``t``; what is predicted there is the item after it.
+    The target at ``t`` is the item after the one that is read at ``t``. ``NextTokenTransform`` only
+    cuts the last entry of every feature, so without the move entry ``t`` would be the weight of the
+    item that is read.
     """
     return [SequenceRollTransform(feature_name, roll=-1, padding_value=0), *transforms]

@@ -39,8 +39,11 @@ def write_ratings(folder: Path) -> None:
 
 
 def run_page(page: str, folder: Path) -> dict[str, Any]:
-    """Runs all Python blocks of a page in turn, in ``folder`` (the working directory), as one
-    module; returns its names."""
+    """Runs all Python blocks of a page as one module, in ``folder`` (the working directory).
+
+    Returns:
+        The names of that module.
+    """
     write_ratings(folder)
     # In sys.modules, since hosts pickle classes by the name of their module.
     module = sys.modules["integration_page"] = types.ModuleType("integration_page")
@@ -50,7 +53,7 @@ def run_page(page: str, folder: Path) -> dict[str, Any]:
 
 
 def trusted(joint: JointLoss) -> JointLoss:
-    """``joint`` past its warm-up and its gate, with noise models that tell rows apart."""
+    """``joint`` after warm-up and gate, with noise models whose logits differ."""
     joint.steps = joint.warmup_steps
     joint.noise_models.calibrations = [Calibration(0.9, 0.5, 0.3, True)] * 2
     for model in joint.noise_models.models:
@@ -60,7 +63,7 @@ def trusted(joint: JointLoss) -> JointLoss:
 
 @torch.no_grad()
 def row_weights_of(joint: JointLoss, sequences: Tensor, users: Tensor) -> Tensor:
-    """What ``joint`` would weigh the rows by, ``[B]``; not all alike."""
+    """The weights ``[B]`` that ``joint`` gives the rows; they differ."""
     weights = joint.noise_models.weights(Batch(users, users, sequences))
     assert weights.std() > 0.01
     return weights

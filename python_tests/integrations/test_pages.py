@@ -1,4 +1,4 @@
-"""What the pages of docs/integrations say, as far as no host is needed for it."""
+"""The pages of docs/integrations, as far as no host is needed to check them."""
 
 from __future__ import annotations
 

@@ -79,12 +79,12 @@ def _built(model_class: type, data: str = "ones", **options: Any) -> Any:
     loaders = data_preparation(config, create_dataset(config))
     init_seed(0, True)
     model = model_class(config, loaders[0].dataset)
-    init_seed(2, True)  # of the shuffle
+    init_seed(2, True)  # seeds the shuffle
     return config, model, loaders
 
 
 def _loss(model: Any, batch: Any) -> Tensor:
-    torch.manual_seed(1)  # of the dropout
+    torch.manual_seed(1)  # seeds the dropout
     return model.train().calculate_loss(batch)
 
 

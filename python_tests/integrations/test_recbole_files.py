@@ -25,7 +25,7 @@ HEADER = "user_id:token\titem_id:token\ttimestamp:float"
 
 @pytest.fixture
 def inter(tmp_path: Path) -> Path:
-    """Simulated interactions, in an order that is nobody's."""
+    """Simulated interactions in a random order."""
     simulated = simulate_interactions(
         num_users=40, num_items=30, seed=1, mean_length=9, max_length=15
     )

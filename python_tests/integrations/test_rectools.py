@@ -56,12 +56,12 @@ def _built(dataset: Dataset, **options: Any) -> Any:
     torch.manual_seed(0)
     model.lightning_model._xavier_normal_init()
     model.lightning_model.log = lambda *_, **__: None
-    torch.manual_seed(2)  # of the shuffle
+    torch.manual_seed(2)  # seeds the shuffle
     return model.lightning_model, next(iter(model.data_preparator.get_dataloader_train()))
 
 
 def _loss(module: Any, batch: dict[str, Tensor]) -> Tensor:
-    torch.manual_seed(1)  # of the dropout
+    torch.manual_seed(1)  # seeds the dropout
     return module.train().training_step(batch, 0)
 
 

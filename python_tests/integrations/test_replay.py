@@ -100,7 +100,7 @@ def _batch(*, ones: bool = False) -> dict[str, Any]:
 
 
 def _loss(model: SasRec, batch: dict[str, Any]) -> Tensor:
-    torch.manual_seed(1)  # of the dropout
+    torch.manual_seed(1)  # seeds the dropout
     return model.train()(negative_labels=None, **batch)["loss"]
 
 
