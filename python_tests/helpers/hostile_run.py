@@ -1,4 +1,4 @@
-"""A small trained run whose planted noise is known and whose ids are hostile to markup."""
+"""A small trained run with known planted noise and with ids that break unescaped markup."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ HOSTILE = "<b>&\"'{{ 7 * 7 }}"
 
 
 def small_sequences() -> Sequences:
-    """150 users who begin with an item twice; 30 % with half of their training items replaced."""
+    """150 users, whose first two items are the same; 30 % have half of their training items
+    replaced."""
     made = simulate_interactions(
         num_users=150,
         num_items=60,
@@ -42,7 +43,7 @@ def small_run(folder: Path, recipe: str = "default", *, baseline: bool = True) -
     config = RunConfig.from_recipe(recipe, epochs=3, shared={"noise_embedding_dim": 8}, **sizes)
     sequences = small_sequences()
     with warnings.catch_warnings():
-        # On this little data the noise model says much the same of everybody.
+        # On so little data the noise model gives all users similar weights.
         warnings.simplefilter("ignore", WeightsCollapsedWarning)
         train_run(folder, sequences, config, progress=False)
     if baseline:

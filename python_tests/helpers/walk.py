@@ -1,4 +1,4 @@
-"""Trains a pointwise recommender and writes down what every step touched."""
+"""Trains a pointwise recommender and records the tensors of every step."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from helpers.joint import parameters
 
 @dataclass
 class Judged:
-    """One call of a noise model: which one, on what, and its logits."""
+    """One call of a noise model: its fold, its batch and its logits."""
 
     model: int
     batch: Batch
@@ -29,19 +29,19 @@ class Judged:
 
 @dataclass
 class Step:
-    """All that went on in one step.
+    """One step.
 
     Attributes:
-        phase: the one noise model that learned.
-        recommended: what the recommender learned from.
-        to_damage: what the noise model learned from, before the damage.
-        damage: what became of it.
-        judged: every call of a noise model, in order.
-        scored: every call of the recommender: batch, candidates, scores.
-        loss: the joint loss.
-        recommender_before: all of its parameters.
-        noise_models_before: likewise, of each fold's.
-        noise_gradient: of the loss, in the parameters of the one that learned.
+        phase: Fold of the noise model that learned.
+        recommended: The batch of the recommender.
+        to_damage: The batch of the noise model, before the damage.
+        damage: The damaged batch.
+        judged: Every call of a noise model, in order.
+        scored: Every call of the recommender: batch, candidates, scores.
+        loss: The joint loss.
+        recommender_before: All parameters of the recommender.
+        noise_models_before: All parameters of each noise model.
+        noise_gradient: Gradient of the loss in the parameters of the noise model that learned.
     """
 
     phase: int
@@ -69,7 +69,7 @@ class Walk:
 
 
 def walk_through(trainer: JointTrainer, train: Sequences) -> Walk:
-    """Fits ``trainer``, in which one noise model learns at a time, and watches."""
+    """Fits ``trainer``, in which one noise model learns at a time, and records the steps."""
     walk = Walk(trainer, [], [])
     with pytest.MonkeyPatch.context() as patch:
         _watch(walk, patch)
