@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,69 +24,65 @@ from atjt_ext.data import (
 from atjt_ext.runs.folder import Run
 from helpers.command_line import SMALL
 from helpers.hostile_run import small_run
+from helpers.small_run import small_interactions
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
-    """Tests are tiny: on a busy machine a second thread costs far more than it brings."""
+    """One thread for torch: tests are tiny, and a second thread would slow a busy machine down."""
     torch.set_num_threads(1)
 
 
-@pytest.fixture(
-    params=[
-        "cpu",
-        pytest.param("emulator", marks=pytest.mark.emulator),
-        pytest.param("cuda", marks=pytest.mark.cuda),
-    ]
-)
-def device(request: pytest.FixtureRequest) -> Iterator[torch.device]:
-    """Where the operations run: CPU kernels, CUDA kernels on the host, CUDA kernels on a GPU.
+EMULATOR = pytest.param("emulator", marks=pytest.mark.emulator)
+CUDA = pytest.param("cuda", marks=pytest.mark.cuda)
 
-    On the emulator tensors are on the CPU; `emulator.runs_cuda_kernels` tells it from the CPU.
-    """
-    if request.param == "cuda":
-        if not torch.cuda.is_available():
-            pytest.skip("no CUDA device that torch can use")
-        if not atjt_ext.build_info()["gpu_usable"]:
-            pytest.skip("atjt_ext was built without CUDA kernels")
+
+@contextmanager
+def _kernels_of(name: str) -> Iterator[torch.device]:
+    """Within, the ops run these kernels on tensors of the device that it gives."""
+    if name == "cuda":
+        _require_gpu()
         yield torch.device("cuda")
-    elif request.param == "emulator":
-        with emulator.emulated_cuda():
-            yield torch.device("cpu")
-    elif emulator.SANITIZE:
-        with emulator.sanitized_cpu():
-            yield torch.device("cpu")
-    else:
+    elif name == "cpu" and not emulator.SANITIZE:
         yield torch.device("cpu")
-
-
-@pytest.fixture(
-    params=[
-        pytest.param("emulator", marks=pytest.mark.emulator),
-        pytest.param("cuda", marks=pytest.mark.cuda),
-    ]
-)
-def cuda(request: pytest.FixtureRequest) -> Iterator[torch.device]:
-    """Where CUDA kernels run: on the host, emulated, or on a GPU."""
-    if request.param == "emulator":
-        with emulator.emulated_cuda():
+    else:
+        with emulator.emulated_cuda() if name == "emulator" else emulator.sanitized_cpu():
             yield torch.device("cpu")
-        return
-    if not (torch.cuda.is_available() and atjt_ext.build_info()["gpu_usable"]):
-        pytest.skip("no CUDA device that torch and atjt_ext can use")
-    yield torch.device("cuda")
+
+
+def _require_gpu() -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device that torch can use")
+    if not atjt_ext.build_info()["gpu_usable"]:
+        pytest.skip("atjt_ext has no CUDA kernels for this GPU")
+
+
+@pytest.fixture(params=["cpu", EMULATOR, CUDA])
+def device(request: pytest.FixtureRequest) -> Iterator[torch.device]:
+    """The device of the tensors: for CPU kernels, CUDA kernels on the host, CUDA kernels on a GPU.
+
+    Emulated kernels take CPU tensors; `emulator.runs_cuda_kernels` tells both from CPU kernels.
+    """
+    with _kernels_of(request.param) as found:
+        yield found
+
+
+@pytest.fixture(params=[EMULATOR, CUDA])
+def cuda(request: pytest.FixtureRequest) -> Iterator[torch.device]:
+    """As ``device``, for CUDA kernels only."""
+    with _kernels_of(request.param) as found:
+        yield found
 
 
 @pytest.fixture
 def cuda_kernels() -> None:
-    """For tests with the mark `cuda` that have no CPU twin."""
-    if not (torch.cuda.is_available() and atjt_ext.build_info()["gpu_usable"]):
-        pytest.skip("no CUDA device that torch and atjt_ext can use")
+    """For tests marked ``cuda`` that need a GPU and have no emulated twin."""
+    _require_gpu()
 
 
 @pytest.fixture
 def num_threads() -> Iterator[None]:
-    """Lets a test call torch.set_num_threads and puts the number back."""
+    """Restores the number of torch's threads after the test."""
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
@@ -115,24 +112,21 @@ def noisy() -> LeaveOneOut:
 
 @pytest.fixture(scope="session")
 def trained_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """See :mod:`small_run`; with a baseline. To be changed in copies only."""
+    """The run of :mod:`helpers.hostile_run`, with a baseline. Tests change copies only."""
     return small_run(tmp_path_factory.mktemp("runs") / "<i>&run")
 
 
 @pytest.fixture(scope="session")
 def ratings_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small file of ratings."""
+    """A small CSV file with the columns user, item and time."""
     path = tmp_path_factory.mktemp("data") / "ratings.csv"
-    interactions = simulate_interactions(
-        num_users=60, num_items=40, seed=1, mean_length=8, max_length=20
-    )
-    interactions.frame.select("user", "item", "time").write_csv(path)
+    small_interactions().frame.select("user", "item", "time").write_csv(path)
     return path
 
 
 @pytest.fixture(scope="session")
 def trained_folder(ratings_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run folder of `atjt train` on it; whoever writes in it leaves the same."""
+    """The run folder of `atjt train` on ``ratings_file``; tests leave it as they found it."""
     out = tmp_path_factory.mktemp("runs") / "a"
     assert main(["train", str(ratings_file), f"--out={out}", *SMALL]) == 0
     return out

@@ -1,4 +1,4 @@
-"""A run that is killed and goes on, beside one that was never broken."""
+"""A fit that is killed and resumed must end like an unbroken one."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ class Killed(Exception):
 def assert_resumes_like_unbroken(
     make: Callable[[], JointTrainer], split: LeaveOneOut, path: Path, *, after: int
 ) -> JointTrainer:
-    """Fits once in one go and once killed ``after`` epochs; both must end the same. Returns the
-    resumed one."""
+    """Fits once in one go, and once killed ``after`` epochs and resumed; both must end the same.
+
+    Returns the resumed trainer.
+    """
     unbroken = make()
     unbroken.fit(split.train, split.valid, progress=False)
 
@@ -33,7 +35,7 @@ def assert_resumes_like_unbroken(
     with pytest.raises(Killed):
         make().fit(split.train, split.valid, checkpoint=path, progress=False, on_epoch=kill)
     resumed = make()
-    torch.manual_seed(99)  # whatever the new process drew before
+    torch.manual_seed(99)  # a new process has another random state
     resumed.fit(split.train, split.valid, checkpoint=path, resume=True, progress=False)
     assert torch.equal(parameters(resumed.recommender), parameters(unbroken.recommender))
     for ours, theirs in zip(resumed.state.history, unbroken.state.history, strict=True):

@@ -1,11 +1,11 @@
-"""A run folder on little data, as ``atjt train`` leaves it."""
+"""Little data, and run folders on it as ``atjt train`` leaves them."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from atjt_ext.data import Sequences, simulate_interactions, to_sequences
+from atjt_ext.data import Interactions, Sequences, simulate_interactions, to_sequences
 from atjt_ext.runs.config import RunConfig
 from atjt_ext.runs.folder import Run
 from atjt_ext.runs.train import train_run
@@ -18,11 +18,14 @@ _SIZES: dict[str, dict[str, Any]] = {
 _TRANSFORMER = {"embedding_dim": 8, "num_blocks": 1, "num_heads": 1}
 
 
+def small_interactions() -> Interactions:
+    """60 users with 3 to 20 interactions each, 40 items."""
+    return simulate_interactions(num_users=60, num_items=40, seed=1, mean_length=8, max_length=20)
+
+
 def small_sequences() -> Sequences:
-    """60 users of 3 to 20 items each, out of 40."""
-    return to_sequences(
-        simulate_interactions(num_users=60, num_items=40, seed=1, mean_length=8, max_length=20)
-    )
+    """The sequences of ``small_interactions``."""
+    return to_sequences(small_interactions())
 
 
 def make_run(
