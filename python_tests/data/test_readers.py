@@ -16,14 +16,12 @@ from atjt_ext.data import (
     read_interactions,
     read_movielens,
     read_parquet,
-    read_recbole,
-    read_sequences,
     to_sequences,
 )
 from atjt_ext.runs.config import RunConfig
 from atjt_ext.runs.data import load_sequences
 from helpers.layouts import ML_RATINGS, RATINGS_DAT, RECBOLE, U_DATA
-from helpers.reading import column, refusal, write
+from helpers.reading import refusal, write
 
 SEQUENCES = "1 1 2 3 4 5\n2 6 7 8 9 10 4 11\n3 4 12 13\n"
 TSV = "user\titem\ttime\ncarl\tx\t5\nada\ty\t2\n"
@@ -49,46 +47,66 @@ def _real_data(name: str) -> Path:
 # Values
 
 
-def test_recbole_columns_lose_their_types_and_get_our_names(tmp_path: Path) -> None:
-    got = read_recbole(write(tmp_path, "a.inter", RECBOLE))
-    assert got.frame.columns == ["user", "item", "time", "rating"]
-    assert column(got, "user") == ["196", "186", "22", "196"]
-    assert column(got, "item") == ["242", "302", "377", "51"]
-    assert column(got, "time") == [881250949, 891717742, 878887116, 881250000]
-    assert column(got, "rating") == [3.0, 3.0, 1.0, 2.0]
+CASES = {
+    "RecBole": ("a.inter", RECBOLE, "user item time rating", [
+        ("196", "242", 881250949, 3.0), ("186", "302", 891717742, 3.0),
+        ("22", "377", 878887116, 1.0), ("196", "51", 881250000, 2.0),
+    ]),
+    "tabs without header": ("u.data", U_DATA, "user item rating time", [
+        ("196", "242", 3.0, 881250949), ("186", "302", 3.0, 891717742),
+        ("22", "377", 1.0, 878887116),
+    ]),
+    "colons without header": ("ratings.dat", RATINGS_DAT, "user item rating time", [
+        ("1", "1193", 5.0, 978300760), ("1", "661", 3.0, 978302109), ("2", "1357", 5.0, 978298709),
+    ]),
+    "half stars": ("ratings.csv", ML_RATINGS, "user item time rating", [
+        ("1", "10", 1112486027, 3.5), ("1", "11", 1112484676, 5.0), ("2", "10", 1094785740, 0.5),
+    ]),
+    "sequences take the position as time": (
+        "s.txt", "u7 a b a\n\nu2\tc  d \r\n", "user item time",
+        [("u7", "a", 0), ("u7", "b", 1), ("u7", "a", 2), ("u2", "c", 0), ("u2", "d", 1)],
+    ),
+    "sequences on several lines": (
+        "s.txt", "1 10\n2 20\n1 11\n1 12\n", "user item time",
+        [("1", "10", 0), ("2", "20", 0), ("1", "11", 1), ("1", "12", 2)],
+    ),
+    "other columns become features": (
+        "a.csv", "uid,item,city,time,user\n1,x,,5,old\n2,y,Rome,6,\n",
+        "user item time city user_as_read",
+        [("1", "x", 5, None, "old"), ("2", "y", 6, "Rome", None)],
+    ),
+    "quoted separators and line breaks": (
+        "a.csv", 'user,item,time\n"a,b",x,1\n"two\nlines",y,2\n', "user item time",
+        [("a,b", "x", 1), ("two\nlines", "y", 2)],
+    ),
+    "ids as written": (
+        "a.csv", "user,item\n007,1e3\nNaN,null\n", "user item", [("007", "1e3"), ("NaN", "null")],
+    ),
+    "truth": (
+        "a.csv", "user,item,is_noise\n1,x,true\n1,y,0\n2,x,False\n2,z,1\n", "user item is_noise",
+        [("1", "x", True), ("1", "y", False), ("2", "x", False), ("2", "z", True)],
+    ),
+    "blank lines": (
+        "a.csv", "\nuser,item,time\n\n1,x,5\n\n2,y,6\n\n", "user item time",
+        [("1", "x", 5), ("2", "y", 6)],
+    ),
+    "line ends of Windows": (
+        "a.csv", "\r\nuser,item,time\r\n\r\n1,x,5\r\n\r\n2,y,6\r\n\r\n", "user item time",
+        [("1", "x", 5), ("2", "y", 6)],
+    ),
+    "byte order mark": ("a.csv", "\ufeffuser,item\n1,x\n", "user item", [("1", "x")]),
+}  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "content"), [("u.data", U_DATA), ("ratings.dat", RATINGS_DAT)])
-def test_movielens_without_header_has_user_item_rating_time(
-    tmp_path: Path, name: str, content: str
+@pytest.mark.parametrize(("name", "content", "columns", "rows"), CASES.values(), ids=CASES)
+def test_columns_and_rows(
+    tmp_path: Path, name: str, content: str, columns: str, rows: list[tuple[object, ...]]
 ) -> None:
-    got = read_movielens(write(tmp_path, name, content))
-    first = content.splitlines()[0].replace("::", "\t").split("\t")
-    assert got.frame.row(0, named=True) == {
-        "user": first[0],
-        "item": first[1],
-        "rating": float(first[2]),
-        "time": int(first[3]),
-    }
-    assert len(got) == 3
-
-
-def test_movielens_csv_keeps_half_stars(tmp_path: Path) -> None:
-    got = read_movielens(write(tmp_path, "ratings.csv", ML_RATINGS))
-    assert column(got, "rating") == [3.5, 5.0, 0.5]
-    assert column(got, "item") == ["10", "11", "10"]
-
-
-def test_sequence_files_take_the_position_as_time(tmp_path: Path) -> None:
-    got = read_sequences(write(tmp_path, "s.txt", "u7 a b a\n\nu2\tc  d \r\n"))
-    assert column(got, "user") == ["u7", "u7", "u7", "u2", "u2"]
-    assert column(got, "item") == ["a", "b", "a", "c", "d"]
-    assert column(got, "time") == [0, 1, 2, 0, 1]
-
-
-def test_a_user_on_several_lines_goes_on_where_they_ended(tmp_path: Path) -> None:
-    got = read_sequences(write(tmp_path, "pairs.txt", "1 10\n2 20\n1 11\n1 12\n"))
-    assert column(got, "time") == [0, 0, 1, 2]
+    format = "sequences" if name == "s.txt" else "auto"
+    named = {"user_column": "uid"} if "uid" in content else {}
+    got = read_interactions(write(tmp_path, name, content), format=format, **named)
+    assert got.frame.columns == columns.split()
+    assert got.frame.rows() == rows
 
 
 def test_csv_columns_can_be_named(tmp_path: Path) -> None:
@@ -99,40 +117,10 @@ def test_csv_columns_can_be_named(tmp_path: Path) -> None:
     assert got.frame.rows() == [("ann", "x", 3.0, -1.0), ("ann", "y", 1.5, 2.0)]
 
 
-def test_other_columns_come_along_as_features(tmp_path: Path) -> None:
-    path = write(tmp_path, "a.csv", "uid,item,city,time,user\n1,x,,5,old\n2,y,Rome,6,\n")
-    got = read_csv(path, user_column="uid")
-    assert got.frame.columns == ["user", "item", "time", "city", "user_as_read"]
-    assert column(got, "city") == [None, "Rome"]
-    assert column(got, "user_as_read") == ["old", None]
-
-
-def test_quoted_fields_may_hold_separators_and_line_breaks(tmp_path: Path) -> None:
-    path = write(tmp_path, "a.csv", 'user,item,time\n"a,b",x,1\n"two\nlines",y,2\n')
-    assert column(read_csv(path), "user") == ["a,b", "two\nlines"]
-
-
-def test_ids_stay_as_they_are_written(tmp_path: Path) -> None:
-    path = write(tmp_path, "a.csv", "user,item\n007,1e3\nNaN,null\n")
-    assert read_csv(path).frame.rows() == [("007", "1e3"), ("NaN", "null")]
-
-
-def test_is_noise_is_read_as_truth(tmp_path: Path) -> None:
-    path = write(tmp_path, "a.csv", "user,item,is_noise\n1,x,true\n1,y,0\n2,x,False\n2,z,1\n")
-    assert column(read_csv(path), "is_noise") == [True, False, False, True]
-
-
 def test_repeated_items_are_kept_and_equal_times_keep_file_order(tmp_path: Path) -> None:
     path = write(tmp_path, "a.csv", "user,item,time\n1,b,5\n1,a,5\n1,b,5\n1,c,1\n")
     sequences = to_sequences(read_csv(path))
     assert sequences.decode_items(sequences.items) == ["c", "b", "a", "b"]
-
-
-@pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_blank_lines_and_windows_line_ends_carry_nothing(tmp_path: Path, end: str) -> None:
-    lines = ["", "user,item,time", "", "1,x,5", "", "2,y,6", "", ""]
-    path = write(tmp_path, "a.csv", end.join(lines))
-    assert read_csv(path).frame.rows() == [("1", "x", 5), ("2", "y", 6)]
 
 
 def test_blank_lines_between_unquoted_rows_count_as_lines_and_nothing_else(
@@ -142,11 +130,6 @@ def test_blank_lines_between_unquoted_rows_count_as_lines_and_nothing_else(
     assert len(read_movielens(write(tmp_path, "u.data", content))) == 3
     path = write(tmp_path, "u.data", content + "5\t6\t1\tlate\n")
     assert refusal(read_movielens, path).startswith(f"{path}:7: column 'time'")
-
-
-def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path: Path) -> None:
-    path = write(tmp_path, "a.csv", b"\xef\xbb\xbfuser,item\n1,x\n")
-    assert read_csv(path).frame.columns == ["user", "item"]
 
 
 def test_parquet_takes_integer_ids_and_datetimes(tmp_path: Path) -> None:
