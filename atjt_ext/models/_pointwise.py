@@ -14,6 +14,10 @@ from .options import require_positive
 
 Activation = Literal["relu", "prelu", "dice"]
 
+# A model that scores candidates one by one has one target per window. A window per prefix makes
+# every interaction a target.
+ONE_TARGET_PER_WINDOW = {"loss": "binary_cross_entropy", "window_stride": 1}
+
 # Largest number of floats in a tensor while scoring without gradients: 2**22 are 16 MiB.
 _MAX_CELLS = 2**22
 
@@ -154,17 +158,24 @@ def _shifted(item_features: Tensor | None, num_items: int) -> tuple[Tensor, int]
     return item_features + (sizes.cumsum(0) - sizes), int(sizes.sum())
 
 
-def seen_users(options: dict[str, Any], num_users: int | None) -> dict[str, Any]:
-    """The options of a config as arguments of its model: ``num_users`` in place of ``see_users``.
+def pointwise_arguments(
+    options: dict[str, Any],
+    *,
+    max_length: int,
+    num_users: int | None = None,
+    item_features: Tensor | None = None,
+) -> dict[str, Any]:
+    """Arguments of a pointwise model: the options of its config, and what its data hold.
 
     Raises:
         ValueError: ``see_users`` is on and ``num_users`` is None.
     """
-    if not options.pop("see_users"):
-        return options
-    if num_users is None:
-        raise ValueError("num_users must be given where see_users is on")
-    return {**options, "num_users": num_users}
+    arguments = {**options, "item_features": item_features}
+    if arguments.pop("see_users"):
+        if num_users is None:
+            raise ValueError("num_users must be given where see_users is on")
+        arguments["num_users"] = num_users
+    return arguments
 
 
 def user_embedding(num_users: int | None, embedding_dim: int) -> nn.Embedding | None:

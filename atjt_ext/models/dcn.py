@@ -6,23 +6,24 @@ Version 1: Wang et al., "Deep & Cross Network for Ad Click Predictions", ADKDD 2
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from ._pointwise import (
+    ONE_TARGET_PER_WINDOW,
     Activation,
     History,
     ItemEncoder,
     hidden_layers,
     in_tiles,
-    seen_users,
+    pointwise_arguments,
     user_embedding,
 )
-from .options import ModelConfig, require_positive, require_share, share, size, sizes
+from .options import ModelConfig, share, size, sizes
 
 __all__ = ["DCN", "DCNConfig"]
 
@@ -48,37 +49,27 @@ class DCNConfig(ModelConfig):
     """Sizes of DCN.
 
     Attributes:
-        embedding_dim: width of each embedding.
-        hidden_dims: widths of the MLP.
-        num_cross_layers: number of layers of the cross network.
-        cross_version: 1 (a vector per layer) or 2 (a matrix per layer, DCN V2).
+        embedding_dim: width of each embedding (arXiv:2409.17402: 8).
+        hidden_dims: widths of the MLP (arXiv:2409.17402: 256, 64).
+        num_cross_layers: layers of the cross network; l of them make crosses of degree up to l + 1.
+        cross_version: 1 (a weight vector per layer) or 2 (a weight matrix: DCN V2, parallel).
         activation: of the MLP.
-        dropout: of the MLP.
+        dropout: in the MLP, in [0, 1).
         see_users: the model has an embedding of every user.
     """
 
-    # It scores candidates one by one, so it has one target per window: a window per prefix makes
-    # every interaction a target.
-    training: ClassVar[Mapping[str, Any]] = {"loss": "binary_cross_entropy", "window_stride": 1}
+    training = ONE_TARGET_PER_WINDOW
 
     embedding_dim: int = size(32)
     hidden_dims: tuple[int, ...] = sizes(256, 64)
     num_cross_layers: int = size(3)
     cross_version: Literal[1, 2] = 1
-    activation: Literal["dice", "prelu", "relu"] = "relu"
+    activation: Activation = "relu"
     dropout: float = share(0.0)
     see_users: bool = True
 
-    def build(
-        self,
-        num_items: int,
-        *,
-        max_length: int,
-        num_users: int | None = None,
-        item_features: Tensor | None = None,
-    ) -> DCN:
-        options = seen_users(self.options(), num_users)
-        return DCN(num_items, item_features=item_features, **options)
+    def build(self, num_items: int, **given: Any) -> DCN:
+        return DCN(num_items, **pointwise_arguments(self.options(), **given))
 
 
 class DCN(nn.Module):
@@ -89,14 +80,10 @@ class DCN(nn.Module):
 
     Args:
         num_items: catalogue size; items are ``1..num_items`` and 0 is padding.
-        embedding_dim: width of each embedding (arXiv:2409.17402 takes 8).
-        hidden_dims: widths of the MLP (arXiv:2409.17402: 256, 64).
-        num_cross_layers: l of them make crosses of degree up to l + 1.
-        cross_version: 1, a weight vector per layer, or 2, a weight matrix (DCN V2, parallel).
-        activation: of the MLP.
-        dropout: in the MLP, in ``[0, 1)``.
         item_features: ``[num_items + 1, F]`` int64 codes, see :class:`ItemEncoder`.
         num_users: number of users, for an embedding of each; None leaves users out.
+
+    The other arguments are the options of :class:`DCNConfig`.
     """
 
     def __init__(
@@ -113,10 +100,7 @@ class DCN(nn.Module):
         num_users: int | None = None,
     ) -> None:
         super().__init__()
-        require_positive(hidden_dims=hidden_dims, num_cross_layers=num_cross_layers)
-        require_share(dropout=dropout)
-        if cross_version not in (1, 2):
-            raise ValueError(f"cross_version must be 1 or 2, got {cross_version}")
+        DCNConfig.check(locals())
         self.num_items = num_items
         self.items = ItemEncoder(num_items, embedding_dim, item_features)
         self.user_embedding = user_embedding(num_users, embedding_dim)

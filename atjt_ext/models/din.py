@@ -5,24 +5,25 @@ Zhou et al., "Deep Interest Network for Click-Through Rate Prediction", KDD 2018
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ._pointwise import (
+    ONE_TARGET_PER_WINDOW,
     Activation,
     History,
     ItemEncoder,
     activation_layer,
     hidden_layers,
     in_tiles,
-    seen_users,
+    pointwise_arguments,
     user_embedding,
 )
-from .options import ModelConfig, require_positive, require_share, share, size, sizes
+from .options import ModelConfig, share, size, sizes
 
 __all__ = ["DIN", "DINConfig"]
 
@@ -59,35 +60,25 @@ class DINConfig(ModelConfig):
     """Sizes of DIN.
 
     Attributes:
-        embedding_dim: width of each embedding.
-        hidden_dims: widths of the MLP.
-        attention_dims: widths of the activation unit.
-        activation: of the MLP and the activation unit.
-        dropout: of the MLP.
+        embedding_dim: width of each embedding (arXiv:2409.17402: 8).
+        hidden_dims: widths of the MLP (arXiv:2409.17402: 256, 64).
+        attention_dims: hidden widths of the activation unit.
+        activation: of the MLP and the activation unit; dice is the original's.
+        dropout: in the MLP, in [0, 1).
         see_users: the model has an embedding of every user.
     """
 
-    # It scores candidates one by one, so it has one target per window: a window per prefix makes
-    # every interaction a target.
-    training: ClassVar[Mapping[str, Any]] = {"loss": "binary_cross_entropy", "window_stride": 1}
+    training = ONE_TARGET_PER_WINDOW
 
     embedding_dim: int = size(32)
     hidden_dims: tuple[int, ...] = sizes(256, 64)
     attention_dims: tuple[int, ...] = sizes(32)
-    activation: Literal["dice", "prelu", "relu"] = "dice"
+    activation: Activation = "dice"
     dropout: float = share(0.0)
     see_users: bool = True
 
-    def build(
-        self,
-        num_items: int,
-        *,
-        max_length: int,
-        num_users: int | None = None,
-        item_features: Tensor | None = None,
-    ) -> DIN:
-        options = seen_users(self.options(), num_users)
-        return DIN(num_items, item_features=item_features, **options)
+    def build(self, num_items: int, **given: Any) -> DIN:
+        return DIN(num_items, **pointwise_arguments(self.options(), **given))
 
 
 class DIN(nn.Module):
@@ -102,13 +93,10 @@ class DIN(nn.Module):
 
     Args:
         num_items: catalogue size; items are ``1..num_items`` and 0 is padding.
-        embedding_dim: width of each embedding (arXiv:2409.17402 takes 8).
-        hidden_dims: widths of the MLP (arXiv:2409.17402: 256, 64).
-        attention_dims: hidden widths of the activation unit.
-        activation: ``dice`` (the original's), ``prelu`` or ``relu``.
-        dropout: in the MLP, in ``[0, 1)``.
         item_features: ``[num_items + 1, F]`` int64 codes, see :class:`ItemEncoder`.
         num_users: number of users, for an embedding of each; None leaves users out.
+
+    The other arguments are the options of :class:`DINConfig`.
     """
 
     def __init__(
@@ -124,8 +112,7 @@ class DIN(nn.Module):
         num_users: int | None = None,
     ) -> None:
         super().__init__()
-        require_positive(hidden_dims=hidden_dims, attention_dims=attention_dims)
-        require_share(dropout=dropout)
+        DINConfig.check(locals())
         if not attention_dims:
             raise ValueError("attention_dims must hold at least one width, got none")
         self.num_items = num_items

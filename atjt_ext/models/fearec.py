@@ -41,7 +41,6 @@ from .options import (
     require_heads,
     require_length,
     require_positive,
-    require_share,
     share,
     size,
 )
@@ -146,13 +145,13 @@ class FEARecConfig(ModelConfig):
     """Sizes of FEARec.
 
     Attributes:
-        embedding_dim: width of the recommender.
-        num_blocks: blocks.
+        embedding_dim: width D of the item table and of the hidden states.
+        num_blocks: blocks, each with a lower frequency band.
         num_heads: heads of the time attention; must divide embedding_dim.
-        dropout: on embeddings and residual branches.
-        band_share: share of the frequencies that a block sees.
-        time_share: weight of the time attention; the frequency attention has 1 - time_share.
-        delay_factor: the frequency attention uses delay_factor * ln(max_length) delays.
+        dropout: on embeddings and on both residual branches of a block, in [0, 1).
+        band_share: share of the frequencies that a block sees, in (0, 1].
+        time_share: weight of the time attention, in [0, 1]; the frequency attention has the rest.
+        delay_factor: the frequency attention uses the best delay_factor * ln(max_length) delays.
         contrast_weight: weight of the contrast of two dropout masks; 0 saves two of three passes.
     """
 
@@ -182,16 +181,8 @@ class FEARec(nn.Module):
         num_items: catalogue size; items are ``1..num_items`` and 0 is padding.
         max_length: longest sequence that :meth:`encode` takes, and the length of the Fourier
             transform.
-        embedding_dim: width D of the item table and of the hidden states.
-        num_blocks: blocks, each with a lower frequency band.
-        num_heads: heads of the time attention; must divide ``embedding_dim``.
-        dropout: on embeddings and on both residual branches of a block, in ``[0, 1)``.
-        band_share: share of the frequencies that a block sees, in ``(0, 1]``.
-        time_share: weight of the time attention, in ``[0, 1]``; the frequency attention has weight
-            ``1 - time_share``.
-        delay_factor: the frequency attention uses the best ``delay_factor * ln(max_length)``
-            delays.
-        contrast_weight: weight of :meth:`auxiliary_loss`; 0 saves its two passes.
+
+    The other arguments are the options of :class:`FEARecConfig`.
     """
 
     last_position_only = True
@@ -211,17 +202,9 @@ class FEARec(nn.Module):
         contrast_weight: float = FEARecConfig.contrast_weight,
     ) -> None:
         super().__init__()
-        require_positive(num_items=num_items, max_length=max_length, num_blocks=num_blocks)
+        FEARecConfig.check(locals())
+        require_positive(num_items=num_items, max_length=max_length)
         require_heads(embedding_dim, num_heads)
-        require_share(dropout=dropout)
-        if not 0.0 < band_share <= 1.0:
-            raise ValueError(f"band_share must be in (0, 1], got {band_share}")
-        if not 0.0 <= time_share <= 1.0:
-            raise ValueError(f"time_share must be in [0, 1], got {time_share}")
-        if not delay_factor > 0.0:
-            raise ValueError(f"delay_factor must be above 0, got {delay_factor}")
-        if not contrast_weight >= 0.0:
-            raise ValueError(f"contrast_weight must be at least 0, got {contrast_weight}")
         self.num_items = num_items
         self.max_length = max_length
         self.contrast_weight = contrast_weight

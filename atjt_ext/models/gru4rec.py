@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from ._transformer import unpacked
-from .options import ModelConfig, require_positive, require_share, share, size
+from .options import ModelConfig, require_positive, share, size
 
 __all__ = ["GRU4Rec", "GRU4RecConfig"]
 
@@ -28,10 +28,10 @@ class GRU4RecConfig(ModelConfig):
     """Sizes of GRU4Rec.
 
     Attributes:
-        embedding_dim: width of the item table.
+        embedding_dim: width D of the item table and of the hidden states.
         hidden_dim: width of the recurrent state.
         num_layers: recurrent layers.
-        dropout: on item embeddings and between layers.
+        dropout: on item embeddings and between layers, in [0, 1).
     """
 
     embedding_dim: int = size(64)
@@ -52,10 +52,8 @@ class GRU4Rec(nn.Module):
 
     Args:
         num_items: catalogue size; items are ``1..num_items`` and 0 is padding.
-        embedding_dim: width D of the item table and of the hidden states of :meth:`encode`.
-        hidden_dim: width of the recurrent state.
-        num_layers: recurrent layers.
-        dropout: on item embeddings and between layers, in ``[0, 1)``.
+
+    The other arguments are the options of :class:`GRU4RecConfig`.
     """
 
     def __init__(
@@ -68,13 +66,8 @@ class GRU4Rec(nn.Module):
         dropout: float = GRU4RecConfig.dropout,
     ) -> None:
         super().__init__()
-        require_positive(
-            num_items=num_items,
-            embedding_dim=embedding_dim,
-            hidden_dim=hidden_dim,
-            num_layers=num_layers,
-        )
-        require_share(dropout=dropout)
+        GRU4RecConfig.check(locals())
+        require_positive(num_items=num_items)
         self.num_items = num_items
         self.item_embedding = nn.Embedding(num_items + 1, embedding_dim, padding_idx=0)
         self.dropout = nn.Dropout(dropout)

@@ -36,7 +36,6 @@ __all__ = [
     "require_heads",
     "require_length",
     "require_positive",
-    "require_share",
     "share",
     "size",
     "sizes",
@@ -89,7 +88,7 @@ def size(default: int | None, only: Effect | None = None) -> Any:
 
 
 def sizes(*default: int) -> Any:
-    return in_range(default, "at least 1 each", lambda value: value >= 1)
+    return in_range(default, "at least 1", lambda value: value >= 1)
 
 
 def share(default: float, only: Effect | None = None) -> Any:
@@ -116,7 +115,7 @@ def check_options(config: _Dataclass) -> None:
     _require_choices(config)
     for one in fields(config):
         value = getattr(config, one.name)
-        for member in value if isinstance(value, tuple) else (value,):
+        for member in value if isinstance(value, tuple | list) else (value,):
             if "holds" in one.metadata and member is not None:
                 require(one.name, member, one.metadata["wanted"], one.metadata["holds"](member))
     options = {one.name: getattr(config, one.name) for one in fields(config)}
@@ -187,12 +186,6 @@ def require_positive(**sizes: int | Sequence[int]) -> None:
             require(name, value, "at least 1", value >= 1)
 
 
-def require_share(**shares: float) -> None:
-    """Raises ValueError for a share outside [0, 1)."""
-    for name, value in shares.items():
-        require(name, value, "in [0, 1)", 0.0 <= value < 1.0)
-
-
 def require_heads(embedding_dim: int, num_heads: int) -> None:
     """Raises ValueError unless ``num_heads`` divides ``embedding_dim``."""
     if embedding_dim < 1 or num_heads < 1 or embedding_dim % num_heads:
@@ -228,6 +221,11 @@ class ModelConfig:
     def __post_init__(self) -> None:
         check_options(self)
 
+    @classmethod
+    def check(cls, arguments: Mapping[str, Any]) -> None:
+        """Raises ValueError for an option among a constructor's ``arguments`` out of its range."""
+        cls(**{one.name: arguments[one.name] for one in fields(cls) if one.name in arguments})
+
     @property
     def name(self) -> str:
         """The name of the model on the command line: the name of its file."""
@@ -250,9 +248,9 @@ class ModelConfig:
         Args:
             num_items: catalogue size.
             max_length: longest history that the model reads.
-            num_users: number of users, for models that have an embedding of each.
+            num_users: for models with an embedding of each user.
             item_features: ``[num_items + 1, F]`` int64, see
-                :func:`atjt_ext.data.item_feature_table`; models without features ignore it.
+                :func:`atjt_ext.data.item_feature_table`, for models that read features.
 
         Raises:
             ValueError: sizes do not fit together, or the model needs ``num_users``.

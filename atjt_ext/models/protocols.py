@@ -56,7 +56,7 @@ class PointwiseRecommender(Protocol):
     num_items: int
 
     def score(self, batch: Batch, candidates: Tensor) -> Tensor:
-        """``candidates [B, C]`` int64 item ids -> logits ``[B, C]``, given ``batch.inputs`` only."""
+        """``candidates [B, C]`` int64 item ids -> logits ``[B, C]``, from ``batch.inputs`` only."""
         ...
 
 
@@ -86,16 +86,9 @@ class Pretrainable(Protocol):
         on_epoch: Callable[[int, float], None] | None = None,
         **options: Any,
     ) -> list[float]:
-        """Trains in place and returns the mean loss of each epoch.
+        """Trains in place and returns the mean loss of each epoch; arguments: ``S3Rec.pretrain``.
 
-        Args:
-            batches: the sequences of an epoch (from 0): ``[B, L]`` int64, left-padded with 0.
-            epochs: passes over the training data.
-            item_attributes: ``[num_items + 1, A]`` bool, the attributes of each item; None where
-                the data have none.
-            seed: decides everything random.
-            on_epoch: called with the epoch (from 1) and its mean loss.
-            options: further arguments, from the config (:meth:`ModelConfig.pretraining`).
+        ``options`` are further arguments from the config (:meth:`ModelConfig.pretraining`).
         """
         ...
 

@@ -75,21 +75,13 @@ class S3RecConfig(ModelConfig):
     mask_ratio: float = in_range(0.2, "in (0, 1)", lambda value: 0 < value < 1, _PRETRAINS)
 
     def build(self, num_items: int, *, max_length: int, **_: Any) -> S3Rec:
-        return S3Rec(
-            num_items,
-            max_length=max_length,
-            embedding_dim=self.embedding_dim,
-            num_blocks=self.num_blocks,
-            num_heads=self.num_heads,
-            dropout=self.dropout,
-        )
+        of_model = ("embedding_dim", "num_blocks", "num_heads", "dropout")
+        sizes = {name: getattr(self, name) for name in of_model}
+        return S3Rec(num_items, max_length=max_length, **sizes)
 
     def pretraining(self) -> dict[str, Any]:
-        return {
-            "epochs": self.pretrain_epochs,
-            "learning_rate": self.pretrain_learning_rate,
-            "mask_ratio": self.mask_ratio,
-        }
+        rate, ratio = self.pretrain_learning_rate, self.mask_ratio
+        return {"epochs": self.pretrain_epochs, "learning_rate": rate, "mask_ratio": ratio}
 
 
 class S3Rec(SASRec):

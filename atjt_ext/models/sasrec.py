@@ -27,7 +27,6 @@ from .options import (
     require_heads,
     require_length,
     require_positive,
-    require_share,
     share,
     size,
 )
@@ -40,10 +39,10 @@ class SASRecConfig(ModelConfig):
     """Sizes of SASRec.
 
     Attributes:
-        embedding_dim: width of the recommender.
+        embedding_dim: width D of the item table and of the hidden states.
         num_blocks: transformer blocks.
         num_heads: attention heads; must divide embedding_dim.
-        dropout: on embeddings and residual branches.
+        dropout: on embeddings and on both residual branches of a block, in [0, 1).
     """
 
     embedding_dim: int = size(64)
@@ -63,10 +62,8 @@ class SASRec(nn.Module):
     Args:
         num_items: catalogue size; items are ``1..num_items`` and 0 is padding.
         max_length: longest sequence that :meth:`encode` takes; the caller drops earlier items.
-        embedding_dim: width D of the item table and of the hidden states.
-        num_blocks: transformer blocks.
-        num_heads: attention heads; must divide ``embedding_dim``.
-        dropout: on embeddings and on both residual branches of a block, in ``[0, 1)``.
+
+    The other arguments are the options of :class:`SASRecConfig`.
     """
 
     def __init__(
@@ -80,9 +77,9 @@ class SASRec(nn.Module):
         dropout: float = SASRecConfig.dropout,
     ) -> None:
         super().__init__()
-        require_positive(num_items=num_items, max_length=max_length, num_blocks=num_blocks)
+        SASRecConfig.check(locals())
+        require_positive(num_items=num_items, max_length=max_length)
         require_heads(embedding_dim, num_heads)
-        require_share(dropout=dropout)
         self.num_items = num_items
         self.max_length = max_length
         self.item_embedding = nn.Embedding(num_items + 1, embedding_dim, padding_idx=0)

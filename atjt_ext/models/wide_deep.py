@@ -5,23 +5,24 @@ Cheng et al., "Wide & Deep Learning for Recommender Systems", DLRS 2016 (arXiv:1
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ._pointwise import (
+    ONE_TARGET_PER_WINDOW,
     Activation,
     History,
     ItemEncoder,
     hidden_layers,
     in_tiles,
-    seen_users,
+    pointwise_arguments,
     user_embedding,
 )
-from .options import ModelConfig, at_least_zero, require_positive, require_share, share, size, sizes
+from .options import ModelConfig, at_least_zero, share, size, sizes
 
 __all__ = ["WideDeep", "WideDeepConfig"]
 
@@ -34,36 +35,26 @@ class WideDeepConfig(ModelConfig):
     """Sizes of Wide & Deep.
 
     Attributes:
-        embedding_dim: width of each embedding.
-        hidden_dims: widths of the MLP.
-        cross_buckets: number of weights that all pairs (item of the history, candidate) share; 0
-            leaves pairs out.
+        embedding_dim: width of each embedding (arXiv:2409.17402: 8).
+        hidden_dims: widths of the MLP (arXiv:2409.17402: 256, 64).
+        cross_buckets: number of weights that all pairs (item of the history, candidate) share by
+            hashing; 0 leaves pairs out.
         activation: of the MLP.
-        dropout: of the MLP.
+        dropout: in the MLP, in [0, 1).
         see_users: the model has an embedding of every user.
     """
 
-    # It scores candidates one by one, so it has one target per window: a window per prefix makes
-    # every interaction a target.
-    training: ClassVar[Mapping[str, Any]] = {"loss": "binary_cross_entropy", "window_stride": 1}
+    training = ONE_TARGET_PER_WINDOW
 
     embedding_dim: int = size(32)
     hidden_dims: tuple[int, ...] = sizes(256, 64)
     cross_buckets: int = at_least_zero(2**16)
-    activation: Literal["dice", "prelu", "relu"] = "relu"
+    activation: Activation = "relu"
     dropout: float = share(0.0)
     see_users: bool = True
 
-    def build(
-        self,
-        num_items: int,
-        *,
-        max_length: int,
-        num_users: int | None = None,
-        item_features: Tensor | None = None,
-    ) -> WideDeep:
-        options = seen_users(self.options(), num_users)
-        return WideDeep(num_items, item_features=item_features, **options)
+    def build(self, num_items: int, **given: Any) -> WideDeep:
+        return WideDeep(num_items, **pointwise_arguments(self.options(), **given))
 
 
 class WideDeep(nn.Module):
@@ -78,14 +69,10 @@ class WideDeep(nn.Module):
 
     Args:
         num_items: catalogue size; items are ``1..num_items`` and 0 is padding.
-        embedding_dim: width of each embedding (arXiv:2409.17402 takes 8).
-        hidden_dims: widths of the MLP (arXiv:2409.17402: 256, 64).
-        cross_buckets: number of weights that all cross products share by hashing; 0 leaves cross
-            products out.
-        activation: of the MLP.
-        dropout: in the MLP, in ``[0, 1)``.
         item_features: ``[num_items + 1, F]`` int64 codes, see :class:`ItemEncoder`.
         num_users: number of users, for an embedding of each; None leaves users out.
+
+    The other arguments are the options of :class:`WideDeepConfig`.
     """
 
     def __init__(
@@ -101,10 +88,7 @@ class WideDeep(nn.Module):
         num_users: int | None = None,
     ) -> None:
         super().__init__()
-        require_positive(hidden_dims=hidden_dims)
-        require_share(dropout=dropout)
-        if cross_buckets < 0:
-            raise ValueError(f"cross_buckets must be at least 0, got {cross_buckets}")
+        WideDeepConfig.check(locals())
         self.num_items = num_items
         self.cross_buckets = cross_buckets
         self.items = ItemEncoder(num_items, embedding_dim, item_features)

@@ -26,6 +26,7 @@ from .recipes import AMOUNTS, merged, recipe_options
 __all__ = ["TRAINS_NOISE_MODELS", "JointTrainerConfig"]
 
 _FROM_0_TO_1 = ("in [0, 1]", lambda value: 0 <= value <= 1)
+_PART = ("in (0, 1]", lambda value: 0 < value <= 1)
 
 # ---- when an option has an effect ---------------------------------------------------------------
 
@@ -158,12 +159,8 @@ class JointTrainerConfig:
         0.5, "in (0, 1)", lambda value: 0 < value < 1, TRAINS_NOISE_MODELS
     )
     num_replacements: int | None = size(None, TRAINS_NOISE_MODELS)
-    replace_ratio: float | None = in_range(
-        0.3, "in (0, 1]", lambda value: 0 < value <= 1, TRAINS_NOISE_MODELS
-    )
-    replace_probability: float | None = in_range(
-        None, "in (0, 1]", lambda value: 0 < value <= 1, TRAINS_NOISE_MODELS
-    )
+    replace_ratio: float | None = in_range(0.3, *_PART, TRAINS_NOISE_MODELS)
+    replace_probability: float | None = in_range(None, *_PART, TRAINS_NOISE_MODELS)
     corrupt_target: bool = option(True, TRAINS_NOISE_MODELS)
     loss: Literal["cross_entropy", "binary_cross_entropy"] = "cross_entropy"
     softmax: Literal["auto", "logits", "linear"] = option(
@@ -229,28 +226,23 @@ class JointTrainerConfig:
 
     @staticmethod
     def from_recipe(recipe: str = "default", **changes: Any) -> JointTrainerConfig:
-        """The training part of a recipe, with ``changes`` by field name.
-
-        Options of the recipe that have no effect beside ``changes`` are left out.
+        """The training part of a recipe under ``changes``, see :meth:`under`.
 
         Raises:
-            ValueError: there is no such recipe, a value is out of range, or one of ``changes`` has
-                no effect.
-            TypeError: there is no such option.
+            ValueError: there is no such recipe, or see :meth:`under`.
         """
         own = {one.name for one in fields(JointTrainerConfig)}
         of_recipe = {name: value for name, value in recipe_options(recipe).items() if name in own}
-        options = merged(of_recipe, changes)
-        return JointTrainerConfig(**with_effect(JointTrainerConfig, options, keep=changes))
+        return _under(of_recipe, changes)
 
     def under(self, **changes: Any) -> JointTrainerConfig:
         """This config with ``changes``, without the options that have no effect beside them.
 
         Raises:
             ValueError: a value is out of range, or one of ``changes`` has no effect.
+            TypeError: one of ``changes`` is no option of training.
         """
-        options = merged(asdict(self), changes)
-        return JointTrainerConfig(**with_effect(JointTrainerConfig, options, keep=changes))
+        return _under(asdict(self), changes)
 
     @staticmethod
     def from_dict(values: Mapping[str, Any], *, earlier: bool = False) -> JointTrainerConfig:
@@ -303,10 +295,8 @@ class JointTrainerConfig:
         Two configs that train alike have equal values, whether a default was given or not.
         """
         values = asdict(self)
-        if self.learns_noise or self.cross_fitting == "sequential":
-            values["num_folds"] = self.fold_count
-        if self.learns_noise:
-            values["gate_auc"] = self.gate
+        if self.weighting != "co_occurrence":
+            values.update(num_folds=self.fold_count, gate_auc=self.gate)
         return values
 
     @property
@@ -371,3 +361,8 @@ class JointTrainerConfig:
     def changes_reading(self) -> bool:
         """Whether histories are read under weights, or without dropped interactions."""
         return self.weighs_inputs or self.drops
+
+
+def _under(options: Mapping[str, Any], changes: Mapping[str, Any]) -> JointTrainerConfig:
+    options = merged(options, changes)
+    return JointTrainerConfig(**with_effect(JointTrainerConfig, options, keep=changes))

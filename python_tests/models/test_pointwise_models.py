@@ -222,7 +222,7 @@ def test_a_vector_or_a_matrix_per_cross_layer() -> None:
     ("name", "value", "message"),
     [
         ("num_cross_layers", 0, "num_cross_layers must be at least 1, got 0"),
-        ("cross_version", 3, "cross_version must be 1 or 2, got 3"),
+        ("cross_version", 3, "cross_version must be one of 1, 2, got 3"),
     ],
 )
 def test_dcns_options_out_of_range_are_refused(name: str, value: int, message: str) -> None:
