@@ -1,31 +1,33 @@
-"""Differences from the baseline with their intervals, a panel per data and noise."""
+"""Plots of a grid: differences from the baseline, and maps of the gain. They need matplotlib."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from .comparison import Comparison
+from .gain_map import GainMap
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-from collections.abc import Sequence
-from pathlib import Path
-
-from .comparison import Comparison
-
-__all__ = ["plot_differences", "require_matplotlib"]
+__all__ = ["plot_differences", "plot_gain_maps", "require_matplotlib"]
 
 
 def plot_differences(path: str | Path, comparisons: Sequence[Comparison]) -> None:
-    """Dots for the means; thick bars are intervals over users and seeds, thin ones over seeds.
+    """One panel per file, model and noise, one row per recipe.
 
-    Filled dots are shown to help or harm, hollow ones are not: no colour is needed to read it.
+    A dot is the mean difference, filled if a verdict was reached; no colour is needed to read it.
+    The thick bar is the interval over users and seeds, the thin bar the one over seeds.
 
     Args:
         path: file to write; its suffix decides the format.
         comparisons: at least one, all of one metric.
 
     Raises:
-        ValueError: no comparisons. ImportError: no matplotlib.
+        ValueError: no comparisons.
+        ImportError: no matplotlib.
     """
     if not comparisons:
         raise ValueError("comparisons must not be empty")
@@ -45,14 +47,8 @@ def plot_differences(path: str | Path, comparisons: Sequence[Comparison]) -> Non
             axis.plot([c.users_low, c.users_high], [row, row], color="0.7", linewidth=5)
             if c.seeds_low is not None and c.seeds_high is not None:
                 axis.plot([c.seeds_low, c.seeds_high], [row, row], color="black", linewidth=0.8)
-            shown = c.verdict in ("helps", "harms")
-            axis.plot(
-                c.difference,
-                row,
-                marker="o",
-                color="black",
-                markerfacecolor="black" if shown else "white",
-            )
+            face = "black" if c.verdict in ("helps", "harms") else "white"
+            axis.plot(c.difference, row, marker="o", color="black", markerfacecolor=face)
         axis.set_yticks(range(len(members)), [c.recipe for c in members])
         axis.set_ylim(len(members) - 0.5, -0.5)
         axis.set_title(", ".join(key), fontsize=10)
@@ -62,14 +58,53 @@ def plot_differences(path: str | Path, comparisons: Sequence[Comparison]) -> Non
     figure.savefig(path, dpi=150)
 
 
-def require_matplotlib() -> type[Figure]:
-    """matplotlib's Figure.
+def plot_gain_maps(path: str | Path, maps: Sequence[GainMap], *, metric: str) -> None:
+    """A panel per map on one colour scale; bold where the interval over seeds excludes 0.
+
+    Args:
+        path: file to write; its suffix decides the format.
+        maps: at least one.
+        metric: name of the metric.
 
     Raises:
-        ImportError: matplotlib is missing; says how to install it.
+        ValueError: no maps.
+        ImportError: no matplotlib.
+    """
+    if not maps:
+        raise ValueError("maps must not be empty")
+    figure = require_matplotlib()(figsize=(0.6 + 3.6 * len(maps), 3.6), layout="constrained")
+    known = [abs(g.percent) for one in maps for row in one.gains for g in row if g is not None]
+    largest = max([*known, 1e-9])
+    for column, one in enumerate(maps, start=1):
+        axis = figure.add_subplot(1, len(maps), column)
+        grid = [[float("nan") if g is None else g.percent for g in row] for row in one.gains]
+        image = axis.imshow(grid, cmap="RdBu", vmin=-largest, vmax=largest, origin="lower")
+        for y, row in enumerate(one.gains):
+            for x, gain in enumerate(row):
+                if gain is not None:
+                    colour = "white" if abs(gain.percent) > 0.6 * largest else "black"
+                    weight = "bold" if gain.shown else "normal"
+                    style = {"ha": "center", "va": "center", "fontweight": weight}
+                    axis.text(x, y, f"{gain.percent:+.1f} %", color=colour, **style)
+        axis.set_xticks(range(len(one.item_shares)), [f"{share:.0%}" for share in one.item_shares])
+        axis.set_yticks(range(len(one.user_shares)), [f"{share:.0%}" for share in one.user_shares])
+        axis.set_xlabel("share of their items replaced")
+        if column == 1:
+            axis.set_ylabel("share of noisy users")
+        axis.set_title(one.title, fontsize=9)
+        if column == len(maps):
+            figure.colorbar(image, ax=axis, label=f"{metric}: gain over the baseline, %")
+    figure.savefig(path, dpi=150)
+
+
+def require_matplotlib() -> type[Figure]:
+    """matplotlib's ``Figure``.
+
+    Raises:
+        ImportError: matplotlib is missing; the message says how to install it.
     """
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ImportError("figures need matplotlib: pip install 'atjt_ext[plots]'") from error
+        raise ImportError("plots need matplotlib: pip install 'atjt_ext[experiment]'") from error
     return Figure

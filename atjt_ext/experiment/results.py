@@ -1,4 +1,4 @@
-"""The results of a grid as one table: results.json, results.md, and figures."""
+"""Writes the results of a grid: results.json, results.md and plots."""
 
 from __future__ import annotations
 
@@ -13,21 +13,37 @@ from ..evaluation.auc import mean_of_known
 from ..evaluation.metrics import SAMPLED_METRICS, SHOWN_METRICS
 from ..evaluation.statistics import shown_p
 from .comparison import Comparison, compare
-from .plots import plot_differences
-from .gain_map import GainMap, gain_maps, map_table, plot_gain_maps
+from .gain_map import gain_maps, map_table
+from .plots import plot_differences, plot_gain_maps
 from .store import CellResult
 
 __all__ = ["write_report"]
 
 _KEY = ("file", "model", "noise", "recipe")
-_HEAD = ("data", "model", "noise", "recipe")
-_DETECTION = (
-    "interaction_AUC",
-    "within_popularity_AUC",
-    "popularity_AUC",
-    "sequence_AUC",
-    "held_out_AUC",
-)
+_HEADS = {
+    "file": "data",
+    "interaction_AUC": "interactions",
+    "within_popularity_AUC": "within popularity",
+    "popularity_AUC": "rarity alone",
+    "sequence_AUC": "users",
+    "held_out_AUC": "artificial",
+    "mean_clean": "w clean",
+    "mean_noise": "w noise",
+    "paper_HR@5": "paper's HR@5",
+    "paper_NDCG@5": "paper's NDCG@5",
+}
+"""Heads of columns that differ from the key in results.json."""
+_DETECTION = {
+    "interaction_AUC": "detection",
+    "within_popularity_AUC": "detection",
+    "popularity_AUC": "detection",
+    "sequence_AUC": "detection",
+    "held_out_AUC": "detection",
+    "mean_clean": "weights",
+    "mean_noise": "weights",
+    "std": "weights",
+}
+"""Columns of the table of detection, and the part of a cell that holds each."""
 
 
 def write_report(
@@ -38,16 +54,22 @@ def write_report(
     against: str | None = None,
     figures: bool = True,
 ) -> list[Comparison]:
-    """Writes ``results.json``, ``results.md`` and, unless told not to, ``results.png``.
+    """Writes ``results.json``, ``results.md`` and, with ``figures``, ``results.png``.
 
-    A grid over shares of noisy users and of their items also gets ``gain_map.png``. Where
-    ``against`` names a recipe, the others are compared with that one as well.
+    A grid over shares of noisy users and of their items also gets ``gain_map.png``.
+
+    Args:
+        results: finished cells of one grid.
+        folder: folder to write to.
+        metric: the metric to compare.
+        against: a recipe with which a second table compares all others; None writes no such table.
+        figures: draw the plots.
 
     Returns:
         The comparisons with the baselines.
 
     Raises:
-        ImportError: figures without matplotlib.
+        ImportError: ``figures`` without matplotlib; the other files are written.
     """
     folder = Path(folder)
     comparisons = compare(results, metric)
@@ -64,46 +86,41 @@ def write_report(
     write_text_atomically(
         folder / "results.json", json.dumps(document, indent=2, allow_nan=False) + "\n"
     )
-    maps = gain_maps(comparisons)
-    write_text_atomically(
-        folder / "results.md", _markdown(comparisons, others, maps, document, metric)
-    )
+    write_text_atomically(folder / "results.md", _markdown(comparisons, others, document))
     drawing, mapping = folder / "results.png", folder / "gain_map.png"
     for earlier in (drawing, mapping):
-        earlier.unlink(missing_ok=True)  # it would show other comparisons
+        earlier.unlink(missing_ok=True)  # drawn from other comparisons
     if figures and comparisons:
         plot_differences(drawing, comparisons)
-        if maps:
+        if maps := gain_maps(comparisons):
             plot_gain_maps(mapping, maps, metric=metric)
     return comparisons
 
 
 def _groups(results: Sequence[CellResult]) -> Iterator[tuple[dict[str, Any], list[CellResult]]]:
-    """What the seeds of a recipe have in common, and their results."""
-    groups: dict[tuple[str, str, str, str], list[CellResult]] = {}
+    """The results of a recipe's seeds, with the coordinates that they share."""
+    groups: dict[tuple[str, ...], list[CellResult]] = {}
     for result in results:
-        cell = result.cell
-        groups.setdefault((cell.file, cell.model, cell.noise, cell.recipe), []).append(result)
+        key = tuple(getattr(result.cell, name) for name in _KEY)
+        groups.setdefault(key, []).append(result)
     for key, members in groups.items():
         yield dict(zip(_KEY, key, strict=True)), members
 
 
 def _detections(results: Sequence[CellResult]) -> list[dict[str, Any]]:
-    """For each recipe that judges interactions, means over seeds; None where no seed has one."""
-    rows = []
-    for row, members in _groups([result for result in results if result.values["detection"]]):
-        for part, names in (
-            ("detection", _DETECTION),
-            ("weights", ("mean_clean", "mean_noise", "std")),
-        ):
-            for name in names:
-                row[name] = mean_of_known(m.values[part].get(name) for m in members)
-        rows.append(row)
-    return rows
+    """Means over seeds for each recipe that judges interactions; None if no seed has a value."""
+    return [
+        row
+        | {
+            name: mean_of_known(m.values[part].get(name) for m in members)
+            for name, part in _DETECTION.items()
+        }
+        for row, members in _groups([one for one in results if one.values["detection"]])
+    ]
 
 
 def _means(results: Sequence[CellResult], part: str, names: Sequence[str]) -> list[dict[str, Any]]:
-    """For each recipe, means over seeds of the metrics in a ``part`` of the results."""
+    """Means over seeds of the metrics in one ``part`` of the results, for each recipe."""
     return [
         row
         | {"seeds": len(members)}
@@ -113,17 +130,15 @@ def _means(results: Sequence[CellResult], part: str, names: Sequence[str]) -> li
 
 
 def _markdown(
-    comparisons: Sequence[Comparison],
-    others: Sequence[Comparison],
-    maps: Sequence[GainMap],
-    document: dict[str, Any],
-    metric: str,
+    comparisons: Sequence[Comparison], others: Sequence[Comparison], document: dict[str, Any]
 ) -> str:
-    lines = [f"# {metric}: every recipe against its baseline", ""]
-    lines += [
-        "Differences are recipe minus baseline on the same seed and planted noise. Full "
-        "ranking, seen items excluded. Intervals hold 95 %; p is corrected by Holm over the "
-        f"{len(comparisons)} comparisons here. *helps* and *harms* need both tests below 0.05.",
+    lines = [
+        f"# {document['metric']}: every recipe against its baseline",
+        "",
+        "A difference is recipe minus baseline, on the same seed and planted noise. Full ranking, "
+        "seen items excluded. Intervals are 95 % intervals; p is corrected by Holm over the "
+        f"{len(comparisons)} comparisons of this table. *helps* and *harms* need both p below "
+        "0.05.",
         "",
         *_comparisons(comparisons, "baseline"),
     ]
@@ -131,80 +146,39 @@ def _markdown(
         lines += ["", "No recipe has finished along with its baseline."]
     if others:
         against = others[0].baseline
-        lines += [
-            "",
-            f"## Against {against}",
-            "",
-            f"The same, recipe minus {against}; p is corrected over this table alone.",
-            "",
-            *_comparisons(others, against),
-        ]
+        text = f"Differences are recipe minus {against}; p is corrected over this table alone."
+        lines += _section(f"Against {against}", text, _comparisons(others, against))
     lines += _by_seed(comparisons)
-    if maps:
-        lines += [
-            "",
-            "## Where the gain is",
-            "",
-            "Difference in per cent of the baseline, and its 95 % interval over seeds.",
-        ]
-        for one in maps:
-            lines += ["", *map_table(one)]
-    lines += [
-        "",
-        "## Full ranking",
-        "",
-        "Means over seeds.",
-        "",
-        *_table(
-            (*_HEAD, "seeds", *SHOWN_METRICS),
-            document["means"],
-            (*_KEY, "seeds", *SHOWN_METRICS),
-            4,
-        ),
-        "",
-        "## The paper's sampled protocol",
-        "",
-        "Test targets against 63 negatives drawn by popularity^0.75 among items that the user has "
-        "nowhere; means over seeds. HR@5 and NDCG@5 by their standard definitions, and by those of "
-        "the paper's code.",
-        "",
-        *_table(
-            (*_HEAD, "seeds", "AUC", "HR@5", "NDCG@5", "paper's HR@5", "paper's NDCG@5"),
-            document["sampled"],
-            (*_KEY, "seeds", *SAMPLED_METRICS),
-            4,
-        ),
-    ]
+    if maps := gain_maps(comparisons):
+        tables = [line for one in maps for line in ("", *map_table(one))][1:]
+        text = "Difference in per cent of the baseline, and its 95 % interval over seeds."
+        lines += _section("Where the gain is", text, tables)
+    names = (*_KEY, "seeds", *SHOWN_METRICS)
+    lines += _section("Full ranking", "Means over seeds.", _table(document["means"], names, 4))
+    lines += _section(
+        "The paper's sampled protocol",
+        "Test targets against 63 negatives, drawn by popularity^0.75 from the items that the user "
+        "never has. Means over seeds. HR@5 and NDCG@5 by their standard definitions, and by those "
+        "of the paper's code.",
+        _table(document["sampled"], (*_KEY, "seeds", *SAMPLED_METRICS), 4),
+    )
     if detections := document["detection"]:
-        lines += [
-            "",
-            "## What the weights know of the planted noise",
-            "",
-            "AUCs: of interactions; the same among interactions alike in popularity; of rarity "
-            "alone; of users; of the artificial task on users not trained on. Weights: means on "
-            "what is clean and what is noise.",
-            "",
-            *_table(
-                (
-                    *_HEAD,
-                    "interactions",
-                    "within popularity",
-                    "rarity alone",
-                    "users",
-                    "artificial",
-                    "w clean",
-                    "w noise",
-                ),
-                detections,
-                (*_KEY, *_DETECTION, "mean_clean", "mean_noise"),
-                3,
-            ),
-        ]
+        lines += _section(
+            "Detection of the planted noise",
+            "AUC for interactions; for interactions of similar popularity; for interactions by "
+            "rarity alone; for users; and for artificial noise on users outside the training "
+            "folds. Then the mean weights of clean and of noisy interactions.",
+            _table(detections, (*_KEY, *(name for name in _DETECTION if name != "std")), 3),
+        )
     return "\n".join(lines) + "\n"
 
 
+def _section(title: str, text: str, table: list[str]) -> list[str]:
+    return ["", f"## {title}", "", text, "", *table]
+
+
 def _comparisons(comparisons: Sequence[Comparison], baseline: str) -> list[str]:
-    """Lines of Markdown; ``baseline`` heads the column of what is compared with."""
+    """A table of comparisons as lines of Markdown; ``baseline`` heads the baseline's column."""
     lines = [
         f"| data | model | noise | recipe | seeds | {baseline} | difference | over seeds | p | "
         "over users | p | time | verdict |",
@@ -232,28 +206,26 @@ def _comparisons(comparisons: Sequence[Comparison], baseline: str) -> list[str]:
 
 
 def _by_seed(comparisons: Sequence[Comparison]) -> list[str]:
-    """Lines of Markdown: the differences of every seed, where there are several."""
+    """A section with every seed's difference, as lines of Markdown; none for one seed."""
     seeds = sorted({seed for c in comparisons for seed in c.seeds})
     if len(seeds) < 2:
         return []
     rows = []
     for c in comparisons:
         found = zip(c.seeds, c.seed_differences, c.seed_baselines, strict=True)
-        shares = dict.fromkeys(map(str, seeds)) | {
-            str(seed): f"{100 * difference / base:+.1f} %" if base else f"{difference:+.4f}"
+        shares = dict.fromkeys(f"seed {seed}" for seed in seeds) | {
+            f"seed {seed}": f"{100 * difference / base:+.1f} %" if base else f"{difference:+.4f}"
             for seed, difference, base in found
         }
         rows.append({**{name: getattr(c, name) for name in _KEY}, **shares})
-    columns = [str(seed) for seed in seeds]
-    table = _table((*_HEAD, *(f"seed {seed}" for seed in seeds)), rows, (*_KEY, *columns), 1)
-    return ["", "## By seed", "", "Differences in per cent of that seed's baseline.", "", *table]
+    table = _table(rows, (*_KEY, *(f"seed {seed}" for seed in seeds)), 1)
+    return _section("By seed", "Differences in per cent of that seed's baseline.", table)
 
 
-def _table(
-    head: Sequence[str], rows: Iterable[dict[str, Any]], names: Sequence[str], digits: int
-) -> list[str]:
-    """Lines of Markdown; files by their names alone."""
-    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+def _table(rows: Iterable[dict[str, Any]], names: Sequence[str], digits: int) -> list[str]:
+    """The columns ``names`` of ``rows`` as lines of Markdown; a file is shown by its name alone."""
+    heads = [_HEADS.get(name, name) for name in names]
+    lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
     for row in rows:
         cells = [
             Path(row[name]).name

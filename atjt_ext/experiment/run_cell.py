@@ -164,6 +164,7 @@ def run_cell(
         detection = _detection(plain.train, logits, trainer.held_out_auc)
         weights = trainer.interaction_weights(split.train)
     ranks = trainer.ranks(split.test)
+    learned_from = trainer.models.beliefs.to_learn_from(split.train)
     return CellResult(
         cell,
         {
@@ -178,7 +179,7 @@ def run_cell(
             "kept_epoch_weighed": history[trainer.state.kept_epoch - 1].weights_used,
             "train_seconds": trained,
             "weighing_seconds": seconds,
-            "train_interactions": trainer.models.beliefs.to_learn_from(split.train).num_interactions,
+            "train_interactions": learned_from.num_interactions,
             "seen_items_excluded": True,
             "machine": _machine(trainer),
             "settings": cell_settings(cell, spec, options),

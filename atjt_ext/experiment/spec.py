@@ -21,7 +21,7 @@ def parse_noise(text: str) -> PlantedNoise:
 
     SHARE is a share of all training interactions; USERS a share of the users, and ITEMS a share of
     the training interactions of each of them. ``shared`` replaces those by consecutive items
-    of other users. POWER is ``popularity_power``: from 0 (uniform, the default) to 1 (proportional to
+    of other users. POWER is ``popularity_power``: 0 (uniform, the default) to 1 (proportional to
     popularity).
 
     Raises:
@@ -119,7 +119,9 @@ class ExperimentSpec:
         for name in ("files", "models", "noises", "seeds", "recipes"):
             values = getattr(self, name)
             if not values or len(set(values)) < len(values):
-                raise ValueError(f"{name} must hold one or more different values, got {list(values)}")
+                raise ValueError(
+                    f"{name} must hold different values, at least 1, got {list(values)}"
+                )
         if self.metric not in RANKING_METRICS:
             raise ValueError(
                 f"metric must be one of {', '.join(RANKING_METRICS)}, got {self.metric}"

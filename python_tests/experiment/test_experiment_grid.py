@@ -113,8 +113,8 @@ def test_cells_are_all_combinations_with_the_baselines_first() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"files": ()}, r"files must hold one or more different values, got \[\]"),
-        ({"seeds": (1, 1)}, r"seeds must hold one or more different values, got \[1, 1\]"),
+        ({"files": ()}, r"files must hold different values, at least 1, got \[\]"),
+        ({"seeds": (1, 1)}, r"seeds must hold different values, at least 1, got \[1, 1\]"),
         ({"seeds": (-1,)}, "seeds must be at least 0, got -1"),
         ({"noises": ("much",)}, "noise must be none"),
         ({"recipes": ("magic",)}, "recipe must be one of"),

@@ -9,7 +9,8 @@ from test_experiment_report import result
 
 from atjt_ext.experiment import write_report
 from atjt_ext.experiment.comparison import compare
-from atjt_ext.experiment.gain_map import gain_maps, map_table, plot_gain_maps
+from atjt_ext.experiment.gain_map import gain_maps, map_table
+from atjt_ext.experiment.plots import plot_gain_maps
 from atjt_ext.experiment.store import CellResult
 
 GOOD, BAD = [1] * 10, [1] * 8 + [99] * 2
@@ -31,8 +32,8 @@ FOUR = tuple(f"concentrated:{users}:{items}" for users in (0.3, 0.1) for items i
 def test_a_recipe_has_a_map_where_both_shares_vary() -> None:
     (found,) = gain_maps(compare(grid(*FOUR), "HR@10"))
     assert (found.user_shares, found.item_shares) == ((0.1, 0.3), (0.2, 0.5))
-    assert set(found.points) == {(u, i) for u in (0.1, 0.3) for i in (0.2, 0.5)}
-    assert [p.difference for p in found.points.values()] == pytest.approx([0.2] * 4)
+    gains = [gain for row in found.gains for gain in row if gain is not None]
+    assert [gain.percent for gain in gains] == pytest.approx([25.0] * 4)  # 0.2 of 0.8
     for fewer in (FOUR[:1], FOUR[:2], FOUR[::2], ("diffuse:0.2", "none")):
         assert gain_maps(compare(grid(*fewer), "HR@10")) == []
 
@@ -41,7 +42,8 @@ def test_a_recipe_has_a_map_where_both_shares_vary() -> None:
 def test_other_noise_is_not_mixed_in(other: str) -> None:
     results = grid(*FOUR[1:], other)
     (found,) = gain_maps(compare(results, "HR@10"))
-    assert (0.3, 0.5) not in found.points
+    assert found.gains[1][1] is None
+    assert [row.count(None) for row in found.gains] == [0, 1]
 
 
 def test_the_table_is_in_per_cent_of_the_baseline() -> None:
