@@ -26,60 +26,6 @@ def clean() -> Sequences:
     return Sequences(made.offsets, made.items, made.user_ids, made.item_ids)
 
 
-def changed(before: Sequences, after: Sequences) -> torch.Tensor:
-    return before.items != after.items
-
-
-@pytest.mark.parametrize(
-    "noise",
-    [
-        PlantedNoise(diffuse_share=0.2),
-        PlantedNoise(diffuse_share=0.2, popularity_power=1.0),
-        PlantedNoise(noisy_user_share=0.3, noisy_item_share=0.5),
-        PlantedNoise(diffuse_share=0.1, noisy_user_share=0.3),
-        PlantedNoise(noisy_user_share=0.3, noisy_item_source="another_user"),
-        PlantedNoise(diffuse_share=0.1, noisy_user_share=0.3, noisy_item_source="another_user"),
-    ],
-)
-def test_the_truth_is_exactly_what_was_replaced(clean: Sequences, noise: PlantedNoise) -> None:
-    before = clean.items.clone()
-    noisy = inject_noise(clean, noise, seed=3)
-    assert noisy.is_noise is not None
-    assert torch.equal(noisy.is_noise, changed(clean, noisy))
-    assert bool(noisy.is_noise.any())
-    assert torch.equal(clean.items, before)
-    assert torch.equal(noisy.offsets, clean.offsets)
-
-
-def test_validation_and_test_targets_are_never_replaced(clean: Sequences) -> None:
-    noisy = inject_noise(clean, PlantedNoise(diffuse_share=1.0), seed=0)
-    ours, theirs = leave_one_out(noisy), leave_one_out(clean)
-    assert torch.equal(ours.valid.targets, theirs.valid.targets)
-    assert torch.equal(ours.test.targets, theirs.test.targets)
-    assert ours.train.is_noise is not None
-    assert bool(ours.train.is_noise.all())
-    # The histories read at test time hold the noise of training.
-    assert torch.equal(ours.valid.histories.items, ours.train.items)
-
-
-def test_a_diffuse_share_is_exact(clean: Sequences) -> None:
-    train = leave_one_out(inject_noise(clean, PlantedNoise(diffuse_share=0.2), seed=1)).train
-    assert train.is_noise is not None
-    assert int(train.is_noise.sum()) == round(0.2 * train.num_interactions)
-
-
-def test_concentrated_noise_takes_an_exact_share_of_an_exact_share_of_users(
-    clean: Sequences,
-) -> None:
-    noise = PlantedNoise(noisy_user_share=0.3, noisy_item_share=0.5)
-    train = leave_one_out(inject_noise(clean, noise, seed=1)).train
-    assert train.is_noise is not None
-    counts = torch.zeros(train.num_users).index_add(0, train.owners, train.is_noise.float())
-    noisy = counts > 0
-    assert int(noisy.sum()) == round(0.3 * train.num_users)
-    assert torch.equal(counts[noisy], (0.5 * train.lengths[noisy]).round())
-
-
 def test_new_items_are_nowhere_else_in_their_users_data(clean: Sequences) -> None:
     noisy = inject_noise(clean, PlantedNoise(diffuse_share=0.5), seed=2)
     assert noisy.is_noise is not None
@@ -108,20 +54,6 @@ def test_new_items_are_uniform_or_as_popular_as_the_rest() -> None:
     assert 2 <= int(uniform[0]) <= 25
     assert int(popular[0]) > 250
     assert abs(chi_square_z(uniform[1:], float(uniform[1:].sum()) / 40)) < 4
-
-
-def test_the_seed_decides_everything(clean: Sequences) -> None:
-    noise = PlantedNoise(diffuse_share=0.2)
-    first, again, other = (inject_noise(clean, noise, seed=s).items for s in (4, 4, 5))
-    assert torch.equal(first, again)
-    assert not torch.equal(first, other)
-
-
-def test_no_noise_leaves_everything_and_knows_that_all_is_clean(clean: Sequences) -> None:
-    same = inject_noise(clean, PlantedNoise(), seed=0)
-    assert torch.equal(same.items, clean.items)
-    assert same.is_noise is not None
-    assert not bool(same.is_noise.any())
 
 
 def test_noise_that_was_known_stays_marked() -> None:

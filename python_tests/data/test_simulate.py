@@ -11,7 +11,6 @@ import pytest
 from atjt_ext.data import (
     Interactions,
     PlantedNoise,
-    Sequences,
     leave_one_out,
     read_csv,
     simulate_interactions,
@@ -25,16 +24,6 @@ def _simulate(seed: int = 0, **kwargs: object) -> Interactions:
     return simulate_interactions(seed=seed, **{**SIZE, **kwargs})  # type: ignore[arg-type]
 
 
-def _maskable(interactions: Interactions) -> int:
-    """Interactions that noise may take: all but each user's last two."""
-    return len(interactions) - 2 * interactions.num_users
-
-
-def _noise(sequences: Sequences) -> np.ndarray:
-    assert sequences.is_noise is not None
-    return sequences.is_noise.numpy()
-
-
 def test_ids_are_strings_of_one_width_and_times_rise() -> None:
     got = _simulate(num_users=30, num_items=120)
     assert got.frame.columns == ["user", "item", "time", "is_noise"]
@@ -42,47 +31,6 @@ def test_ids_are_strings_of_one_width_and_times_rise() -> None:
     assert got.frame["item"].str.contains(r"^i\d{3}$").all()
     rising = got.frame.select((pl.col("time").diff() > 0).fill_null(True).over("user").all())
     assert rising.item()
-
-
-def test_the_seed_decides() -> None:
-    noise = PlantedNoise(diffuse_share=0.2, noisy_user_share=0.1)
-    first = _simulate(3, noise=noise).frame
-    assert first.equals(_simulate(3, noise=noise).frame)
-    assert not first.equals(_simulate(4, noise=noise).frame)
-
-
-def test_without_noise_all_is_clean() -> None:
-    assert not _simulate().frame["is_noise"].any()
-
-
-@pytest.mark.parametrize("power", [0.0, 1.0])
-def test_diffuse_noise_is_exactly_the_share_asked_for(power: float) -> None:
-    got = _simulate(noise=PlantedNoise(diffuse_share=0.25, popularity_power=power))
-    assert got.frame["is_noise"].sum() == round(0.25 * _maskable(got))
-
-
-def test_concentrated_noise_hits_its_users_and_nobody_else() -> None:
-    got = _simulate(noise=PlantedNoise(noisy_user_share=0.1, noisy_item_share=0.6))
-    users = got.frame.group_by("user").agg(pl.col("is_noise").sum().alias("noisy"), pl.len())
-    hit = users.filter(pl.col("noisy") > 0)
-    assert hit.height == 50
-    wanted = np.rint(0.6 * (hit["len"].to_numpy() - 2))
-    np.testing.assert_array_equal(hit["noisy"].to_numpy(), wanted)
-
-
-def test_targets_stay_clean_even_when_everything_else_is_noise() -> None:
-    got = _simulate(noise=PlantedNoise(diffuse_share=1.0))
-    sequences = to_sequences(got)
-    train = leave_one_out(sequences).train
-    assert _noise(train).all()
-    assert _noise(sequences).sum() == train.num_interactions
-
-
-def test_noise_replaces_items_and_leaves_the_rest_alone() -> None:
-    clean = _simulate()
-    noisy = _simulate(noise=PlantedNoise(diffuse_share=0.3))
-    changed = clean.frame["item"] != noisy.frame["item"]
-    assert changed.equals(noisy.frame["is_noise"].alias("item"))
 
 
 def test_nobody_has_an_item_twice() -> None:
