@@ -2,9 +2,9 @@
 
     python benchmarks/big_file.py --rows 20_000_000 --file build/ratings.csv
 
-writes MovieLens' ``ratings.csv`` layout with random content first, if the file is not there: sizes
-of users log-normal, items by a power law (as MovieLens-20M: 138,000 users, 27,000 items), and as
-many rare items again, so that the 5-core has something to remove. On Linux.
+If the file does not exist, the script first writes random ratings in the layout of MovieLens'
+``ratings.csv``. Users' lengths are log-normal and items follow a power law, as in MovieLens-20M
+(138,000 users, 27,000 items); as many rare items are added for the 5-core to remove. Linux only.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _USERS_AT_ONCE = 5_000
 
 
 def write_ratings(path: Path, rows: int, *, seed: int = 0) -> None:
-    """Writes about ``rows`` ratings, grouped by user, in pieces of bounded size."""
+    """Writes about ``rows`` ratings, grouped by user, 5,000 users at a time."""
     rng = np.random.default_rng(seed)
     users = max(1, _USERS * rows // 20_000_000)
     shares = rng.lognormal(4.2, 1.2, users)
@@ -52,7 +52,7 @@ def write_ratings(path: Path, rows: int, *, seed: int = 0) -> None:
 
 
 def measure(path: Path) -> None:
-    """Reads, filters, orders and splits; a line per step."""
+    """Reads, filters, orders and splits; prints a line per step."""
     from atjt_ext.data import k_core, leave_one_out, read_interactions, to_sequences
 
     clock = (time.perf_counter(), time.process_time())
@@ -86,14 +86,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--rows", type=int, default=20_000_000)
     parser.add_argument("--file", type=Path, default=Path("build/ratings.csv"))
-    parser.add_argument("--measure", action="store_true", help="measure only, in this process")
+    parser.add_argument("--measure", action="store_true", help="only measure, in this process")
     options = parser.parse_args()
     if options.measure:
         measure(options.file)
         return
     if not options.file.exists():
         write_ratings(options.file, options.rows)
-    # Another process, or writing would count into its peak.
+    # In another process, whose peak memory does not include the writing.
     command = [sys.executable, __file__, "--measure", "--file", str(options.file)]
     subprocess.run(command, check=True)
 

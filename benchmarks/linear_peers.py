@@ -1,7 +1,7 @@
 """Public implementations of a linear layer with cross-entropy, each as ``[N]`` losses.
 
-None takes a weight per row, so the weighted mean is put together outside; with ``reduction="none"``
-some then compute the logits a second time in the backward pass.
+No peer takes weights per row, so the caller computes the weighted mean. With ``reduction="none"``
+some peers compute the logits a second time in the backward pass.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from question import CCE, CCE_UNFILTERED, LIGER, LIGER_TUNED, TORCH_CHUNKED
 
 Losses = Callable[[Tensor, Tensor, Tensor], Tensor]
 
-# Rows whose logits Liger holds at once, tried for the tuned contender. Its own rule gives 1 to 32
-# where the catalogue is large and the width small, and each of those reads the whole table.
+# Chunks of rows that the tuned Liger tries. Liger's own rule gives 1 to 32 rows for a large
+# catalogue and a small width, and reads the whole table for each chunk.
 _LIGER_ROWS = (512, 2048, 8192)
 
 
 def peers(device: str) -> dict[str, Losses | str]:
-    """By name; instead of one that cannot take part: the reason."""
+    """Peers by name. A string is the reason why a peer is left out."""
     return {
         TORCH_CHUNKED: _torch_chunked(),
         **_liger(device),
@@ -53,7 +53,7 @@ def _liger(device: str) -> dict[str, Losses | str]:
         return {LIGER: losses, LIGER_TUNED: "this liger-kernel has no chunk_mem_const"}
 
     def in_chunks(rows: int, hidden: Tensor, table: Tensor, targets: Tensor) -> Tensor:
-        # It holds about rows = N * D * constant / V, up to the next power of two.
+        # Liger's chunk has N * D * constant / V rows, rounded up to a power of two.
         constant = rows * table.shape[0] // hidden.numel()
         return losses(hidden, table, targets, chunk_mem_const=max(1, constant))
 
@@ -61,7 +61,7 @@ def _liger(device: str) -> dict[str, Losses | str]:
 
 
 class _Fastest:
-    """The fastest of several, found out in the first call; it is not timed."""
+    """The fastest of several peers. The first call, which is not timed, finds it."""
 
     def __init__(self, choices: list[Losses]) -> None:
         self._choices = choices
@@ -74,7 +74,7 @@ class _Fastest:
 
 
 def _seconds(losses: Losses, hidden: Tensor, table: Tensor, targets: Tensor) -> float:
-    """Of a second call, forward and backward; infinite if memory does not suffice."""
+    """Seconds of a second call, forward and backward; infinite without enough memory."""
     seconds = math.inf
     try:
         for _ in range(2):

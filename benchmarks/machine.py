@@ -1,4 +1,4 @@
-"""What a run is recorded with, and which devices it can run on."""
+"""The hardware and versions that a record holds, and the devices that can be measured."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ import atjt_ext
 
 
 def why_not(device: str) -> str | None:
-    """Why nothing can be measured on ``device``; ``None`` if it can."""
+    """The reason why ``device`` cannot be measured; ``None`` if it can."""
     if device == "cpu":
         return None
     if not torch.cuda.is_available():
         return "no CUDA device that torch can use"
     if not atjt_ext.build_info()["gpu_usable"]:
-        return "atjt_ext was built without CUDA kernels"
+        return "atjt_ext has no CUDA kernels for this GPU"
     return None
 
 
 def processor() -> str:
-    """The processor's name, as the operating system gives it."""
+    """The processor's name according to the operating system."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         for line in cpuinfo.read_text().splitlines():

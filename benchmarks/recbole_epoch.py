@@ -1,12 +1,12 @@
-"""SASRec beside RecBole's: what an epoch costs, and how good the model is after how many seconds.
+"""SASRec here and in RecBole: seconds per epoch, and NDCG@10 after so many seconds of training.
 
     python_tests/integrations/run recbole        # once: an environment with RecBole, in build/hosts
     build/hosts/recbole/bin/python benchmarks/recbole_epoch.py ml-100k.inter --threads 1
 
-Same training and validation targets (checked), width, length, layers, heads, dropout, learning rate
-and loss (softmax over the whole catalogue), on the CPU. RecBole makes a row of every target and its
-history; here windows of a user's sequence train on all their targets at once. Both models train
-along in turns, in one process: an epoch of RecBole's, then ``--epochs_per_turn`` of ours.
+Both have the same training and validation targets (checked), width, length, layers, heads, dropout,
+learning rate and loss (softmax over the whole catalogue), on the CPU. RecBole makes one row of each
+target and its history; here one window of a user's sequence trains all its targets. The models take
+turns in one process: one epoch in RecBole, then ``--epochs_per_turn`` epochs here.
 """
 
 from __future__ import annotations
@@ -37,8 +37,7 @@ WIDTH, LENGTH, BLOCKS, HEADS, DROPOUT, LEARNING_RATE = 64, 50, 2, 1, 0.5, 1e-3
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """An epoch of RecBole's and some of ours: seconds of an epoch, seconds trained so far, and
-    validation NDCG@10."""
+    """One turn of both: seconds of an epoch, seconds trained so far, validation NDCG@10."""
 
     theirs: float
     their_total: float
@@ -49,7 +48,7 @@ class Turn:
 
 
 class RecBole:
-    """RecBole's own SASRec, loaders and trainer; its batch size is its default, 2,048 rows."""
+    """RecBole's SASRec, loaders and trainer, with its default batch size of 2,048 rows."""
 
     def __init__(self, file: Path, folder: Path, attention_dropout: float) -> None:
         sys.argv = sys.argv[:1]  # Config reads the command line
@@ -59,7 +58,7 @@ class RecBole:
         from recbole.trainer import Trainer
         from recbole.utils import init_seed
 
-        # It pickles its Config into checkpoints.
+        # RecBole pickles its Config into checkpoints.
         torch.load = functools.partial(torch.load, weights_only=False)
         (folder / "data").mkdir()
         (folder / "data" / "data.inter").symlink_to(file.resolve())
@@ -85,7 +84,7 @@ class RecBole:
         config = Config(model=TheirSASRec, dataset="data", config_dict=options)
         init_seed(0, True)
         self.train, self.valid, _ = data_preparation(config, create_dataset(config))
-        # Its trainer writes logs into the working directory, whatever checkpoint_dir says.
+        # RecBole's trainer writes logs into the working directory and ignores checkpoint_dir.
         here = Path.cwd()
         os.chdir(folder)
         try:
@@ -95,14 +94,14 @@ class RecBole:
         self.epochs = 0
 
     def targets(self, loader: Any) -> Counter[tuple[str, str]]:
-        """User and item of what is to be predicted, as the file names them."""
+        """Users and items of all targets, by their names in the file."""
         dataset, rows = loader.dataset, loader.dataset.inter_feat
         pairs = zip(rows["user_id"].tolist(), rows["item_id"].tolist(), strict=True)
         users, items = dataset.field2id_token["user_id"], dataset.field2id_token["item_id"]
         return Counter((str(users[user]), str(items[item])) for user, item in pairs)
 
     def epoch(self) -> float:
-        """Trains one epoch; its seconds."""
+        """Trains one epoch; returns its seconds."""
         started = time.perf_counter()
         self.trainer._train_epoch(self.train, self.epochs, show_progress=False)
         self.epochs += 1
@@ -113,7 +112,7 @@ class RecBole:
 
 
 def compare(options: argparse.Namespace) -> list[Turn]:
-    """Trains both in turns, and prints a line for each."""
+    """Trains both in turns and prints a line for each turn."""
     split = leave_one_out(to_sequences(in_recboles_order(read_interactions(options.file))))
     recommender = SASRec(
         split.train.num_items,
@@ -153,7 +152,7 @@ def compare(options: argparse.Namespace) -> list[Turn]:
                 their_ndcg=theirs.ndcg(),
                 ours=median(latest),
                 our_total=sum(record.seconds for record in history),
-                # RecBole lets sequential models recommend what was seen: so here, too.
+                # RecBole's sequential models may recommend seen items.
                 our_ndcg=evaluate(recommender, split.valid, exclude_seen=False)["NDCG@10"],
             )
             turns.append(turn)
@@ -170,10 +169,10 @@ def compare(options: argparse.Namespace) -> list[Turn]:
 
 
 def _require_same(theirs: RecBole, split: LeaveOneOut) -> None:
-    """Ends unless both train on and are validated by the same (user, item) pairs."""
+    """Exits unless both have the same (user, item) pairs for training and for validation."""
     train, valid = split.train, split.valid
     firsts = torch.zeros(train.num_interactions, dtype=torch.bool)
-    firsts[train.offsets[:-1]] = True  # nothing is known before them
+    firsts[train.offsets[:-1]] = True  # a first item has no history to be predicted from
     users = torch.repeat_interleave(train.lengths)[~firsts]
     for name, loader, codes, items in (
         ("training", theirs.train, users, train.items[~firsts]),
@@ -183,11 +182,11 @@ def _require_same(theirs: RecBole, split: LeaveOneOut) -> None:
         ours = Counter((train.user_ids[user], item) for user, item in pairs)
         if ours != (other := theirs.targets(loader)):
             here, there = (ours - other).total(), (other - ours).total()
-            raise SystemExit(f"{name} targets: {here} here alone, {there} there alone")
+            raise SystemExit(f"{name} targets: {here} only here, {there} only in RecBole")
 
 
 def summary(turns: Sequence[Turn]) -> str:
-    """Medians and their ratio; and how long either took to RecBole's best NDCG@10."""
+    """Medians, their ratio, and the seconds that either took to RecBole's best NDCG@10."""
     ratio = median(turn.theirs / turn.ours for turn in turns)
     theirs, ours = median(turn.theirs for turn in turns), median(turn.ours for turn in turns)
     best = max(turn.their_ndcg for turn in turns)
@@ -203,9 +202,13 @@ def summary(turns: Sequence[Turn]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("file", type=Path, help="a RecBole .inter file")
-    parser.add_argument("--turns", type=int, default=10, help="epochs of RecBole's")
-    parser.add_argument("--epochs_per_turn", type=int, default=4, help="of ours, to one of theirs")
-    parser.add_argument("--attention_dropout", type=float, default=0.0, help="RecBole's; ours is 0")
+    parser.add_argument("--turns", type=int, default=10, help="epochs in RecBole")
+    parser.add_argument(
+        "--epochs_per_turn", type=int, default=4, help="epochs here per epoch in RecBole"
+    )
+    parser.add_argument(
+        "--attention_dropout", type=float, default=0.0, help="in RecBole; here it is 0"
+    )
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     options = parser.parse_args()
     torch.set_num_threads(options.threads)

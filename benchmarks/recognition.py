@@ -1,9 +1,10 @@
-"""How well planted noise is found: AUCs, calibration and seconds of ``recognise_noise``.
+"""How well ``recognise_noise`` finds planted noise: AUCs, calibration error and seconds.
 
     python benchmarks/recognition.py ml-100k.inter --noises none diffuse:0.2 diffuse:0.2:1
 
-Noise is planted into training interactions only and judged out of fold, without any recommender.
-Where the file has ratings, low ones are told from others too: a noise that nobody planted.
+The script plants noise into training interactions and judges it out of fold, without a recommender.
+If the file has ratings, it also measures how well P(noise) separates low from other ratings, with
+nothing planted.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ COLUMNS = {
 
 
 def recognised(path: Path, noise: str, seed: int, data: DataConfig) -> dict[str, float | None]:
-    """What is found of one planting of ``noise``; the names of ``COLUMNS``."""
+    """The measures of ``COLUMNS`` after one planting of ``noise``."""
     sequences = load_sequences(path, RunConfig(data=data))
     train = leave_one_out(inject_noise(sequences, parse_noise(noise), seed=seed)).train
     started = time.perf_counter()
@@ -57,7 +58,7 @@ def recognised(path: Path, noise: str, seed: int, data: DataConfig) -> dict[str,
 
 
 def low_ratings(path: Path, *, low: float, seed: int) -> float | None:
-    """AUC of P(noise) on the data as they are, of ratings up to ``low`` against all others."""
+    """AUC of P(noise) for ratings up to ``low`` against all others, with nothing planted."""
     interactions = read_interactions(path)
     if "rating" not in interactions.frame.columns:
         return None
@@ -70,7 +71,7 @@ def low_ratings(path: Path, *, low: float, seed: int) -> float | None:
 
 
 def row_of(name: str, noise: str, found: Sequence[dict[str, float | None]]) -> str:
-    """A row of the table: means over seeds, ``-`` where one has none."""
+    """A row of the table: means over seeds, or ``-`` where a seed has no value."""
     cells = [name, noise, str(len(found))]
     for column in COLUMNS:
         values = [one[column] for one in found]
@@ -86,7 +87,12 @@ def main() -> None:
     parser.add_argument("--noises", nargs="+", default=["diffuse:0.2", "diffuse:0.2:1"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--item_file", help="a table of the items' attributes")
-    parser.add_argument("--latest", type=int, default=0, help="of each user, so many interactions")
+    parser.add_argument(
+        "--latest",
+        type=int,
+        default=0,
+        help="keep this many of each user's latest interactions; 0 keeps all",
+    )
     parser.add_argument("--low", type=float, default=2.0, help="the highest of the low ratings")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()

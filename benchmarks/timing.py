@@ -1,4 +1,4 @@
-"""Clocks, contenders taking turns, and the speed of a copy."""
+"""Clocks for one call, turns of contenders, and the bandwidth of a copy."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import torch
 
 from question import Contender, Result
 
-# Calls per turn. One call a turn would charge a contender for the memory that the other one just
-# gave back to the system; in a burst the page faults that count are those of its own making.
+# Calls per turn. With one call a turn, a contender would pay the page faults for memory that the
+# other contender has just returned to the system; in a burst it pays its own.
 BURST = 4
 FEWEST_TURNS, MOST_TURNS = 3, 30
 
@@ -25,40 +25,38 @@ class Times:
     """Seconds of every timed call."""
 
     wall: list[float] = field(default_factory=list)
-    """What a user waits."""
+    """Time that a user waits."""
     device: list[float] = field(default_factory=list)
-    """CPU: processor time of all threads. CUDA: time on the GPU, between two events."""
+    """CPU: processor time of all threads. CUDA: time between two events on the GPU."""
 
 
 class Clock(Protocol):
-    """Times one call."""
+    """Measures one call."""
 
     def measure(self, contender: Contender) -> tuple[float, float, Result]:
-        """Wall seconds, device seconds, and the result of the call that was timed last."""
+        """Wall seconds, device seconds, and the result of the last timed call."""
 
     def peak_bytes(self, contender: Contender) -> int | None:
-        """Memory beyond the inputs that a call needs at most, if the device can tell."""
+        """Peak memory of a call beyond its inputs; ``None`` where the system cannot report it."""
 
 
 class CpuClock:
-    """Wall time, and as a check against a busy machine the processor time of the process."""
+    """Wall time and, to recognise a busy machine, processor time of the process."""
 
     def measure(self, contender: Contender) -> tuple[float, float, Result]:
-        if contender.prepare is not None:
-            contender.prepare()
+        _prepare(contender)
         start, device_start = time.perf_counter(), time.process_time()
         result = contender.run()
         stop, device_stop = time.perf_counter(), time.process_time()
         return stop - start, device_stop - device_start, result
 
     def peak_bytes(self, contender: Contender) -> int | None:
-        """What the process holds at most, less what it held before: Linux only."""
-        if contender.prepare is not None:
-            contender.prepare()
+        """Peak resident memory less resident memory before the call; on Linux only."""
+        _prepare(contender)
         status, reset = Path("/proc/self/status"), Path("/proc/self/clear_refs")
         try:
             _give_free_memory_back()
-            reset.write_text("5")  # the peak is now what is held at present
+            reset.write_text("5")  # sets the peak to the present size
         except OSError:
             return None
         before = _kibibytes(status, "VmRSS")
@@ -66,8 +64,13 @@ class CpuClock:
         return 1024 * max(0, _kibibytes(status, "VmHWM") - before)
 
 
+def _prepare(contender: Contender) -> None:
+    if contender.prepare is not None:
+        contender.prepare()
+
+
 def _give_free_memory_back() -> None:
-    """Otherwise a call may use memory that counts as held already."""
+    """Returns free memory to the system, so that a call's memory counts as new."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is None:
         raise OSError("no malloc_trim")
@@ -83,8 +86,8 @@ class CudaClock:
     """Time between events on a busy stream, then wall time on an idle one; both with a cold L2."""
 
     def __init__(self) -> None:
-        # Large: it empties the L2 cache, and it keeps the GPU busy until everything that a
-        # contender launches is queued, so that the events see kernels and not the launching.
+        # Filling it empties the L2 cache. It also keeps the GPU busy until the contender has queued
+        # all its kernels, so that the events measure kernels and not launches.
         self._filler = torch.empty(2**30, dtype=torch.int8, device="cuda")
 
     def measure(self, contender: Contender) -> tuple[float, float, Result]:
@@ -105,13 +108,11 @@ class CudaClock:
         return time.perf_counter() - start, device, result
 
     def _get_ready(self, contender: Contender) -> None:
-        if contender.prepare is not None:
-            contender.prepare()
+        _prepare(contender)
         self._filler.zero_()
 
     def peak_bytes(self, contender: Contender) -> int | None:
-        if contender.prepare is not None:
-            contender.prepare()
+        _prepare(contender)
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
@@ -132,17 +133,17 @@ def take_turns(
     seconds: float,
     check: Callable[[str, Result], None],
 ) -> dict[str, Times]:
-    """Let the contenders take turns, so that all meet the same machine.
+    """Times contenders in turns, so that all meet the same load of the machine.
 
     Args:
         contenders: by name.
-        clock: times the calls.
-        seconds: about how long all of it should last, within the limits of the turns.
-        check: called for every contender with the result of its last timed call.
+        clock: measures the calls.
+        seconds: the approximate total time, within FEWEST_TURNS and MOST_TURNS.
+        check: takes a contender's name and the result of its last timed call.
     """
     times = {name: Times() for name in contenders}
     one_turn = 0.0
-    for contender in contenders.values():  # warms up
+    for contender in contenders.values():  # a warm-up, too
         start = time.perf_counter()
         clock.measure(contender)
         one_turn += _calls(contender) * (time.perf_counter() - start)
@@ -163,7 +164,7 @@ def _calls(contender: Contender) -> int:
 def _burst(contender: Contender, clock: Clock, times: Times) -> Result:
     result: Result = ()
     for _ in range(_calls(contender)):
-        result = ()  # the last one is gone before the next call
+        result = ()  # frees the last result before the next call
         wall, device, result = clock.measure(contender)
         times.wall.append(wall)
         times.device.append(device)
@@ -171,11 +172,11 @@ def _burst(contender: Contender, clock: Clock, times: Times) -> Result:
 
 
 def copy_bandwidth(device: str, *, mebibytes: int | None = None, calls: int = 7) -> float:
-    """Bytes per second of ``Tensor.copy_`` between two large tensors: what memory allows.
+    """Bytes per second of ``Tensor.copy_`` between two large tensors: the memory bandwidth.
 
-    Bytes read plus bytes written, over the median time, with torch's current number of threads.
-    The tensors (256 MiB on a CPU, 1 GiB on a GPU) are larger than caches, and their memory is
-    there before the clock starts.
+    Counts bytes read plus bytes written, over the median time, with torch's current number of
+    threads. The tensors (256 MiB on a CPU, 1 GiB on a GPU) are larger than caches and touched
+    before the clock starts.
     """
     if mebibytes is None:
         mebibytes = 256 if device == "cpu" else 1024
