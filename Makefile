@@ -37,7 +37,7 @@ test: $(VENV)/installed
 	$(BIN)/pytest $(WORKERS) $(TEST)
 
 sanitize: $(VENV)/installed
-	.ci/sanitize $(WORKERS) $(TEST)
+	.ci/sanitize $(WORKERS)
 
 mutations: $(VENV)/installed
 	PYTHONPATH=python_tests $(BIN)/python -m mutations
