@@ -137,15 +137,16 @@ def _items_of_another_user(
                 break
         else:
             raise DataError(
-                f"all others have {len(found)} items that user {shown(sequences.user_ids[user])} "
-                f"has not, too few to replace {count}; plant less noise"
+                f"all other users have {len(found)} items that user "
+                f"{shown(sequences.user_ids[user])} does not have, too few to replace {count}; "
+                "plant less noise"
             )
         drawn[start : start + count] = found
     return drawn
 
 
 def _require_room(sequences: Sequences, owner: Codes, items: Codes, where: Codes) -> None:
-    """Raises DataError for a user who lacks too few items of the catalogue."""
+    """Raises DataError if the catalogue has too few items that a user does not have."""
     wanted = np.bincount(owner[where], minlength=sequences.num_users)
     held = np.unique(owner * (sequences.num_items + 1) + items) // (sequences.num_items + 1)
     room = sequences.num_items - np.bincount(held, minlength=sequences.num_users)
@@ -153,7 +154,7 @@ def _require_room(sequences: Sequences, owner: Codes, items: Codes, where: Codes
     if short.size:
         user = int(short[0])
         raise DataError(
-            f"user {shown(sequences.user_ids[user])} lacks {int(room[user])} of "
+            f"user {shown(sequences.user_ids[user])} has all but {int(room[user])} of "
             f"{sequences.num_items} items, too few to replace {int(wanted[user])}; "
             "plant less noise"
         )
