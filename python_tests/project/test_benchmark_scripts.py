@@ -14,9 +14,9 @@ from recognition import COLUMNS, low_ratings, recognised, row_of
 
 
 @pytest.mark.parametrize(
-    ("ours_last", "told"), [(0.06, "here reached within 6.0 s."), (0.04, "not reached here.")]
+    ("ours_last", "end"), [(0.06, "here reached within 6.0 s."), (0.04, "not reached here.")]
 )
-def test_the_summary_has_the_seconds_to_the_same_quality(ours_last: float, told: str) -> None:
+def test_the_summary_has_the_seconds_to_the_same_quality(ours_last: float, end: str) -> None:
     turns = [
         Turn(60.0, 60.0, 0.05, 3.0, 3.0, 0.03),
         Turn(50.0, 110.0, 0.02, 2.0, 6.0, ours_last),
@@ -24,7 +24,7 @@ def test_the_summary_has_the_seconds_to_the_same_quality(ours_last: float, told:
     ]
     assert summary(turns).splitlines() == [
         "Epoch, medians: RecBole 50.00 s, here 2.000 s; ratio 25.0.",
-        f"RecBole's best NDCG@10 of these turns, 0.0500, took it 60.0 s; {told}",
+        f"RecBole's best NDCG@10 of these turns, 0.0500, took it 60.0 s; {end}",
     ]
 
 

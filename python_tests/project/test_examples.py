@@ -1,4 +1,4 @@
-"""Every script in examples/ runs, small, and prints what its header promises."""
+"""Every script in examples/ runs on little data and prints the promise of its header."""
 
 from __future__ import annotations
 
@@ -21,17 +21,19 @@ SMALL: dict[str, dict[str, Any]] = {
 
 
 def printed(name: str, capsys: pytest.CaptureFixture[str], **more: Any) -> str:
+    """The output of an example on little data."""
     runpy.run_path(str(EXAMPLES / f"{name}.py"))["main"](**SMALL[name], **more)
     return capsys.readouterr().out
 
 
 def shares(label: str, text: str) -> list[float]:
+    """The numbers after ``label``, all between 0 and 1."""
     found = [float(value) for value in re.findall(rf"{label} (\d\.\d+)", text)]
     assert all(0 < value < 1 for value in found)
     return found
 
 
-def test_every_script_is_run_here_and_in_the_index() -> None:
+def test_every_script_runs_here_and_is_in_the_index() -> None:
     scripts = {path.stem for path in EXAMPLES.glob("*.py")}
     assert scripts == set(SMALL)
     index = (EXAMPLES / "README.md").read_text(encoding="utf-8")
@@ -39,7 +41,7 @@ def test_every_script_is_run_here_and_in_the_index() -> None:
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_a_header_of_three_lines_says_what_is_shown_and_how_to_run_it(name: str) -> None:
+def test_a_header_has_three_lines_with_subject_output_and_command(name: str) -> None:
     header = (EXAMPLES / f"{name}.py").read_text(encoding="utf-8").split('"""')[1].strip()
     first, shows, run = header.splitlines()
     assert first
@@ -50,9 +52,9 @@ def test_a_header_of_three_lines_says_what_is_shown_and_how_to_run_it(name: str)
 def test_better_model_compares_with_equal_weights(capsys: pytest.CaptureFixture[str]) -> None:
     out = printed("better_model", capsys)
     baseline, ours = shares("NDCG@10", out)
-    said = re.search(r"difference: ([+-][\d.]+)%", out)
-    assert said is not None
-    assert float(said[1]) == pytest.approx(100 * (ours / baseline - 1), abs=0.5)
+    match = re.search(r"difference: ([+-][\d.]+)%", out)
+    assert match is not None
+    assert float(match[1]) == pytest.approx(100 * (ours / baseline - 1), abs=0.5)
     assert ours != baseline
 
 
@@ -82,15 +84,15 @@ def test_the_audit_finds_planted_noise_and_adds_a_column(
     assert table.columns[-2:] == ["device", "p_clean"]
     assert table["p_clean"].is_between(0, 1).all()
     assert {"interactions.csv", "sequences.csv"} <= {path.name for path in tmp_path.iterdir()}
-    said = re.search(r"([\d,]+) rows flagged, (\d+)% of them planted noise; (\d+)%", out)
-    assert said is not None
+    match = re.search(r"([\d,]+) rows flagged, (\d+)% of them planted noise; (\d+)%", out)
+    assert match is not None
     flagged = table.filter(pl.col("p_clean") < 0.5)
-    assert int(said[1].replace(",", "")) == len(flagged)
-    assert int(said[2]) > 2 * int(said[3])
+    assert int(match[1].replace(",", "")) == len(flagged)
+    assert int(match[2]) > 2 * int(match[3])
 
 
 def test_numpy_serves_what_the_trainer_recommends(capsys: pytest.CaptureFixture[str]) -> None:
     out = printed("serve_with_numpy", capsys)
-    said = re.search(r"(\d+) of (\d+) lists as trained", out)
-    assert said is not None
-    assert int(said[1]) >= 0.99 * int(said[2])  # rounding may swap two scores that nearly tie
+    match = re.search(r"(\d+) of (\d+) lists as trained", out)
+    assert match is not None
+    assert int(match[1]) >= 0.99 * int(match[2])  # rounding may swap two scores that nearly tie

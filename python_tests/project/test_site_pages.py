@@ -12,7 +12,7 @@ def of(text: str, page: str = "index.md", source_url: str | None = None) -> str:
     return page_source(text, DOCS / page, DOCS, source_url)
 
 
-def test_an_included_file_comes_with_its_links_rebased() -> None:
+def test_links_of_an_included_file_are_rebased() -> None:
     page = of("<!-- include ../README.md -->")
     assert page.startswith("# atjt_ext")
     assert "[docs/evidence.md](/evidence.md)" in page

@@ -1,6 +1,6 @@
-"""What an installed wheel has to do, on a machine with no compiler.
+"""An installed wheel works on a machine without a compiler.
 
-cibuildwheel runs this file alone, with pytest and the package's own dependencies: no conftest here.
+cibuildwheel runs this file alone, with pytest, the package's dependencies and no conftest.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PACKAGE = Path(atjt_ext.__file__).parent
 
 
 @pytest.mark.parametrize("name", ["py.typed", "_C.pyi", "report/template.html", "report/style.css"])
-def test_files_that_are_no_modules_came_along(name: str) -> None:
+def test_a_data_file_is_installed(name: str) -> None:
     assert (PACKAGE / name).is_file()
 
 
