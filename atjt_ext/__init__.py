@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from .models import S3Rec as S3Rec
     from .models import SASRec as SASRec
     from .models import WideDeep as WideDeep
+    from .ops import losses as losses
     from .ops._native import build_info as build_info
-    from .ops._native import version as __version__  # noqa: F401
     from .ops.losses import LinearReweightedCrossEntropyLoss as LinearReweightedCrossEntropyLoss
     from .ops.losses import ReweightedBinaryCrossEntropyLoss as ReweightedBinaryCrossEntropyLoss
     from .ops.losses import ReweightedCrossEntropyLoss as ReweightedCrossEntropyLoss
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from .training.config import JointTrainerConfig as JointTrainerConfig
     from .training.joint_loss import JointLoss as JointLoss
     from .training.trainer import JointTrainer as JointTrainer
+
+    __version__: str
 
 _HOMES = {
     "corruption": "AdjacentSwap ItemDeletion ItemInsertion MixedCorruption RandomReplacement",
@@ -73,7 +75,7 @@ if not TYPE_CHECKING:  # a type checker that saw it would take every name for An
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME_OF, *__all__, *_rooms()})
+    return sorted({*globals(), *_HOME_OF, *__all__, *_rooms(), "losses"})
 
 
 def _rooms() -> list[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from importlib import import_module
+from importlib.abc import Loader
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
@@ -100,7 +101,7 @@ def old_module_spec(name: str) -> ModuleSpec | None:
     return ModuleSpec(name, _Loader(), is_package=True)
 
 
-class _Loader:
+class _Loader(Loader):
     def create_module(self, spec: ModuleSpec) -> None:
         return None
 

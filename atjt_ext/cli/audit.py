@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ..report.audit import Audit
 
-__all__ = ["USAGE", "add_options", "run"]
+__all__ = ["USAGE", "add_options", "execute"]
 
 USAGE = "%(prog)s (FILE | --run RUN) [options]"
 
@@ -39,7 +39,7 @@ def add_options(parser: CommandParser, arguments: Sequence[str]) -> None:
     parser.add_config(DataConfig)
 
 
-def run(options: Namespace, console: Console) -> int:
+def execute(options: Namespace, console: Console) -> int:
     """Judges, writes both tables and prints the most suspicious users and interactions."""
     data = _checked_data(options)
     from ..report.audit import audit_run, audit_sequences

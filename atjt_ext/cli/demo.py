@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from jsonargparse import Namespace
     from rich.console import Console
 
-__all__ = ["TO_GO_ON", "add_options", "run"]
+__all__ = ["TO_GO_ON", "add_options", "execute"]
 
 TO_GO_ON = "; --resume continues after the last whole epoch"
 NOISY_USER_SHARE, NOISY_ITEM_SHARE = 0.3, 0.5
@@ -29,7 +29,7 @@ def add_options(parser: CommandParser, arguments: Sequence[str]) -> None:
     parser.add_device()
 
 
-def run(options: Namespace, console: Console) -> int:
+def execute(options: Namespace, console: Console) -> int:
     """Trains the recipe ``default`` and equal weights on the same data, and writes the page.
 
     Raises:

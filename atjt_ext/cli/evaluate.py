@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from jsonargparse import Namespace
     from rich.console import Console
 
-__all__ = ["add_options", "run"]
+__all__ = ["add_options", "execute"]
 
 
 def add_options(parser: CommandParser, arguments: Sequence[str]) -> None:
@@ -24,7 +24,7 @@ def add_options(parser: CommandParser, arguments: Sequence[str]) -> None:
     parser.add_device()
 
 
-def run(options: Namespace, console: Console) -> int:
+def execute(options: Namespace, console: Console) -> int:
     """Ranks the test and validation targets and prints the metrics."""
     from ..runs.build import load_models
     from ..runs.data import load_sequences, rankable_split

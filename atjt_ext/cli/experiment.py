@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from jsonargparse import Namespace
     from rich.console import Console
 
-__all__ = ["TO_GO_ON", "add_options", "run"]
+__all__ = ["TO_GO_ON", "add_options", "execute"]
 
 TO_GO_ON = "; the same command continues after the last whole cell"
 # The recipes and seeds of a grid set these.
@@ -38,11 +38,11 @@ def add_options(parser: CommandParser, arguments: Sequence[str]) -> None:
     parser.add_device()
     text = "draw results.png"
     parser.add_argument("--figures", action=ActionYesNo(no_prefix="no_"), default=True, help=text)
-    owners = {
-        name: [model for model in table if name in table.option_names(model)]
-        for table in (MODELS, NOISE_MODELS)
-        for name in [name for model in table for name in table.option_names(model)]
-    }
+    owners: dict[str, list[str]] = {}
+    for table in (MODELS, NOISE_MODELS):
+        for model in table:
+            for name in table.option_names(model):
+                owners.setdefault(name, []).append(model)
     parts = ExperimentSpec, DataConfig, JointTrainerConfig
     names = [name for part in parts for name in field_names(part)]
     parser.require_known(arguments, [*names, *owners])
@@ -68,7 +68,7 @@ def _by_model() -> dict[str, Any]:
     return {name: hint | None for name, hint in (changed | own).items()}
 
 
-def run(options: Namespace, console: Console) -> int:
+def execute(options: Namespace, console: Console) -> int:
     """Runs the grid, writes its report and prints the comparisons; 1 if a cell failed."""
     from ..experiment import run_grid, settings_by_model, write_report
     from .tables import grid_table

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from jsonargparse import Namespace
     from rich.console import Console
 
-__all__ = ["add_options", "run"]
+__all__ = ["add_options", "execute"]
 
 
 def add_options(parser: CommandParser, arguments: Sequence[str]) -> None:
@@ -28,7 +28,7 @@ def add_options(parser: CommandParser, arguments: Sequence[str]) -> None:
     )
 
 
-def run(options: Namespace, console: Console) -> int:
+def execute(options: Namespace, console: Console) -> int:
     """Exports, and prints the files with their sizes."""
     from .. import __version__
     from ..runs.build import load_models

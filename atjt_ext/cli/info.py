@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
     from .parser import CommandParser
 
-__all__ = ["add_options", "run"]
+__all__ = ["add_options", "execute"]
 
 
 def add_options(parser: CommandParser, arguments: Sequence[str]) -> None:
     """No options."""
 
 
-def run(options: Namespace, console: Console) -> int:
+def execute(options: Namespace, console: Console) -> int:
     """Prints the facts of the build, of torch and of the GPUs."""
     import torch
 

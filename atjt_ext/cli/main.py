@@ -1,7 +1,8 @@
-"""Runs one command of the table below. A command is a module here with ``add_options`` and ``run``.
+"""Runs a command: a module of this folder with ``add_options`` and ``execute``.
 
-This module and the modules of the commands import heavy libraries inside functions only, so that
-help and mistyped options are answered at once.
+A new command is a file here and a line in ``COMMANDS``; its docstring is the text of its help. The
+modules of the commands import heavy libraries inside ``execute``, so that help and mistyped options
+are answered at once.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
-            return int(command.run(options, _console()))
+            return int(command.execute(options, _console()))
     except _failures() as error:
         from .parser import WrongCallError
 

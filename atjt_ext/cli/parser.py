@@ -1,4 +1,4 @@
-"""Parsers of commands: errors of one line, lists without brackets, help without markup."""
+"""Parser of a command: errors of one line, lists without brackets, help without markup."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import argparse
 import difflib
 import re
 import sys
-from collections.abc import Collection, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Sequence, Set
 from dataclasses import fields
 from itertools import pairwise
-from types import MappingProxyType
 from typing import Any, NoReturn, get_args, get_origin, get_type_hints
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
@@ -18,6 +17,7 @@ __all__ = [
     "CommandParser",
     "PlainHelp",
     "WrongCallError",
+    "device_of",
     "field_names",
     "list_options",
     "values_of",
@@ -37,12 +37,12 @@ class CommandParser(ArgumentParser):
 
     Attributes:
         lists: options whose values may lack their brackets.
-        elsewhere: for options that this call does not have, where they are, as the end of a
-            sentence.
+        elsewhere: given the name of an unknown option, who has it, as the end of a sentence; empty
+            if nobody has.
     """
 
     lists: Set[str] = frozenset()
-    elsewhere: Mapping[str, str] = MappingProxyType({})
+    elsewhere: Callable[[str], str] = staticmethod(lambda name: "")
 
     def add_run(self) -> None:
         """Adds ``--run``, which must be given."""
@@ -124,8 +124,8 @@ class CommandParser(ArgumentParser):
     def _instead_of(self, option: str, known: Collection[str]) -> str:
         """What a user may have meant by an unknown option, as the end of a sentence."""
         name = option.removeprefix("--").replace("-", "_")
-        if name in self.elsewhere:
-            return self.elsewhere[name]
+        if owners := self.elsewhere(name):
+            return owners
         close = difflib.get_close_matches(f"--{name}", known, n=1, cutoff=0.7)
         return f"; did you mean {close[0]}?" if close else ""
 

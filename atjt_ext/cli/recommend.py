@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from jsonargparse import Namespace
     from rich.console import Console
 
-__all__ = ["add_options", "run"]
+__all__ = ["add_options", "execute"]
 
 
 def add_options(parser: CommandParser, arguments: Sequence[str]) -> None:
@@ -34,7 +34,7 @@ def add_options(parser: CommandParser, arguments: Sequence[str]) -> None:
     parser.add_device()
 
 
-def run(options: Namespace, console: Console) -> int:
+def execute(options: Namespace, console: Console) -> int:
     """Prints the items of one user, or writes the items of many."""
     if (options.user is None) == (options.users is None):
         raise WrongCallError("exactly one of --user ID and --users all|FILE must be given")

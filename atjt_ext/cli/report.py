@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from jsonargparse import Namespace
     from rich.console import Console
 
-__all__ = ["add_options", "run"]
+__all__ = ["add_options", "execute"]
 
 
 def add_options(parser: CommandParser, arguments: Sequence[str]) -> None:
@@ -26,7 +26,7 @@ def add_options(parser: CommandParser, arguments: Sequence[str]) -> None:
     parser.add_device()
 
 
-def run(options: Namespace, console: Console) -> int:
+def execute(options: Namespace, console: Console) -> int:
     """Writes the page and prints its path."""
     if options.top < 0:
         raise WrongCallError(f"top must be at least 0, got {options.top}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from ..data import Interactions, Sequences
     from ..runs.folder import Run
 
-__all__ = ["TO_GO_ON", "USAGE", "add_options", "run", "train_and_compare"]
+__all__ = ["TO_GO_ON", "USAGE", "add_options", "execute", "train_and_compare"]
 
 USAGE = "%(prog)s FILE [options]"
 TO_GO_ON = "; --resume continues after the last whole epoch"
@@ -49,14 +50,15 @@ def add_options(parser: CommandParser, arguments: Sequence[str]) -> None:
     model = _named_in(arguments, "--model", MODELS, "sasrec")
     weightings = get_args(get_type_hints(JointTrainerConfig)["weighting"])
     usual = JointTrainerConfig.from_recipe(recipe).weighting
-    chosen = {"model": model, "weighting": _named_in(arguments, "--weighting", weightings, usual)}
+    weighting = _named_in(arguments, "--weighting", weightings, usual)
+    chosen: dict[str, Any] = {"model": model, "weighting": weighting}
     names = {*field_names(DataConfig), *field_names(JointTrainerConfig)}
     names.update(MODELS.option_names(model))
     if TRAINS_NOISE_MODELS.holds(chosen):
         noise_model = RECIPES[recipe].get("noise_model", "target_attention")
         chosen["noise_model"] = _named_in(arguments, "--noise_model", NOISE_MODELS, noise_model)
         names.update(["noise_model"], NOISE_MODELS.option_names(chosen["noise_model"]))
-    parser.elsewhere = _elsewhere(chosen)
+    parser.elsewhere = partial(_elsewhere, trains_noise_model="noise_model" in chosen)
     parser.require_known(arguments, names)
 
     config = RunConfig.from_recipe(recipe, **chosen)
@@ -72,17 +74,15 @@ def add_options(parser: CommandParser, arguments: Sequence[str]) -> None:
         )
 
 
-def _elsewhere(chosen: dict[str, str]) -> dict[str, str]:
-    """Where the options are that the chosen models do not have, as the end of a sentence."""
-    found = {}
-    untrained = f" where no noise model is trained, it needs {TRAINS_NOISE_MODELS.needs}"
+def _elsewhere(name: str, *, trains_noise_model: bool) -> str:
+    """The models that have the option ``name``, as the end of a sentence; empty if none has."""
     for table, kind in ((MODELS, "model"), (NOISE_MODELS, "noise model")):
-        for name in {name for model in table for name in table.option_names(model)}:
-            owners = [model for model in table if name in table.option_names(model)]
-            found[name] = f" of this {kind}, it is one of {', '.join(owners)}"
-            if kind == "noise model" and "noise_model" not in chosen:
-                found[name] = untrained
-    return found
+        owners = [model for model in table if name in table.option_names(model)]
+        if owners or (name == "noise_model" and table is NOISE_MODELS):
+            if table is NOISE_MODELS and not trains_noise_model:
+                return f" where no noise model is trained, it needs {TRAINS_NOISE_MODELS.needs}"
+            return f" of this {kind}, it is one of {', '.join(owners)}"
+    return ""
 
 
 def _named_in(arguments: Sequence[str], option: str, known: Collection[str], default: str) -> str:
@@ -96,7 +96,7 @@ def _named_in(arguments: Sequence[str], option: str, known: Collection[str], def
     return named if named in known else default
 
 
-def run(options: Namespace, console: Console) -> int:
+def execute(options: Namespace, console: Console) -> int:
     """Trains and measures the recipe and its baseline."""
     try:
         config = _run_config(options)
