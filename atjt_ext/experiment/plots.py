@@ -85,7 +85,7 @@ def plot_gain_maps(path: str | Path, maps: Sequence[GainMap], *, metric: str) ->
                     colour = "white" if abs(gain.percent) > 0.6 * largest else "black"
                     weight = "bold" if gain.shown else "normal"
                     style = {"ha": "center", "va": "center", "fontweight": weight}
-                    axis.text(x, y, f"{gain.percent:+.1f} %", color=colour, **style)
+                    axis.text(x, y, f"{gain.percent:+.1f} %", style, color=colour)
         axis.set_xticks(range(len(one.item_shares)), [f"{share:.0%}" for share in one.item_shares])
         axis.set_yticks(range(len(one.user_shares)), [f"{share:.0%}" for share in one.user_shares])
         axis.set_xlabel("share of their items replaced")

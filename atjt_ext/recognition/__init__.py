@@ -6,10 +6,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .co_occurrence.config import RecognitionConfig as RecognitionConfig
     from .co_occurrence.evidence import Evidence as Evidence
     from .co_occurrence.recogniser import NoiseRecogniser as NoiseRecogniser
     from .co_occurrence.recogniser import RecognisedNoise as RecognisedNoise
-    from .co_occurrence.recogniser import RecognitionConfig as RecognitionConfig
     from .co_occurrence.recogniser import recognise_noise as recognise_noise
 
 # Loaded on first use: the names of noise models and their options need no torch.
@@ -17,7 +17,7 @@ _HOMES = {
     "Evidence": "co_occurrence.evidence",
     "NoiseRecogniser": "co_occurrence.recogniser",
     "RecognisedNoise": "co_occurrence.recogniser",
-    "RecognitionConfig": "co_occurrence.recogniser",
+    "RecognitionConfig": "co_occurrence.config",
     "recognise_noise": "co_occurrence.recogniser",
 }
 
