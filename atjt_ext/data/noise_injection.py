@@ -56,7 +56,7 @@ def inject_noise(sequences: Sequences, noise: PlantedNoise, *, seed: int) -> Seq
     chosen = np.zeros(items.size, dtype=np.bool_)
     cells = np.flatnonzero(eligible)
     chosen[random.permutation(cells)[: round(noise.diffuse_share * cells.size)]] = True
-    of_noisy_users = _of_noisy_users(random, noise, owner, eligible, trained)
+    of_noisy_users = _of_noisy_users(random, noise, sequences, eligible, trained)
     if noise.noisy_item_source == "another_user":
         theirs = np.flatnonzero(of_noisy_users)
         items[theirs] = _items_of_another_user(random, sequences, trained, theirs)
@@ -81,20 +81,21 @@ def inject_noise(sequences: Sequences, noise: PlantedNoise, *, seed: int) -> Seq
 def _of_noisy_users(
     random: np.random.Generator,
     noise: PlantedNoise,
-    owner: Codes,
+    sequences: Sequences,
     eligible: npt.NDArray[np.bool_],
     trained: Codes,
 ) -> npt.NDArray[np.bool_]:
     """``[N]`` bool: concentrated noise, an exact share of the items of each noisy user."""
     noisy = np.zeros(trained.size, dtype=np.bool_)
     noisy[random.permutation(trained.size)[: round(noise.noisy_user_share * trained.size)]] = True
+    owner = sequences.owners.cpu().numpy()
     keys = np.where(eligible, random.random(owner.size), np.inf)
-    order = np.lexsort((keys, owner))
+    # Sorted by owner, so a rank in all is a rank among the owner's items after the offset.
     rank = np.empty(owner.size, dtype=np.int64)
-    rank[order] = np.arange(owner.size)
-    first = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=trained.size))[:-1]])
+    rank[np.lexsort((keys, owner))] = np.arange(owner.size)
+    rank -= sequences.offsets.cpu().numpy()[owner]
     counts = np.rint(noise.noisy_item_share * trained)
-    return np.asarray(eligible & noisy[owner] & (rank - first[owner] < counts[owner]))
+    return np.asarray(eligible & noisy[owner] & (rank < counts[owner]))
 
 
 def _items_of_another_user(

@@ -215,7 +215,7 @@ def _numbers(values: pl.Series) -> pl.Series:
 
 def _ratings(values: pl.Series, place_of: PlaceOf) -> pl.Series:
     numbers = _numbers(values)
-    refuse(values, _not_finite(numbers), "a number", place_of)
+    refuse(values, ~numbers.is_finite().fill_null(False), "a number", place_of)
     return numbers
 
 
@@ -246,11 +246,6 @@ _CONVERTERS: dict[str, Callable[[pl.Series, PlaceOf], pl.Series]] = {
     "is_noise": _truths,
     "weight": _weights,
 }
-
-
-def _not_finite(numbers: pl.Series) -> pl.Series:
-    bad: pl.Series = ~numbers.is_finite().fill_null(False)
-    return bad
 
 
 def refuse(values: pl.Series, bad: pl.Series, wanted: str, place_of: PlaceOf) -> None:

@@ -71,7 +71,7 @@ class DelimitedText:
                 is not UTF-8; names the line.
         """
         # "::" is read as two separators with an empty field between them, so every other field is
-        # taken. polars has no separators of two characters.
+        # taken. A separator of two characters would need a far slower engine.
         stride = len(self.separator)
         width = (len(self.names) - 1) * stride + 1
         start = self._first_row()
