@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -31,6 +33,19 @@ from helpers.small_run import small_interactions
 def _one_thread() -> None:
     """One thread for torch: tests are tiny, and a second thread would slow a busy machine down."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _one_giant_at_a_time(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    """Tests that need many gigabytes wait for each other, on all workers."""
+    if not re.search("to_the_31|million", request.node.name):
+        yield
+        return
+    with (tmp_path_factory.getbasetemp().parent / "giants").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 EMULATOR = pytest.param("emulator", marks=pytest.mark.emulator)
