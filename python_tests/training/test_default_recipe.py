@@ -10,7 +10,7 @@ import torch
 from atjt_ext import GRU4Rec, JointTrainer, JointTrainerConfig
 from atjt_ext.data import LeaveOneOut
 from atjt_ext.data.weighed_histories import extended_weights
-from atjt_ext.recognition import NoiseRecogniser
+from atjt_ext.recognition import NoiseRecogniser, RecognitionConfig, recognise_noise
 from helpers.joint import config, parameters, trainer
 
 
@@ -57,6 +57,16 @@ def test_it_reads_training_sequences_and_histories_under_their_weights(noisy: Le
     # Histories read as they are would be ranked otherwise.
     whole = replace(noisy.test, read=noisy.test.histories)
     assert not torch.equal(made.ranks(noisy.test), made.ranks(whole))
+
+
+def test_folds_and_gate_reach_the_recogniser(noisy: LeaveOneOut) -> None:
+    made = trainer(noisy, recipe="default", num_folds=3, gate_auc=0.0)
+    options = RecognitionConfig(num_folds=3, gate_auc=0.0)
+    wanted = recognise_noise(noisy.train, options, seed=0)
+    assert torch.equal(made.recognise(noisy.train).weights, wanted.weights)
+    assert bool((wanted.weights < 1).any())
+    gated = trainer(noisy, recipe="default", gate_auc=1.0)
+    assert bool((gated.recognise(noisy.train).weights == 1).all())
 
 
 def test_weights_of_one_are_equal_weights(noisy: LeaveOneOut) -> None:
