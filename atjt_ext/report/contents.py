@@ -19,7 +19,7 @@ from ..training.joint_models import JointModels
 from .audit import Audit, audit_trained
 from .segments import Ranks, Segment, difference_interval, segments
 
-__all__ = ["BASELINE", "Contents", "Headline", "contents_of", "option_tables"]
+__all__ = ["BASELINE", "Contents", "Headline", "changed_options", "contents_of", "option_tables"]
 
 BASELINE = "equal weights"
 # Devices round differently: metrics measured here may differ from the run's by this much.
@@ -112,7 +112,7 @@ def contents_of(run: Run, *, device: torch.device | str | None = None) -> Conten
     return Contents(
         title=run.folder.resolve().name,
         config=config,
-        changed=_changed(config),
+        changed=changed_options(config),
         data=sequences,
         watched=watched,
         metrics=metrics,
@@ -162,13 +162,14 @@ def _headlines(
     ]
 
 
-def _changed(config: RunConfig) -> list[str]:
-    usual = RunConfig.from_recipe(config.recipe, model=config.model.name).as_dict()
+def changed_options(config: RunConfig) -> list[str]:
+    """The options in which a config differs from its recipe, as ``name = value``."""
+    usual = option_tables(RunConfig.from_recipe(config.recipe, model=config.model.name))
     return [
-        f"{name} = {value}"
+        f"{part if name == 'name' else name} = {value}"
         for part, options in option_tables(config).items()
         for name, value in options.items()
-        if value != usual[part].get(name)
+        if value != usual.get(part, {}).get(name)
     ]
 
 

@@ -16,6 +16,8 @@ import pytest
 import atjt_ext.report
 from atjt_ext.report import write_page
 from atjt_ext.report.audit import audit_run
+from atjt_ext.report.contents import changed_options
+from atjt_ext.runs.config import RunConfig
 from atjt_ext.runs.folder import Run
 from atjt_ext.training.checkpoint import CheckpointError
 from helpers.hostile_run import HOSTILE, small_run
@@ -341,3 +343,11 @@ def test_options_that_differ_from_the_recipe_are_named(root: ElementTree.Element
     for change in ("embedding_dim = 16", "num_blocks = 1", "epochs = 3", "max_length = 12"):
         assert change in said
     assert "batch_size =" not in said
+
+
+def test_a_noise_model_that_the_recipe_lacks_is_a_difference() -> None:
+    config = RunConfig.from_recipe(weighting="calibrated")
+    noise_model = ["noise_model = target_attention", "noise_embedding_dim = 32"]
+    assert changed_options(config)[:2] == noise_model
+    assert "weighting = calibrated" in changed_options(config)
+    assert changed_options(RunConfig.from_recipe("joint")) == []
