@@ -8,14 +8,12 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-import helpers
 from atjt_ext.cli.main import main
 from atjt_ext.data import DataError, PlantedNoise, simulate_interactions
 from atjt_ext.experiment import (
@@ -27,13 +25,10 @@ from atjt_ext.experiment import (
     run_grid,
     settings_by_model,
 )
-from atjt_ext.experiment import run_cell as run_cell_module
 from atjt_ext.experiment.run_cell import cell_settings, run_cell
-from atjt_ext.experiment.store import CellResult, CellStore
 from atjt_ext.models.din import DINConfig
 from atjt_ext.models.registry import MODELS
 from atjt_ext.models.sasrec import SASRecConfig
-from atjt_ext.recognition import RecognitionConfig
 from atjt_ext.runs.config import RunConfig
 
 SMALL = {
@@ -132,112 +127,6 @@ def test_a_grid_that_cannot_be_is_refused(changes: dict[str, object], message: s
 
 
 # ---- files ------------------------------------------------------------------------------------
-
-
-def test_a_cells_name_depends_on_all_that_its_result_does(
-    spec: ExperimentSpec, ratings: str, tmp_path: Path
-) -> None:
-    store, cell = CellStore(tmp_path), Cell(ratings, "sasrec", "none", 0, "oracle-both")
-
-    def name(cell: Cell = cell, spec: ExperimentSpec = spec, **changes: object) -> str:
-        return store.path(cell, cell_settings(cell, spec, {**SMALL, **changes})).name
-
-    other = [
-        name(replace(cell, noise="diffuse:0.2")),
-        name(replace(cell, seed=1)),
-        name(replace(cell, recipe="oracle-targets")),
-        name(epochs=3),
-        name(spec=replace(spec, clean_at_test=False)),
-    ]
-    later = {"schedule": "cosine", "precision": "bfloat16", "compile": True}
-    later["schedule_warmup_steps"] = 1
-    other += [name(**{option: value}) for option, value in later.items()]
-    assert len({name(), *other}) == 10
-    assert name().startswith("ratings_sasrec_none_oracle-both_s0_")
-    # What it does not depend on, options without effect among it.
-    assert name(noise_learning_rate=0.5, truncated_share=0.3, drop_below=0.1) == name()
-    assert name(spec=replace(spec, seeds=(0, 1), pilot_epochs=9, more_epochs=5)) == name()
-    copy = tmp_path / "ratings.csv"
-    copy.write_bytes(Path(ratings).read_bytes())
-    assert name(replace(cell, file=str(copy))) == name()
-
-
-def test_what_the_package_decides_is_part_of_a_cells_settings(
-    spec: ExperimentSpec, ratings: str
-) -> None:
-    """Otherwise the cells of an earlier release would count as those of this one."""
-
-    def settings(recipe: str, model: str = "sasrec") -> dict[str, Any]:
-        return cell_settings(Cell(ratings, model, "none", 0, recipe), spec, {"embedding_dim": 16})
-
-    recognising = ("default", "default_reweighted_loss")
-    for recipe in recognising:
-        for model, acts_on in (("sasrec", "both"), ("gru4rec", "drop")):
-            assert settings(recipe, model)["config"]["trainer"]["weights_act_on"] == acts_on
-        assert settings(recipe)["clean_at_test"] is True
-    recognition = asdict(RecognitionConfig())
-    for recipe in (*recognising, "co_occurrence-targets", "shuffled-both", "loss-drop"):
-        assert settings(recipe)["recognition"] == recognition
-    for recipe in ("equal_weights", "oracle-both", "joint", "truncated_loss"):
-        assert "recognition" not in settings(recipe)
-
-
-OLD_CELLS = json.loads(
-    (Path(helpers.__path__[0]) / "cells_of_format_3.json").read_text(encoding="utf-8")
-)
-# The options of the command that wrote them.
-OLD_OPTIONS = {
-    "embedding_dim": 16,
-    "num_blocks": 1,
-    "max_length": 20,
-    "epochs": 2,
-    "noise_embedding_dim": 8,
-    "noise_hidden_dims": (16,),
-    "drop_below": 0.5,
-    "learning_rate": 0.002,
-}
-
-
-@pytest.mark.parametrize("name", OLD_CELLS)
-def test_cells_of_format_3_are_found(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    document = OLD_CELLS[name]
-    cell, spec = Cell(**document["cell"]), ExperimentSpec(files=("small.inter",))
-    monkeypatch.setattr(run_cell_module, "_load", lambda *_: (None, document["settings"]["data"]))
-    path = tmp_path / "cells" / name
-    path.parent.mkdir()
-    path.write_text(json.dumps(document))
-
-    def found(cell: Cell = cell, spec: ExperimentSpec = spec, **changes: object) -> Path | None:
-        settings = cell_settings(cell, spec, {**OLD_OPTIONS, **changes})
-        return CellStore(tmp_path).find(cell, settings)
-
-    assert found() == path
-    assert found(noise_learning_rate=0.5) == (None if cell.recipe == "joint" else path)
-    assert found(drop_below=0.4) == (None if cell.recipe == "oracle-drop" else path)
-    assert found(batch_size=64) == (path if cell.recipe == "paper" else None)
-    assert found(replace(cell, seed=1)) is None
-    reading = ("default", "oracle-drop")
-    raw = replace(spec, clean_at_test=False)
-    assert found(spec=raw) == (None if cell.recipe in reading else path)
-    path.write_text(json.dumps({**document, "format": 5}))  # of a later release
-    assert found() is None
-
-
-def test_a_cell_from_before_an_option_is_found_while_the_option_has_its_default(
-    spec: ExperimentSpec, ratings: str, tmp_path: Path
-) -> None:
-    store, cell = CellStore(tmp_path), Cell(ratings, "sasrec", "none", 0, "joint")
-    settings = cell_settings(cell, spec, SMALL)
-    before = json.loads(json.dumps(settings))
-    del before["config"]["trainer"]["schedule"]
-    path = store.path(cell, before)
-    assert path != store.path(cell, settings)
-    store.write(path, CellResult(cell, {"settings": before}, np.zeros(2, np.int32)))
-    assert store.find(cell, settings) == path
-    later = cell_settings(cell, spec, {**SMALL, "schedule": "cosine"})
-    assert store.find(cell, later) is None
 
 
 def test_an_option_that_no_cell_uses_is_refused(spec: ExperimentSpec, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from test_experiment_report import result
+from test_experiment_results import result
 
 from atjt_ext.experiment import write_report
 from atjt_ext.experiment.comparison import compare
