@@ -22,6 +22,8 @@ __all__ = ["write_report"]
 _KEY = ("file", "model", "noise", "recipe")
 _HEADS = {
     "file": "data",
+    "p over seeds": "p",
+    "p over users": "p",
     "interaction_AUC": "interactions",
     "within_popularity_AUC": "within popularity",
     "popularity_AUC": "rarity alone",
@@ -179,30 +181,23 @@ def _section(title: str, text: str, table: list[str]) -> list[str]:
 
 def _comparisons(comparisons: Sequence[Comparison], baseline: str) -> list[str]:
     """A table of comparisons as lines of Markdown; ``baseline`` heads the baseline's column."""
-    lines = [
-        f"| data | model | noise | recipe | seeds | {baseline} | difference | over seeds | p | "
-        "over users | p | time | verdict |",
-        f"|{'---|' * 13}",
-    ]
+    rows = []
     for c in comparisons:
         relative = f" ({100 * c.difference / c.baseline_mean:+.1f} %)" if c.baseline_mean else ""
-        cells = (
-            Path(c.file).name,
-            c.model,
-            c.noise,
-            c.recipe,
-            str(len(c.seeds)),
-            _number(c.baseline_mean),
-            f"{c.difference:+.4f}{relative}",
-            _interval(c.seeds_low, c.seeds_high),
-            shown_p(c.seeds_p_holm),
-            _interval(c.users_low, c.users_high),
-            shown_p(c.users_p_holm),
-            f"{c.time_ratio:.1f} x",
-            c.verdict,
-        )
-        lines.append(f"| {' | '.join(cells)} |")
-    return lines
+        cells = {
+            "seeds": len(c.seeds),
+            baseline: c.baseline_mean,
+            "difference": f"{c.difference:+.4f}{relative}",
+            "over seeds": _interval(c.seeds_low, c.seeds_high),
+            "p over seeds": shown_p(c.seeds_p_holm),
+            "over users": _interval(c.users_low, c.users_high),
+            "p over users": shown_p(c.users_p_holm),
+            "time": f"{c.time_ratio:.1f} x",
+            "verdict": c.verdict,
+        }
+        rows.append({name: getattr(c, name) for name in _KEY} | cells)
+    names = ("seeds", baseline, "difference", "over seeds", "p over seeds", "over users")
+    return _table(rows, (*_KEY, *names, "p over users", "time", "verdict"), 4)
 
 
 def _by_seed(comparisons: Sequence[Comparison]) -> list[str]:
