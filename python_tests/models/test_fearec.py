@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from atjt_ext import FEARec
 from atjt_ext.models._transformer import attention_mask
 from atjt_ext.models.fearec import band_pass, frequency_band
 from atjt_ext.training.objectives import auxiliary_loss, recommender_loss
@@ -165,22 +164,3 @@ def test_only_models_that_have_one_add_a_loss() -> None:
 def test_longer_sequences_than_max_length_are_refused() -> None:
     with pytest.raises(ValueError, match="length 13, at most max_length=12"):
         shaken("fearec").encode(torch.ones(1, 13, dtype=torch.int64))
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "message"),
-    [
-        ("num_items", 0, "num_items must be at least 1, got 0"),
-        ("max_length", 0, "max_length must be at least 1, got 0"),
-        ("num_blocks", 0, "num_blocks must be at least 1, got 0"),
-        ("num_heads", 3, "num_heads must divide embedding_dim"),
-        ("dropout", 1.0, r"dropout must be in \[0, 1\), got 1.0"),
-        ("band_share", 0.0, r"band_share must be in \(0, 1\], got 0.0"),
-        ("time_share", 1.1, r"time_share must be in \[0, 1\], got 1.1"),
-        ("delay_factor", 0.0, "delay_factor must be above 0, got 0.0"),
-        ("contrast_weight", -0.1, "contrast_weight must be at least 0, got -0.1"),
-    ],
-)
-def test_sizes_out_of_range_are_refused(name: str, value: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        FEARec(**{"num_items": 5, name: value})

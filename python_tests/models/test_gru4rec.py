@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
 
-import pytest
 import torch
 
 from atjt_ext import GRU4Rec
@@ -30,18 +28,3 @@ def test_dropout_between_layers_is_only_asked_for_where_there_are_some() -> None
         warnings.simplefilter("error")
         assert GRU4Rec(5, num_layers=1, dropout=0.4).gru.dropout == 0.0
     assert GRU4Rec(5, num_layers=2, dropout=0.4).gru.dropout == 0.4
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "message"),
-    [
-        ("num_items", 0, "num_items must be at least 1, got 0"),
-        ("embedding_dim", 0, "embedding_dim must be at least 1, got 0"),
-        ("hidden_dim", 0, "hidden_dim must be at least 1, got 0"),
-        ("num_layers", 0, "num_layers must be at least 1, got 0"),
-        ("dropout", 1.0, r"dropout must be in \[0, 1\), got 1.0"),
-    ],
-)
-def test_sizes_out_of_range_are_refused(name: str, value: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        GRU4Rec(**{"num_items": 5, name: value})

@@ -254,25 +254,6 @@ def test_features_that_do_not_fit_are_refused(name: str, features: Tensor, messa
         ALL_MODELS[name](item_features=features)
 
 
-@POINTWISE
-@pytest.mark.parametrize(
-    ("option", "value", "message"),
-    [
-        ("num_items", 0, "num_items must be at least 1, got 0"),
-        ("embedding_dim", 0, "embedding_dim must be at least 1, got 0"),
-        ("hidden_dims", (8, 0), "hidden_dims must be at least 1, got 0"),
-        ("activation", "elu", "activation must be one of relu, prelu, dice, got 'elu'"),
-        ("dropout", 1.0, r"dropout must be in \[0, 1\), got 1.0"),
-        ("num_users", 0, "num_users must be at least 1, got 0"),
-    ],
-)
-def test_pointwise_options_out_of_range_are_refused(
-    name: str, option: str, value: Any, message: str
-) -> None:
-    with pytest.raises(ValueError, match=message):
-        ALL_MODELS[name](**{option: value})
-
-
 @SEQUENCE
 def test_the_item_table_is_the_embedding_itself(name: str) -> None:
     model = ALL_MODELS[name]()

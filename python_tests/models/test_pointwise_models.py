@@ -216,16 +216,3 @@ def test_a_vector_or_a_matrix_per_cross_layer() -> None:
 
     assert extra(1) == 64 + 64
     assert extra(2) == 64 * 64 + 64
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "message"),
-    [
-        ("num_cross_layers", 0, "num_cross_layers must be at least 1, got 0"),
-        ("cross_version", 3, "cross_version must be one of 1, 2, got 3"),
-    ],
-)
-def test_dcns_options_out_of_range_are_refused(name: str, value: int, message: str) -> None:
-    options: dict[str, Any] = {name: value}
-    with pytest.raises(ValueError, match=message):
-        DCN(5, **options)

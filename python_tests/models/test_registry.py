@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from dataclasses import fields
 
 import pytest
@@ -69,6 +70,33 @@ def test_a_built_model_is_the_one_that_its_class_builds(table: ConfigTable, name
     built = parameters(table[name]().build(9, max_length=50, num_users=3))
     torch.manual_seed(0)
     assert torch.equal(built, parameters(CLASSES[name](9, **users)))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_constructor_refuses_what_the_config_refuses(name: str) -> None:
+    accepted = inspect.signature(CLASSES[name]).parameters
+    wrong = [(size, 0, "at least 1") for size in ("num_items", "max_length", "num_users")]
+    wrong += [
+        ("activation", "elu", "one of relu, prelu, dice"),
+        ("cross_version", 3, "one of 1, 2"),
+    ]
+    for one in fields(MODELS[name]):
+        if "holds" in one.metadata:
+            bad = next(value for value in (0, -1, 1.5) if not one.metadata["holds"](value))
+            given = (8, bad) if isinstance(one.default, tuple) else bad
+            wrong.append((one.name, given, one.metadata["wanted"]))
+    checked = [case for case in wrong if case[0] in accepted]
+    assert len(checked) >= 5
+    for option, given, wanted in checked:
+        shown = given[-1] if isinstance(given, tuple) else given
+        message = rf"^{option} must be {re.escape(wanted)}, got '?{shown}'?$"
+        with pytest.raises(ValueError, match=message):
+            CLASSES[name](**{"num_items": 5, option: given})
+    if "num_heads" in accepted:
+        with pytest.raises(
+            ValueError, match="num_heads must divide embedding_dim, got num_"
+        ):
+            CLASSES[name](5, num_heads=3)
 
 
 def test_an_unknown_name_is_no_key() -> None:

@@ -51,21 +51,3 @@ def test_sequences_of_max_length_fit_and_longer_ones_are_refused() -> None:
     assert model.encode(torch.ones(2, 12, dtype=torch.int64)).shape == (2, 12, 8)
     with pytest.raises(ValueError, match="length 13, at most max_length=12"):
         model.encode(torch.ones(2, 13, dtype=torch.int64))
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "message"),
-    [
-        ("num_items", 0, "num_items must be at least 1, got 0"),
-        ("max_length", 0, "max_length must be at least 1, got 0"),
-        ("num_blocks", 0, "num_blocks must be at least 1, got 0"),
-        ("embedding_dim", 0, "embedding_dim must be at least 1, got 0"),
-        ("num_heads", 3, "num_heads must divide embedding_dim, got num_heads=3, embedding_dim=64"),
-        ("num_heads", 0, "num_heads must be at least 1, got 0"),
-        ("dropout", 1.0, r"dropout must be in \[0, 1\), got 1.0"),
-        ("dropout", -0.1, r"dropout must be in \[0, 1\), got -0.1"),
-    ],
-)
-def test_sizes_out_of_range_are_refused(name: str, value: float, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        SASRec(**{"num_items": 5, name: value})
