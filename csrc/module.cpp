@@ -1,6 +1,6 @@
-// The module atjt_ext._C: checks what C++ relies on, picks device and dtype, calls the kernels.
+// The module atjt_ext._C: the facts of its build, and all ops.
 //
-// Private: atjt_ext.ops allocates the outputs, checks the options and is what users call.
+// Private: users call atjt_ext.ops, which allocates the outputs and checks the options.
 // SPDX-License-Identifier: Apache-2.0
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>

@@ -5,10 +5,10 @@
 //   grad_hidden[n] = sum_c grad_scores[n, c] * W_v(n, c)
 //   grad_table[v]  = sum over the pairs (n, c) with v(n, c) = v of grad_scores[n, c] * x_n
 //
-// For the last one pairs come sorted by item. Chunks of a fixed number of pairs are summed on their
-// own, and an item that spans several chunks is put together from its parts in order: the same bits
-// for any number of threads, no atomics, and no thread is left alone with a popular item. A pair
-// whose gradient is 0 is left out, so that what does not count spoils nothing, NaN included.
+// For grad_table, pairs come sorted by item. Chunks of a fixed number of pairs are summed
+// separately, and the parts of an item that spans chunks are added in order: the same bits for any
+// number of threads, no atomics, and a popular item is work for several threads. Pairs of gradient
+// 0 are skipped, so that a NaN among their embeddings spoils nothing.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -48,21 +48,21 @@ template <class T>
 struct CandidateTableGradientParams {
   const T* hidden;
   const Arithmetic<T>* grad_scores;
-  const int64_t* order;  // [pairs]: n * per_row + c of the pairs, by item
-  const int64_t* slots;  // [pairs]: rows of grad_table, ascending; a pair out of range is left out
-  T* grad_table;         // [num_slots, width]; zeros where no pair goes
-  Arithmetic<T>* parts;  // [2 * chunks, width]: sums that go on in another chunk
+  const int64_t* order;  // [pairs]: n * per_row + c, sorted by item
+  const int64_t* slots;  // [pairs]: rows of grad_table, ascending; pairs out of range are skipped
+  T* grad_table;         // [num_slots, width]; holds zeros where no pair is summed
+  Arithmetic<T>* parts;  // [2 * chunks, width]: sums that continue in another chunk
   int64_t pairs, per_row, num_slots, width;
 };
 
-// A sum over this many pairs keeps its digits in float.
+// Short enough for a sum in float to keep its digits.
 constexpr int64_t kPairsPerChunk = 128;
 
 ATJT_HD int64_t num_chunks(int64_t pairs) { return (pairs + kPairsPerChunk - 1) / kPairsPerChunk; }
 
-// A chunk of the sorted pairs. A run is the part of an item's pairs that lies in one chunk; sums of
-// runs that go on beyond it are parts. At most the first run of a chunk has begun before it, and at
-// most the last one goes on behind it.
+// A chunk of the sorted pairs. A run is the pairs of one item within one chunk. The sum of a run
+// whose item continues in another chunk is a part. Only the first run can have begun in an earlier
+// chunk, and only the last run can continue in a later one.
 struct PairChunk {
   const int64_t* slots;
   int64_t pairs, number, begin, end;
@@ -73,26 +73,26 @@ ATJT_HD PairChunk chunk_of_pairs(const int64_t* slots, int64_t pairs, int64_t nu
   return {slots, pairs, number, begin, end < pairs ? end : pairs};
 }
 
-// The pairs before and at `position` are of the same item.
+// Whether the pairs before and at `position` have the same item.
 ATJT_HD bool is_joined(const PairChunk& chunk, int64_t position) {
   return position > 0 && position < chunk.pairs &&
          chunk.slots[position - 1] == chunk.slots[position];
 }
 
-// Which part the run [first, last) is, or -1 if it is all there is of its item.
+// The part that the run [first, last) is, or -1 if it holds all pairs of its item.
 ATJT_HD int64_t part_of_run(const PairChunk& chunk, int64_t first, int64_t last) {
   if (first == chunk.begin && is_joined(chunk, first)) return 2 * chunk.number;
   return last == chunk.end && is_joined(chunk, last) ? 2 * chunk.number + 1 : -1;
 }
 
-// Whether an item begins here that goes on. Its sum is the part 2 * number + 1 of this chunk and
-// the parts 2 * number of those behind it, as far as last_chunk_of_item.
+// Whether an item begins in this chunk and continues in the next. Its sum is part 2 * number + 1 of
+// this chunk, plus parts 2 * number of the later chunks up to last_chunk_of_item.
 ATJT_HD bool begins_long_item(const PairChunk& chunk) {
   const bool is_one_run = chunk.slots[chunk.begin] == chunk.slots[chunk.end - 1];
   return is_joined(chunk, chunk.end) && !(is_one_run && is_joined(chunk, chunk.begin));
 }
 
-// Of an item that begins in `chunk` and goes on: the last chunk whose first pair is of it.
+// For an item that begins in `chunk` and continues: the last chunk whose first pair has this item.
 ATJT_HD int64_t last_chunk_of_item(const PairChunk& chunk) {
   const int64_t slot = chunk.slots[chunk.end - 1];
   int64_t found = chunk.number + 1, behind = num_chunks(chunk.pairs);

@@ -8,7 +8,7 @@
 namespace atjt {
 namespace {
 
-// f(TypeOf<T>{}, inputs, dtype of Arithmetic<T>)
+// Calls f(TypeOf<T>{}, inputs, dtype of Arithmetic<T>).
 template <class F>
 void with_inputs(const TensorArg& hidden, const TensorArg& table, const OptionalTensorArg& bias,
                  const F& f) {

@@ -1,7 +1,7 @@
-// Scores x_n . W_v + b_v of single pairs, and how many items of a whole table reach a score.
+// Scores x_n . W_v + b_v of single pairs, and the number of items of a table that reach a score.
 //
-// Both compute the score of a pair to the same bits, whatever surrounds it, so that an item ties
-// with itself and with its duplicates: exact ranks without scores of size [rows, classes].
+// Both compute the score of a pair to the same bits, so that an item ties with itself and with its
+// duplicates: exact ranks without scores of size [rows, classes].
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -32,7 +32,7 @@ template <class T>
 struct CountAtLeastParams {
   CatalogueInputs<T> in;
   const Arithmetic<T>* thresholds;  // [rows]
-  int64_t* counts;                  // [rows]: how many v with not (score < threshold); NaN counts
+  int64_t* counts;  // [rows]: the number of v with not (score < threshold); NaN counts
 };
 
 // For float, double (CPU only), Float16 and BFloat16.

@@ -1,10 +1,10 @@
 // Draw an index with given weights in one step: the alias method (Walker 1977; built as in Vose,
 // "A linear algorithm for generating random numbers with a given distribution", 1991).
 //
-// All in integers, so that every device draws the same: the weights become masses that sum to
-// n * 2^32, and each of n slots is filled with exactly 2^32, from at most two indices: its own and
-// its alias. A draw picks a slot, then tosses a 32-bit coin against the share of the slot's own.
-// The mass of an index over all slots is its weight to the unit.
+// Integers only, so that every device draws the same. The weights become masses; their sum is
+// n * 2^32. Each of the n slots holds exactly 2^32, from at most two indices: its own index and its
+// alias. A draw picks a slot and compares 32 random bits with the mass of the slot's own index.
+// Over all slots, the mass of an index is exactly its weight.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -16,7 +16,7 @@ namespace atjt {
 
 constexpr uint64_t kSlotMass = uint64_t{1} << 32;
 
-// A slot with one index only is all alias: the mass of its own, 32 bits of it, is then 0.
+// A slot with one index is all alias: its own mass, 2^32, would not fit 32 bits.
 struct AliasSlot {
   uint32_t own_mass;
   uint32_t alias;
@@ -26,7 +26,7 @@ ATJT_HD uint64_t packed(const AliasSlot& slot) {
   return uint64_t{slot.own_mass} << 32 | slot.alias;
 }
 
-// Of a table that alias_table() did not make, no alias may lead out of the table either.
+// Keeps the alias inside of the table even if alias_table() did not make the table.
 ATJT_HD AliasSlot slot_at(const uint64_t* table, uint32_t n, uint32_t slot) {
   const uint64_t entry = table[slot];
   const auto alias = uint32_t(entry);

@@ -3,7 +3,7 @@
 // Within 2 units in the last place where the result is a normal number, exactly 0 below (and for
 // -inf), NaN for NaN. Arguments slightly above 0, as rounding makes them, are fine.
 //
-// A GPU has an instruction for 2^x. exp_in_hardware builds on it: a third of the instructions.
+// exp_in_hardware uses a GPU's instruction for 2^x and takes a third of the instructions.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -74,8 +74,8 @@ ATJT_HD float exp2_in_hardware(float x) {
 #endif
 }
 
-// Rounding x / ln 2 costs |x| units of 6e-8: nothing beside the error of a stored half, but too
-// much for float, where the rounding's remainder is put back.
+// Rounding x / ln 2 costs |x| units of 6e-8. Half precision does not notice; for float,
+// exp_in_hardware puts the remainder back.
 ATJT_HD float exp_in_hardware_coarse(float x) { return exp2_in_hardware(x * 1.44269504f); }
 
 ATJT_HD float exp_in_hardware(float x) {
@@ -83,7 +83,7 @@ ATJT_HD float exp_in_hardware(float x) {
   const float remainder = fmaf(x, 1.44269504f, -rounded) + x * 1.92596303e-8f;
   const float power = exp2_in_hardware(rounded);
   const float value = fmaf(power, remainder * 0.693147181f, power);
-  return x < -87.3365402f ? 0.0f : value;  // -inf among them, whose remainder is NaN
+  return x < -87.3365402f ? 0.0f : value;  // includes -inf, whose remainder is NaN
 }
 
 ATJT_HD double exp_in_hardware(double x) { return exp_nonpositive(x); }

@@ -1,4 +1,4 @@
-// Integer arithmetic that C++ has no function for, or none that runs on both sides.
+// Integer arithmetic for host and device.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 

@@ -1,7 +1,7 @@
-// Random words with a name: which seed, step and row, for what, at which index.
+// Random words named by seed, step, row, purpose and index.
 //
-// Nothing depends on how many words were drawn before, so a row draws the same in any batch, on any
-// device, with any number of threads.
+// No word depends on earlier words, so a row draws the same in any batch, on any device, with any
+// number of threads.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -11,8 +11,8 @@
 
 namespace atjt {
 
-// What a draw is for. Four bits, beside an index of 28 bits. From kFirstOfPython on they are named
-// in atjt_ext/ops/keyed_draws.py, whose callers the kernels need not know.
+// The purpose of a draw: four bits beside an index of 28 bits. atjt_ext/ops/keyed_draws.py names
+// those from kFirstOfPython on, which the kernels need not know.
 enum class Purpose : uint32_t {
   kRow = 0,
   kPosition = 1,
@@ -22,12 +22,12 @@ enum class Purpose : uint32_t {
 };
 
 constexpr int kIndexBits = 28;
-// Rows are no longer, so that the indices of their positions differ in the low 23 bits only. The
-// five bits above them, all ones there, tell up to 32 attempts at the same draw apart.
+// The longest row. Indices of positions then differ in the low 23 bits only. The five bits above,
+// which are all ones, number up to 32 attempts at the same draw.
 constexpr int64_t kMaxLength = int64_t{1} << 23;
 constexpr uint32_t kMaxAttempts = 32;
 
-// One word has 64 bits of a row's key, one has its upper half.
+// `row_key` holds the row's key, `row_key_high` its upper half.
 template <class Word>
 ATJT_HD Philox4<Word> keyed_draw(uint64_t seed, uint32_t step, const Word& row_key,
                                  const Word& row_key_high, Purpose purpose, const Word& index) {
@@ -45,9 +45,9 @@ ATJT_HD Philox4<Word> keyed_draw(uint64_t seed, uint32_t step, uint64_t row_key,
 
 constexpr uint32_t kEndIndex = uint32_t{1} << kIndexBits;  // one past the last position's index
 
-// The index of position 0 of a row; that of position i is i more. Counted so that the last position
-// always has the same one: padding on the left, of which a row has more where it stands in a batch
-// with longer rows, does not change what is drawn.
+// The index of position 0; position i has index i more. The last position has the same index in
+// every row, so padding on the left, which depends on the batch's longest row, does not change the
+// draws.
 ATJT_HD uint32_t first_index(int64_t length) { return uint32_t(kEndIndex - length); }
 
 // The index of the same position at a later attempt (0, 1, ... kMaxAttempts - 1).

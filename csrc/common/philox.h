@@ -4,8 +4,8 @@
 // bit, and a row draws the same numbers whatever batch, launch or thread it sits in.
 //
 // The functions are templates over the Word they work on: uint64_t for one draw, a vector of them
-// for several at once (common/cpu/lanes.h). Only the low 32 bits of a Word count; the high ones are
-// noise. SPDX-License-Identifier: Apache-2.0
+// for several at once (common/cpu/lanes.h). Only the low 32 bits of a Word are meaningful.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstdint>

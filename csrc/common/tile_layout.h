@@ -7,9 +7,8 @@
 
 namespace atjt {
 
-// A row is cut into chunks of 16 bytes, and its chunks are exchanged by a number that depends on
-// the row. So eight rows of one chunk (ldmatrix), and eight chunks of one row (copies), lie in
-// different banks.
+// A row is cut into chunks of 16 bytes, and an XOR with the row's number moves the chunks. So eight
+// rows of one chunk (ldmatrix) lie in different banks, and so do eight chunks of one row (copies).
 template <int kRowBytes>
 struct SwizzledRows {
   static_assert(kRowBytes >= 64 && (kRowBytes & (kRowBytes - 1)) == 0);
@@ -22,8 +21,8 @@ struct SwizzledRows {
     return row * kRowBytes + (chunk ^ key) * 16;
   }
 
-  // The offset `rows` further down, a multiple of 8, and `chunks` to the right, an even number, of
-  // one whose chunk is 0 or 1: all but one instruction is known beforehand.
+  // Moves an offset whose chunk is 0 or 1 down by `rows` (a multiple of 8) and right by `chunks`
+  // (even). With constant arguments one instruction is left to run time.
   ATJT_HD constexpr int moved(int offset, int rows, int chunks) {
     return (offset ^ chunks % 8 * 16) + chunks / 8 * 128 + rows * kRowBytes;
   }
@@ -36,16 +35,16 @@ struct AccumulatorLayout {
   ATJT_HD constexpr int column(int lane) { return lane % 4 * 2; }
 };
 
-// Which row of a tile, and which chunk beside the first, a lane names to ldmatrix.x4.
+// The row and chunk that a lane passes to ldmatrix.x4.
 struct LoadMatrixLayout {
   int row, chunk;
 };
-// The left operand: 16 rows, two chunks. Also the right operand by rows of the sum (transposed):
-// two chunks of columns of 16 rows.
+// For the left operand: 16 rows, two chunks. Also for the transposed right operand: 16 rows, two
+// chunks of columns.
 ATJT_HD constexpr LoadMatrixLayout rows_first(int lane) {
   return {lane / 8 % 2 * 8 + lane % 8, lane / 16};
 }
-// The right operand by its columns, which are 16 rows in memory.
+// For the right operand, whose columns are 16 rows in memory.
 ATJT_HD constexpr LoadMatrixLayout chunks_first(int lane) {
   return {lane / 16 * 8 + lane % 8, lane / 8 % 2};
 }

@@ -14,11 +14,11 @@ struct KeyedDrawsParams {
   Purpose purpose;
   uint64_t seed;
   uint32_t step;
-  const int64_t* seed_at;  // where the seed lies, beside the row keys, or null: as above
-  const int64_t* step_at;  // the same for the step
+  const int64_t* seed_at;  // the seed in memory beside the row keys; null: `seed`
+  const int64_t* step_at;  // the step likewise
 };
 
-// Reads seed and step from where they lie; to be called there.
+// Reads seed and step from memory; call it on the device that holds them.
 ATJT_HD KeyedDrawsParams with_seed_and_step(KeyedDrawsParams p) {
   if (p.seed_at != nullptr) p.seed = uint64_t(*p.seed_at);
   if (p.step_at != nullptr) p.step = uint32_t(*p.step_at);

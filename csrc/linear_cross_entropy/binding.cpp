@@ -10,7 +10,7 @@
 namespace atjt {
 namespace {
 
-// What both passes are told about the logits.
+// The arguments about logits that both passes share.
 struct Logits {
   const TensorArg& hidden;
   const TensorArg& table;
@@ -50,7 +50,7 @@ void check(const Logits& logits) {
     require_range("the width of hidden", logits.width(), 1, cuda::kMaxWidth);
 }
 
-// f(TypeOf<T>{}, dtype, dtype of Arithmetic<T>), but for double on CUDA, which has no kernel.
+// Calls f(TypeOf<T>{}, dtype, dtype of Arithmetic<T>); refuses double on CUDA, which has no kernel.
 template <class F>
 void with_type(const TensorArg& hidden, const F& f) {
   if (hidden.dtype() == kFloat64 && on_cuda("hidden", hidden))
@@ -71,7 +71,7 @@ void* workspace_of(const OptionalTensorArg& workspace, int64_t bytes, const Tens
   return workspace->data<void>("workspace", kUInt8, shape, beside);
 }
 
-// Bytes that the two passes need on this device, beside their results.
+// Bytes of workspace for the two passes on this device.
 std::pair<int64_t, int64_t> workspace_bytes(const TensorArg& hidden, int64_t classes) {
   require_rank("hidden", hidden, 2);
   if (!on_cuda("hidden", hidden)) return {0, 0};

@@ -1,13 +1,13 @@
-// Softmax cross-entropy of logits that are never stored: of rows of hidden states x_n against the
-// whole table of item embeddings W_v.
+// Softmax cross-entropy of hidden states x_n against a whole table of item embeddings W_v. The
+// logits are never stored.
 //
 //   s_nv = scale * (x_n . W_v + b_v),   loss_n = log sum_v exp(s_nv) - s_n,target
 //
 // The forward pass is attention with W as keys and as values (Dao et al., "FlashAttention",
-// arXiv:2205.14135): beside sum_v exp(s_nv - origin_n) it keeps the mean embedding sum_v p_nv W_v,
-// which is the gradient in x_n up to the target's own term. The gradient of the table is the same
-// with the roles swapped: items stay, rows stream by. So nothing of size [rows, classes] exists,
-// and no two threads add to the same number.
+// arXiv:2205.14135). Beside sum_v exp(s_nv - origin_n) it keeps the mean embedding sum_v p_nv W_v,
+// which is the gradient in x_n up to the target's own term. The table's gradient is the same pass
+// with the roles swapped: items stay, rows stream. Nothing of size [rows, classes] exists, and no
+// two threads add to the same number.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -17,14 +17,14 @@
 
 namespace atjt {
 
-// What both passes read. Real = Arithmetic<T> throughout.
+// Inputs of both passes.
 template <class T>
 struct LinearCrossEntropyInputs {
   const T* hidden;              // x [rows, width]
   const T* table;               // W [classes, width]
   const Arithmetic<T>* bias;    // b [classes]; null: 0
-  const int64_t* targets;       // [rows], ascending among the rows that count
-  const int64_t* rows_counted;  // only the first so many rows count; on the device; null: all
+  const int64_t* targets;       // [rows], ascending over the rows that count
+  const int64_t* rows_counted;  // how many first rows count; on the device; null: all
   int64_t rows, classes, width;
   Arithmetic<T> scale;
   bool allow_tf32;  // CUDA, float32: products of numbers rounded to 11 bits
@@ -33,37 +33,36 @@ struct LinearCrossEntropyInputs {
 template <class T>
 struct LinearCrossEntropyForward {
   LinearCrossEntropyInputs<T> in;
-  // Outputs; of rows that do not count: 0, 0, 1, 0.
+  // Outputs. Rows that do not count get 0, 0, 1, 0.
   Arithmetic<T>* losses;          // [rows]
   Arithmetic<T>* origins;         // [rows], near the largest logit: within 40 below it
   Arithmetic<T>* sums;            // [rows], sum_v exp(s_nv - origin_n)
   Arithmetic<T>* mean_embedding;  // [rows, width], sum_v p_nv W_v; null: not wanted
-  void* workspace;                // CUDA: as many bytes as asked for
+  void* workspace;                // CUDA: linear_cross_entropy_workspace() bytes
 };
 
 // grad_table_v = shift + sum_n {y_n != v} factor_n exp(s_nv - origin_n) x_n
 //                      + sum_n {y_n == v} target_factor_n x_n
-// grad_bias_v is the same with 1 for x_n and 0 for the shift. The target's own term is left to the
-// caller, who knows p - 1 to more digits than a sum that p went into.
+// grad_bias_v is the same with 1 for x_n and 0 for the shift. The caller passes the target's own
+// term, because it knows p - 1 to more digits than a sum that contains p.
 template <class T>
 struct LinearCrossEntropyTableGradient {
   LinearCrossEntropyInputs<T> in;
   const Arithmetic<T>* origins;         // [rows]
   const Arithmetic<T>* factors;         // [rows]
   const Arithmetic<T>* target_factors;  // [rows]
-  const Arithmetic<T>*
-      unscale;                 // on the device: what sums over factor_n are multiplied by; null: 1
-  const Arithmetic<T>* shift;  // [width]; null: 0
-  void* grad_table;            // [classes, width], T or Arithmetic<T>
-  Arithmetic<T>* grad_bias;    // [classes]; null: not wanted
-  bool grad_in_arithmetic;     // grad_table is Arithmetic<T>, whatever T is
-  bool accumulate;             // add to what grad_table holds
-  void* workspace;             // CUDA: as many bytes as asked for
+  const Arithmetic<T>* unscale;         // on the device: factor of the sums over factor_n; null: 1
+  const Arithmetic<T>* shift;           // [width]; null: 0
+  void* grad_table;                     // [classes, width], T or Arithmetic<T>
+  Arithmetic<T>* grad_bias;             // [classes]; null: not wanted
+  bool grad_in_arithmetic;              // grad_table is Arithmetic<T>, whatever T is
+  bool accumulate;                      // add to what grad_table holds
+  void* workspace;                      // CUDA: linear_cross_entropy_workspace() bytes
 };
 
-// For float, double (CPU only), Float16 and BFloat16. A target that is no class...
+// For float, double (CPU only), Float16 and BFloat16. On a target that is no class...
 namespace cpu {
-// ...throws std::out_of_range.
+// ...throw std::out_of_range.
 template <class T>
 void linear_cross_entropy(const LinearCrossEntropyForward<T>& params, int num_threads);
 template <class T>
@@ -72,7 +71,7 @@ void linear_cross_entropy_table_gradient(const LinearCrossEntropyTableGradient<T
 }  // namespace cpu
 
 namespace cuda {
-// ...makes the loss of its row NaN.
+// ...the loss of its row is NaN.
 struct LinearCrossEntropyWorkspace {
   int64_t forward, table_gradient;  // bytes
 };

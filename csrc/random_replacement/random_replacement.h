@@ -1,7 +1,8 @@
-// random_replacement: in some rows of [rows, length] ids, replace some items by random other items.
+// random_replacement: replaces some items by random other items, in some rows of [rows, length]
+// ids.
 //
-// Everything random is a Philox draw named by (seed; row key, purpose, index, step), and every
-// choice is an order on draws, so the result is defined without naming an algorithm:
+// Every random number is a Philox draw named by (seed; row key, purpose, index, step), and every
+// choice is an order on draws. So the result is defined without an algorithm:
 //   rows       an exact number: the round(share * rows) rows with the smallest (64-bit draw, row);
 //              or with a probability: the rows whose draw is < floor(probability * 2^64)
 //   positions  in such a row, an exact number: the k smallest (32-bit draw, position) among the
@@ -9,14 +10,13 @@
 //              or with a probability: those whose draw is < floor(probability * 2^32)
 //   items      uniform: floor(64-bit draw * (num_items - 1) / 2^64) counts through the items
 //              1..num_items other than the original; weighted: see common/alias_slots.h
-// A probability of 1 takes all. The last `num_targets` columns are copied, and the rest is as it
-// would be without them: indices are counted from the end of the open columns.
+// A probability of 1 takes all. The last `num_targets` columns are copied and do not change the
+// other draws: indices count from the end of the open columns.
 //
 // An item is excluded if it is the original or, with avoid_history, anywhere in the row, target
-// columns included. An excluded item is drawn again, attempt by attempt, kMaxAttempts times in all;
-// then remaining_item.h draws from what is not excluded. If nothing remains (all items are
-// excluded, or all of those with weight), the position keeps its item and `replaced` is false
-// there.
+// columns included. An excluded item is drawn again, up to kMaxAttempts attempts in all; then
+// remaining_item.h draws from the other items. If all items (or all items with weight) are
+// excluded, the position keeps its item and `replaced` is false.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -27,13 +27,13 @@
 
 namespace atjt {
 
-// How many of n: as counted, as a share of n, or each by itself with a probability below 1.
+// How many of n: a count, a share of n, or each one with a probability below 1.
 struct Amount {
   enum Kind : int32_t { kCount, kShare, kProbability };
   Kind kind;
   int64_t count;
   double share;
-  uint64_t threshold;  // 64-bit draws below it are in, and 32-bit draws below its upper half
+  uint64_t threshold;  // takes 64-bit draws below it, and 32-bit draws below its upper half
 };
 
 template <class Id>
@@ -53,11 +53,11 @@ struct RandomReplacementParams {
   bool avoid_history;
   uint64_t seed;
   uint32_t step;
-  const int64_t* seed_at;  // where the seed lies, beside the sequences, or null: as above
-  const int64_t* step_at;  // the same for the step
+  const int64_t* seed_at;  // the seed in memory beside the sequences; null: `seed`
+  const int64_t* step_at;  // the step likewise
 };
 
-// Side features of the items, position by position: a replaced position gets that of its new item.
+// Side features per position: a replaced position gets the feature of its new item.
 constexpr int kMaxFeatures = 64;
 
 struct FeatureColumn {
@@ -72,7 +72,7 @@ struct FeatureColumns {
   FeatureColumn column[kMaxFeatures];
 };
 
-// What all draws of a call have in common.
+// The part of a draw's name that a call fixes.
 struct CallKey {
   uint64_t seed;
   uint32_t step;
@@ -106,26 +106,26 @@ ATJT_HD Philox4<Word> position_draws(const CallKey& call, uint64_t key, const Wo
   return keyed_draw(call.seed, call.step, key, Purpose::kPosition, group);
 }
 
-// What the new item of the position with this index is made of.
+// The draw of the new item for the position with this index.
 template <class Word>
 ATJT_HD Philox4<Word> item_draw(const CallKey& call, uint64_t key, const Word& index) {
   return keyed_draw(call.seed, call.step, key, Purpose::kItem, index);
 }
 
-// Which of the num_items - 1 items other than the original it is, counted from 0.
+// The new item's rank among the num_items - 1 items other than the original.
 template <class Word>
 ATJT_HD Word other_item_rank(const Philox4<Word>& word, uint32_t num_items) {
   return bounded(word.x, word.y, num_items - 1);
 }
 
-// The item of that rank: counting steps over the original, so there is nothing to draw again.
+// The item of that rank. Ranks skip the original, so no draw is repeated.
 template <class Id>
 ATJT_HD Id other_item(uint32_t rank, Id original) {
   const Id item = Id(1 + rank);
   return Id(item + Id(item >= original));
 }
 
-// The item of one attempt, which may be an excluded one.
+// The item of one attempt; it may be excluded.
 template <class Id>
 ATJT_HD Id drawn_item(const RandomReplacementParams<Id>& p, const Philox4<uint64_t>& word,
                       Id original) {
@@ -134,8 +134,7 @@ ATJT_HD Id drawn_item(const RandomReplacementParams<Id>& p, const Philox4<uint64
   return Id(1 + weighted_index(p.alias_table, p.num_items, word));
 }
 
-// floor(share * count + 0.5) with both roundings of double arithmetic: nvcc would fuse them into
-// one.
+// floor(share * count + 0.5) with two roundings: nvcc would fuse them into one.
 ATJT_HD int64_t rounded_share(double share, int64_t count) {
 #if defined(__CUDA_ARCH__)
   return int64_t(__dadd_rn(__dmul_rn(share, double(count)), 0.5));
@@ -144,7 +143,7 @@ ATJT_HD int64_t rounded_share(double share, int64_t count) {
 #endif
 }
 
-// How many of n are taken; not for probabilities, where that is as it falls.
+// How many of n are taken; not defined for probabilities.
 ATJT_HD int64_t exact_amount(const Amount& amount, int64_t n) {
   if (amount.kind == Amount::kShare) return rounded_share(amount.share, n);
   return amount.count < n ? amount.count : n;
@@ -159,7 +158,7 @@ void random_replacement(const RandomReplacementParams<Id>& params, const Feature
 }  // namespace cpu
 
 namespace cuda {
-// Does not look for ids out of range: each counts as an item, and is replaced by one in range.
+// Ids out of range are not refused: each counts as an item, and an item in range may replace it.
 template <class Id>
 void random_replacement(const RandomReplacementParams<Id>& params, const FeatureColumns& features,
                         int device, void* stream);

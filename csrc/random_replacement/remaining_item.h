@@ -1,7 +1,7 @@
-// Draw an item from those that are not excluded, exactly: for where drawing again and again is of
-// little use, because most of what could be drawn is excluded.
+// Draws exactly from the items that are not excluded, for rows in which most items are excluded, so
+// that repeated attempts seldom succeed.
 //
-// Both take the draw as two words and return 0 if no item remains.
+// Both functions take the draw as two words and return 0 if no item remains.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -13,8 +13,8 @@
 
 namespace atjt {
 
-// Each of the remaining items 1..num_items is as likely. `next_excluded(item)` is the smallest
-// excluded item above `item`, or more than num_items: the walk over them needs no sorted list.
+// A remaining item of 1..num_items, all equally likely. `next_excluded(item)` returns the smallest
+// excluded item above `item`, or a number above num_items; so no sorted list is needed.
 template <class NextExcluded>
 ATJT_HD uint32_t uniform_remaining_item(const Philox4<uint64_t>& word, uint32_t num_items,
                                         const NextExcluded& next_excluded) {
@@ -26,8 +26,8 @@ ATJT_HD uint32_t uniform_remaining_item(const Philox4<uint64_t>& word, uint32_t 
   return item;
 }
 
-// The remaining items by their masses in the alias table: the draw, scaled to the mass that
-// remains, says how much of it lies before the item, slot by slot, own before alias.
+// A remaining item by its mass in the alias table. The draw, scaled to the remaining mass, is the
+// mass that lies before the item, slot by slot, own index before alias.
 template <class IsExcluded>
 ATJT_HD uint32_t weighted_remaining_item(const Philox4<uint64_t>& word, const uint64_t* table,
                                          uint32_t num_items, const IsExcluded& is_excluded) {

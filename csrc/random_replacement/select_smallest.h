@@ -1,8 +1,8 @@
-// The k smallest of n keys without sorting: search a cutoff by counting how many keys lie below it.
+// The k smallest of n keys without sorting: the search for a cutoff counts the keys below it.
 //
-// Counting is one comparison per key, vectorises on the CPU and is one reduction on a GPU; and as
-// the keys are uniform random words, interpolation finds a cutoff that separates exactly k of them
-// in about five counts. Which cutoff is found does not matter: the set it separates is the same.
+// A count is one comparison per key; it vectorises on the CPU and is one reduction on a GPU. Keys
+// are uniform random words, so interpolation finds a cutoff for exactly k keys in about five
+// counts. Different cutoffs may be found, but they separate the same set.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -20,7 +20,7 @@ struct Cutoff {
   int64_t ties;
 };
 
-// The search needs no exact quotient, and the exact one is a function call on the GPU.
+// The search needs no exact quotient, which is a function call on the GPU.
 ATJT_HD float rough_quotient(float a, float b) {
 #if defined(__CUDA_ARCH__)
   return __fdividef(a, b);
@@ -29,9 +29,8 @@ ATJT_HD float rough_quotient(float a, float b) {
 #endif
 }
 
-// Needs 0 < k < n, where n is the number of keys, which lie in [0, largest]. `count_up_to(t)`
-// returns how many keys are <= t; it is never asked for `largest`, which may therefore mark what is
-// no key at all.
+// Requires 0 < k < n, for n keys in [0, largest]. `count_up_to(t)` returns the number of keys <= t.
+// It is never called with `largest`, so callers may mark non-keys with that value.
 template <class Key, class Count>
 ATJT_HD Cutoff<Key> find_cutoff(int64_t k, int64_t n, const Count& count_up_to,
                                 Key largest = Key(~Key{0})) {
@@ -41,12 +40,12 @@ ATJT_HD Cutoff<Key> find_cutoff(int64_t k, int64_t n, const Count& count_up_to,
     // Interpolate, but bisect every fourth time: clumped keys must not make the search linear.
     float share = rough_quotient(float(k - below) + 0.5f, float(up_to_high - below) + 1.0f);
     if (probes % 4 == 0) share = 0.5f;
-    if (share > 0.999f) share = 0.999f;  // so that the product stays below the span
+    if (share > 0.999f) share = 0.999f;  // keeps the product below the span
     Key probe = low + Key(float(high - low) * share);
     if (probe >= high) probe = high - 1;
     const int64_t count = count_up_to(probe);
     if (count == k) return {Key(probe + 1), 0};
-    const bool too_low = count < k;  // a coin flip: conditional moves instead of branches
+    const bool too_low = count < k;  // unpredictable, so conditional moves instead of branches
     low = too_low ? Key(probe + 1) : low;
     below = too_low ? count : below;
     high = too_low ? high : probe;

@@ -1,7 +1,7 @@
-// log(1 + x) for x in [0, 1], in arithmetic only, so that loops over it vectorise on every
+// log(1 + x) for x in [0, 1], in plain arithmetic, so that loops over it vectorise on every
 // compiler.
 //
-// Within 2 units in the last place, of small x too; NaN for NaN.
+// Within 2 units in the last place, for small x too; NaN for NaN.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -10,7 +10,7 @@
 namespace atjt {
 
 // Above sqrt(2) - 1, log(1 + x) = log 2 + log(1 + f) with f = (x - 1) / 2, which is exact. So f is
-// in [-0.293, 0.4143), and a polynomial does for the rest.
+// in [-0.293, 0.4143), where a polynomial suffices.
 ATJT_HD float log1p_of_unit(float x) {
   const bool upper = x > 0.41421356f;
   const float f = upper ? (x - 1.0f) * 0.5f : x;

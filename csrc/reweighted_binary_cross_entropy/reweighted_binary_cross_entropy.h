@@ -33,9 +33,9 @@ struct LossAndGradient {
   Real loss, gradient;
 };
 
-// Of one logit x, with z = exp(-|x|). `wrong` is the share of the target that speaks against the
-// sign of x. In terms of it nothing is subtracted that is nearly equal: a confident logit keeps all
-// digits of its small loss and gradient. An infinite logit costs 0 if nothing speaks against it.
+// The loss and gradient of one logit x, with z = exp(-|x|). `wrong` is the target's share against
+// the sign of x. With `wrong` no nearly equal numbers are subtracted, so a confident logit keeps
+// all digits of its small loss and gradient. An infinite logit has loss 0 if `wrong` is 0.
 template <class Real>
 ATJT_HD LossAndGradient<Real> binary_cross_entropy(Real x, Real target, Real label_smoothing,
                                                    Real z) {

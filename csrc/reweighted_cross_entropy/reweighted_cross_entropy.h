@@ -4,10 +4,9 @@
 //   loss_i      = (1 - e) * (lse_i - logits_i[target_i]) + e * mean_v (lse_i - logits_i[v])
 //   grad_logits = row_scale_i * (softmax(logits_i) - (1 - e) * onehot(target_i) - e / classes)
 //
-// with lse_i = log sum_v exp(logits_i[v]) and e the label smoothing. Weights and reductions live in
-// row_scale, d(loss) / d(loss_i): they depend on no logit, so the forward pass can write the
-// gradient while the row is still in cache. Rows whose target is ignore_index have loss 0 and
-// gradient 0.
+// with lse_i = log sum_v exp(logits_i[v]) and e the label smoothing. row_scale, d(loss) /
+// d(loss_i), holds weights and reduction. It depends on no logit, so the forward pass can write the
+// gradient while the row is in cache. Rows whose target is ignore_index have loss 0 and gradient 0.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -34,7 +33,7 @@ ATJT_HD bool target_in_range(const CrossEntropyParams<T>& p, int64_t target) {
   return uint64_t(target) < uint64_t(p.classes);
 }
 
-// The loss from its parts. Distances to the maximum are formed first: log_sum + maximum would round
+// The loss from its parts. The distance to the maximum comes first: log_sum + maximum would round
 // away the loss of a confident row with large logits.
 template <class Real>
 ATJT_HD Real loss_of_row(Real maximum, Real log_sum, Real target_logit) {
@@ -49,16 +48,16 @@ ATJT_HD Real smoothed_loss_of_row(Real maximum, Real log_sum, Real target_logit,
          label_smoothing * mean_distance;
 }
 
-// The op on either device, for float, double, Float16 and BFloat16. A target that is neither a
+// The op on either device, for float, double, Float16 and BFloat16. On a target that is neither a
 // class nor ignore_index...
 namespace cpu {
-// ...throws std::out_of_range, naming row, value and classes.
+// ...throw std::out_of_range with row, value and classes.
 template <class T>
 void reweighted_cross_entropy(const CrossEntropyParams<T>& params, int num_threads);
 }  // namespace cpu
 
 namespace cuda {
-// ...makes loss and gradient of its row NaN.
+// ...loss and gradient of its row are NaN.
 template <class T>
 void reweighted_cross_entropy(const CrossEntropyParams<T>& params, int device, void* stream);
 }  // namespace cuda

@@ -1,6 +1,6 @@
-// A gradient that the forward pass has written, times d(loss) / d(loss), known in the backward pass
-// only and nearly always 1: then nothing is touched. On a GPU the factor is read there, as the host
-// would have to wait for it.
+// scale_gradient: multiplies a gradient, which the forward pass wrote, by the upstream gradient of
+// the loss. The factor is nearly always 1; then the gradient is not touched. The GPU reads the
+// factor from its memory: the host would have to wait for it.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 

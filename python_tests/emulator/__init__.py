@@ -1,4 +1,4 @@
-"""The CUDA kernels on the host, for tests where there is no GPU. See README.md."""
+"""The CUDA kernels on the host, for tests without a GPU. See README.md."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ import torch
 from emulator.build import build_module
 
 ORDERS = ("ascending", "descending", "lockstep", "random")
-"""In which threads can be resumed; runtime/device.h says what they mean."""
+"""Orders in which threads are resumed; runtime/device.h defines them."""
 
 SANITIZE = bool(os.environ.get("ATJT_SANITIZE"))
-"""Compile with AddressSanitizer and UBSan; Python has to be started with their libraries."""
+"""Compile with AddressSanitizer and UBSan; Python must be started with their libraries."""
 
 
 @functools.cache
 def _build() -> Path | Exception:
-    """What does not compile is tried once, not for every test."""
+    """A failed build is tried once, not for every test."""
     try:
         return build_module(sanitize=SANITIZE)
     except (RuntimeError, OSError) as error:
@@ -57,17 +57,17 @@ def _controls() -> ctypes.CDLL:
 
 
 def set_order(order: str | None = None, seed: int = 0) -> None:
-    """Resume threads in one of ORDERS; ``None``: another one for each block of each launch."""
+    """Resume threads in one of ORDERS; ``None``: the order changes with each block and launch."""
     _controls().emulator_set_order(-1 if order is None else ORDERS.index(order), seed)
 
 
 def set_multiprocessors(count: int) -> None:
-    """How many multiprocessors the device claims to have."""
+    """The number of multiprocessors that the device reports."""
     _controls().emulator_set_multiprocessors(count)
 
 
 def launches() -> int:
-    """Kernels launched since the order was set."""
+    """The number of kernels launched since the order was set."""
     return int(_controls().emulator_launches())
 
 
@@ -86,7 +86,7 @@ def _use(patch: pytest.MonkeyPatch, *, cuda: bool) -> None:
 
 @contextmanager
 def emulated_cuda() -> Iterator[None]:
-    """Within, the ops run the CUDA kernels on CPU tensors."""
+    """In this context the ops run the CUDA kernels on CPU tensors."""
     global _active
     with pytest.MonkeyPatch.context() as patch:
         _use(patch, cuda=True)
@@ -99,7 +99,7 @@ def emulated_cuda() -> Iterator[None]:
 
 @contextmanager
 def sanitized_cpu() -> Iterator[None]:
-    """Within, the ops run the CPU kernels of the emulated module: those built with sanitizers."""
+    """In this context the ops run the emulated module's CPU kernels, built with sanitizers."""
     with pytest.MonkeyPatch.context() as patch:
         _use(patch, cuda=False)
         yield

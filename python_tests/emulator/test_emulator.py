@@ -1,4 +1,4 @@
-"""The block emulator itself: it runs right kernels rightly, and finds each planted mistake."""
+"""The block emulator itself: it accepts right kernels and finds each planted mistake."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PLANTED = Path(emulator.__file__).parent / "programs" / "planted.cu"
 
 
 class Program:
-    """planted.cu, compiled to look for races or for what sanitizers find."""
+    """planted.cu, compiled with the search for races or with sanitizers."""
 
     def __init__(self, *, sanitize: bool) -> None:
         self.path = build_program(PLANTED, sanitize=sanitize)
@@ -57,7 +57,7 @@ def sanitized() -> Program:
 
 
 def line_of(text: str, after: str) -> str:
-    """Where ``text`` first stands in planted.cu below ``after``, as messages give it."""
+    """The line of ``text`` in planted.cu, first below ``after``, as messages write it."""
     lines = PLANTED.read_text().splitlines()
     start = next(i for i, line in enumerate(lines) if after in line)
     return f"planted.cu:{1 + next(i for i in range(start, len(lines)) if text in lines[i])}"
@@ -118,7 +118,7 @@ def test_a_race_is_reported_with_both_places(planted: Program) -> None:
 
 @pytest.mark.parametrize("case", MISSING_BARRIERS)
 def test_a_missing_barrier_gives_wrong_results_in_some_order(sanitized: Program, case: str) -> None:
-    # Without the search for races, too: the orders alone would show it.
+    # The orders show the mistake without the search for races, too.
     results = {sanitized.run(case, order).stdout for order in emulator.ORDERS}
     assert "wrong\n" in results
 
@@ -231,7 +231,7 @@ def test_declarations_of_shared_memory_are_translated_in_place() -> None:
 
 
 class _Launches(TorchDispatchMode):
-    """Notes how many kernels each operator launches."""
+    """Counts the kernels that each operator launches."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -25,10 +25,10 @@ def _end_of_parentheses(source: str, start: int) -> int:
 
 
 def translate(source: str) -> str:
-    """Say in C++ what it has no words for; no line moves.
+    """CUDA's declarations as C++; line numbers stay.
 
-    Shared variables become references into memory that the emulator gives to each block. Kernels
-    begin by telling it their name and ``__launch_bounds__``.
+    Shared variables become references into memory that the emulator gives to each block. A kernel's
+    first statement passes its name and ``__launch_bounds__`` to the emulator.
     """
     return _enter_kernels(_declare_shared(source))
 
@@ -57,7 +57,7 @@ def _declare_shared(source: str) -> str:
         for part in _split_at_commas(match["declaration"]):
             declarator = _DECLARATOR.fullmatch(part)
             if declarator is None:
-                raise ValueError(f"not understood: {match[0]}")
+                raise ValueError(f"unknown declaration of shared memory: {match[0]}")
             kind, name = kind or declarator["type"].strip(), declarator["name"]
             if match["extern"]:
                 memory = f"static_cast<{kind}*>(::emulator::dynamic_shared())"
@@ -73,7 +73,7 @@ def _declare_shared(source: str) -> str:
 
 
 def _split_at_commas(text: str) -> list[str]:
-    """Where no bracket is open."""
+    """Split at commas outside of brackets."""
     parts, depth = [""], 0
     for character in text:
         depth += (character in "<[") - (character in ">]")

@@ -162,7 +162,7 @@ MUTATIONS = (
         old="if (thread < kThreads && layout.has_edge(int(thread))) {",
         new="if (thread < 0) {",
         kernels="cuda",
-        tests=(f"{_LOSS}_gradients.py::test_an_upstream_gradient_scales_the_gradient",),
+        tests=("test_row_losses.py::test_an_upstream_gradient_scales_the_gradient",),
     ),
     Mutation(
         "a row of several blocks loses its beginning",

@@ -21,12 +21,12 @@ void check_weights(const double* weights, int64_t n) {
     throw std::invalid_argument("weights must not all be 0");
 }
 
-// Integers in proportion to the weights, with the sum n * 2^32.
+// Integers in proportion to the weights; they sum to n * 2^32.
 std::unique_ptr<uint64_t[]> masses_of(const double* weights, int64_t n) {
   const int64_t heaviest = std::max_element(weights, weights + n) - weights;
   const double largest = weights[heaviest];
-  // A compensated sum (Kahan) is right to its last digits for any n. So rounding moves less than
-  // the heaviest mass, which is at least 2^32 and makes up the difference.
+  // A compensated sum (Kahan) is exact to its last digits for any n. So all roundings together are
+  // less than the heaviest mass, at least 2^32, which takes the difference.
   double sum = 0, lost = 0;
   for (int64_t i = 0; i < n; ++i) {
     const double term = weights[i] / largest - lost;
@@ -50,8 +50,8 @@ std::unique_ptr<uint64_t[]> masses_of(const double* weights, int64_t n) {
 void alias_table(const double* weights, int64_t n, uint64_t* table) {
   check_weights(weights, n);
   const std::unique_ptr<uint64_t[]> masses = masses_of(weights, n);
-  // Every index below 2^32 is topped up by a donor. A donor that drops below 2^32 itself is topped
-  // up by the next one: at once if its turn has passed, else when its turn comes.
+  // A donor tops up every index below 2^32. If the donor itself drops below 2^32, the next donor
+  // tops it up: at once if its turn has passed, otherwise when its turn comes.
   const auto next_donor = [&](int64_t i) {
     while (i < n && masses[size_t(i)] < kSlotMass) ++i;
     return i;
@@ -68,7 +68,7 @@ void alias_table(const double* weights, int64_t n, uint64_t* table) {
       poor = drained;
     }
   }
-  // The masses sum to n * 2^32: whoever never dropped below 2^32 has exactly that left.
+  // The masses sum to n * 2^32, so every index that never dropped below 2^32 has exactly 2^32 left.
   for (int64_t i = 0; i < n; ++i)
     if (masses[size_t(i)] == kSlotMass) table[i] = packed({0, uint32_t(i)});
 }

@@ -58,10 +58,7 @@ void candidate_table_gradient(const CandidateTableGradientParams<T>& p, int num_
 #define ATJT_INSTANTIATE(T)                                                              \
   template void candidate_scores(const CandidateScoresParams<T>&, int);                  \
   template void candidate_hidden_gradient(const CandidateHiddenGradientParams<T>&, int); \
-  template void candidate_table_gradient(const CandidateTableGradientParams<T>&, int)
-ATJT_INSTANTIATE(float);
-ATJT_INSTANTIATE(double);
-ATJT_INSTANTIATE(Float16);
-ATJT_INSTANTIATE(BFloat16);
+  template void candidate_table_gradient(const CandidateTableGradientParams<T>&, int);
+ATJT_FLOATING_TYPES(ATJT_INSTANTIATE)
 
 }  // namespace atjt::cpu

@@ -1,7 +1,7 @@
-// The rows of candidate_scores, compiled once per instruction set (see isa.h).
+// The rows of candidate_scores (see common/cpu/isa.h).
 //
-// Embeddings are taken four at a time: one dot product alone waits for its own additions, and one
-// embedding added alone spends most of its time on loading and storing the sum.
+// Embeddings are taken four at a time. A single dot product would wait for its own additions, and
+// adding a single embedding would mostly load and store the sum.
 // SPDX-License-Identifier: Apache-2.0
 #include "candidate_scores/cpu/candidate_scores_rows.h"
 
@@ -11,14 +11,7 @@ namespace atjt::cpu {
 namespace {
 
 constexpr int kTogether = 4;
-constexpr int64_t kAhead = 2 * kTogether;  // candidates that are fetched before their turn
-
-// f(start, number) for the blocks of a row.
-template <class F>
-void each_block(int64_t n, const F& f) {
-  for (int64_t start = 0; start < n; start += kBlock)
-    f(start, n - start < kBlock ? n - start : kBlock);
-}
+constexpr int64_t kAhead = 2 * kTogether;  // how far ahead candidates are prefetched
 
 template <class T>
 void prefetch(const T* from, int64_t n) {
@@ -66,7 +59,7 @@ void score_row(const CandidateScoresParams<T>& p, int64_t row) {
         const int64_t c = first + k;
         prefetch_candidate(shape, candidates, c + kAhead, table, n);
         scored[k] = c < shape.per_row && is_scored(shape, candidates[c]);
-        // In the place of one that is not there or ignored, numbers that will not be used.
+        // For a missing or ignored candidate: any numbers, which stay unused.
         w[k] = scored[k] ? read_block(table + candidates[c] * shape.width, n, w_buffers[k]) : x;
       }
       Real sums[kTogether];
@@ -219,9 +212,7 @@ void CandidateScoresRows<isa, T>::join_parts(const CandidateTableGradientParams<
   for (int64_t number = begin; number < end; ++number) join_parts_of(p, number);
 }
 
-template struct CandidateScoresRows<Isa::ATJT_ISA, float>;
-template struct CandidateScoresRows<Isa::ATJT_ISA, double>;
-template struct CandidateScoresRows<Isa::ATJT_ISA, Float16>;
-template struct CandidateScoresRows<Isa::ATJT_ISA, BFloat16>;
+#define ATJT_INSTANTIATE(T) template struct CandidateScoresRows<Isa::ATJT_ISA, T>;
+ATJT_FLOATING_TYPES(ATJT_INSTANTIATE)
 
 }  // namespace atjt::cpu

@@ -12,7 +12,7 @@ struct CandidateScoresRows {
   static void scores(const CandidateScoresParams<T>&, int64_t begin, int64_t end) noexcept;
   static void hidden_gradient(const CandidateHiddenGradientParams<T>&, int64_t begin,
                               int64_t end) noexcept;
-  // All of the first, then all of the second.
+  // Run sum_chunks for all chunks, then join_parts.
   static void sum_chunks(const CandidateTableGradientParams<T>&, int64_t begin,
                          int64_t end) noexcept;
   static void join_parts(const CandidateTableGradientParams<T>&, int64_t begin,

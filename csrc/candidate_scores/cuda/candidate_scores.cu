@@ -1,6 +1,5 @@
-// candidate_scores on the GPU. Eight lanes share an embedding, 16 bytes each at a time: those of
-// one pair read whole sectors, and a warp has four embeddings under way.
-//
+// candidate_scores on the GPU. Eight lanes share an embedding and read 16 bytes each: whole sectors
+// of memory, and four embeddings at a time per warp.
 // SPDX-License-Identifier: Apache-2.0
 #include "candidate_scores/candidate_scores.h"
 #include "common/cuda/launch.cuh"
@@ -18,18 +17,18 @@ __device__ int64_t group_in_grid() {
   return int64_t(blockIdx.x) * kGroupsPerBlock + int(threadIdx.x) / kLanes;
 }
 
-// pair / per_row without a division, which takes longer than an embedding and spills registers.
+// pair / per_row without a division: that takes longer than an embedding and spills registers.
 struct RowOfPair {
   uint64_t per_row, inverse;
 
   explicit RowOfPair(int64_t candidates) : per_row(candidates), inverse(~uint64_t{0} / per_row) {}
-  __device__ int64_t operator()(int64_t pair) const {  // the estimate may be one too small
+  __device__ int64_t operator()(int64_t pair) const {  // the estimate may be too small by one
     const uint64_t row = multiply_high(uint64_t(pair), inverse);
     return int64_t(row + (uint64_t(pair) - row * per_row >= per_row));
   }
 };
 
-// What a lane reads at once: 16 bytes, or a number where rows are not aligned to that.
+// What a lane reads at once: 16 bytes, or one number if rows are not aligned to 16 bytes.
 template <class T, bool kVectors>
 struct Piece {
   using Real = Arithmetic<T>;
@@ -84,7 +83,7 @@ __global__ void __launch_bounds__(kThreads)
     p.scores[pair] = scored || candidate == p.shape.ignore_index ? sum : Arithmetic<T>(NAN);
 }
 
-// A lane's part of a sum of embeddings: some pieces, kLanes apart, from column `first` on.
+// A lane's part of a sum of embeddings: kHeld pieces, kLanes pieces apart, from column `first` on.
 template <class T, bool kVectors>
 struct TileSum {
   using Real = Arithmetic<T>;
@@ -138,7 +137,7 @@ struct TileSum {
   }
 };
 
-// A warp per row; its groups take turns with the candidates.
+// A warp per row; its groups share the candidates.
 template <class T, bool kVectors>
 __global__ void __launch_bounds__(kThreads)
     hidden_gradient_kernel(const CandidateHiddenGradientParams<T> p) {
@@ -198,7 +197,7 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-// A group per chunk; most have nothing to do.
+// A group per chunk; most groups have nothing to do.
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     join_parts_kernel(const CandidateTableGradientParams<T> p) {
@@ -255,10 +254,7 @@ void candidate_table_gradient(const CandidateTableGradientParams<T>& p, int devi
 #define ATJT_INSTANTIATE(T)                                                                     \
   template void candidate_scores(const CandidateScoresParams<T>&, int, void*);                  \
   template void candidate_hidden_gradient(const CandidateHiddenGradientParams<T>&, int, void*); \
-  template void candidate_table_gradient(const CandidateTableGradientParams<T>&, int, void*)
-ATJT_INSTANTIATE(float);
-ATJT_INSTANTIATE(double);
-ATJT_INSTANTIATE(Float16);
-ATJT_INSTANTIATE(BFloat16);
+  template void candidate_table_gradient(const CandidateTableGradientParams<T>&, int, void*);
+ATJT_FLOATING_TYPES(ATJT_INSTANTIATE)
 
 }  // namespace atjt::cuda

@@ -40,10 +40,7 @@ void count_at_least(const CountAtLeastParams<T>& p, int num_threads) {
 
 #define ATJT_INSTANTIATE(T)                                   \
   template void pair_scores(const PairScoresParams<T>&, int); \
-  template void count_at_least(const CountAtLeastParams<T>&, int)
-ATJT_INSTANTIATE(float);
-ATJT_INSTANTIATE(double);
-ATJT_INSTANTIATE(Float16);
-ATJT_INSTANTIATE(BFloat16);
+  template void count_at_least(const CountAtLeastParams<T>&, int);
+ATJT_FLOATING_TYPES(ATJT_INSTANTIATE)
 
 }  // namespace atjt::cpu

@@ -1,9 +1,8 @@
-// Scores of pairs and of whole tables, compiled once per instruction set (see isa.h).
+// Scores of pairs and of whole tables (see common/cpu/isa.h).
 //
 // A pair's score has the same bits in both: one lane of a vector, multiply-adds in ascending order
-// of d, in the blocks of gemm_tiles.h, then the bias. No scalar code takes part: a compiler may
-// fuse a product and a sum there, or not.
-//
+// of d, in the blocks of gemm_tiles.h, then the bias. No scalar code takes part, since a compiler
+// may or may not fuse a product and a sum there.
 // SPDX-License-Identifier: Apache-2.0
 #include "catalogue_scores/cpu/catalogue_scores_rows.h"
 
@@ -52,7 +51,7 @@ void score_pairs(const PairScoresParams<T>& p, int64_t begin, int64_t count) {
   }
 }
 
-// What comparing two vectors gives: integers, -1 where it holds.
+// The result of comparing two vectors: integers, -1 for true.
 template <class Real>
 using Count = decltype(Vector<Real>{} < Vector<Real>{});
 
@@ -72,8 +71,8 @@ void count_tile(const CountAtLeastParams<T>& p, int64_t* counts, Range rows, Ran
     const int64_t left = classes.end - start, items = left < kStreamTile ? left : kStreamTile;
     const Real* const stream = read_stream(in.table + start * width, items * width, scratch.stream);
     products<kVectors>(stream, items, scratch.stay, width, scratch.products);
-    // Vectors by hand: GCC 12 unrolls the loop over v instead and leaves the inner one scalar.
-    Count<Real> below[kVectors] = {};  // minus how many
+    // Explicit vectors, because GCC 12 unrolls the loop over v and leaves the inner loop scalar.
+    Count<Real> below[kVectors] = {};  // minus the count
     for (int64_t v = 0; v < items; ++v) {
       const Vector<Real> bias = broadcast(in.bias != nullptr ? in.bias[start + v] : Real(0));
       ATJT_UNROLL
@@ -108,9 +107,6 @@ void count_tile(const CountAtLeastParams<T>& p, int64_t* counts, Range rows, Ran
       count_tile<decltype(vectors)::value>(p, counts, rows, classes, tile);                       \
     });                                                                                           \
   }
-ATJT_DEFINE(float)
-ATJT_DEFINE(double)
-ATJT_DEFINE(Float16)
-ATJT_DEFINE(BFloat16)
+ATJT_FLOATING_TYPES(ATJT_DEFINE)
 
 }  // namespace atjt::cpu

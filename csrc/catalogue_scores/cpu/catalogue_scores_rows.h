@@ -9,15 +9,12 @@ namespace atjt::cpu {
 
 template <Isa isa>
 struct CatalogueScoresRows {
-// `counts` [rows], of part of the classes.
+// `counts` [rows] counts a part of the classes.
 #define ATJT_DECLARE(T)                                                                       \
   static void pairs(const PairScoresParams<T>&, int64_t begin, int64_t end) noexcept;         \
   static void count(const CountAtLeastParams<T>&, int64_t* counts, Range rows, Range classes, \
-                    void* scratch) noexcept
-  ATJT_DECLARE(float);
-  ATJT_DECLARE(double);
-  ATJT_DECLARE(Float16);
-  ATJT_DECLARE(BFloat16);
+                    void* scratch) noexcept;
+  ATJT_FLOATING_TYPES(ATJT_DECLARE)
 #undef ATJT_DECLARE
 };
 

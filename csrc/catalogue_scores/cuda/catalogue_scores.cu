@@ -1,5 +1,5 @@
 // Both ops compute a score as one chain of multiply-adds in float: the bias, then column after
-// column. Tensor cores would be faster, but in which order they add is theirs to choose.
+// column. Tensor cores would be faster, but do not define their order of additions.
 // SPDX-License-Identifier: Apache-2.0
 #include "catalogue_scores/catalogue_scores.h"
 #include "common/cuda/splits.h"
@@ -107,7 +107,7 @@ __global__ void __launch_bounds__(Products::kThreads, 2)
 template <class Products, class T>
 void count(const CountAtLeastParams<T>& p, int device, void* stream) {
   const int64_t row_blocks = ceil_of_quotient(p.in.rows, Products::kBlockRows);
-  // A count of a split is an int.
+  // The count of a split must fit an int.
   const int64_t wanted = larger_of(splits_for(row_blocks, p.in.classes),
                                    ceil_of_quotient(p.in.classes, int64_t{1} << 30));
   const int64_t per_split =
@@ -144,9 +144,7 @@ void count_at_least(const CountAtLeastParams<T>& p, int device, void* stream) {
 
 #define ATJT_INSTANTIATE(T)                                          \
   template void pair_scores(const PairScoresParams<T>&, int, void*); \
-  template void count_at_least(const CountAtLeastParams<T>&, int, void*)
-ATJT_INSTANTIATE(float);
-ATJT_INSTANTIATE(Float16);
-ATJT_INSTANTIATE(BFloat16);
+  template void count_at_least(const CountAtLeastParams<T>&, int, void*);
+ATJT_TILE_TYPES(ATJT_INSTANTIATE)
 
 }  // namespace atjt::cuda

@@ -1,4 +1,4 @@
-// Checks that every op makes of its arguments.
+// Checks of arguments that ops share.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -11,7 +11,7 @@
 
 #include "common/bindings/tensor_arg.h"
 
-// Where the CUDA kernels find their data. Tests that run the kernels on the host say kDLCPU.
+// The memory that CUDA kernels read. The block emulator defines it as the CPU's.
 #ifndef ATJT_CUDA_MEMORY
 #define ATJT_CUDA_MEMORY kDLCUDA
 #endif
@@ -32,13 +32,13 @@ inline void require_range(const char* name, int64_t value, int64_t first, int64_
                           std::to_string(last) + "], got " + std::to_string(value));
 }
 
-// A number that a kernel reads from the device, beside the other data; null if there is none.
+// The address of a number in the memory of `beside`; null if there is none.
 inline const int64_t* scalar(const char* name, const OptionalTensorArg& tensor,
                              const TensorArg& beside) {
   return tensor ? tensor->data<const int64_t>(name, kInt64, {}, beside) : nullptr;
 }
 
-// True for CUDA, false for the CPU. Everything else an op gets has to lie beside this tensor.
+// True for CUDA, false for the CPU. All other tensors of the op must be on the same device.
 inline bool on_cuda(const char* name, const TensorArg& tensor) {
   const DLDeviceType type = tensor.device().device_type;
   if (type == ATJT_CUDA_MEMORY) {
@@ -53,8 +53,8 @@ inline bool on_cuda(const char* name, const TensorArg& tensor) {
                         name_of(tensor.device()));
 }
 
-// Runs an op where the tensor is, without the GIL: cuda(device, stream) or cpu(). `cuda` takes its
-// device as `auto`: what it calls need not exist in a build without CUDA.
+// Runs an op on the tensor's device, without the GIL: cuda(device, stream) or cpu(). `cuda` must
+// take its device as `auto`, so that a build without CUDA does not compile its body.
 template <class Cuda, class Cpu>
 void run_beside(const char* name, const TensorArg& tensor, const Cuda& cuda, const Cpu& cpu) {
   if (!on_cuda(name, tensor)) {

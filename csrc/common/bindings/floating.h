@@ -1,4 +1,4 @@
-// One switch over the floating-point types that the losses are compiled for.
+// One switch over the floating-point types that ops are compiled for.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -14,7 +14,7 @@ struct TypeOf {
   using type = T;
 };
 
-// f(TypeOf<T>{}, dtype, dtype of Arithmetic<T>) for the type of the tensor's elements.
+// Calls f(TypeOf<T>{}, dtype, dtype of Arithmetic<T>) for the tensor's element type T.
 template <class F>
 void with_floating(const char* name, const TensorArg& tensor, const F& f) {
   const DLDataType dtype = tensor.dtype();

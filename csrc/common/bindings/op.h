@@ -1,13 +1,15 @@
-// How an op enters the Python module: binding.cpp of its folder holds `const Op op([](auto& m)
-// {...});` and nobody names it elsewhere. SPDX-License-Identifier: Apache-2.0
+// How an op enters the Python module: its binding.cpp defines
+//   const Op op([](py::module_& m) { m.def(...); });
+// and no list names the op.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <pybind11/pybind11.h>
 
 namespace atjt {
 
-// A list of all ops that links its nodes before main, hence without memory of its own: the order in
-// which sources are initialised is open.
+// A node of the list of all ops. Nodes link themselves while sources are initialised, in an order
+// that C++ leaves open; so the list's head is a constant and needs no initialisation.
 class Op {
  public:
   using Bind = void (*)(pybind11::module_& module);

@@ -1,4 +1,4 @@
-// A tensor argument of the Python module: any object that speaks DLPack, read and never owned.
+// A tensor argument of the Python module: any object with DLPack, borrowed and never owned.
 //
 // torch >= 2.11 offers the DLPack C exchange API on its tensor type: a borrowed view for 0.06 us
 // and torch's current CUDA stream. Other objects (NumPy arrays, older torch) come in through
@@ -68,12 +68,11 @@ class TensorArg {
 
   DLTensor view_{};
   const DLPackExchangeAPI* api_ = nullptr;
-  py::object keep_alive_;  // the capsule that owns view_, on the __dlpack__() way in
+  py::object keep_alive_;  // the capsule that owns view_, if it came from __dlpack__()
 };
 
 inline const DLPackExchangeAPI* exchange_api_of(PyTypeObject* type) {
-  // One type, torch.Tensor, makes nearly all calls: remember the last one. The GIL guards the
-  // cache.
+  // Nearly all calls have one type, torch.Tensor: remember the last one. The GIL guards the cache.
   static PyTypeObject* cached_type = nullptr;
   static const DLPackExchangeAPI* cached_api = nullptr;
   if (type == cached_type) return cached_api;
@@ -154,7 +153,7 @@ inline void TensorArg::check(const char* name, DLDataType wanted_dtype,
   int64_t elements = 1;
   for (const int64_t size : wanted_shape) elements *= size;
   if (elements == 0) return;
-  if (view_.data == nullptr)  // a FakeTensor gets this far
+  if (view_.data == nullptr)  // a FakeTensor passes the checks above
     throw py::type_error(std::string(name) + " has no data (a fake or functional tensor?)");
   int64_t stride = 1;
   for (int i = view_.ndim - 1; i >= 0 && view_.strides != nullptr; --i) {

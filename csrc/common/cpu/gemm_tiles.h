@@ -1,9 +1,8 @@
-// The two matrix products of a tile (see tiles.h), for sources that are compiled once per
-// instruction set.
+// The two matrix products of a tile (see tiles.h), for row kernels.
 //
-// Every sum runs over its terms in ascending order, one multiply-add after the other (fused where
-// the processor can), in blocks of at most kStreamTile that each start from zero. How the numbers
-// fall into tiles and lanes does not show in it: a product has the same bits wherever it stands.
+// Every sum adds its terms in ascending order, one multiply-add at a time (fused where the
+// processor can), in blocks of at most kStreamTile that start from zero. So a product has the same
+// bits in any tile and lane.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -39,8 +38,8 @@ using Vector = typename VectorOf<Real>::type;
 template <class Real>
 constexpr int kVectorWidth = IsaShape::kVectorBytes / int(sizeof(Real));
 
-// a * b + c. By name where there is an instruction for it: left to the compiler, one loop may be
-// fused and the next not, and an item would no longer tie with itself.
+// a * b + c, by the instruction's name: a compiler may fuse one loop and not the next, and then an
+// item would not tie with itself.
 ATJT_HD Vector<float> multiply_add(Vector<float> a, Vector<float> b, Vector<float> c) {
 #if defined(__AVX512F__)
   return (Vector<float>)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
@@ -75,17 +74,17 @@ ATJT_HD void store_vector(Real* to, Vector<Real> v) {
 
 template <class Real>
 ATJT_HD Vector<Real> broadcast(Real x) {
-  return x - Vector<Real>{};  // x + 0 would be an addition, for the sake of -0
+  return x - Vector<Real>{};  // x + 0 would cost an addition, because of -0
 }
 
-// f(constant, begin) for blocks of kSize numbers, then of half as many, down to 1.
+// Calls f(constant, begin) for blocks of kSize numbers, then of half as many, down to 1.
 template <int kSize, class F>
 ATJT_HD void each_block_of(int64_t begin, int64_t end, const F& f) {
   for (; begin + kSize <= end; begin += kSize) f(std::integral_constant<int, kSize>{}, begin);
   if constexpr (kSize > 1) each_block_of<kSize / 2>(begin, end, f);
 }
 
-// f(constant) with as many vectors as `numbers` <= kTileVectors vectors' worth need.
+// Calls f(constant) with the number of vectors that hold `numbers`, at most kTileVectors.
 template <class Real, class F>
 ATJT_HD void with_vectors(int64_t numbers, const F& f) {
   if (numbers <= kVectorWidth<Real>) return f(std::integral_constant<int, 1>{});
@@ -101,7 +100,7 @@ static void pack_lanes(const T* from, int64_t count, int64_t width, Real* stay) 
       stay[d * kLanes + lane] = lane < count ? Real(widen(from[lane * width + d])) : Real(0);
 }
 
-// `n` numbers at x as Real, in the buffer unless they can be read where they are.
+// `n` numbers at x as Real: in the buffer, or in place if no conversion is needed.
 template <class T, class Real>
 static const Real* read_stream(const T* x, int64_t n, Real* buffer) {
   if constexpr (std::is_same_v<T, Real>) return x;

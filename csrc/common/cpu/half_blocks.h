@@ -1,8 +1,8 @@
-// Blocks of stored numbers as blocks of the numbers they are computed in. float and double pass
-// through; half precision goes by way of a buffer that stays in the first cache.
+// Reads and writes blocks of stored numbers in the type of their arithmetic. float and double pass
+// through; half precision goes through a buffer that stays in the first cache.
 //
-// A block at a time, because compilers leave the processor's own float16 conversion alone in loops
-// that do anything else.
+// Block by block, because compilers use the processor's float16 conversion only in loops that do
+// nothing else.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -16,11 +16,17 @@
 
 namespace atjt::cpu {
 
-// Also how many numbers are added up in float before a sum goes on in double: longer ones would
-// lose digits.
+// Also the length of a sum in float before it continues in double: longer sums would lose digits.
 constexpr int64_t kBlock = 1024;
 
-// The n <= kBlock numbers at x, in the buffer unless they can be read where they are.
+// Calls f(start, number) for the blocks of a row.
+template <class F>
+static void each_block(int64_t n, const F& f) {
+  for (int64_t start = 0; start < n; start += kBlock)
+    f(start, n - start < kBlock ? n - start : kBlock);
+}
+
+// The n <= kBlock numbers at x: in the buffer, or in place if no conversion is needed.
 ATJT_HD const float* read_block(const float* x, int64_t, float*) { return x; }
 ATJT_HD const double* read_block(const double* x, int64_t, double*) { return x; }
 
@@ -41,7 +47,7 @@ ATJT_HD const float* read_block(const Float16* x, int64_t n, float* buffer) {
   return buffer;
 }
 
-// Where to put n numbers that write_block is then to store at x.
+// The place for n numbers that write_block then stores at x.
 ATJT_HD float* block_for(float* x, float*) { return x; }
 ATJT_HD double* block_for(double* x, double*) { return x; }
 ATJT_HD float* block_for(BFloat16*, float* buffer) { return buffer; }

@@ -1,8 +1,8 @@
 // One row kernel, compiled once per instruction set and chosen at run time.
 //
-// The sources named *_rows.cpp are those kernels. They see plain pointers and define no weak symbol
-// (no std:: containers, no shared inline functions): the linker keeps one copy of a weak symbol,
-// and the copy with AVX-512 in it would then serve every processor.
+// Sources named *_rows.cpp are such kernels. They take plain pointers and define no weak symbol
+// that two instruction sets share (no std:: containers, no shared inline functions): the linker
+// would keep one copy, and the copy with AVX-512 would then serve every processor.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -10,15 +10,15 @@
 
 namespace atjt::cpu {
 
-// Levels of the x86-64 psABI; any other processor has the baseline only. From slow to fast.
+// Levels of the x86-64 psABI, from slow to fast. Other processors have the baseline only.
 enum class Isa { baseline, x86_64_v3, x86_64_v4 };
 constexpr const char* kIsaNames[] = {"baseline", "x86_64_v3", "x86_64_v4"};
 
 int num_compiled_isas();
 Isa current_isa();
 
-// For tests: the named level from now on, or "auto" for the best. False if it is not compiled in,
-// or this processor lacks it.
+// For tests: use the named level from now on, or the best one for "auto". False if the level is not
+// compiled or the processor lacks it.
 bool use_isa(const char* name);
 
 template <Isa isa>

@@ -1,7 +1,7 @@
-// A vector of 64-bit words, as wide as the instruction set has it, for the draws of philox.h.
+// A vector of 64-bit words, of the instruction set's width, for the draws of philox.h.
 //
-// By hand, because compilers vectorise a 32 x 32 -> 64 bit product badly: GCC 12 takes full 64-bit
-// products and shuffles them, at three times the cost of the one instruction there is for it.
+// Written by hand, because compilers vectorise a 32 x 32 -> 64 bit product badly: GCC 12 emits full
+// 64-bit products and shuffles, at three times the cost of the dedicated instruction.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -40,7 +40,7 @@ ATJT_HD Lanes operator>>(Lanes a, int bits) { return {a.words >> bits}; }
 ATJT_HD Lanes multiply(Lanes a, uint32_t b) {
   const Lanes factor = Lanes{} + b;
 #if defined(__AVX512F__)
-  // The form with a mask, all ones: GCC's plain form reads an uninitialised value and says so.
+  // The masked form, with a mask of ones: GCC's plain form reads an uninitialised value and warns.
   return {(Lanes::Words)_mm512_maskz_mul_epu32(0xFF, (__m512i)a.words, (__m512i)factor.words)};
 #elif defined(__AVX2__)
   return {(Lanes::Words)_mm256_mul_epu32((__m256i)a.words, (__m256i)factor.words)};

@@ -10,12 +10,11 @@
 
 namespace atjt::cpu {
 
-// f(thread, begin, end) over contiguous parts of [0, rows), at most `num_threads` at a time and
-// never so many that a thread gets less than `kGrain` elements. f must not throw.
+// Calls f(thread, begin, end) for contiguous parts of [0, rows), with at most `num_threads` threads
+// and at least `kGrain` elements for each. f must not throw.
 template <class F>
 void parallel_rows(int64_t rows, int64_t elements_per_row, int num_threads, const F& f) {
-  constexpr int64_t kGrain =
-      16384;  // about 10 us of work, several times what a thread costs to wake
+  constexpr int64_t kGrain = 16384;  // about 10 us of work: waking a thread costs a fraction of it
   const int64_t useful = rows * elements_per_row / kGrain;
   const int threads = int(std::max<int64_t>(1, std::min<int64_t>({num_threads, useful, rows})));
 #ifdef _OPENMP

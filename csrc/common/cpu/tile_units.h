@@ -1,5 +1,4 @@
-// The work of a loop over tiles as units that threads share: a tile of what stays by a part of the
-// stream.
+// A loop over tiles as units for threads: a unit is a staying tile by a part of the stream.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -13,14 +12,14 @@
 
 namespace atjt::cpu {
 
-// One tile alone would leave all threads but one without work, so where tiles are few the stream is
-// cut as well. By the shape only: how many threads there are must not show in the sums.
+// With few tiles the stream is cut as well, or threads would have no work. The shape alone decides:
+// the number of threads must not change the sums.
 class TileUnits {
  public:
   TileUnits(int64_t staying, int64_t streaming, int lanes)
       : staying_(staying), streaming_(streaming), lanes_(lanes) {
-    constexpr int64_t kUnits = 128;       // enough for the threads of most machines
-    constexpr int64_t kShortestPart = 8;  // stream tiles: beside it the work per tile is little
+    constexpr int64_t kUnits = 128;       // enough for most machines' threads
+    constexpr int64_t kShortestPart = 8;  // stream tiles: shorter parts cost more than they bring
     const int64_t tiles = num_tiles();
     if (tiles > 0) parts_ = std::min((kUnits + tiles - 1) / tiles, stream_tiles() / kShortestPart);
     parts_ = std::max<int64_t>(parts_, 1);
@@ -28,7 +27,7 @@ class TileUnits {
 
   int64_t parts() const { return parts_; }
 
-  // f(part, what stays, what streams, scratch); f must not throw.
+  // Calls f(part, staying range, streaming range, scratch); f must not throw.
   template <class Real, class F>
   void run(int64_t width, int num_threads, const F& f) const {
     const int64_t bytes = (TileScratch<Real>::bytes(width, lanes_) + 63) / 64 * 64;

@@ -1,5 +1,5 @@
-// The conversions of half.h by the instructions that a GPU has for them. Same numbers, NaN aside:
-// its bits may differ.
+// The conversions of half.h by a GPU's instructions. Same numbers; only the bits of a NaN may
+// differ.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 

@@ -1,4 +1,4 @@
-// What every launch needs: the right device, a grid that fits, a check.
+// Launches: the right device, a grid, a check of errors; and sums over warps and blocks.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -19,7 +19,7 @@ inline void check(cudaError_t error, const char* what) {
     throw std::runtime_error(std::string(what) + ": " + cudaGetErrorString(error));
 }
 
-// The static runtime has a current device of its own, which need not be torch's.
+// The static CUDA runtime has its own current device, which may differ from torch's.
 class DeviceGuard {
  public:
   explicit DeviceGuard(int device) {
@@ -27,7 +27,7 @@ class DeviceGuard {
     changes_ = device != previous_;
     if (changes_) check(cudaSetDevice(device), "cudaSetDevice");
   }
-  // Not always: it would give a device that nobody has used yet a context, and memory for it.
+  // Only if changed: cudaSetDevice gives an unused device a context, and memory for it.
   ~DeviceGuard() {
     if (changes_) cudaSetDevice(previous_);
   }
@@ -86,8 +86,8 @@ __device__ __forceinline__ T warp_max(T value) {
   return value;
 }
 
-// Reduces over a block of whole warps and hands the result to every thread; always in the same
-// order. `shared` holds one T per warp and may be used again at once.
+// Reduces over a block of whole warps, always in the same order; every thread gets the result.
+// `shared` holds one T per warp and may be reused at once.
 template <class T, class WarpReduce>
 __device__ T block_reduce(T value, T neutral, T* shared, const WarpReduce& warp_reduce) {
   const int lane = threadIdx.x % kWarpSize, warp = threadIdx.x / kWarpSize;

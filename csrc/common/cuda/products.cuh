@@ -3,10 +3,9 @@
 //   scores += held tile^T    held [kBlockRows, kWidth], tile [kTileRows, kWidth]
 //   sums   += scores tile
 //
-// One tile serves both. A warp has kWarpRows rows of `held`, of the scores and of the sums, the
-// latter two in the layout of mma's accumulators (AccumulatorLayout), which is also that of its
-// left operand, so that scores never leave the registers.
-//
+// One tile serves both. A warp has kWarpRows rows of `held`, of the scores and of the sums. Scores
+// and sums have the layout of mma's accumulators (AccumulatorLayout). mma's left operand has the
+// same layout, so scores stay in registers.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -23,10 +22,10 @@ struct MatrixProducts : TileShape<T, kWidth> {
   using typename Shape::Scores;
   using typename Shape::Sums;
   static constexpr bool kIsTf32 = std::is_same_v<Number, Tf32>;
-  // Tensor cores cut off where others round: after so many tiles one has to begin anew.
+  // Tensor cores cut off instead of rounding, so a sum must begin anew after so many tiles.
   static constexpr int kTilesPerRun = (kIsTf32 ? 32768 : 65536) / Shape::kTileRows;
   static constexpr int kSteps = Shape::kRowBytes / 32;  // of an mma, along a row
-  // A narrow `held` stays in registers, too.
+  // A narrow `held` stays in registers.
   static constexpr bool kInRegisters = Shape::kRowBytes <= 128;
 
   int lane = int(threadIdx.x) % kWarpSize;
@@ -36,7 +35,7 @@ struct MatrixProducts : TileShape<T, kWidth> {
   __device__ __forceinline__ MatrixProducts(const unsigned char* held_tile, int)
       : held(held_tile + int(threadIdx.x) / kWarpSize * Shape::kWarpRows * Shape::kRowBytes) {}
 
-  // After `held` has arrived.
+  // Call it after `held` has arrived.
   __device__ __forceinline__ void begin() {
     if constexpr (kInRegisters) {
 #pragma unroll
@@ -44,7 +43,7 @@ struct MatrixProducts : TileShape<T, kWidth> {
     }
   }
 
-  // Of step `done` + `step`, where four steps, 128 bytes, are `done` at a time.
+  // Loads step `done` + `step`; four steps, 128 bytes, are `done` at a time.
   __device__ __forceinline__ void load_held(uint32_t (&a)[Shape::kRowFragments][4], int step,
                                             int done) const {
     const int at = Layout::offset(rows_first(lane).row, rows_first(lane).chunk);
@@ -65,7 +64,7 @@ struct MatrixProducts : TileShape<T, kWidth> {
 
   __device__ __forceinline__ void add_scores(Scores& scores, const unsigned char* tile) const {
     const int at = Layout::offset(chunks_first(lane).row, chunks_first(lane).chunk);
-    // Not all steps of a wide row at once: the compiler would fetch more ahead than registers hold.
+    // A few steps of a wide row at a time, or the compiler would prefetch more than registers hold.
     constexpr int kAtOnce = kInRegisters ? kSteps : 4;
 #pragma unroll 1
     for (int done = 0; done < kSteps; done += kAtOnce) {
@@ -92,8 +91,8 @@ struct MatrixProducts : TileShape<T, kWidth> {
   __device__ __forceinline__ void add_sums(Sums& sums, const Scores& scores,
                                            const unsigned char* tile) const {
     if constexpr (kIsTf32) {
-      // Along the sum any order will do: places t and t + 4 of an mma stand for rows 2 t and 2 t +
-      // 1 of the tile, which is where the scores are.
+      // The order along the sum is free: places t and t + 4 of an mma take rows 2 t and 2 t + 1 of
+      // the tile, where the scores are.
       const int row = AccumulatorLayout::column(lane), column = lane / 4;
       const int in_chunk = column % 4 * int(sizeof(float));
       const int at[2] = {Layout::offset(row, column / 4) + in_chunk,
@@ -147,8 +146,8 @@ struct MatrixProducts : TileShape<T, kWidth> {
   }
 };
 
-// By multiply-adds in float, in the order of the columns: a score has the same bits as
-// sequential_score gives it, whatever is computed beside it.
+// By multiply-adds in float, in the order of the columns: a score has the same bits as in
+// pair_scores, whatever is computed beside it.
 template <class T, int kWidth>
 struct ExactProducts : TileShape<T, kWidth> {
   using Shape = TileShape<T, kWidth>;
@@ -159,7 +158,7 @@ struct ExactProducts : TileShape<T, kWidth> {
 
   int lane = int(threadIdx.x) % kWarpSize;
   const unsigned char* held;
-  int chunks;  // that hold anything
+  int chunks;  // that hold columns
 
   __device__ __forceinline__ ExactProducts(const unsigned char* held_tile, int width)
       : held(held_tile + int(threadIdx.x) / kWarpSize * Shape::kWarpRows * Shape::kRowBytes),
@@ -188,8 +187,7 @@ struct ExactProducts : TileShape<T, kWidth> {
     }
   }
 
-  // A tile's share is summed for itself first, of a few fragments of columns at a time, since that
-  // takes registers.
+  // Sums a tile's share by itself first, a few fragments of columns at a time to save registers.
   __device__ __forceinline__ void add_sums(Sums& sums, const Scores& scores,
                                            const unsigned char* tile) const {
     static_assert(std::is_same_v<T, float>, "halves have their own product");

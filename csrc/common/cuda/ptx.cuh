@@ -1,5 +1,5 @@
-// Instructions that CUDA C++ has no words for, one function each. Outside of nvcc they are those of
-// the block emulator.
+// Instructions without a CUDA C++ function, one wrapper each. Outside of nvcc the block emulator
+// provides them.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -12,7 +12,7 @@
 
 namespace atjt::cuda {
 
-// A float that stands for itself rounded to 11 bits.
+// Tag: floats rounded to 11 bits.
 struct Tf32 {};
 
 #if defined(__CUDACC__)
@@ -73,14 +73,14 @@ __device__ __forceinline__ void load_matrices(uint32_t (&matrices)[4], const voi
 #endif
 }
 
-// Copies 16 bytes, or 4, to shared memory beside what the thread does meanwhile; zeros, and nothing
-// is read, where not `valid`. They may be read after wait_for_copies and a barrier.
+// Begins to copy 16 or 4 bytes to shared memory; writes zeros and reads nothing if not `valid`. The
+// bytes may be read after wait_for_copies and a barrier.
 template <int kBytes>
 __device__ __forceinline__ void copy_async(void* shared, const void* global, bool valid) {
   static_assert(kBytes == 4 || kBytes == 16);
 #if defined(__CUDACC__)
   const int from_bytes = valid ? kBytes : 0;
-  if constexpr (kBytes == 16)  // past the first-level cache: no other block is near
+  if constexpr (kBytes == 16)  // bypasses the first-level cache: no other block needs it
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(shared)),
                  "l"(global), "r"(from_bytes)
                  : "memory");
@@ -102,7 +102,7 @@ __device__ __forceinline__ void commit_copies() {
 #endif
 }
 
-// Until at most the latest kMostLeft groups of the thread are under way.
+// Waits until at most the thread's latest kMostLeft groups are under way.
 template <int kMostLeft>
 __device__ __forceinline__ void wait_for_copies() {
 #if defined(__CUDACC__)
@@ -112,7 +112,7 @@ __device__ __forceinline__ void wait_for_copies() {
 #endif
 }
 
-// To the nearest number of TF32, ties away from zero. What an mma is given else is cut off.
+// Rounds to TF32, ties away from zero. An mma would cut off instead.
 __device__ __forceinline__ uint32_t round_to_tf32(float x) {
 #if defined(__CUDACC__)
   uint32_t bits;
@@ -124,8 +124,8 @@ __device__ __forceinline__ uint32_t round_to_tf32(float x) {
 #endif
 }
 
-// Makes the compiler forget what it knows about a value, so that it does not compute all that
-// follows from it far ahead (before a loop, say) and keep that in registers.
+// Hides a value from the compiler, so that it does not compute derived values early (before a loop,
+// for example) and keep them in registers.
 template <class V>
 __device__ __forceinline__ V forgotten(V value) {
 #if defined(__CUDACC__)

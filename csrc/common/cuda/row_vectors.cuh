@@ -1,4 +1,4 @@
-// Rows in memory, 16 bytes at a time: where the aligned part of a row is, and its loads and stores.
+// Rows in memory, 16 bytes at a time: the aligned part of a row, its loads and stores.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -12,8 +12,8 @@ namespace atjt::cuda {
 template <class T>
 constexpr int kPerVector = 16 / int(sizeof(T));
 
-// A row is `head` elements, `vectors` aligned vectors and `tail` elements. head and tail, the
-// edges, are less than 2 * kPerVector together, so each gets a lane of its own.
+// A row is `head` elements, `vectors` aligned vectors and `tail` elements. Head and tail, the
+// edges, have fewer than 2 * kPerVector elements together, so each element gets its own lane.
 template <class T>
 struct RowLayout {
   int head, tail;
@@ -32,7 +32,7 @@ struct RowLayout {
   }
 };
 
-// On the host, where casts of pointers are held to the types behind them, a copy.
+// A copy on the host, where the cast would break the rules of aliasing.
 __device__ __forceinline__ uint4 load_vector(const void* aligned) {
 #if defined(__CUDA_ARCH__)
   return *static_cast<const uint4*>(aligned);
@@ -43,7 +43,7 @@ __device__ __forceinline__ uint4 load_vector(const void* aligned) {
 #endif
 }
 
-// `streaming`: not to be read again soon, so that the cache keeps what is.
+// `streaming`: the vector is not read again soon and need not stay in the cache.
 __device__ __forceinline__ void store_vector(void* aligned, uint4 vector, bool streaming) {
 #if defined(__CUDA_ARCH__)
   if (streaming) return __stcs(static_cast<uint4*>(aligned), vector);
@@ -54,8 +54,8 @@ __device__ __forceinline__ void store_vector(void* aligned, uint4 vector, bool s
 #endif
 }
 
-// Makes the compiler forget what it knows about a vector, so that it unpacks it again where it is
-// used instead of keeping the numbers, which take twice the registers.
+// Hides a vector from the compiler, so that it unpacks the vector again at the next use. The
+// unpacked numbers would take twice the registers.
 __device__ __forceinline__ void forget(uint4& vector) {
 #if defined(__CUDA_ARCH__)
   asm volatile("" : "+r"(vector.x), "+r"(vector.y), "+r"(vector.z), "+r"(vector.w));
@@ -64,7 +64,7 @@ __device__ __forceinline__ void forget(uint4& vector) {
 #endif
 }
 
-// unpack and pack: the numbers in a vector, widened and narrowed.
+// unpack and pack: a vector's numbers, widened and narrowed.
 template <class T>
 __device__ __forceinline__ void unpack(uint4 vector, float (&values)[8]) {
   const uint32_t words[4] = {vector.x, vector.y, vector.z, vector.w};

@@ -9,8 +9,8 @@ namespace atjt::cuda {
 
 constexpr int64_t kMaxWidth = 256;  // columns of the widest tile
 
-constexpr int64_t kEnoughBlocks = 512;   // two and more for every multiprocessor of today's chips
-constexpr int64_t kLeastPerSplit = 512;  // streamed rows: less is not worth a block of its own
+constexpr int64_t kEnoughBlocks = 512;   // two or more for every multiprocessor of today's chips
+constexpr int64_t kLeastPerSplit = 512;  // streamed rows: less does not pay for a block
 
 ATJT_HD int64_t splits_for(int64_t blocks, int64_t streamed) {
   return larger_of(

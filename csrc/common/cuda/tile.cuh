@@ -1,4 +1,4 @@
-// Tiles of matrices: their shape, their way into shared memory.
+// Tiles of matrices: their shape, and their copy into shared memory.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -14,12 +14,12 @@
 
 namespace atjt::cuda {
 
-// A block holds kBlockRows rows of one matrix for good, and tiles of kTileRows of the other one
-// stream by. All of it fits the 99 KB of the smallest chips, and registers hold sums of
-// kWarpRows x kWidth numbers for each warp.
+// A block holds kBlockRows rows of one matrix, and tiles of kTileRows rows of the other matrix
+// stream. Both fit the 99 KB of the smallest chips. Registers hold sums of kWarpRows x kWidth
+// numbers per warp.
 template <class T, int kWidth_>
 struct TileShape {
-  static constexpr int kWidth = kWidth_;  // columns in memory and zeros
+  static constexpr int kWidth = kWidth_;  // columns in memory, filled up with zeros
   static constexpr int kRowBytes = kWidth * int(sizeof(T));
   static constexpr int kWarpRows = kWidth <= 128 ? 32 : 16;
   static constexpr int kBlockRows = kRowBytes <= 512 ? 128 : 64;
@@ -39,7 +39,7 @@ struct TileShape {
   using Sums = float[kRowFragments][kColumnFragments][4];
 };
 
-// A matrix in memory. `vectors`: its rows can be read 16 bytes at a time.
+// A matrix in memory. `vectors`: rows can be read 16 bytes at a time.
 template <class T>
 struct Rows {
   const T* data;
@@ -53,8 +53,8 @@ struct Rows {
                 width * int64_t(sizeof(T)) % 16 == 0) {}
 };
 
-// Begins to copy kRows rows from `first` on into shared memory; zeros where less than that is left,
-// and from column `width` on.
+// Begins to copy kRows rows from `first` on into shared memory; zeros beyond `left` rows and beyond
+// column `width`.
 template <int kRows, class Shape, class T>
 __device__ __forceinline__ void load_rows(unsigned char* tile, const Rows<T>& rows, int64_t first,
                                           int left) {

@@ -1,5 +1,5 @@
-// The loop that both passes of the whole-catalogue loss share: a block holds rows of one matrix
-// while tiles of the other one stream through shared memory, several on their way at a time.
+// The loop over a whole catalogue: a block holds rows of one matrix while tiles of the other matrix
+// stream through shared memory, several copies at a time.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -12,14 +12,14 @@ struct Range {
   int64_t first;
   int count;
 
-  // Where `row` lies in it, as far as an int can say.
+  // The place of `row` in the range, as an int: -1 before it, `count` behind it.
   __device__ __forceinline__ int place_of(int64_t row) const {
     const int64_t place = row - first;
     return int(place < -1 ? -1 : place > count ? count : place);
   }
 };
 
-// What is special about a lane's part of the accumulators.
+// Rows and columns of a lane's accumulators.
 template <class Shape>
 struct Lane {
   int lane = int(threadIdx.x) % kWarpSize, warp = int(threadIdx.x) / kWarpSize;
@@ -34,10 +34,10 @@ struct Lane {
   }
 };
 
-// pass.load_side(side, at) begins to copy what goes with a tile, pass.begin(scores, side) sets the
-// scores' starting values, pass.weigh(scores, sums, side, at) makes weights of them; `at` is the
-// tile's first row, counted from the first of the range. Without Pass::kHasSums there is no second
-// product.
+// pass.load_side(side, at) begins to copy numbers that belong to a tile, pass.begin(scores, side)
+// sets the scores' initial values, pass.weigh(scores, sums, side, at) turns scores into weights.
+// `at` is the tile's first row, counted from the start of the range. Without Pass::kHasSums there
+// is no second product.
 template <class Products, class T, class Pass>
 __device__ __forceinline__ void stream_tiles(Pass& pass, typename Products::Sums& sums,
                                              const Rows<T>& held, const Range& held_range,
@@ -56,7 +56,7 @@ __device__ __forceinline__ void stream_tiles(Pass& pass, typename Products::Sums
       load_rows<Shape::kTileRows, Shape>(tile(stage), streamed, range.first + at, range.count - at);
       pass.load_side(side(stage), at);
     }
-    commit_copies();  // an empty group, too: groups are counted
+    commit_copies();  // an empty group too, since groups are counted
   };
 
   load_rows<Shape::kBlockRows, Shape>(shared, held, held_range.first, held_range.count);
@@ -68,12 +68,12 @@ __device__ __forceinline__ void stream_tiles(Pass& pass, typename Products::Sums
   Products products(shared, held.width);
   products.begin();
 
-  // A warp whose rows are all beyond the end helps to copy and no more.
+  // A warp whose rows all lie beyond the end only helps to copy.
   const bool idle = int(threadIdx.x) / kWarpSize * Shape::kWarpRows >= held_range.count;
   int stage = 0;
   for (int at = 0; at < range.count; at += Shape::kTileRows) {
     wait_for_copies<Shape::kStages - 2>();
-    __syncthreads();  // the tile is here, and all are done with the one before
+    __syncthreads();  // the tile has arrived, and no thread reads the previous one
     begin_tile(at + (Shape::kStages - 1) * Shape::kTileRows,
                stage == 0 ? Shape::kStages - 1 : stage - 1);
     if (!idle) {
@@ -91,14 +91,15 @@ __device__ __forceinline__ void stream_tiles(Pass& pass, typename Products::Sums
   __syncthreads();  // shared memory may be used again
 }
 
-// Calls f(row, i, source, sums of the row) for each of the warp's first rows of the block, with all
-// lanes; what the accumulators [i / 2][...][i % 2 * 2 + ...] of lane `source` know of a row is this
-// row's. Shared memory must be free: rows go through it, so that a warp can write one as a whole.
+// Calls f(row, i, source, sums of the row) in all lanes, for each of the warp's rows below `rows`.
+// Lane `source` holds the row in its accumulators [i / 2][...][i % 2 * 2 + ...]. Shared memory must
+// be free: rows go through it, so that a warp writes a row as a whole.
 template <class Shape, class F>
 __device__ __forceinline__ void for_each_row(const typename Shape::Sums& sums, int rows,
                                              const F& f) {
   extern __shared__ __align__(128) unsigned char shared[];
-  constexpr int kStride = Shape::kWidth + 8;  // eight rows of two columns lie in different banks
+  constexpr int kStride =
+      Shape::kWidth + 8;  // so that eight rows of two columns lie in different banks
   static_assert(Shape::kThreads / kWarpSize * 8 * kStride * sizeof(float) <= Shape::kSharedBytes);
   const Lane<Shape> lane;
   float* const staged = reinterpret_cast<float*>(shared) + lane.warp * 8 * kStride;

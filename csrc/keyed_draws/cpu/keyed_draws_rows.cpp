@@ -1,4 +1,4 @@
-// The rows of keyed_draws, compiled once per instruction set (see isa.h).
+// The rows of keyed_draws (see common/cpu/isa.h).
 // SPDX-License-Identifier: Apache-2.0
 #include "keyed_draws/cpu/keyed_draws_rows.h"
 

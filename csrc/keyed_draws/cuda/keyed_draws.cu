@@ -7,7 +7,7 @@ namespace atjt::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int64_t kMaxBlocks = 4096;  // then each thread takes several pairs
+constexpr int64_t kMaxBlocks = 4096;  // beyond, each thread takes several pairs
 
 __global__ void __launch_bounds__(kThreads)
     keyed_draws_kernel(const KeyedDrawsParams params, const int64_t groups_per_row) {

@@ -25,13 +25,13 @@ void check_targets(const LinearCrossEntropyInputs<T>& in) {
   const int64_t rows = rows_that_count(in);
   for (int64_t row = 0; row < rows; ++row) {
     if (uint64_t(in.targets[row]) < uint64_t(in.classes)) continue;
-    // Not the row: these have been sorted, and the caller knows another number.
+    // The row is not named: rows were sorted, and the caller numbers them differently.
     throw std::out_of_range("targets must be in [0, " + std::to_string(in.classes) + "), got " +
                             std::to_string(in.targets[row]));
   }
 }
 
-// Arrays of all parts, one after the other. A single part is the output itself.
+// The arrays of all parts, one after the other. A single part is the output itself.
 template <class Real>
 class Parts {
  public:
@@ -47,14 +47,14 @@ class Parts {
   Real* data_;
 };
 
-// All parts of a row as one, against the largest of their origins, and its target with them.
+// Joins all parts of a row, relative to their largest origin, and adds its target.
 template <class T, class Real = Arithmetic<T>>
 void finish_row(const LinearCrossEntropyForward<T>& p, int64_t parts, Parts<Real>& origins,
                 Parts<Real>& sums, Parts<Real>& mean_embeddings, int64_t row) {
   const int64_t width = p.in.width;
   Real origin = -std::numeric_limits<Real>::infinity();
   for (int64_t part = 0; part < parts; ++part) origin = std::max(origin, origins[part][row]);
-  // A row of nothing but -inf: NaN, as of a softmax over them.
+  // NaN for a row of nothing but -inf, as for its softmax.
   const auto factor = [&](int64_t part) {
     return exp_nonpositive(double(origins[part][row]) - double(origin));
   };
@@ -89,7 +89,7 @@ void linear_cross_entropy(const LinearCrossEntropyForward<T>& p, int num_threads
     Parts<Real> origins(parts, rows, p.origins), sums(parts, rows, p.sums);
     Parts<Real> mean_embeddings(parts, rows * width, p.mean_embedding);
     units.run<Real>(width, num_threads, [&](int64_t part, Range tile, Range stream, void* scratch) {
-      // Logits of the targets wait where the losses will be.
+      // p.losses holds the targets' logits until finish_row.
       LinearCrossEntropyRows<kIsa>::run(
           p, {origins[part], sums[part], mean_embeddings[part], p.losses}, tile, stream, scratch);
     });
@@ -145,10 +145,7 @@ void linear_cross_entropy_table_gradient(const LinearCrossEntropyTableGradient<T
 
 #define ATJT_INSTANTIATE(T)                                                     \
   template void linear_cross_entropy(const LinearCrossEntropyForward<T>&, int); \
-  template void linear_cross_entropy_table_gradient(const LinearCrossEntropyTableGradient<T>&, int)
-ATJT_INSTANTIATE(float);
-ATJT_INSTANTIATE(double);
-ATJT_INSTANTIATE(Float16);
-ATJT_INSTANTIATE(BFloat16);
+  template void linear_cross_entropy_table_gradient(const LinearCrossEntropyTableGradient<T>&, int);
+ATJT_FLOATING_TYPES(ATJT_INSTANTIATE)
 
 }  // namespace atjt::cpu

@@ -1,6 +1,5 @@
-// The forward pass of linear_cross_entropy for a tile of rows, compiled once per instruction set
-// (see isa.h): FlashAttention with W as keys and as values. Rows stay in the lanes of vectors,
-// items stream by.
+// The forward pass of linear_cross_entropy for a tile of rows (see common/cpu/isa.h):
+// FlashAttention with W as keys and as values. Rows stay in the lanes of vectors, items stream.
 // SPDX-License-Identifier: Apache-2.0
 #include "linear_cross_entropy/cpu/linear_cross_entropy_rows.h"
 
@@ -10,15 +9,15 @@
 namespace atjt::cpu {
 namespace {
 
-// What is known of the rows of a tile after the items so far.
+// The state of a tile's rows after the items so far.
 template <class Real, int kLanes>
 struct Rows {
-  alignas(64) Real origins[kLanes];  // the largest logit; -inf: none yet but -inf
+  alignas(64) Real origins[kLanes];  // the largest logit; -inf if all were -inf
   alignas(64) double sums[kLanes];   // of exp(s_nv - origin_n)
   double* totals;                    // [width, lanes], of exp(s_nv - origin_n) W_v
 };
 
-// Products become logits: s = scale * product + scale * bias. Their largest goes into `largest`.
+// Turns products into logits: s = scale * product + scale * bias. `largest` gets their maxima.
 template <int kLanes, class Real>
 void make_logits(Real* tile, int64_t items, Real scale, const Real* bias, Real* largest) {
   alignas(64) Real maxima[kLanes];
@@ -36,7 +35,7 @@ void make_logits(Real* tile, int64_t items, Real scale, const Real* bias, Real* 
   for (int i = 0; i < kLanes; ++i) largest[i] = maxima[i];
 }
 
-// Sums that were taken against smaller origins are told against those of now.
+// Rescales the sums to the new origins where a larger logit came.
 template <int kLanes, class Real>
 void raise_origins(Rows<Real, kLanes>& rows, const Real* largest, int64_t width) {
   alignas(64) Real factors[kLanes];
@@ -56,7 +55,7 @@ void raise_origins(Rows<Real, kLanes>& rows, const Real* largest, int64_t width)
   }
 }
 
-// Logits become exp(s - origin), and are added to the sums.
+// Turns logits into exp(s - origin) and adds them to the sums.
 template <int kLanes, class Real>
 void make_exponentials(Real* tile, int64_t items, Rows<Real, kLanes>& rows) {
   alignas(64) Real origins[kLanes], sums[kLanes];
@@ -107,7 +106,7 @@ void run_tile(const LinearCrossEntropyForward<T>& p, const ForwardPart<Arithmeti
     for (int64_t i = 0; i < rows.size(); ++i) {
       const int64_t row = rows.begin + i, item = in.targets[row] - start;
       if (item < 0 || item >= items) continue;
-      // Left out of the sums, which would round 1 - p of a row that is sure of its target.
+      // Left out of the sums: they would round 1 - p of a row with a confident target.
       part.target_logits[row] = scratch.products[item * kLanes + i];
       scratch.products[item * kLanes + i] = -Real(__builtin_inf());
     }
@@ -139,9 +138,6 @@ void run_tile(const LinearCrossEntropyForward<T>& p, const ForwardPart<Arithmeti
       run_tile<decltype(vectors)::value>(p, part, rows, classes, tile);                          \
     });                                                                                          \
   }
-ATJT_DEFINE(float)
-ATJT_DEFINE(double)
-ATJT_DEFINE(Float16)
-ATJT_DEFINE(BFloat16)
+ATJT_FLOATING_TYPES(ATJT_DEFINE)
 
 }  // namespace atjt::cpu

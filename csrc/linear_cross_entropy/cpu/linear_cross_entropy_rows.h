@@ -7,35 +7,32 @@
 
 namespace atjt::cpu {
 
-// What the forward pass knows of each row after one part of the classes.
+// The forward pass' state of each row after one part of the classes.
 template <class Real>
 struct ForwardPart {
   Real* origins;         // [rows], the largest logit
   Real* sums;            // [rows], sum_v exp(s_nv - origin_n)
   Real* mean_embedding;  // [rows, width], sum_v exp(s_nv - origin_n) W_v; null: not wanted
-  Real* target_logits;   // [rows], written where the target is among the classes
+  Real* target_logits;   // [rows], written if the target is among the classes
 };
 
 template <Isa isa>
 struct LinearCrossEntropyRows {
 #define ATJT_DECLARE(T)                                                                   \
   static void run(const LinearCrossEntropyForward<T>&, const ForwardPart<Arithmetic<T>>&, \
-                  Range rows, Range classes, void* scratch) noexcept
-  ATJT_DECLARE(float);
-  ATJT_DECLARE(double);
-  ATJT_DECLARE(Float16);
-  ATJT_DECLARE(BFloat16);
+                  Range rows, Range classes, void* scratch) noexcept;
+  ATJT_FLOATING_TYPES(ATJT_DECLARE)
 #undef ATJT_DECLARE
 };
 
-// What the gradient of the table knows of each item after one part of the rows.
+// The table gradient's state of each item after one part of the rows.
 template <class Real>
 struct TableGradientPart {
   Real* grad_table;  // [classes, width]
   Real* grad_bias;   // [classes]
 };
 
-// Stores a sum over all rows as what the caller asked for.
+// Stores a sum over all rows in the caller's table.
 template <class T>
 ATJT_HD void store_table_gradient(const LinearCrossEntropyTableGradient<T>& p, int64_t item,
                                   int64_t d, double sum) {
@@ -51,17 +48,14 @@ ATJT_HD void store_table_gradient(const LinearCrossEntropyTableGradient<T>& p, i
   }
 }
 
-// The part, or if it is null, which means that there is but one, what the caller asked for.
+// Writes `part`; if it is null, because there is a single part, the caller's table.
 template <Isa isa>
 struct LinearCrossEntropyItems {
 #define ATJT_DECLARE(T)                                                                  \
   static void run(const LinearCrossEntropyTableGradient<T>&,                             \
                   const TableGradientPart<Arithmetic<T>>* part, Range items, Range rows, \
-                  void* scratch) noexcept
-  ATJT_DECLARE(float);
-  ATJT_DECLARE(double);
-  ATJT_DECLARE(Float16);
-  ATJT_DECLARE(BFloat16);
+                  void* scratch) noexcept;
+  ATJT_FLOATING_TYPES(ATJT_DECLARE)
 #undef ATJT_DECLARE
 };
 

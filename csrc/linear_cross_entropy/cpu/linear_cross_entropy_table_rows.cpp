@@ -1,7 +1,7 @@
-// The gradient of the table for a tile of items, compiled once per instruction set (see isa.h): the
-// forward pass with the roles swapped. Items stay in the lanes of vectors, rows stream by.
+// The gradient of the table for a tile of items (see common/cpu/isa.h): the forward pass with the
+// roles swapped. Items stay in the lanes of vectors, rows stream.
 //
-// Products are summed in the forward pass's order, so logits are those its origins were taken from.
+// Products are summed in the order of the forward pass, so the logits match its origins.
 // SPDX-License-Identifier: Apache-2.0
 #include "common/cpu/gemm_tiles.h"
 #include "common/exp.h"
@@ -10,8 +10,8 @@
 namespace atjt::cpu {
 namespace {
 
-// Products become what their rows are multiplied by: factor_n exp(s_nv - origin_n), or, where v is
-// the row's target, target_factor_n.
+// Turns products into the weights of rows: factor_n exp(s_nv - origin_n), or target_factor_n if v
+// is the row's target.
 template <int kLanes, class T, class Real>
 void make_weights(Real* tile, const LinearCrossEntropyTableGradient<T>& p, Range rows,
                   Range items) {
@@ -95,9 +95,6 @@ void run_tile(const LinearCrossEntropyTableGradient<T>& p,
       run_tile<decltype(vectors)::value>(p, part, items, rows, tile);                            \
     });                                                                                          \
   }
-ATJT_DEFINE(float)
-ATJT_DEFINE(double)
-ATJT_DEFINE(Float16)
-ATJT_DEFINE(BFloat16)
+ATJT_FLOATING_TYPES(ATJT_DEFINE)
 
 }  // namespace atjt::cpu

@@ -1,4 +1,4 @@
-// Forward, second part: puts the splits of a row together, in order, and adds its target.
+// Forward, second part: joins the splits of a row in order, and adds its target.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -9,9 +9,9 @@ namespace atjt::cuda {
 constexpr int kFinishThreads = 128;  // a warp for each row
 constexpr int kLaneColumns = int(kMaxWidth) / kWarpSize;
 
-// The loss from what the other classes weigh beside 2^reference, and how far above that (in powers
-// of two) the target is. Of two forms that mean the same, each has digits where the other one
-// cancels or overflows.
+// The loss, from the other classes' sum relative to 2^reference and the target's logit above the
+// reference (as a power of two). Of two equal forms, each keeps its digits where the other cancels
+// or overflows.
 __device__ __forceinline__ float loss_of(float others, float above) {
   if (above == INFINITY) return NAN;
   if (above >= 0) return log1pf(others * exp2f(-above));
@@ -40,7 +40,7 @@ __global__ void __launch_bounds__(kFinishThreads)
   }
 
   const auto split = ForwardSplit::of(in.rows, counted, in.classes, block_rows, tile_rows);
-  const int64_t first_part = row;  // of the row: blocks lie one behind the other
+  const int64_t first_part = row;  // blocks lie one behind the other
   const int64_t to_next = split.row_blocks * block_rows;
   float reference = kNoReference;
   for (int64_t s = 0; s < split.splits; ++s)
@@ -63,7 +63,7 @@ __global__ void __launch_bounds__(kFinishThreads)
     score = warp_sum(score) + (in.bias != nullptr ? in.bias[target] : 0.0f);
   }
 
-  // As of the other classes, the distance is rounded once: a rounded logit may be off by more.
+  // The distance is rounded once, as for the other classes: a rounded logit may be off by more.
   const float highest = fmaxf(reference, score * factor);
   const float target_weight = valid ? exp2f(fmaf(score, factor, -highest)) : 0.0f;
   const float sum = others * exp2f(reference - highest) + target_weight;

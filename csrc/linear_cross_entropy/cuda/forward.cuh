@@ -1,8 +1,8 @@
-// Forward: a block holds rows of hidden states, the catalogue streams by. What a block knows of its
-// rows goes to the workspace; linear_cross_entropy_finish.cuh puts the splits together.
+// Forward: a block holds rows of hidden states, the catalogue streams. A block writes the sums of
+// its rows to the workspace; finish.cuh joins the splits.
 //
-// The target of a row is left out here and added there in float. So a row that is sure of its
-// target loses no digits of 1 - p, neither in its loss nor in its mean embedding.
+// The target of a row is left out here; finish.cuh adds it in float. So a row with a confident
+// target keeps the digits of 1 - p, in its loss and in its mean embedding.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -11,7 +11,7 @@
 
 namespace atjt::cuda {
 
-// Of each slot's rows: sum_v 2^(logit - reference) W_v, the sum without W_v, and the reference.
+// For each slot's rows: sum_v 2^(logit - reference) W_v, the sum without W_v, and the reference.
 struct PartialSums {
   float* sums;  // [slots * block rows, width]; null: not wanted
   float *totals, *references;
@@ -24,9 +24,9 @@ struct PartialSums {
 
 constexpr float kNoReference = -1e30f;  // below every logit, and finite: -inf - -inf is NaN
 
-// Where weights 2^(logit - reference) lie: a reference that a logit exceeds by kLimit is put kLevel
-// below that logit. Halves of type Float16 have few small numbers, so weights fill their range;
-// elsewhere the distance only makes it rare that sums have to be rescaled.
+// The range of the weights 2^(logit - reference): if a logit exceeds the reference by kLimit, the
+// reference becomes that logit less kLevel. Float16 has few small numbers, so weights must fill its
+// range; for other types the distance only makes it rare that sums are rescaled.
 template <class T>
 constexpr float kLevel = std::is_same_v<T, Float16> ? 14.0f : 0.0f;
 template <class T>
@@ -48,7 +48,7 @@ struct ForwardPass {
   Lane<Products> lane = {};
   float reference[kRows], total[kRows];
 
-  // Where a row's sums go.
+  // The place of a row's sums.
   __device__ __forceinline__ int64_t slot(int row) const {
     return int64_t(blockIdx.x) * Products::kBlockRows + row;
   }
@@ -73,7 +73,7 @@ struct ForwardPass {
     }
   }
 
-  // Targets, and what lies behind the end.
+  // Excludes targets, and columns behind the end.
   __device__ __forceinline__ void exclude(Scores& scores, int at) const {
     const float excluded = excluded_score(factor);
 #pragma unroll
@@ -146,7 +146,7 @@ struct ForwardPass {
     }
   }
 
-  // Adds a run's sums to those of the runs before, which are told against out.references.
+  // Adds a run's sums to those of earlier runs, which are relative to out.references.
   __device__ __forceinline__ void store_sums(const Sums& sums, bool first_run) const {
     for_each_row<Products>(sums, rows.count, [&](int row, int i, int source, const float* values) {
       const float now = __shfl_sync(kFullWarp, reference[i], source);

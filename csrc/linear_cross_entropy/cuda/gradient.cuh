@@ -1,5 +1,5 @@
-// Gradient of the table: a block holds items, the rows of hidden states stream by. Nobody adds to
-// what another block has written; where the rows are split, a second kernel adds up in order.
+// Gradient of the table: a block holds items, the rows of hidden states stream. No block adds to
+// another block's results; if the rows are split, a second kernel adds the splits in order.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -8,14 +8,14 @@
 
 namespace atjt::cuda {
 
-// Where the sums of each split go; null if there is one: then they are the result.
+// The sums of each split; null for a single split, whose sums are the result.
 struct GradientParts {
   float* sums;    // [splits, classes, width]
   float* totals;  // [splits, classes]
   int splits;
 };
 
-// What is made of an item's sum over rows.
+// Turns an item's sum over rows into the result.
 template <class T>
 struct GradientOutput {
   const LinearCrossEntropyTableGradient<T>& p;
@@ -26,7 +26,7 @@ struct GradientOutput {
                                             const TargetSums& targets)
       : p(p), targets(targets), unscale(p.unscale != nullptr ? *p.unscale : 1.0f) {}
 
-  // `hit`: the first row whose target the item is; negative: none.
+  // `hit`: the first row with this item as target; negative: none.
   __device__ __forceinline__ void store(int64_t item, int64_t hit, int column, float sum) const {
     const int64_t width = p.in.width, at = item * width + column;
     float value = sum * unscale;
@@ -45,7 +45,7 @@ struct GradientOutput {
   }
 };
 
-// The first row that counts whose target an item is; negative: none.
+// The first counted row with the item as target; negative: none.
 __device__ __forceinline__ int64_t find_hit(const int64_t* targets, int64_t first, int64_t end,
                                             int64_t item) {
   const int64_t row = first + lower_bound(targets + first, end - first, item);
@@ -62,7 +62,7 @@ struct GradientPass {
   const LinearCrossEntropyTableGradient<T>& p;
   float factor;
   Range items, rows;
-  int first_hit, end_hit;  // rows whose target is among the items
+  int first_hit, end_hit;  // rows with a target among the items
   Lane<Products> lane = {};
   float total[kRows];
 
@@ -80,7 +80,7 @@ struct GradientPass {
   __device__ __forceinline__ void begin(Scores& scores, const float*) const {
 #pragma unroll
     for (int i = 0; i < kRows; ++i) {
-      float bias = 0;  // read again for every tile: registers are scarce
+      float bias = 0;  // read again for every tile to save registers
       if (p.in.bias != nullptr && lane.row(i) < items.count)
         bias = p.in.bias[items.first + lane.row(i)];
 #pragma unroll
@@ -91,7 +91,7 @@ struct GradientPass {
     }
   }
 
-  // An item as the target of a row, and what lies behind the last row.
+  // Excludes an item from rows with this target, and rows behind the end.
   __device__ __forceinline__ void exclude(Scores& scores, int at) const {
     const float excluded = excluded_score(factor);
 #pragma unroll
@@ -142,7 +142,7 @@ __global__ void __launch_bounds__(Products::kThreads, Products::kWidth <= 64 ? 2
     table_gradient_kernel(const LinearCrossEntropyTableGradient<T> p, const Rows<T> hidden,
                           const Rows<T> table, const TargetSums targets, const GradientParts parts,
                           float factor) {
-  __shared__ int64_t hits[2];  // not in registers, through the loop
+  __shared__ int64_t hits[2];  // not in registers, which the loop needs
   const auto& in = p.in;
   const int64_t counted = rows_that_count(in);
   const int64_t item_blocks = ceil_of_quotient(in.classes, Products::kBlockRows);

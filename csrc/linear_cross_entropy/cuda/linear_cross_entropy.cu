@@ -35,8 +35,8 @@ void linear_cross_entropy(const LinearCrossEntropyForward<T>& p, int device, voi
   });
 }
 
-template void linear_cross_entropy(const LinearCrossEntropyForward<float>&, int, void*);
-template void linear_cross_entropy(const LinearCrossEntropyForward<Float16>&, int, void*);
-template void linear_cross_entropy(const LinearCrossEntropyForward<BFloat16>&, int, void*);
+#define ATJT_INSTANTIATE(T) \
+  template void linear_cross_entropy(const LinearCrossEntropyForward<T>&, int, void*);
+ATJT_TILE_TYPES(ATJT_INSTANTIATE)
 
 }  // namespace atjt::cuda

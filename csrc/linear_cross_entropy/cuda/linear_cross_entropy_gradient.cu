@@ -37,11 +37,9 @@ void linear_cross_entropy_table_gradient(const LinearCrossEntropyTableGradient<T
   });
 }
 
-template void linear_cross_entropy_table_gradient(const LinearCrossEntropyTableGradient<float>&,
-                                                  int, void*);
-template void linear_cross_entropy_table_gradient(const LinearCrossEntropyTableGradient<Float16>&,
-                                                  int, void*);
-template void linear_cross_entropy_table_gradient(const LinearCrossEntropyTableGradient<BFloat16>&,
-                                                  int, void*);
+#define ATJT_INSTANTIATE(T)                                                                    \
+  template void linear_cross_entropy_table_gradient(const LinearCrossEntropyTableGradient<T>&, \
+                                                    int, void*);
+ATJT_TILE_TYPES(ATJT_INSTANTIATE)
 
 }  // namespace atjt::cuda

@@ -1,4 +1,4 @@
-// What the two passes of the whole-catalogue loss know of logits.
+// Logits, for both passes of the whole-catalogue loss.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -10,7 +10,7 @@ namespace atjt::cuda {
 
 constexpr float kLog2E = 1.44269504f, kLn2 = 0.693147181f;
 
-// Logits in units of ln 2 are score * factor. Never 0, for which an excluded score would be NaN.
+// score * factor is the logit in units of ln 2. Never 0: an excluded score would become NaN.
 inline float factor_of(float scale) { return scale == 0.0f ? 0x1p-126f : scale * kLog2E; }
 
 // A score whose exponential is 0.
@@ -25,7 +25,7 @@ __device__ __forceinline__ int64_t rows_that_count(const LinearCrossEntropyInput
   return counted < 0 ? 0 : counted < in.rows ? counted : in.rows;
 }
 
-// The first of `count` ascending numbers that is not below `value`.
+// The index of the first of `count` ascending numbers that is not below `value`.
 __device__ __forceinline__ int64_t lower_bound(const int64_t* ascending, int64_t count,
                                                int64_t value) {
   int64_t first = 0;
@@ -41,7 +41,7 @@ __device__ __forceinline__ int64_t lower_bound(const int64_t* ascending, int64_t
   return first;
 }
 
-// f(Use<Products>{}) for the products that suit.
+// Calls f(Use<Products>{}) with the products for this type and width.
 template <class Products>
 struct Use {
   using type = Products;

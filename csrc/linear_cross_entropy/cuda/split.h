@@ -1,17 +1,18 @@
-// How both passes of the whole-catalogue loss are cut into blocks: by the shape and by how many
-// rows count. SPDX-License-Identifier: Apache-2.0
+// How both passes of the whole-catalogue loss are cut into blocks: by the shape and the number of
+// rows that count.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include "common/cuda/splits.h"
 
 namespace atjt::cuda {
 
-// Streamed rows that one sum may run over where it cannot be taken off in between: tensor cores cut
-// off, and the lost parts of 2^13 steps are 2e-4 of the sum.
+// The most streamed rows of a sum that cannot be taken off in between: tensor cores cut off, and
+// 2^13 steps lose 2e-4 of the sum.
 constexpr int64_t kMostPerSplit = 131072;
 
-// Forward: the catalogue is split. Blocks that have no row that counts help with the others, so
-// there are as many slots for sums as blocks, and the number of splits depends on the count.
+// Forward: the catalogue is split. Blocks without a row that counts take part in the others' work,
+// so there are as many slots for sums as blocks, and the number of splits depends on the count.
 struct ForwardSplit {
   int64_t slots;       // blocks, and block_rows of workspace each
   int64_t row_blocks;  // with rows that count

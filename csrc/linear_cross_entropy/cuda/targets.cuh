@@ -1,4 +1,4 @@
-// The target's own term of the table's gradient, in float: the rows of one target lie together.
+// The target's own term of the table's gradient, in float. Rows of one target are neighbours.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -6,8 +6,8 @@
 
 namespace atjt::cuda {
 
-// sum_n target_factor_n x_n and sum_n target_factor_n over the rows of one target, at the first of
-// these rows.
+// sum_n target_factor_n x_n and sum_n target_factor_n over the rows of one target, stored at the
+// first of these rows.
 struct TargetSums {
   float* sums;    // [rows, width]
   float* totals;  // [rows]

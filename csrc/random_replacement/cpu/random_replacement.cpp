@@ -55,7 +55,8 @@ void random_replacement(const RandomReplacementParams<Id>& p, const FeatureColum
           task, begin, end, scratch.get() + thread * scratch_size);
     });
   });
-  for (const int64_t row : refused)  // threads hold ascending rows: the first hit is the first row
+  for (const int64_t row :
+       refused)  // threads have ascending rows, so the first hit is the first row
     if (row != kNoRow) refuse_row(p, row);
 }
 

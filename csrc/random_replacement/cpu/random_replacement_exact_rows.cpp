@@ -1,6 +1,6 @@
-// The rows of random_replacement, compiled once per instruction set (see isa.h).
+// The rows of random_replacement (see common/cpu/isa.h).
 //
-// Every loop is plain and without branches, so that the compiler vectorises it.
+// Loops are plain and without branches, so that the compiler vectorises them.
 // SPDX-License-Identifier: Apache-2.0
 #include "common/cpu/lanes.h"
 #include "random_replacement/cpu/random_replacement_rows.h"
@@ -28,7 +28,7 @@ void draw_row_keys(const RandomReplacementParams<Id>& p, const CallKey& call,
   for (; row < p.rows; ++row) keys[row] = row_draw(call, row_key(p, row));
 }
 
-// Returns the keys of the open positions, which begin within the first four words of `scratch`.
+// Returns the keys of the open positions: a pointer to one of the first four words of `scratch`.
 template <class Id>
 uint32_t* draw_keys(const RandomReplacementParams<Id>& p, const CallKey& call, uint64_t key,
                     uint32_t* __restrict scratch) {
@@ -94,7 +94,7 @@ int64_t list_marked(const bool* __restrict marked, int64_t length, uint32_t* __r
 int64_t mark_below(const uint32_t* __restrict keys, int64_t length, uint32_t limit,
                    bool* __restrict marked, uint32_t* __restrict list) {
 #if defined(__AVX512BW__) && defined(__AVX512VL__)
-  // Compression has no counterpart in plain loops. (No masked stores: slow on AMD.)
+  // Plain loops cannot express compression. (Masked stores are slow on AMD.)
   const __m512i limits = _mm512_set1_epi32(int(limit));
   __m512i positions = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
   uint32_t* end = list;
@@ -202,7 +202,7 @@ Id allowed_item(const RandomReplacementParams<Id>& p, const CallKey& call, uint6
   }));
 }
 
-// Where no item remains, takes the position out of the list. Returns how many are left in it.
+// Removes positions without a remaining item from the list. Returns the number of positions left.
 template <class Id>
 int64_t replace_by_allowed(const RandomReplacementParams<Id>& p, const CallKey& call, uint64_t key,
                            const Id* in, uint32_t* positions, int64_t count, bool* replaced,
@@ -218,7 +218,7 @@ int64_t replace_by_allowed(const RandomReplacementParams<Id>& p, const CallKey& 
       replaced[position] = item != 0;
       if (item == 0) continue;
       out[position] = item;
-      positions[left++] = position;  // behind what is still to be read
+      positions[left++] = position;  // already read: left <= i + lane
     }
   }
   return left;
@@ -235,8 +235,8 @@ void replace_feature(const RandomReplacementParams<Id>& p, const FeatureColumn& 
   for (int64_t i = 0; i < count; ++i) out[positions[i]] = table[items[positions[i]]];
 }
 
-// Writes `replaced` and the new items of a row that is copied already; lists their positions and
-// returns how many they are. `keys` and `positions` are scratch.
+// Writes `replaced` and the new items of a row that is already copied. Lists their positions in
+// `positions` and returns the number of them; `keys` is scratch.
 template <class Id>
 int64_t replace_items(const ReplacementTask<Id>& task, int64_t row, int64_t items, uint32_t* keys,
                       uint32_t* positions) {

@@ -8,7 +8,7 @@ namespace atjt::cpu {
 
 constexpr int64_t kNoRow = -1;
 
-// 32-bit words of scratch one thread needs for rows of this length: keys, then positions.
+// 32-bit words of scratch per thread for rows of this length: keys, then positions.
 constexpr int64_t replacement_scratch(int64_t length) { return 2 * (length + 64); }
 
 template <class Id>
@@ -16,7 +16,7 @@ struct ReplacementTask {
   const RandomReplacementParams<Id>& params;
   const FeatureColumns& features;
   CallKey call;
-  bool* chosen;  // [rows]: where to replace
+  bool* chosen;  // [rows]: whether to replace
 };
 
 template <Isa isa>
@@ -25,8 +25,8 @@ struct RandomReplacementRows {
   static void choose(const ReplacementTask<int32_t>& task, uint64_t* draws) noexcept;
   static void choose(const ReplacementTask<int64_t>& task, uint64_t* draws) noexcept;
 
-  // Rows [begin, end). Returns the first row that holds an id which is neither padding nor an item,
-  // or kNoRow; the rows behind it are then left unwritten.
+  // Rows [begin, end). Returns the first row with an id that is neither padding nor an item, and
+  // leaves the later rows unwritten; otherwise kNoRow.
   static int64_t run(const ReplacementTask<int32_t>& task, int64_t begin, int64_t end,
                      uint32_t* scratch) noexcept;
   static int64_t run(const ReplacementTask<int64_t>& task, int64_t begin, int64_t end,

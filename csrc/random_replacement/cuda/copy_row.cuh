@@ -1,4 +1,4 @@
-// Rows copied and cleared by a warp, in words as wide as their place allows.
+// Rows copied and cleared by a warp, in the widest words that their addresses allow.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -15,7 +15,7 @@ struct alignas(16) Pack {
   T value[kSize];
 };
 
-// Loads a few values per lane before the first is stored, so that the waits for memory overlap.
+// Loads a few values per lane before it stores the first, so that waits for memory overlap.
 template <class T, class Visit>
 __device__ __forceinline__ void copy_strided(const T* in, T* out, int count, const Visit& visit) {
   constexpr int kHeld = 4;
@@ -51,7 +51,7 @@ __device__ __forceinline__ void copy_row(const T* in, T* out, int length, const 
                [&](int i, T value) { visit(copied + i, value); });
 }
 
-// Single bytes up to an address of whole words, and after the last one.
+// Clears single bytes up to the first whole word and after the last one.
 __device__ __forceinline__ void clear_row(bool* out, int length) {
   using Word = uint;
   int head = int(-reinterpret_cast<uintptr_t>(out) % sizeof(Word));

@@ -1,5 +1,5 @@
-// The draws that choose positions of a row: a warp takes them in chunks of 128, four per lane, and
-// replaces items part by part, a part being one or more chunks.
+// The draws that choose positions of a row. A warp takes them in chunks of 128, four per lane, and
+// replaces items part by part; a part is one or more chunks.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -11,11 +11,11 @@ namespace atjt::cuda {
 
 constexpr int kChunk = 4 * kWarpSize;
 
-// A lane's part of a chunk. Positions are chosen by (draw, position), packed into one key: keys all
-// differ, so that the k smallest are those below a cutoff.
+// A lane's part of a chunk. (draw, position), packed into one key, chooses positions. All keys
+// differ, so the k smallest are those below a cutoff.
 struct LaneDraws {
   uint32_t position;  // of the first of four
-  uint32_t items;     // bit i: there is an item at position + i
+  uint32_t items;     // bit i: position + i holds an item
   uint32_t draw[4];
 
   __device__ bool is_below(uint64_t cutoff, int i) const {
@@ -24,8 +24,8 @@ struct LaneDraws {
   }
 };
 
-// The position so many draws after the first. The first draws may be of -1, -2 or -3, modulo 2^32:
-// draws of what is no position belong to no item.
+// The position `place` draws after the first. The first draws may belong to positions -1, -2 or -3,
+// modulo 2^32, which hold no item.
 template <class Id>
 __device__ __forceinline__ uint32_t position_at(const RandomReplacementParams<Id>& p,
                                                 uint32_t place) {
@@ -55,7 +55,7 @@ __device__ __forceinline__ LaneDraws lane_draws(const RandomReplacementParams<Id
   return lane;
 }
 
-// Rows of up to kMaxHeldLength are one part of at most two chunks, whose draws are computed once.
+// Rows of up to kMaxHeldLength are one part of at most two chunks; their draws are computed once.
 constexpr int64_t kMaxHeldLength = 2 * kChunk - 3;
 
 template <class Id>
@@ -70,7 +70,7 @@ class HeldDraws {
   static constexpr int kPartLength = 2 * kChunk;
   __device__ uint32_t parts() const { return 1; }
 
-  // visit(place in the part, draws) for each of its chunks
+  // Calls visit(place in the part, draws) for each chunk of the part.
   template <class Visit>
   __device__ __forceinline__ void for_each_chunk(uint32_t, const Visit& visit) const {
     visit(0, first_);
@@ -82,8 +82,7 @@ class HeldDraws {
   LaneDraws first_, second_;
 };
 
-// Rows of any length: every chunk is a part, and its draws are computed whenever they are asked
-// for.
+// Rows of any length: every chunk is a part, and its draws are computed again for each visit.
 template <class Id>
 class RepeatedDraws {
  public:

@@ -1,4 +1,4 @@
-// What is written to a chosen position: its new item, and the side features of that.
+// The new item of a chosen position, and its side features.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -10,8 +10,8 @@
 
 namespace atjt::cuda {
 
-// In place of FeatureColumns: no features, no history to avoid, no weights. A kernel of its own, so
-// that those cost it no registers.
+// In place of FeatureColumns: no features, no history to avoid, no weights. It has a kernel of its
+// own, in which those cost no registers.
 struct NoOptions {};
 
 __device__ __forceinline__ void copy_features(const NoOptions&, int64_t, int) {}
@@ -52,7 +52,7 @@ __device__ __forceinline__ void write_features(const FeatureColumns& features, i
   }
 }
 
-// Is the item in the row? Asked by the whole warp, about one item.
+// Whether the row holds the item; called by the whole warp with one item.
 template <class Id>
 __device__ __forceinline__ bool in_row(const RandomReplacementParams<Id>& p, const Id* in,
                                        Id item) {
@@ -62,7 +62,7 @@ __device__ __forceinline__ bool in_row(const RandomReplacementParams<Id>& p, con
   return __any_sync(kFullWarp, here);
 }
 
-// The smallest item of the row above `item`, or a number that is no item.
+// The row's smallest item above `item`, or a number above all items.
 template <class Id>
 __device__ __forceinline__ uint32_t next_in_row(const RandomReplacementParams<Id>& p, const Id* in,
                                                 uint32_t item) {
@@ -75,7 +75,7 @@ __device__ __forceinline__ uint32_t next_in_row(const RandomReplacementParams<Id
   return ~warp_max(~next);
 }
 
-// A warp may work on 32 positions, but on the row only together.
+// Lanes have positions of their own, but search the row together.
 template <class Id>
 class AllowedItems {
  public:
@@ -83,7 +83,7 @@ class AllowedItems {
                                           uint64_t key, const Id* in)
       : p_(p), call_(call), key_(key), in_(in) {}
 
-  // The item for this lane's position, if it has one; 0 if not, or if no item remains.
+  // The item for this lane's position; 0 if the lane is inactive or no item remains.
   __device__ __forceinline__ Id draw(uint32_t position, bool active) const {
     const uint64_t index = uint64_t{position} + first_index(p_);
     const Id original = active ? in_[position] : Id(0);
@@ -110,7 +110,7 @@ class AllowedItems {
   }
 
  private:
-  // Each active lane asks about an item of its own.
+  // Whether the row holds `drawn`, for each active lane's own item.
   __device__ __forceinline__ bool drawn_in_row(Id drawn, bool active) const {
     bool found = false;
 #pragma unroll 1
@@ -125,7 +125,7 @@ class AllowedItems {
   __device__ __forceinline__ Id remaining_item(uint32_t position, Id original) const {
     const Philox4<uint64_t> word = keyed_draw(call_.seed, call_.step, key_, Purpose::kExactItem,
                                               uint64_t{position} + first_index(p_));
-    if (p_.alias_table == nullptr)  // with a history to avoid, or nothing would have been excluded
+    if (p_.alias_table == nullptr)  // here avoid_history holds, or no item would be excluded
       return Id(uniform_remaining_item(word, p_.num_items,
                                        [&](uint32_t item) { return next_in_row(p_, in_, item); }));
     return Id(weighted_remaining_item(word, p_.alias_table, p_.num_items, [&](uint32_t item) {
@@ -139,7 +139,7 @@ class AllowedItems {
   const Id* const in_;
 };
 
-// Called by the whole warp; 0 where nothing is to be written.
+// Called by the whole warp; 0 if there is nothing to write.
 template <class Options, class Id>
 __device__ __forceinline__ Id new_item(const RandomReplacementParams<Id>& p, const CallKey& call,
                                        uint64_t key, const Id* in, uint32_t position, bool active) {

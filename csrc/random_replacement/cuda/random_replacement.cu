@@ -1,9 +1,9 @@
 // random_replacement on the GPU: one launch, one warp per row at a time.
 //
-// A row is copied first, 16 bytes at a time where its place allows, and new items are written over
-// the copy: few of them, into lines that L2 still holds. The draws of a short row stay in
-// registers; those of a longer one are computed each time they are compared, which costs about as
-// much as a trip to shared memory and back, and rows of any length work.
+// A row is copied first, 16 bytes at a time where its address allows. Then the few new items
+// overwrite the copy, in lines that L2 still holds. The draws of a short row stay in registers.
+// Those of a longer row are computed for each comparison, which costs about as much as a trip to
+// shared memory and works for any length.
 // SPDX-License-Identifier: Apache-2.0
 #include <type_traits>
 
@@ -17,13 +17,13 @@
 namespace atjt::cuda {
 namespace {
 
-// Every block chooses the rows for itself: one block per multiprocessor, as large as it gets
-// without spilled registers.
+// Every block chooses the rows by itself, so there is one block per multiprocessor, as large as
+// registers allow without spills.
 template <class Options>
 constexpr int kMaxWarps = std::is_same_v<Options, NoOptions> ? 16 : 12;
 constexpr int kMinWarps = 4;
 
-// The k smallest keys of a row's positions are those below the result; called by whole warps,
+// The cutoff below which the k smallest keys of a row's positions lie. Called by whole warps,
 // 0 < k <= items.
 template <class Draws>
 __device__ __forceinline__ uint64_t position_cutoff(const Draws& draws, int64_t k, int64_t items) {
@@ -39,16 +39,16 @@ __device__ __forceinline__ uint64_t position_cutoff(const Draws& draws, int64_t 
     }
     return int64_t(warp_count(count));
   });
-  return found.key + uint64_t(found.ties);  // one tie at most, as keys differ
+  return found.key + uint64_t(found.ties);  // at most one tie, since keys differ
 }
 
-// Lists where in a part the chosen positions are, and returns how many.
+// Lists the places of the chosen positions in a part; returns their number.
 template <class Draws>
 __device__ __forceinline__ int list_chosen(const Draws& draws, uint32_t part, uint64_t cutoff,
                                            uint8_t* list) {
   const uint32_t lanes_before = (uint32_t{1} << lane_index()) - 1;
   int listed = 0;
-  __syncwarp();  // all have read the last list
+  __syncwarp();  // all lanes have read the previous list
   draws.for_each_chunk(part, [&](uint32_t place, const LaneDraws& lane) {
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
@@ -63,7 +63,7 @@ __device__ __forceinline__ int list_chosen(const Draws& draws, uint32_t part, ui
   return listed;
 }
 
-// Everything about one row; called by whole warps. `list` holds a byte per position of a part.
+// Processes one row; called by whole warps. `list` holds a byte per position of a part.
 template <class Id, class Draws, class Options>
 __device__ void replace_row(const RandomReplacementParams<Id>& p, const Options& options,
                             const CallKey& call, int64_t row, bool row_is_chosen, uint8_t* list) {
@@ -89,7 +89,7 @@ __device__ void replace_row(const RandomReplacementParams<Id>& p, const Options&
         by_probability ? p.position_amount.threshold >> 32 << 32 : position_cutoff(draws, k, items);
 #pragma unroll 1
     for (uint32_t part = 0; part < draws.parts(); ++part) {
-      // Its barriers also order the copies above, which other lanes made, before what follows.
+      // Its barriers also order the other lanes' copies above before the writes below.
       const int listed = list_chosen(draws, part, cutoff, list);
 #pragma unroll 1
       for (int start = 0; start < listed; start += kWarpSize) {
@@ -116,8 +116,8 @@ __global__ void __launch_bounds__(kMaxWarps<Options>* kWarpSize, 1)
                               const Options options) {
   __shared__ RowCandidates candidates;
   __shared__ uint8_t lists[kMaxWarps<Options>][Draws::kPartLength];
-  // In shared memory, not in registers: then the keys of the ten rounds of Philox, which follow
-  // from it, are worked out where they are needed, instead of all being kept.
+  // In shared memory instead of registers, so that the compiler computes the keys of Philox' ten
+  // rounds where they are needed and does not keep them all.
   __shared__ CallKey call;
   if (threadIdx.x == 0) call = call_key(p);
   __syncthreads();

@@ -1,9 +1,9 @@
-// Which rows are chosen, when their number is exact: every block finds out for itself.
+// The choice of an exact number of rows, which every block makes by itself.
 //
-// One pass over all rows, and each row's draw is computed once: the k-th smallest of n uniform
-// draws lies close to k / n of their range, so the pass counts the draws below a bracket around
-// that point and lists those inside it. What is left is a search among a few hundred draws in
-// shared memory, by one warp. If the bracket was missed, all draws are searched.
+// One pass computes each row's draw once. The k-th smallest of n uniform draws lies close to k / n
+// of their range, so the pass counts the draws below a bracket around that point and lists the
+// draws inside it. One warp then searches a few hundred draws in shared memory. If the bracket
+// misses, all draws are searched.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -16,7 +16,7 @@ namespace atjt::cuda {
 
 struct RowChoice {
   Selection<uint64_t> rows;  // if `count` is 0
-  int64_t count;             // how many of the rows; 0: nothing is left to find out
+  int64_t count;             // number of rows to choose; 0: `rows` is the choice
   uint64_t low, width;       // the bracket: draws in [low, low + width]
 };
 
@@ -26,7 +26,7 @@ struct RowCandidates {
   uint64_t draw[kCandidates];  // less the low end of the bracket
   uint32_t row[kCandidates];
   int64_t block_counts[32];  // one per warp
-  int listed;                // may be more than there is room for
+  int listed;                // may exceed kCandidates
   Selection<uint64_t> found;
 };
 
@@ -36,8 +36,9 @@ RowChoice row_choice(const RandomReplacementParams<Id>& p) {
   const int64_t count = exact_amount(p.row_amount, p.rows);
   if (count == 0) return {kNone<uint64_t>, 0, 0, 0};
   if (count == p.rows) return {kAll<uint64_t>, 0, 0, 0};
-  // The number of draws below k / n varies by sqrt(k (n - k) / n); the bracket reaches six times as
-  // far, or as far as the room for candidates lasts, with as much again as their number varies by.
+  // The number of draws below k / n has the standard deviation sqrt(k (n - k) / n). The bracket
+  // reaches six of them, or as far as kCandidates allows with six deviations of their own number to
+  // spare.
   const double n = double(p.rows), k = double(count);
   const double room = (kCandidates - 6 * std::sqrt(double(kCandidates))) / 2;
   const double reach = std::min(6 * std::sqrt(k * (n - k) / n) + 8, room);
@@ -71,9 +72,9 @@ __device__ Selection<uint64_t> choose_rows(const RandomReplacementParams<Id>& p,
     shared->draw[place] = draw - choice.low;
     shared->row[place] = uint32_t(row);
   }
-  below = block_sum(below);  // and all candidates are listed now
+  below = block_sum(below);  // now all candidates are listed
   const int listed = shared->listed;
-  const int64_t left = choice.count - below;  // to be found among the candidates
+  const int64_t left = choice.count - below;  // to be chosen among the candidates
   if (left <= 0 || left > listed || listed > kCandidates) {
     return select_smallest<uint64_t>(choice.count, p.rows, [&](const auto& accept) {
       int64_t count = 0;

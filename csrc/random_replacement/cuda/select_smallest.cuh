@@ -1,4 +1,4 @@
-// The k smallest draws, found by all threads of a warp or block together.
+// The k smallest draws, found by a warp or block together.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -7,11 +7,11 @@
 
 namespace atjt::cuda {
 
-// Is (draw, index) among the smallest? The second half decides between equal draws.
+// Whether (draw, index) is among the smallest; the index decides between equal draws.
 template <class Key>
 struct Selection {
-  Key cutoff;        // smaller draws are in
-  uint32_t tie_end;  // equal draws are in up to here
+  Key cutoff;        // smaller draws belong
+  uint32_t tie_end;  // equal draws belong if their index is smaller
 
   __device__ bool holds(Key draw, uint32_t index) const {
     return draw < cutoff || (draw == cutoff && index < tie_end);
@@ -29,8 +29,8 @@ __device__ bool takes_all(const Selection<Key>& selection) {
   return selection.cutoff == Key(~Key{0}) && selection.tie_end == ~uint32_t{0};
 }
 
-// `count(accept)` is the number of (draw, index) with accept(draw, index), the same in all threads.
-// 0 < k < n, where n is the number of draws, and no draw is larger than `largest`.
+// `count(accept)` returns the number of (draw, index) with accept(draw, index), the same in all
+// threads. Requires 0 < k < n for n draws, none of them above `largest`.
 template <class Key, class Count>
 __device__ Selection<Key> select_smallest(int64_t k, int64_t n, const Count& count,
                                           Key largest = Key(~Key{0})) {
@@ -48,7 +48,7 @@ __device__ Selection<Key> select_smallest(int64_t k, int64_t n, const Count& cou
   return {key, end.key + uint32_t(end.ties)};
 }
 
-// One instruction where there is one.
+// One instruction on architectures that have it.
 __device__ __forceinline__ int warp_count(int value) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
   return __reduce_add_sync(kFullWarp, value);

@@ -20,17 +20,10 @@ void reweighted_binary_cross_entropy(const BinaryCrossEntropyParams<T, Target>& 
   });
 }
 
-template void reweighted_binary_cross_entropy(const BinaryCrossEntropyParams<float, uint8_t>&, int);
-template void reweighted_binary_cross_entropy(const BinaryCrossEntropyParams<float, float>&, int);
-template void reweighted_binary_cross_entropy(const BinaryCrossEntropyParams<double, uint8_t>&,
-                                              int);
-template void reweighted_binary_cross_entropy(const BinaryCrossEntropyParams<double, double>&, int);
-template void reweighted_binary_cross_entropy(const BinaryCrossEntropyParams<Float16, uint8_t>&,
-                                              int);
-template void reweighted_binary_cross_entropy(const BinaryCrossEntropyParams<Float16, float>&, int);
-template void reweighted_binary_cross_entropy(const BinaryCrossEntropyParams<BFloat16, uint8_t>&,
-                                              int);
-template void reweighted_binary_cross_entropy(const BinaryCrossEntropyParams<BFloat16, float>&,
-                                              int);
+#define ATJT_INSTANTIATE(T)                                                                        \
+  template void reweighted_binary_cross_entropy(const BinaryCrossEntropyParams<T, uint8_t>&, int); \
+  template void reweighted_binary_cross_entropy(const BinaryCrossEntropyParams<T, Arithmetic<T>>&, \
+                                                int);
+ATJT_FLOATING_TYPES(ATJT_INSTANTIATE)
 
 }  // namespace atjt::cpu

@@ -1,8 +1,8 @@
-// The rows of reweighted_binary_cross_entropy, compiled once per instruction set (see isa.h).
+// The rows of reweighted_binary_cross_entropy (see common/cpu/isa.h).
 //
-// The arithmetic runs over blocks of elements, which hold many rows: most are too short to fill a
-// vector. The gradient may be written over the logits, so no pointer is __restrict; element by
-// element, each is read before it is written, and omp simd may say so.
+// The arithmetic runs over blocks of elements with many rows each, since most rows are too short to
+// fill a vector. The gradient may overwrite the logits, so no pointer is __restrict. omp simd is
+// still right: each element is read before it is written.
 // SPDX-License-Identifier: Apache-2.0
 #include "reweighted_binary_cross_entropy/cpu/reweighted_binary_cross_entropy_rows.h"
 
@@ -12,7 +12,7 @@
 namespace atjt::cpu {
 namespace {
 
-constexpr int64_t kShort = 16;  // rows that cost more to set up for vectors than to add up
+constexpr int64_t kShort = 16;  // for shorter rows, setting up vectors costs more than the sum
 
 template <class Real>
 ATJT_HD Real exp_of_minus_magnitude(Real x) {
@@ -53,8 +53,8 @@ struct Scratch {
   Real logits[kBlock], targets[kBlock], losses[kBlock], scale[kBlock];
 };
 
-// The n <= kBlock elements from `start` on: their losses, and their gradients if those are wanted.
-// `scale` holds the row_scale of each one's row.
+// Losses of the n <= kBlock elements from `start` on, and their gradients if wanted. `scale` holds
+// each element's row_scale.
 template <class T, class Target, class Real = Arithmetic<T>>
 void run_block(const BinaryCrossEntropyParams<T, Target>& p, int64_t start, int64_t n,
                const Real* scale, Scratch<Real>& scratch, Real* losses) {
@@ -83,8 +83,7 @@ Real sum_of(const Real* x, int64_t n) {
   return sum;
 }
 
-// Blocks begin and end with rows: where a thread's rows begin must not change how a row is added
-// up.
+// Blocks begin and end with rows: the first row of a thread must not change how a row is summed.
 template <class T, class Target, class Real = Arithmetic<T>>
 void run_short_rows(const BinaryCrossEntropyParams<T, Target>& p, int64_t begin, int64_t end,
                     Scratch<Real>& scratch) {
@@ -92,7 +91,7 @@ void run_short_rows(const BinaryCrossEntropyParams<T, Target>& p, int64_t begin,
   const bool wants_gradient = p.grad_logits != nullptr;
   for (int64_t row = begin; row < end; row += rows_at_once) {
     const int64_t rows = end - row < rows_at_once ? end - row : rows_at_once;
-    if (classes == 1) {  // then elements are rows
+    if (classes == 1) {  // an element is a row
       const Real* const scale = wants_gradient ? p.row_scale + row : nullptr;
       run_block(p, row, rows, scale, scratch, p.losses + row);
       continue;
@@ -130,52 +129,17 @@ void run_rows(const BinaryCrossEntropyParams<T, Target>& p, int64_t begin, int64
 
 }  // namespace
 
-template <>
-void BinaryCrossEntropyRows<Isa::ATJT_ISA>::run(const BinaryCrossEntropyParams<float, uint8_t>& p,
-                                                int64_t begin, int64_t end) noexcept {
-  run_rows(p, begin, end);
-}
-
-template <>
-void BinaryCrossEntropyRows<Isa::ATJT_ISA>::run(const BinaryCrossEntropyParams<float, float>& p,
-                                                int64_t begin, int64_t end) noexcept {
-  run_rows(p, begin, end);
-}
-
-template <>
-void BinaryCrossEntropyRows<Isa::ATJT_ISA>::run(const BinaryCrossEntropyParams<double, uint8_t>& p,
-                                                int64_t begin, int64_t end) noexcept {
-  run_rows(p, begin, end);
-}
-
-template <>
-void BinaryCrossEntropyRows<Isa::ATJT_ISA>::run(const BinaryCrossEntropyParams<double, double>& p,
-                                                int64_t begin, int64_t end) noexcept {
-  run_rows(p, begin, end);
-}
-
-template <>
-void BinaryCrossEntropyRows<Isa::ATJT_ISA>::run(const BinaryCrossEntropyParams<Float16, uint8_t>& p,
-                                                int64_t begin, int64_t end) noexcept {
-  run_rows(p, begin, end);
-}
-
-template <>
-void BinaryCrossEntropyRows<Isa::ATJT_ISA>::run(const BinaryCrossEntropyParams<Float16, float>& p,
-                                                int64_t begin, int64_t end) noexcept {
-  run_rows(p, begin, end);
-}
-
-template <>
-void BinaryCrossEntropyRows<Isa::ATJT_ISA>::run(
-    const BinaryCrossEntropyParams<BFloat16, uint8_t>& p, int64_t begin, int64_t end) noexcept {
-  run_rows(p, begin, end);
-}
-
-template <>
-void BinaryCrossEntropyRows<Isa::ATJT_ISA>::run(const BinaryCrossEntropyParams<BFloat16, float>& p,
-                                                int64_t begin, int64_t end) noexcept {
-  run_rows(p, begin, end);
-}
+#define ATJT_DEFINE(T)                                                                            \
+  template <>                                                                                     \
+  void BinaryCrossEntropyRows<Isa::ATJT_ISA>::run(const BinaryCrossEntropyParams<T, uint8_t>& p,  \
+                                                  int64_t begin, int64_t end) noexcept {          \
+    run_rows(p, begin, end);                                                                      \
+  }                                                                                               \
+  template <>                                                                                     \
+  void BinaryCrossEntropyRows<Isa::ATJT_ISA>::run(                                                \
+      const BinaryCrossEntropyParams<T, Arithmetic<T>>& p, int64_t begin, int64_t end) noexcept { \
+    run_rows(p, begin, end);                                                                      \
+  }
+ATJT_FLOATING_TYPES(ATJT_DEFINE)
 
 }  // namespace atjt::cpu

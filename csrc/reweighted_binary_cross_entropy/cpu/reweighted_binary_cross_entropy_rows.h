@@ -9,22 +9,13 @@ namespace atjt::cpu {
 // Rows [begin, end).
 template <Isa isa>
 struct BinaryCrossEntropyRows {
-  static void run(const BinaryCrossEntropyParams<float, uint8_t>&, int64_t begin,
+#define ATJT_DECLARE(T)                                                             \
+  static void run(const BinaryCrossEntropyParams<T, uint8_t>&, int64_t begin,       \
+                  int64_t end) noexcept;                                            \
+  static void run(const BinaryCrossEntropyParams<T, Arithmetic<T>>&, int64_t begin, \
                   int64_t end) noexcept;
-  static void run(const BinaryCrossEntropyParams<float, float>&, int64_t begin,
-                  int64_t end) noexcept;
-  static void run(const BinaryCrossEntropyParams<double, uint8_t>&, int64_t begin,
-                  int64_t end) noexcept;
-  static void run(const BinaryCrossEntropyParams<double, double>&, int64_t begin,
-                  int64_t end) noexcept;
-  static void run(const BinaryCrossEntropyParams<Float16, uint8_t>&, int64_t begin,
-                  int64_t end) noexcept;
-  static void run(const BinaryCrossEntropyParams<Float16, float>&, int64_t begin,
-                  int64_t end) noexcept;
-  static void run(const BinaryCrossEntropyParams<BFloat16, uint8_t>&, int64_t begin,
-                  int64_t end) noexcept;
-  static void run(const BinaryCrossEntropyParams<BFloat16, float>&, int64_t begin,
-                  int64_t end) noexcept;
+  ATJT_FLOATING_TYPES(ATJT_DECLARE)
+#undef ATJT_DECLARE
 };
 
 }  // namespace atjt::cpu

@@ -1,6 +1,6 @@
 // reweighted_binary_cross_entropy on the GPU: a power-of-two group of lanes per row, so that a warp
-// reads neighbouring elements whatever the rows' length. The gradient may be written over the
-// logits: a lane writes what it alone has read, and before.
+// reads neighbouring elements for any length of rows. The gradient may overwrite the logits: a lane
+// writes only elements that it alone has read before.
 // SPDX-License-Identifier: Apache-2.0
 #include "common/cuda/half.cuh"
 #include "common/cuda/launch.cuh"
@@ -13,7 +13,7 @@ namespace {
 constexpr int kThreads = 256;
 constexpr int kWarps = kThreads / kWarpSize;
 template <class T>
-constexpr int kBlocksPerSm = sizeof(T) == 8 ? 2 : 4;  // leaves registers enough
+constexpr int kBlocksPerSm = sizeof(T) == 8 ? 2 : 4;  // leaves enough registers
 constexpr int kUnroll = 4;                            // elements a lane has under way at once
 constexpr int64_t kMaxBlocks = (int64_t{1} << 31) - 1;
 
@@ -26,7 +26,7 @@ struct Element {
     logit = widen_in_hardware(p.logits[at]);
     target = Real(p.targets[at]);
   }
-  // The loss; the gradient is written.
+  // Writes the gradient and returns the loss.
   __device__ Real finish(const BinaryCrossEntropyParams<T, Target>& p, int64_t at,
                          Real scale) const {
     const Real z = exp_in_hardware(logit < 0 ? logit : -logit);
@@ -111,21 +111,11 @@ void reweighted_binary_cross_entropy(const BinaryCrossEntropyParams<T, Target>& 
          grid(kThreads / lanes * kUnroll), device, stream, p, lanes);
 }
 
-template void reweighted_binary_cross_entropy(const BinaryCrossEntropyParams<float, uint8_t>&, int,
-                                              void*);
-template void reweighted_binary_cross_entropy(const BinaryCrossEntropyParams<float, float>&, int,
-                                              void*);
-template void reweighted_binary_cross_entropy(const BinaryCrossEntropyParams<double, uint8_t>&, int,
-                                              void*);
-template void reweighted_binary_cross_entropy(const BinaryCrossEntropyParams<double, double>&, int,
-                                              void*);
-template void reweighted_binary_cross_entropy(const BinaryCrossEntropyParams<Float16, uint8_t>&,
-                                              int, void*);
-template void reweighted_binary_cross_entropy(const BinaryCrossEntropyParams<Float16, float>&, int,
-                                              void*);
-template void reweighted_binary_cross_entropy(const BinaryCrossEntropyParams<BFloat16, uint8_t>&,
-                                              int, void*);
-template void reweighted_binary_cross_entropy(const BinaryCrossEntropyParams<BFloat16, float>&, int,
-                                              void*);
+#define ATJT_INSTANTIATE(T)                                                                        \
+  template void reweighted_binary_cross_entropy(const BinaryCrossEntropyParams<T, uint8_t>&, int,  \
+                                                void*);                                            \
+  template void reweighted_binary_cross_entropy(const BinaryCrossEntropyParams<T, Arithmetic<T>>&, \
+                                                int, void*);
+ATJT_FLOATING_TYPES(ATJT_INSTANTIATE)
 
 }  // namespace atjt::cuda

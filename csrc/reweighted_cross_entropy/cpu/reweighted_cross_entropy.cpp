@@ -36,9 +36,8 @@ void reweighted_cross_entropy(const CrossEntropyParams<T>& p, int num_threads) {
   });
 }
 
-template void reweighted_cross_entropy(const CrossEntropyParams<float>&, int);
-template void reweighted_cross_entropy(const CrossEntropyParams<double>&, int);
-template void reweighted_cross_entropy(const CrossEntropyParams<Float16>&, int);
-template void reweighted_cross_entropy(const CrossEntropyParams<BFloat16>&, int);
+#define ATJT_INSTANTIATE(T) \
+  template void reweighted_cross_entropy(const CrossEntropyParams<T>&, int);
+ATJT_FLOATING_TYPES(ATJT_INSTANTIATE)
 
 }  // namespace atjt::cpu

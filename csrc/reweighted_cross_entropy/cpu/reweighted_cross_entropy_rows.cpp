@@ -1,11 +1,11 @@
-// The rows of reweighted_cross_entropy, compiled once per instruction set (see isa.h).
+// The rows of reweighted_cross_entropy (see common/cpu/isa.h).
 //
 // Three passes over a row that stays in cache: maximum, sum of exponentials, gradient. The second
-// leaves the exponentials in the gradient row for the third to scale, unless that row is in half
-// precision: there they would be rounded twice, and are computed again.
+// pass leaves the exponentials in the gradient row for the third to scale. In half precision they
+// would be rounded twice, so the third pass computes them again.
 //
-// The gradient may be written over the logits, so no pointer is __restrict; element by element,
-// each is read before it is written, and omp simd may say so.
+// The gradient may overwrite the logits, so no pointer is __restrict. omp simd is still right: each
+// element is read before it is written.
 // SPDX-License-Identifier: Apache-2.0
 #include "reweighted_cross_entropy/cpu/reweighted_cross_entropy_rows.h"
 
@@ -16,13 +16,6 @@
 
 namespace atjt::cpu {
 namespace {
-
-// f(start, number) for the blocks of a row.
-template <class F>
-void each_block(int64_t n, const F& f) {
-  for (int64_t start = 0; start < n; start += kBlock)
-    f(start, n - start < kBlock ? n - start : kBlock);
-}
 
 template <class T, class Real = Arithmetic<T>>
 Real row_maximum(const T* row, int64_t classes) {
@@ -115,7 +108,7 @@ void run_row(const CrossEntropyParams<T>& p, int64_t row) {
     return;
   }
   const Real maximum = row_maximum(x, classes);
-  const Real target_logit = widen(x[target]);  // gone once the gradient is written over it
+  const Real target_logit = widen(x[target]);  // read before the gradient overwrites it
   const double smoothing = p.label_smoothing;
   const double mean_distance =
       smoothing > 0 ? distance_sum(x, classes, maximum) / double(classes) : 0;
@@ -152,28 +145,12 @@ void run_rows(const CrossEntropyParams<T>& p, int64_t begin, int64_t end) {
 
 }  // namespace
 
-template <>
-void CrossEntropyRows<Isa::ATJT_ISA>::run(const CrossEntropyParams<float>& p, int64_t begin,
-                                          int64_t end) noexcept {
-  run_rows(p, begin, end);
-}
-
-template <>
-void CrossEntropyRows<Isa::ATJT_ISA>::run(const CrossEntropyParams<double>& p, int64_t begin,
-                                          int64_t end) noexcept {
-  run_rows(p, begin, end);
-}
-
-template <>
-void CrossEntropyRows<Isa::ATJT_ISA>::run(const CrossEntropyParams<Float16>& p, int64_t begin,
-                                          int64_t end) noexcept {
-  run_rows(p, begin, end);
-}
-
-template <>
-void CrossEntropyRows<Isa::ATJT_ISA>::run(const CrossEntropyParams<BFloat16>& p, int64_t begin,
-                                          int64_t end) noexcept {
-  run_rows(p, begin, end);
-}
+#define ATJT_DEFINE(T)                                                                     \
+  template <>                                                                              \
+  void CrossEntropyRows<Isa::ATJT_ISA>::run(const CrossEntropyParams<T>& p, int64_t begin, \
+                                            int64_t end) noexcept {                        \
+    run_rows(p, begin, end);                                                               \
+  }
+ATJT_FLOATING_TYPES(ATJT_DEFINE)
 
 }  // namespace atjt::cpu

@@ -9,10 +9,10 @@ namespace atjt::cpu {
 // Rows [begin, end); every target is in range or ignored.
 template <Isa isa>
 struct CrossEntropyRows {
-  static void run(const CrossEntropyParams<float>&, int64_t begin, int64_t end) noexcept;
-  static void run(const CrossEntropyParams<double>&, int64_t begin, int64_t end) noexcept;
-  static void run(const CrossEntropyParams<Float16>&, int64_t begin, int64_t end) noexcept;
-  static void run(const CrossEntropyParams<BFloat16>&, int64_t begin, int64_t end) noexcept;
+#define ATJT_DECLARE(T) \
+  static void run(const CrossEntropyParams<T>&, int64_t begin, int64_t end) noexcept;
+  ATJT_FLOATING_TYPES(ATJT_DECLARE)
+#undef ATJT_DECLARE
 };
 
 }  // namespace atjt::cpu

@@ -1,9 +1,9 @@
 // reweighted_cross_entropy on the GPU: one read of the logits, one write of their gradient.
 //
-// A group of threads, from a warp to a block of 1024, takes a row tile by tile; a tile is as much
-// as its registers hold. One tile or many, maximum and sum come out of a single pass. The gradient
-// of the last tile is made from the registers; the others are read again, the latest first, from
-// the second-level cache if all goes well: of a row of 200 KB that is the smaller part.
+// A group of threads, from a warp to a block of 1024, takes a row tile by tile; its registers hold
+// one tile. A single pass gives maximum and sum. The gradient of the last tile is computed from
+// registers. The other tiles, the smaller part of a row of 200 KB, are read again, the latest
+// first, mostly from the second-level cache.
 // SPDX-License-Identifier: Apache-2.0
 #include "common/cuda/launch.cuh"
 #include "common/cuda/row_vectors.cuh"
@@ -13,16 +13,16 @@
 namespace atjt::cuda {
 namespace {
 
-// Vectors a thread holds. Seven take 28 registers of the 64 that let 1024 of them, in one block
-// or several, live on a multiprocessor. Walking through tiles and label smoothing need some of the
-// others, the exponential of doubles many.
+// Vectors that a thread holds. Seven vectors take 28 registers of the 64 with which 1024 threads
+// fit a multiprocessor. Several tiles and label smoothing need some of the others, the exponential
+// of doubles many.
 template <class T, int kThreads, bool kSmooth>
 constexpr int kVectors = sizeof(T) == 8 ? (kThreads < 1024 ? 3
                                            : kSmooth       ? 1
                                                            : 2)
                                         : (kThreads < 1024 && !kSmooth ? 7 : 6);
 
-// The group of kThreads that shares a row; small groups share a block.
+// The group of kThreads threads that share a row; small groups share a block.
 template <int kThreads>
 struct Group {
   static constexpr int kBlock = kThreads < 256 ? 256 : kThreads;
@@ -34,12 +34,12 @@ struct Group {
 };
 
 template <class Real>
-__device__ Real larger(Real a, Real b) {  // the number, if one is NaN
+__device__ Real larger(Real a, Real b) {  // if one is NaN, the other
   if constexpr (sizeof(Real) == 8) return fmax(a, b);
   return fmaxf(a, b);
 }
 
-// For x <= 0. What is stored with 8 or 11 bits can do with the coarse one.
+// exp(x) for x <= 0. The coarse one suffices for results of 8 or 11 bits.
 template <class T, class Real>
 __device__ __forceinline__ Real exponential(Real x) {
   if constexpr (sizeof(T) == 2) return exp_in_hardware_coarse(x);
@@ -54,7 +54,7 @@ __device__ SoftmaxPart<Real> warp_combine(SoftmaxPart<Real> part) {
   return part;
 }
 
-// What a thread, and then the group, knows of a row.
+// The state of a row: of one thread, then of its group.
 template <class Real>
 struct RowState {
   SoftmaxPart<Real> part = {-Real(INFINITY), 0};
@@ -68,14 +68,14 @@ struct RowKernel {
   static constexpr int kWidth = kPerVector<T>;
   static constexpr int kHeld = kVectors<T, kThreads, kSmooth>;
   static constexpr int kTile = kThreads * kHeld;  // in vectors
-  // Rows of one tile are for the smaller groups; more than one want the cache for themselves.
+  // Smaller groups take rows of one tile. Rows of several tiles need the cache for themselves.
   static constexpr bool kManyTiles = kThreads == 1024;
 
   const CrossEntropyParams<T>& p;
   const int lane = Group<kThreads>::lane();
 
-  // Vectors of the aligned part of a row that are held at once. The thread's begin at `at` and lie
-  // kThreads apart; `left` of the tile's lie at or behind its first.
+  // Vectors of the aligned part of a row that are held at once. The thread's vectors begin at `at`
+  // and lie kThreads apart; `left` of the tile's vectors lie at or behind the thread's first one.
   struct Tile {
     const T* at;
     int left;
@@ -101,7 +101,7 @@ struct RowKernel {
     }
     raise_maximum(state.part, maximum);
     const Real origin = origin_of(state.part);
-    Real sum = 0, distance = 0;  // of the tile: short sums lose little
+    Real sum = 0, distance = 0;  // of the tile alone: short sums lose little
 #pragma unroll
     for (int j = 0; j < kHeld; ++j) {
       if (!tile.has(j)) continue;
@@ -127,7 +127,7 @@ struct RowKernel {
     if constexpr (kThreads == kWarpSize) {
       state.part = warp_combine(state.part);
       if constexpr (kSmooth) state.distance = warp_sum(state.distance);
-      __syncwarp();  // the gradient may overwrite the target's logit, which all have read above
+      __syncwarp();  // the gradient may overwrite the target's logit: all lanes have read it
     } else {
       __shared__ SoftmaxPart<Real> parts[kThreads / kWarpSize];
       state.part = block_reduce(state.part, {-Real(INFINITY), 0}, parts,
@@ -140,7 +140,7 @@ struct RowKernel {
     }
   }
 
-  // gradient = exponential * factor - shift, and less `on_target` at the target
+  // gradient = exponential * factor - shift, minus `on_target` at the target
   struct Gradient {
     uintptr_t from_logits;  // bytes from a logit to its gradient
     const T* target;        // its logit
@@ -203,7 +203,8 @@ struct RowKernel {
 
     const Real target_logit = widen_in_hardware(x[target]);
     RowState<Real> state;
-    // Any finite number near the logits will do; the target's keeps a large offset out of the sum.
+    // Any finite number near the logits suffices; the target's logit keeps a large offset out of
+    // the sum.
     if (target_logit - target_logit == 0) state.reference = target_logit;
     const RowLayout<T> layout(x, p.classes);
     const T* const edge_at = layout.has_edge(lane) ? x + layout.edge(lane) : nullptr;
@@ -268,7 +269,7 @@ bool launch_rows(const CrossEntropyParams<T>& p, int device, void* stream) {
   using Kernel = RowKernel<T, kThreads, kSmooth>;
   if (!Kernel::kManyTiles && p.classes > int64_t{Kernel::kTile} * Kernel::kWidth) return false;
   constexpr int kRows = Group<kThreads>::kPerBlock;
-  // Fits gridDim.x, 2^31 - 1 blocks: more rows than that fit no memory.
+  // Fits gridDim.x, 2^31 - 1 blocks: more rows would not fit in memory.
   const Grid grid = {(p.rows + kRows - 1) / kRows, Group<kThreads>::kBlock};
   launch("reweighted_cross_entropy", row_kernel<T, kThreads, kSmooth>, grid, device, stream, p);
   return true;
@@ -278,7 +279,7 @@ template <class T, bool kSmooth>
 void launch_smallest(const CrossEntropyParams<T>& p, int device, void* stream) {
   if (launch_rows<T, kWarpSize, kSmooth>(p, device, stream)) return;
   if (launch_rows<T, 256, kSmooth>(p, device, stream)) return;
-  if (launch_rows<T, 512, kSmooth>(p, device, stream)) return;  // two rows at once, still
+  if (launch_rows<T, 512, kSmooth>(p, device, stream)) return;  // still two rows at once
   launch_rows<T, 1024, kSmooth>(p, device, stream);
 }
 
@@ -290,9 +291,8 @@ void reweighted_cross_entropy(const CrossEntropyParams<T>& p, int device, void* 
   launch_smallest<T, false>(p, device, stream);
 }
 
-template void reweighted_cross_entropy(const CrossEntropyParams<float>&, int, void*);
-template void reweighted_cross_entropy(const CrossEntropyParams<double>&, int, void*);
-template void reweighted_cross_entropy(const CrossEntropyParams<Float16>&, int, void*);
-template void reweighted_cross_entropy(const CrossEntropyParams<BFloat16>&, int, void*);
+#define ATJT_INSTANTIATE(T) \
+  template void reweighted_cross_entropy(const CrossEntropyParams<T>&, int, void*);
+ATJT_FLOATING_TYPES(ATJT_INSTANTIATE)
 
 }  // namespace atjt::cuda

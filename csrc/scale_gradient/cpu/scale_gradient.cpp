@@ -17,9 +17,7 @@ void scale_gradient(const ScaleGradientParams<T>& p, int num_threads) {
   });
 }
 
-template void scale_gradient(const ScaleGradientParams<float>&, int);
-template void scale_gradient(const ScaleGradientParams<double>&, int);
-template void scale_gradient(const ScaleGradientParams<Float16>&, int);
-template void scale_gradient(const ScaleGradientParams<BFloat16>&, int);
+#define ATJT_INSTANTIATE(T) template void scale_gradient(const ScaleGradientParams<T>&, int);
+ATJT_FLOATING_TYPES(ATJT_INSTANTIATE)
 
 }  // namespace atjt::cpu

@@ -14,28 +14,12 @@ void scale_elements(const ScaleGradientParams<T>& p, int64_t begin, int64_t end)
 
 }  // namespace
 
-template <>
-void GradientElements<Isa::ATJT_ISA>::scale(const ScaleGradientParams<float>& p, int64_t begin,
-                                            int64_t end) noexcept {
-  scale_elements(p, begin, end);
-}
-
-template <>
-void GradientElements<Isa::ATJT_ISA>::scale(const ScaleGradientParams<double>& p, int64_t begin,
-                                            int64_t end) noexcept {
-  scale_elements(p, begin, end);
-}
-
-template <>
-void GradientElements<Isa::ATJT_ISA>::scale(const ScaleGradientParams<Float16>& p, int64_t begin,
-                                            int64_t end) noexcept {
-  scale_elements(p, begin, end);
-}
-
-template <>
-void GradientElements<Isa::ATJT_ISA>::scale(const ScaleGradientParams<BFloat16>& p, int64_t begin,
-                                            int64_t end) noexcept {
-  scale_elements(p, begin, end);
-}
+#define ATJT_DEFINE(T)                                                                        \
+  template <>                                                                                 \
+  void GradientElements<Isa::ATJT_ISA>::scale(const ScaleGradientParams<T>& p, int64_t begin, \
+                                              int64_t end) noexcept {                         \
+    scale_elements(p, begin, end);                                                            \
+  }
+ATJT_FLOATING_TYPES(ATJT_DEFINE)
 
 }  // namespace atjt::cpu

@@ -9,10 +9,10 @@ namespace atjt::cpu {
 // Elements [begin, end).
 template <Isa isa>
 struct GradientElements {
-  static void scale(const ScaleGradientParams<float>&, int64_t begin, int64_t end) noexcept;
-  static void scale(const ScaleGradientParams<double>&, int64_t begin, int64_t end) noexcept;
-  static void scale(const ScaleGradientParams<Float16>&, int64_t begin, int64_t end) noexcept;
-  static void scale(const ScaleGradientParams<BFloat16>&, int64_t begin, int64_t end) noexcept;
+#define ATJT_DECLARE(T) \
+  static void scale(const ScaleGradientParams<T>&, int64_t begin, int64_t end) noexcept;
+  ATJT_FLOATING_TYPES(ATJT_DECLARE)
+#undef ATJT_DECLARE
 };
 
 }  // namespace atjt::cpu

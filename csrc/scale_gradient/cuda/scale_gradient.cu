@@ -1,4 +1,4 @@
-// scale_gradient on the GPU. A factor of 1, the usual one, costs a launch and no traffic.
+// scale_gradient on the GPU. A factor of 1, the usual case, costs a launch but reads no gradient.
 // SPDX-License-Identifier: Apache-2.0
 #include "common/cuda/launch.cuh"
 #include "common/cuda/row_vectors.cuh"
@@ -8,7 +8,8 @@ namespace atjt::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int64_t kMaxBlocks = 2048;  // enough to fill a GPU; few enough to find out about the 1
+constexpr int64_t kMaxBlocks =
+    2048;  // fills a GPU; if the factor is 1, few blocks must find that out
 
 template <class T>
 __global__ void __launch_bounds__(kThreads) scale_kernel(const ScaleGradientParams<T> p) {
@@ -40,9 +41,7 @@ void scale_gradient(const ScaleGradientParams<T>& p, int device, void* stream) {
   launch("scale_gradient", scale_kernel<T>, {blocks, kThreads}, device, stream, p);
 }
 
-template void scale_gradient(const ScaleGradientParams<float>&, int, void*);
-template void scale_gradient(const ScaleGradientParams<double>&, int, void*);
-template void scale_gradient(const ScaleGradientParams<Float16>&, int, void*);
-template void scale_gradient(const ScaleGradientParams<BFloat16>&, int, void*);
+#define ATJT_INSTANTIATE(T) template void scale_gradient(const ScaleGradientParams<T>&, int, void*);
+ATJT_FLOATING_TYPES(ATJT_INSTANTIATE)
 
 }  // namespace atjt::cuda

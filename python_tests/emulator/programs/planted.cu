@@ -1,4 +1,5 @@
-// Kernels with one mistake each, and a few without: what the emulator must find, and what not.
+// Kernels with one mistake each, which the emulator must find, and right kernels, which it must
+// accept.
 //
 //   planted <case> <order>   prints "right" or "wrong", or fails with a message
 //
@@ -33,7 +34,7 @@ void launch(void (*kernel)(Params...), dim3 grid, dim3 block, size_t shared_byte
 
 using Ints = std::vector<int>;
 
-// out[i] of two blocks of kThreads threads.
+// out[i] for two blocks of kThreads threads.
 Ints run(void (*kernel)(int*), int threads = kThreads) {
   Ints out(2 * kThreads, -1);
   launch(kernel, 2, threads, kThreads * sizeof(int), out.data());
@@ -75,7 +76,7 @@ __global__ void exchange_without_second_barrier(int* out) {
   out[blockIdx.x * kThreads + i] = sum;
 }
 
-// The shuffles order nothing in memory, but do hide the mistake from a run of any order.
+// The shuffles order no memory, but hide the mistake in every order of threads.
 __global__ void exchange_after_shuffle(int* out) {
   __shared__ int values[kThreads];
   const int i = threadIdx.x;
@@ -130,7 +131,7 @@ __global__ void two_blocks_write_the_same(int* out) { out[threadIdx.x] = 1; }
 
 __global__ void add_without_atomic(int* out) { ++out[blockIdx.x]; }
 
-// The block that is last to add reads what the others wrote.
+// The last block to add reads the other blocks' writes.
 __global__ void last_block_reads(int* out) {
   const int i = threadIdx.x;
   __shared__ bool last;
@@ -141,7 +142,7 @@ __global__ void last_block_reads(int* out) {
   if (last && i == 0) out[2] = out[1];
 }
 
-// --- barriers that not everybody reaches ---
+// --- barriers that some threads miss ---
 
 __global__ void barrier_in_two_places(int* out) {
   out[threadIdx.x] = 0;
@@ -209,7 +210,7 @@ __global__ void overflow(int* out) {
   out[blockIdx.x * kThreads + threadIdx.x] = 0x7FFFFF00 + 4 * int(threadIdx.x);
 }
 
-// Sees what the block before it left in shared memory, if anything.
+// Sees what the previous block left in shared memory.
 __global__ void read_uninitialized(int* out) {
   __shared__ int values[kThreads];
   out[blockIdx.x * kThreads + threadIdx.x] = values[threadIdx.x];
@@ -237,7 +238,7 @@ __global__ void too_much_static(int* out) {
 
 __global__ void nothing(int*) {}
 
-// --- what the instructions return ---
+// --- results of the instructions ---
 
 __global__ void instructions(int* out) {
   const int i = threadIdx.x, lane = i % 32, warp = i / 32, first = 32 * warp;
@@ -285,7 +286,7 @@ std::string conversions() {
                   __float_as_uint(brain));
     text += line;
   }
-  // Every half, and what lies beside and between them: ties and their neighbours.
+  // Every half, its neighbours as floats, and the ties between halves with their neighbours.
   for (uint32_t top = 0; top < 0x10000; top += 7)
     for (const uint32_t low : {0x0u, 0x1u, 0xFFFu, 0x1000u, 0x1001u, 0x3000u, 0x7FFFu, 0x8000u})
       add(__uint_as_float(top << 16 | low));

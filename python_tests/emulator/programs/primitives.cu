@@ -1,5 +1,5 @@
-// The wrapped instructions of csrc/cuda/ptx.cuh and the products built on them, against plain
-// loops.
+// The wrapped instructions of csrc/common/cuda/ptx.cuh, and the products built on them, against
+// plain loops.
 //
 //   primitives <case>   prints "right", or what differs
 //
@@ -35,7 +35,7 @@ void expect(float got, float wanted, const char* what, int row, int column) {
     std::printf("%s [%d][%d]: %g, not %g\n", what, row, column, double(got), double(wanted));
 }
 
-// Out of a block of one tile: scores [kBlockRows, kTileRows] and sums [kBlockRows, kWidth].
+// For a block of one tile: scores [kBlockRows, kTileRows] and sums [kBlockRows, kWidth].
 template <class Products, class T>
 __global__ void __launch_bounds__(Products::kThreads)
     products_kernel(Rows<T> held, Rows<T> tile, int rows, float* scores_out, float* sums_out) {
@@ -85,7 +85,7 @@ void check_products(int width) {
     for (int d = 0; d < Products::kWidth; ++d) {
       float sum = 0;
       for (int v = 0; v < Products::kTileRows && d < width; ++v) {
-        float score = wanted[size_t(v)];  // what the product with the tile is made of
+        float score = wanted[size_t(v)];  // the factor in the product with the tile
         if constexpr (sizeof(T) == 2) {
           T rounded;
           narrow(score, &rounded);
@@ -105,8 +105,8 @@ void check_widths() {
   check_products<Products<T, 256>, T>(200);
 }
 
-// Every row and chunk has a place of its own, and neither eight rows of one chunk nor the chunks
-// that eight neighbours copy to share a bank.
+// Every row and chunk has its own place. Eight rows of one chunk share no bank, nor do the chunks
+// that eight neighbours copy to.
 template <int kRowBytes>
 void check_swizzle() {
   using Layout = SwizzledRows<kRowBytes>;
@@ -173,7 +173,7 @@ void check_rounding() {
   expect(float(nan != nan), 1, "NaN", 0, 0);
 }
 
-// --- what must not be done with copies: found by their results or as a race ---
+// --- misuse of copies: found by their results or as a race ---
 
 enum Protocol {
   kRight,

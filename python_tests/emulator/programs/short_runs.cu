@@ -1,5 +1,5 @@
-// Runs of the forward pass that end after every tile: as they are, sums are only taken off after
-// thousands of classes in one block, which takes a GPU.
+// The forward pass with runs that end after every tile. A real run ends only after thousands of
+// classes in one block, which takes a GPU.
 //
 //   short_runs   prints "right", or what differs
 //

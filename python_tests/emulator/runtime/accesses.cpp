@@ -1,4 +1,4 @@
-// Every load, store and atomic of a kernel, on its way to the search for races.
+// Reports every load, store and atomic of a kernel to the search for races.
 // SPDX-License-Identifier: Apache-2.0
 #include "asan.h"
 #include "device.h"
@@ -32,7 +32,7 @@ void write_memory(const void* address, size_t bytes) { touch(address, bytes, Rac
 
 }  // namespace emulator
 
-// What -fsanitize=thread makes kernels call.
+// The functions that kernels call because of -fsanitize=thread.
 extern "C" {
 #define EMULATOR_ACCESS(name, bytes, kind)                                                \
   void __tsan_##name(const void* address) {                                               \

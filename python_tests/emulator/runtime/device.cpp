@@ -129,7 +129,7 @@ void Device::run_block() {
   }
 }
 
-// Once over the lanes of a warp. False if there was nothing to do.
+// Resumes each ready lane of a warp once. False if there was none.
 bool Device::run_warp(int warp) {
   if (order_ == Order::kRandom) std::shuffle(lanes_.begin(), lanes_.end(), random_);
   bool progress = false;
@@ -138,7 +138,7 @@ bool Device::run_warp(int warp) {
     if (thread >= num_threads_ || threads_[thread]->state != Thread::kReady) continue;
     resume(thread);
     progress = true;
-    // A part of a warp that has met runs ahead of the rest.
+    // A part of a warp that is complete runs ahead of the rest.
     const bool in_part =
         threads_[thread]->state == Thread::kAtCollective && ~threads_[thread]->mask;
     if (in_part && order_ != Order::kLockstep && complete_collectives(warp)) return true;
@@ -146,7 +146,7 @@ bool Device::run_warp(int warp) {
   return complete_collectives(warp) || progress;
 }
 
-// Frees the lanes whose partners have all come.
+// Releases the lanes whose partners have all arrived.
 bool Device::complete_collectives(int warp) {
   const int first = warp * kWarpSize, count = std::min(num_threads_ - first, kWarpSize);
   bool any = false;
@@ -221,7 +221,7 @@ bool Device::complete_barrier() {
   return true;
 }
 
-// Nobody can go on: names the first that waits, and the first that does something else.
+// No thread can go on: names the first waiting thread and the first thread in another state.
 void Device::report_deadlock() {
   const Thread* waiting = nullptr;
   for (int i = 0; i < num_threads_ && waiting == nullptr; ++i)

@@ -17,8 +17,9 @@
 
 namespace emulator {
 
-// Who is resumed next. A missing barrier shows under some orders only, so there are several:
-//   ascending   warp after warp, each as far as it gets alone; in it lane after lane
+// The order in which threads are resumed. A missing barrier shows in some orders only, so there are
+// four:
+//   ascending   warp after warp, each as far as it can go alone; within it lane after lane
 //   descending  the same from the last to the first
 //   lockstep    every thread up to its next barrier or shuffle, then all of them on
 //   random      warps and lanes in any order, interrupted at atomics
@@ -35,7 +36,7 @@ struct Settings {
 extern Settings settings;
 extern uint64_t launches;
 extern std::mutex mutex;         // one launch at a time
-extern __thread bool launching;  // in this thread of the host; thread_local is slower here
+extern __thread bool launching;  // in this thread of the host; thread_local would be slower
 
 std::string text(const Site& site);
 const char* name_of(Collective kind);
@@ -53,12 +54,12 @@ struct Thread {
   uint3 index;
   State state;
   Site site;
-  // The collective it waits for, and what that gave.
+  // The collective that the thread waits for, and its result.
   Collective kind;
   unsigned mask;
   uint64_t value;
   int source;
-  // Of kTogether: what it is called and what it does.
+  // For kTogether: its name and its function.
   const char* name;
   void (*act)(void* const*);
   std::vector<Copy> begun;                  // copies in no group yet

@@ -1,7 +1,7 @@
-// Runs CUDA kernels on the host: what cuda_runtime.h of this folder is made of.
+// Runs CUDA kernels on the host. include/cuda_runtime.h is built on these functions.
 //
-// A thread of a block is a fiber. It runs until it meets a barrier, a shuffle or its end; then
-// another one is resumed. Which one comes next is the choice of the order (see device.h).
+// A thread of a block is a fiber. It runs until a barrier, a shuffle or its end; then another fiber
+// is resumed, which the order chooses (see device.h).
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -19,7 +19,7 @@ struct dim3 {
   constexpr dim3(unsigned x = 1, unsigned y = 1, unsigned z = 1) : x(x), y(y), z(z) {}
 };
 
-// Constant as far as a thread can see; device.cpp sets them whenever it resumes one.
+// Constant for a thread; device.cpp sets them when it resumes a thread.
 extern const uint3 threadIdx, blockIdx;
 extern const dim3 blockDim, gridDim;
 
@@ -28,7 +28,7 @@ namespace emulator {
 constexpr int kWarpSize = 32;
 
 // A place in the sources, for messages and to tell two barriers apart. Return addresses would not
-// do: compilers duplicate calls.
+// tell them: compilers duplicate calls.
 struct Site {
   const char* file;
   int line;
@@ -42,20 +42,20 @@ void block_barrier(Site site);
 // Waits until the lanes named in mask are here. A shuffle returns the value of lane `source`, a
 // vote the outcome of all `value != 0`.
 uint64_t warp_collective(Collective kind, unsigned mask, uint64_t value, int source, Site site);
-// Waits until the whole warp is here, then runs `act` once, with what each lane brought.
+// Waits until the whole warp is here, then runs `act` once with each lane's argument.
 void warp_together(const char* name, void* mine, void (*act)(void* const* lanes), Site site);
 int lane();
 // In random order, a place to be interrupted at.
 void before_atomic(const void* address, size_t bytes);
 void thread_fence();
-// Told to the search for races; under AddressSanitizer, a place that is nobody's fails here.
+// Reports an access to the search for races; under AddressSanitizer, fails for unowned memory.
 void read_memory(const void* address, size_t bytes);
 void write_memory(const void* address, size_t bytes);
-// Copies that the thread has begun: they happen when it waits for them, the latest moment allowed.
+// A thread's copies happen when it waits for them, the latest moment allowed.
 void begin_copy(void* to, const void* from, int bytes, int from_bytes);
 void commit_copies();
 void wait_for_copies(int most_left);
-// The first statement of every kernel, put there by build.py, with the __launch_bounds__.
+// The first statement of every kernel, inserted by translate.py, with the __launch_bounds__.
 void enter_kernel(const char* name, int most_threads = 1024, int = 0, int = 0);
 // Stops the launch; the message names kernel, block and thread.
 [[noreturn]] void fail(const std::string& what);

@@ -21,7 +21,7 @@ thread_local Fiber* entering = nullptr;
 }  // namespace
 
 #if defined(__x86_64__)
-// swapcontext() would do, but for two system calls a switch. Saves what the callee owns.
+// Saves the registers that a callee must keep. swapcontext() would cost two system calls a switch.
 extern "C" void emulator_switch(void** save, void* load);
 asm(R"(
 .text
@@ -47,7 +47,7 @@ emulator_switch:
 #endif
 
 Fiber::Fiber() {
-  // Below the stack, which grows down, an overflow has to hit something.
+  // The stack grows down: an overflow must hit a page without access below it.
   void* const mapping = mmap(nullptr, kGuardBytes + kStackBytes, PROT_READ | PROT_WRITE,
                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (mapping == MAP_FAILED) throw std::bad_alloc();
@@ -59,7 +59,7 @@ Fiber::~Fiber() { munmap(mapping_, kGuardBytes + kStackBytes); }
 
 void Fiber::start(void (*entry)()) {
 #if EMULATOR_ASAN
-  // Frames that were dropped leave their red zones behind.
+  // Dropped frames leave their red zones behind.
   if (!left_forever_) __asan_unpoison_memory_region(mapping_ + kGuardBytes, kStackBytes);
 #endif
   left_forever_ = false;
@@ -67,7 +67,7 @@ void Fiber::start(void (*entry)()) {
   own_fake_stack_ = nullptr;
 #if defined(__x86_64__)
   auto* top = reinterpret_cast<uintptr_t*>(mapping_ + kGuardBytes + kStackBytes);
-  *--top = 0;                                   // main()'s return address: there is no caller
+  *--top = 0;                                   // main()'s return address: no caller
   *--top = reinterpret_cast<uintptr_t>(&main);  // where the switch returns to
   for (int i = 0; i < 6; ++i) *--top = 0;       // the registers it pops
   own_ = top;

@@ -1,4 +1,4 @@
-// A stack of its own to run a function on, left and entered again at will.
+// A function on its own stack, which can be left and resumed.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -17,8 +17,8 @@ class Fiber {
   Fiber(const Fiber&) = delete;
   Fiber& operator=(const Fiber&) = delete;
 
-  // From outside: start(entry) arms the fiber, resume() runs it until it calls leave(). `entry`
-  // must not return: its last act is leave(true). A fiber may also be dropped where it stands.
+  // From outside: start(entry) prepares the fiber, resume() runs it until it calls leave(). `entry`
+  // must not return: it ends with leave(true). A fiber may also be dropped unfinished.
   void start(void (*entry)());
   void resume();
   // From inside.

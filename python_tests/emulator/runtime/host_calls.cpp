@@ -1,4 +1,4 @@
-// What the host calls: the runtime API by way of cuda_runtime.h, and the controls of the tests.
+// The functions that the host calls: CUDA's runtime API, and the controls of the tests.
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <map>
@@ -131,7 +131,7 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
   return emulator::remember(cudaErrorInvalidValue);
 }
 
-// What Python sets and asks, through ctypes.
+// The controls, which Python calls through ctypes.
 #define EMULATOR_EXPORT extern "C" __attribute__((visibility("default")))
 EMULATOR_EXPORT void emulator_set_order(int order, uint64_t seed) {
   const std::lock_guard<std::mutex> lock(emulator::mutex);

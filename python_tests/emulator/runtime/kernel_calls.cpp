@@ -1,4 +1,4 @@
-// What the threads of a kernel call, by way of cuda_runtime.h.
+// The functions that threads of a kernel call, through cuda_runtime.h.
 // SPDX-License-Identifier: Apache-2.0
 #include <cstring>
 #include <utility>
@@ -36,7 +36,7 @@ void warp_together(const char* name, void* mine, void (*act)(void* const*), Site
 
 void thread_fence() { device().races.fence(); }
 
-// Both ends of the time in which it may happen are told to the search for races.
+// The search for races checks both ends of the time in which the copy may happen.
 void begin_copy(void* to, const void* from, int bytes, int from_bytes) {
   const auto at = reinterpret_cast<uintptr_t>(to), source = reinterpret_cast<uintptr_t>(from);
   if (at % unsigned(bytes) != 0 || source % unsigned(bytes) != 0)

@@ -1,4 +1,4 @@
-// Included before every binding: where the CUDA kernels find their data, as ATJT_CUDA_MEMORY.
+// Included before every binding: the memory that CUDA kernels read, as ATJT_CUDA_MEMORY.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 

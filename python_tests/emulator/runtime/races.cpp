@@ -110,7 +110,8 @@ std::string Races::access(int thread, const void* address, size_t size, Kind kin
     Access* place = nullptr;
     for (Access& earlier : cell(granule).accesses) {
       const bool before = earlier.kind == kNone || ordered(earlier, thread, in_shared);
-      // Whatever is unordered with `earlier` is so with `now`, if that says no less.
+      // `now` may replace `earlier` if it conflicts with every access that `earlier` conflicts
+      // with.
       if (before && (earlier.kind == kNone ||
                      ((earlier.bytes & ~bytes) == 0 && (earlier.kind == kind || kind == kWrite))))
         place = &earlier;

@@ -1,10 +1,11 @@
-// Finds accesses of different threads to the same bytes with no barrier between them, whatever the
-// order they happened in.
+// Finds accesses of different threads to the same bytes without a barrier between them, in whatever
+// order they happened.
 //
-// Kernels are compiled with -fsanitize=thread, which puts a call before every load and store; the
-// functions called are these, not ThreadSanitizer's. What orders accesses is what CUDA says does:
-// __syncthreads and __syncwarp. A shuffle or a vote is no memory barrier. Accesses of different
-// blocks are never ordered, unless by __threadfence and an atomic.
+// -fsanitize=thread puts a call before every load and store of a kernel; accesses.cpp defines the
+// called functions instead of ThreadSanitizer. Accesses are ordered as CUDA defines it: by
+// __syncthreads and
+// __syncwarp. A shuffle or a vote is no memory barrier. Only __threadfence with an atomic orders
+// accesses of different blocks.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -31,7 +32,7 @@ class Races {
   void warp_barrier(int warp, unsigned mask);
   void fence() { fenced_.insert(block_); }
 
-  // Empty, or what is wrong with this access.
+  // Empty, or the message about a race with this access.
   std::string access(int thread, const void* address, size_t bytes, Kind kind, const void* code);
 
  private:
@@ -43,8 +44,8 @@ class Races {
     uint32_t epoch, clock;
     const void* code;
   };
-  // The last few accesses to eight bytes. More are forgotten: a race may be missed, none is made
-  // up.
+  // The last few accesses to eight bytes. Earlier ones are forgotten: a race may be missed, but
+  // every reported race is real.
   struct Cell {
     Access accesses[4];
   };
@@ -54,7 +55,7 @@ class Races {
     std::array<Cell, kCells> cells;
   };
   struct Warp {
-    // clock[a][b]: up to when lane a knows what lane b did.
+    // clock[a][b]: the time up to which lane a sees lane b's accesses.
     uint32_t clock[kWarpSize][kWarpSize];
   };
 

@@ -1,4 +1,4 @@
-// The part of CUDA that the kernels of this project use, on the host. See ../README.md.
+// The part of CUDA that the kernels of this project use, on the host. See ../../README.md.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -14,7 +14,7 @@
 #include "../emulator.h"
 #include "warp_matrix.h"
 
-// --- the language; __shared__ is translated by build.py ---
+// --- the language; translate.py translates __shared__ ---
 #define __global__
 #define __device__
 #define __host__
@@ -68,7 +68,7 @@ template <class T>
 T shuffle(unsigned mask, T value, int source, int width, Site site) {
   if (width < 1 || width > kWarpSize || (width & (width - 1)) != 0)
     fail("a shuffle of width " + std::to_string(width));
-  // Beyond the ends of its part of the warp, a lane reads itself.
+  // A lane that reads beyond its part of the warp reads itself.
   const int first = lane() / width * width;
   if (source < first || source >= first + width) source = lane();
   return from_bits<T>(warp_collective(Collective::kShuffle, mask, to_bits(value), source, site));
@@ -175,7 +175,7 @@ void __stcg(T* address, std::common_type_t<T> value) {
   *address = value;
 }
 
-// --- arithmetic. Approximate instructions are computed exactly: rounding is not what is tested ---
+// --- arithmetic. Approximate instructions are exact: rounding is not tested ---
 inline int __popc(unsigned x) { return __builtin_popcount(x); }
 inline int __popcll(unsigned long long x) { return __builtin_popcountll(x); }
 inline int __ffs(int x) { return __builtin_ffs(x); }
@@ -267,7 +267,7 @@ struct cudaLaunchConfig_t {
 };
 
 const char* cudaGetErrorString(cudaError_t error);
-cudaError_t cudaGetLastError();  // and forgets it
+cudaError_t cudaGetLastError();  // and clears it
 cudaError_t cudaPeekAtLastError();
 cudaError_t cudaGetDeviceCount(int* count);
 cudaError_t cudaGetDevice(int* device);

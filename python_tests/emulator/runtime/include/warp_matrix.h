@@ -1,5 +1,5 @@
-// Instructions that only PTX has, for the host: of matrices that a warp holds together, and copies
-// that run beside it. csrc/cuda/ptx.cuh says what each does.
+// PTX instructions on matrices that a warp holds together, for the host. csrc/common/cuda/ptx.cuh
+// defines each.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
