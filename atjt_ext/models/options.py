@@ -231,9 +231,9 @@ class ModelConfig:
         """The name of the model on the command line: the name of its file."""
         return type(self).__module__.rpartition(".")[2]
 
-    def options(self) -> dict[str, Any]:
-        """Values by field name."""
-        return {one.name: getattr(self, one.name) for one in fields(self)}
+    def options(self, prefix: str = "") -> dict[str, Any]:
+        """Values by field name, without the ``prefix`` of the names."""
+        return {one.name.removeprefix(prefix): getattr(self, one.name) for one in fields(self)}
 
     def build(
         self,

@@ -26,25 +26,24 @@ __all__ = ["DataConfig", "RunConfig"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataConfig:
-    """Which interactions to read.
+    """The interactions to read.
 
     Attributes:
-        format: auto decides by name and content.
-        user_column: name of the user column where columns have names; None guesses.
+        format: format of the file; auto recognises it by name and content.
+        user_column: name of the user column, for files with column names; None guesses.
         item_column: name of the item column; None guesses.
         time_column: name of the time column; None guesses, and an empty name keeps the order of the
             file.
-        rating_column: name of the rating column; None guesses. Ratings are read, not used.
-        weight_column: name of a column of weights in [0, 1], for ``weighting=given``: how clean you
-            believe each interaction to be; None reads none.
-        item_file: table of the items' features where it does not lie in the folder of the
+        rating_column: name of the rating column; None guesses. Ratings are read but not used.
+        weight_column: name of a column of weights in [0, 1] for ``weighting=given``: your belief
+            that an interaction is clean. None reads no weights.
+        item_file: table of the items' features, if it does not lie in the folder of the
             interactions: RecBole .item, MovieLens, Amazon, Yelp, or JSON {item: [value, ...]}.
-        item_columns: features that are used, by models and as evidence of noise; none means all,
-            of which models see those whose values items share, so no titles.
-        k_core: drop users and items with fewer interactions, until none is left; 0 keeps all.
-        min_length: drop users with fewer interactions, after ``k_core`` (which need not hold then).
-        latest: of every user, use the latest so many interactions only (counted after ``k_core``);
-            0 uses all.
+        item_columns: names of the features that models and noise recognition use. Empty means all;
+            models then see the features whose values items share (so no titles).
+        k_core: repeatedly drop users and items with fewer interactions; 0 keeps all.
+        min_length: then drop users with fewer interactions (items may fall below ``k_core``).
+        latest: then keep only this number of each user's latest interactions; 0 keeps all.
     """
 
     format: Format = "auto"
@@ -125,10 +124,10 @@ class RunConfig:
             ValueError: a value is out of range, or one of ``changes`` has no effect.
             TypeError: one of ``changes`` is no option of any part.
         """
-        own = {} if self.noise_model is None else self.noise_model.options()
+        noise: dict[str, Any] = {}
         if self.noise_model is not None:
-            own["noise_model"] = self.noise_model.name
-        parts = (asdict(self.data), self.model.options(), own, asdict(self.trainer))
+            noise = {"noise_model": self.noise_model.name, **self.noise_model.options()}
+        parts = (asdict(self.data), self.model.options(), noise, asdict(self.trainer))
         return _assembled(self.recipe, self.model.name, merged(*parts, changes), changes)
 
     def with_equal_weights(self) -> RunConfig:
@@ -236,7 +235,8 @@ def _noise_options() -> dict[str, tuple[str, ...]]:
 def _named(part: str, values: Mapping[str, Any], table: ConfigTable) -> ModelConfig:
     """The config that :meth:`RunConfig.as_dict` wrote with its name."""
     _require_known(part, values["name"], table)
-    return table[values["name"]](**_with_tuples(values, without="name"))
+    own = {name: value for name, value in values.items() if name != "name"}
+    return table[values["name"]](**_with_tuples(own))
 
 
 def _require_known(part: str, name: str, table: ConfigTable) -> None:
@@ -244,10 +244,8 @@ def _require_known(part: str, name: str, table: ConfigTable) -> None:
         raise ValueError(f"{part} must be one of {', '.join(table)}, got {name!r}")
 
 
-def _with_tuples(values: Mapping[str, Any], without: str = "") -> dict[str, Any]:
+def _with_tuples(values: Mapping[str, Any]) -> dict[str, Any]:
     """``values`` with tuples for lists: JSON knows lists only."""
     return {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in values.items()
-        if name != without
+        name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
     }

@@ -69,11 +69,11 @@ class JointTrainerConfig:
             ``calibrated``: ``clip(1 - rho / odds, 0, 1)`` by such a model, gated by ``gate_auc``.
         weights_act_on: ``targets``: the loss of each predicted item. ``inputs``: how much of each
             item the recommender reads, in training and, for weights known before training, in
-            evaluation. ``both``. ``drop``: interactions with a weight below ``drop_below`` leave
-            the training sequences and the histories read in evaluation; the others count alike.
-            None: under ``co_occurrence`` ``both``, or ``drop`` if the recommender takes no weights
-            on inputs; otherwise ``targets``. Inputs need one weight per position; dropping needs
-            weights known before training.
+            evaluation. ``both``: targets and inputs. ``drop``: interactions with a weight below
+            ``drop_below`` leave the training sequences and the histories read in evaluation; the
+            others count alike. None: under ``co_occurrence`` ``both``, or ``drop`` if the
+            recommender takes no weights on inputs; otherwise ``targets``. Inputs need one weight
+            per position; dropping needs weights known before training.
         drop_below: the weight below which ``weights_act_on=drop`` drops an interaction.
         adaptive_denoising: further weights, made of the losses (arXiv:2006.04153): ``truncated``
             drops the largest losses of every batch, ``reweighted`` multiplies by ``p ** power``.
@@ -117,15 +117,15 @@ class JointTrainerConfig:
         epochs: passes over the training data (of each phase under ``sequential``).
         optimizer: ``adam`` or ``adagrad``, for both models.
         learning_rate: the recommender's.
-        noise_learning_rate: the noise model's; constant, as a later phase starts when a decaying
-            rate would be near 0.
+        noise_learning_rate: the noise model's, which stays constant: a falling rate would be near 0
+            when a later phase starts.
         schedule: the recommender's learning rate over all steps: constant, or falling to 0 along a
             line or half a cosine (:func:`atjt_ext.training.state.learning_rate_factor`).
         schedule_warmup_steps: first steps, over which the recommender's rate rises to
             ``learning_rate``.
         weight_decay: L2 penalty of both optimizers.
         clip_grad_norm: largest gradient norm of the recommender; None clips nothing.
-        precision: of matrix products in training. ``bfloat16`` runs the models under
+        precision: dtype of matrix products in training. ``bfloat16`` runs the models under
             ``torch.autocast``; parameters, sums of losses, evaluation and recommendations stay
             float32.
         compile: train through ``torch.compile`` of the recommender's ``encode`` or ``score``. For

@@ -56,13 +56,8 @@ class BidirectionalConfig(ModelConfig):
         )
 
     def build(self, num_items: int, *, max_length: int, **_: Any) -> BidirectionalNoiseModel:
-        return BidirectionalNoiseModel(
-            num_items,
-            max_length=max_length,
-            embedding_dim=self.noise_embedding_dim,
-            num_blocks=self.noise_num_blocks,
-            num_heads=self.noise_num_heads,
-        )
+        options = self.options("noise_")
+        return BidirectionalNoiseModel(num_items, max_length=max_length, **options)
 
 
 class BidirectionalNoiseModel(nn.Module):

@@ -35,11 +35,7 @@ class TargetAttentionConfig(ModelConfig):
     noise_hidden_dims: tuple[int, ...] = sizes(256, 64)
 
     def build(self, num_items: int, **_: Any) -> TargetAttentionNoiseModel:
-        return TargetAttentionNoiseModel(
-            num_items,
-            embedding_dim=self.noise_embedding_dim,
-            hidden_dims=self.noise_hidden_dims,
-        )
+        return TargetAttentionNoiseModel(num_items, **self.options("noise_"))
 
 
 def _mlp(widths: Sequence[int]) -> nn.Sequential:
