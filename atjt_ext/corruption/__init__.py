@@ -1,4 +1,4 @@
-"""CORRUPT: sequences damaged in known places, to train the noise model."""
+"""Kinds of damage: they change sequences in known places, to train the noise model."""
 
 from .adjacent_swap import AdjacentSwap
 from .item_deletion import ItemDeletion

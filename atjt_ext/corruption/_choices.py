@@ -1,98 +1,42 @@
-"""Choices by key, and the options that the kinds of damage share."""
+"""Random choices by key, and the options that kinds of damage share."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from ..ops._checks import require_count, require_rows, require_share
+from ..ops._checks import check_shape, require_count, require_rows, require_share
 from ..ops.keyed_draws import Purpose, keyed_draws
 
 NEVER = torch.iinfo(torch.int64).max
-"""The order of what cannot be chosen."""
+"""The order of a position that cannot be chosen."""
 
 
-@dataclass(frozen=True, slots=True)
-class Draws:
-    """The random numbers of one call: what they depend on, except their purpose."""
+class RowOptions(Protocol):
+    """Options that kinds of damage share."""
 
-    row_keys: Tensor
-    seed: int | Tensor
-    step: int | Tensor
-
-    @staticmethod
-    def of(
-        sequences: Tensor, row_keys: Tensor | None, seed: int | Tensor, step: int | Tensor
-    ) -> Draws:
-        """Row indices stand in for ``row_keys``.
-
-        Raises:
-            ValueError: ``sequences`` or ``row_keys`` of a wrong shape, dtype or device.
-        """
-        if sequences.dim() != 2:
-            raise ValueError(f"sequences must be [B, W], got shape {tuple(sequences.shape)}")
-        if sequences.dtype not in (torch.int32, torch.int64):
-            raise ValueError(f"sequences must be int32 or int64, got {sequences.dtype}")
-        rows = sequences.shape[0]
-        if row_keys is None:
-            row_keys = torch.arange(rows, device=sequences.device)
-        if row_keys.shape != (rows,):
-            raise ValueError(f"row_keys must be [{rows}], got shape {tuple(row_keys.shape)}")
-        if row_keys.device != sequences.device:
-            raise ValueError(f"row_keys must be on {sequences.device}, got {row_keys.device}")
-        return Draws(row_keys, seed, step)
-
-    def rows(self, purpose: Purpose) -> Tensor:
-        """``[B]`` int64, uniform over all values."""
-        return self.positions(1, purpose)[:, 0]
-
-    def chosen_rows(
-        self,
-        purpose: Purpose,
-        sequence_fraction: float | None,
-        sequence_probability: float | None,
-    ) -> Tensor:
-        """``[B]`` bool: the ``round(sequence_fraction * B)`` rows with the smallest (draw, row), or
-        each row with ``sequence_probability`` (one of the two)."""
-        draws = self.rows(purpose)
-        if sequence_probability is not None:
-            # 53 of the bits are a float64 without rounding.
-            return (draws >> 11 & 2**53 - 1).double() < sequence_probability * 2.0**53
-        assert sequence_fraction is not None
-        count = math.floor(sequence_fraction * len(draws) + 0.5)
-        chosen = torch.zeros_like(draws, dtype=torch.bool)
-        return chosen.index_fill_(0, draws.argsort(stable=True)[:count], True)
-
-    def positions(self, length: int, purpose: Purpose) -> Tensor:
-        """``[B, length]`` int64, uniform over all values."""
-        return keyed_draws(self.row_keys, length, purpose=purpose, seed=self.seed, step=self.step)
-
-    def order(self, eligible: Tensor, purpose: Purpose) -> Tensor:
-        """``[B, L]`` int64 for ``eligible [B, L]``: positions are chosen from the smallest on."""
-        draws = self.positions(eligible.shape[1], purpose)
-        return (draws >> 1).masked_fill(~eligible, NEVER)  # one bit less, and none is so large
+    @property
+    def sequence_fraction(self) -> float | None: ...
+    @property
+    def sequence_probability(self) -> float | None: ...
+    @property
+    def include_target(self) -> bool: ...
 
 
-def rows_or_half(
-    sequence_fraction: float | None, sequence_probability: float | None
-) -> float | None:
-    """The ``sequence_fraction`` that will hold: half of the rows where neither is given.
+def settle_options(kind: RowOptions, count_name: str, ratio_name: str) -> None:
+    """Check the rows and the amount of a frozen dataclass; without either option for the rows,
+    ``sequence_fraction`` becomes 0.5.
 
     Raises:
-        ValueError: both are given, or one is out of range.
-        TypeError: one is no number.
+        ValueError: both options for the rows, not exactly one amount, or a value out of range.
+        TypeError: a value that is no number.
     """
-    require_rows(sequence_fraction, sequence_probability)
-    return 0.5 if sequence_fraction is None and sequence_probability is None else sequence_fraction
-
-
-def require_amount(
-    count_name: str, count: int | None, ratio_name: str, ratio: float | None
-) -> None:
-    """Raises ValueError or TypeError unless exactly one is given, and in range."""
+    settle_rows(kind)
+    count, ratio = getattr(kind, count_name), getattr(kind, ratio_name)
     if (count is None) == (ratio is None):
         raise ValueError(
             f"exactly one of {count_name} and {ratio_name} must be given, got "
@@ -104,8 +48,92 @@ def require_amount(
         require_share(ratio_name, ratio)
 
 
+def settle_rows(kind: RowOptions) -> None:
+    """:func:`settle_options` for the rows only."""
+    require_rows(kind.sequence_fraction, kind.sequence_probability)
+    if kind.sequence_fraction is None and kind.sequence_probability is None:
+        object.__setattr__(kind, "sequence_fraction", 0.5)
+
+
+def begin(
+    kind: RowOptions,
+    purpose: Purpose,
+    sequences: Tensor,
+    row_keys: Tensor | None,
+    seed: int | Tensor,
+    step: int | Tensor,
+) -> tuple[Draws, Tensor, Tensor]:
+    """The draws of a call, the damaged rows ``[B]`` bool, and the items that may change ``[B, W]``
+    bool.
+
+    Raises:
+        ValueError: as :meth:`Draws.of` and :func:`open_to_change`.
+    """
+    draws = Draws.of(sequences, row_keys, seed, step)
+    rows = draws.chosen_rows(purpose, kind.sequence_fraction, kind.sequence_probability)
+    return draws, rows, open_to_change(sequences, kind.include_target)
+
+
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """The random numbers of one call, for any purpose."""
+
+    row_keys: Tensor
+    seed: int | Tensor
+    step: int | Tensor
+
+    @staticmethod
+    def of(
+        sequences: Tensor, row_keys: Tensor | None, seed: int | Tensor, step: int | Tensor
+    ) -> Draws:
+        """Draws for these rows; without ``row_keys``, the keys are row indices.
+
+        Raises:
+            ValueError: ``sequences`` or ``row_keys`` of a wrong shape, dtype or device.
+        """
+        check_shape("sequences", sequences, "B", "W")
+        if sequences.dtype not in (torch.int32, torch.int64):
+            raise ValueError(f"sequences must be int32 or int64, got {sequences.dtype}")
+        if row_keys is None:
+            row_keys = torch.arange(len(sequences), device=sequences.device)
+        check_shape("row_keys", row_keys, len(sequences))
+        if row_keys.device != sequences.device:
+            raise ValueError(f"row_keys must be on {sequences.device}, got {row_keys.device}")
+        return Draws(row_keys, seed, step)
+
+    def rows(self, purpose: Purpose) -> Tensor:
+        """``[B]`` int64, uniform over all int64 values."""
+        return self.positions(1, purpose)[:, 0]
+
+    def chosen_rows(
+        self,
+        purpose: Purpose,
+        sequence_fraction: float | None,
+        sequence_probability: float | None,
+    ) -> Tensor:
+        """``[B]`` bool: the ``round(sequence_fraction * B)`` rows with the smallest (draw, row), or
+        each row with ``sequence_probability``. One of the two must be given."""
+        draws = self.rows(purpose)
+        if sequence_probability is not None:
+            # 53 bits fit a float64 without rounding.
+            return (draws >> 11 & 2**53 - 1).double() < sequence_probability * 2.0**53
+        assert sequence_fraction is not None
+        count = math.floor(sequence_fraction * len(draws) + 0.5)
+        chosen = torch.zeros_like(draws, dtype=torch.bool)
+        return chosen.index_fill_(0, draws.argsort(stable=True)[:count], True)
+
+    def positions(self, length: int, purpose: Purpose) -> Tensor:
+        """``[B, length]`` int64, uniform over all int64 values."""
+        return keyed_draws(self.row_keys, length, purpose=purpose, seed=self.seed, step=self.step)
+
+    def order(self, eligible: Tensor, purpose: Purpose) -> Tensor:
+        """``[B, L]`` int64 for ``eligible [B, L]``: positions are chosen in ascending order."""
+        draws = self.positions(eligible.shape[1], purpose)
+        return (draws >> 1).masked_fill(~eligible, NEVER)  # a draw of 63 bits is below NEVER
+
+
 def require_alias_table(table: Tensor | None, num_items: int) -> None:
-    """Raises ValueError or TypeError for a table of another catalogue, or none at all."""
+    """Raises TypeError unless ``table`` is a tensor or None; ValueError for another catalogue."""
     if table is None:
         return
     if not isinstance(table, Tensor):
@@ -117,11 +145,11 @@ def require_alias_table(table: Tensor | None, num_items: int) -> None:
 
 
 def open_to_change(sequences: Tensor, include_target: bool) -> Tensor:
-    """``[B, W]`` bool: the items of the history, and the target if it is included.
+    """``[B, W]`` bool: the items of the history, and the target if ``include_target``.
 
     Raises:
-        ValueError: padding on the right of an item. On CUDA, looking would wait for the device, and
-            such padding is taken for padding on the left.
+        ValueError: padding on the right of an item, on the CPU. On CUDA a check would wait for the
+            device; such padding counts as left padding there.
     """
     is_item = sequences != 0
     if sequences.device.type == "cpu" and not torch.compiler.is_compiling():
@@ -142,7 +170,7 @@ def amounts(items: Tensor, count: int | None, ratio: float | None, *, most: Tens
     if count is not None:
         return most.clamp(max=count)
     assert ratio is not None
-    # Half up and in float64, as the replacement kernels round.
+    # Round half up in float64, as the replacement kernels do.
     return torch.minimum((items.double() * ratio + 0.5).floor().long(), most)
 
 
@@ -154,5 +182,6 @@ def choose_positions(order: Tensor, counts: Tensor) -> Tensor:
 
 
 def to_the_right(kept: Tensor) -> Tensor:
-    """``[B, L]`` int64 indices for ``gather`` that move what is ``kept`` to the right, in order."""
+    """``[B, L]`` int64 indices for ``gather`` that move the ``kept`` columns to the right, in
+    order."""
     return kept.to(torch.uint8).argsort(dim=1, stable=True)

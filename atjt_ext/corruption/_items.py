@@ -1,4 +1,4 @@
-"""Items of the catalogue, drawn by key, that differ from two others."""
+"""Draws of catalogue items that differ from two given items."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _ATTEMPTS = 8
 def uniform_items(
     draws: Draws, purpose: Purpose, one: Tensor, other: Tensor, *, num_items: int
 ) -> Tensor:
-    """``[B, L]`` int64: each item but ``one [B, L]`` and ``other [B, L]``, which may be 0 for none,
-    is as likely."""
-    # Count through what is left; an item above the catalogue stands for none.
+    """``[B, L]`` int64: uniform items except ``one [B, L]`` and ``other [B, L]``. 0 in ``other``
+    excludes nothing."""
+    # Draw a rank among the remaining items, and skip the excluded; num_items + 1 excludes nothing.
     is_pair = (other != 0) & (other != one)
     low = torch.where(is_pair, torch.minimum(one, other), one)
     high = torch.maximum(one, other).masked_fill(~is_pair, num_items + 1)
@@ -30,11 +30,11 @@ def weighted_items(
     draws: Draws, purpose: Purpose, one: Tensor, other: Tensor, *, alias_table: Tensor
 ) -> Tensor:
     """``[B, L]`` int64: items by their weight in ``alias_table [num_items]``. ``one [B, L]`` and
-    ``other [B, L]`` are drawn again; 0 where nothing else came up in any attempt."""
+    ``other [B, L]`` are drawn again; 0 if every attempt drew them."""
     rows, length = one.shape
     drawn = draws.positions(length * _ATTEMPTS, purpose).view(rows, length, _ATTEMPTS)
     slot = uniform_integers(drawn, len(alias_table))
-    # What the slot left of the draw is as uniform as the draw was: a coin for own or alias.
+    # The rest of the draw after the slot is uniform too: it decides between own item and alias.
     coin = drawn * len(alias_table) >> 32 & 0xFFFFFFFF
     entry = alias_table[slot]
     own_mass, alias = entry >> 32 & 0xFFFFFFFF, entry & 0xFFFFFFFF

@@ -1,4 +1,4 @@
-"""Frozen dataclasses that hold tensors: what they print, and which of them are equal."""
+"""``repr`` and equality of frozen dataclasses that hold tensors."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from torch import Tensor
 
 
 class HoldsTensors:
-    """For dataclasses with ``eq=False, repr=False``.
+    """Base of dataclasses with ``eq=False, repr=False``.
 
-    A tensor is printed as its dtype and shape and equals itself only: comparing values would wait
-    for the device.
+    ``repr`` shows the dtype and shape of a tensor. A tensor equals itself only: comparing values
+    would wait for the device.
     """
 
     __slots__ = ()

@@ -1,4 +1,4 @@
-"""Neighbours in the wrong order."""
+"""Damage: neighbours in the wrong order."""
 
 from __future__ import annotations
 
@@ -8,15 +8,7 @@ import torch
 from torch import Tensor
 
 from ..ops.keyed_draws import Purpose
-from ._choices import (
-    NEVER,
-    Draws,
-    amounts,
-    choose_positions,
-    open_to_change,
-    require_amount,
-    rows_or_half,
-)
+from ._choices import NEVER, amounts, begin, choose_positions, settle_options
 from .protocol import DamagedSequences
 
 __all__ = ["AdjacentSwap"]
@@ -24,26 +16,26 @@ __all__ = ["AdjacentSwap"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdjacentSwap:
-    """Lets neighbours that are different items trade places.
+    """Swaps neighbours that are different items.
 
     The mildest disorder: the shuffle of denoising autoencoders (Lample et al., ICLR 2018,
-    arXiv:1711.00043) that moves no item further than one place. CL4SRec's reorder
-    (arXiv:2010.14395) shuffles a whole stretch.
+    arXiv:1711.00043), limited to one place per item. CL4SRec's reorder (arXiv:2010.14395) shuffles
+    a whole stretch instead.
 
-    Pairs are taken in random order, each unless it shares an item with one taken before, until
-    there are as many as wanted or none is left. ``replaced`` marks both items of a pair.
+    Pairs come in random order. A pair is swapped unless it shares an item with an earlier pair,
+    until the wanted number is reached. ``replaced`` marks both items of a pair.
 
     Args:
-        sequence_fraction: share of the rows of a batch that are damaged, by exact count, or
-        sequence_probability: chance of each row (at most one of the two; neither:
-            ``sequence_fraction`` becomes 0.5).
-        num_swaps: pairs to swap in each damaged row, or
-        swap_ratio: share of its items to be moved, two by a swap (one of the two).
-        include_target: let the last column (the target) be swapped as well.
+        sequence_fraction: share of the rows of a batch to damage, as an exact count. Without it and
+            ``sequence_probability`` it becomes 0.5.
+        sequence_probability: instead of ``sequence_fraction``: chance of each row.
+        num_swaps: pairs to swap in each damaged row. Either this or ``swap_ratio``.
+        swap_ratio: share of the row's items to move; a swap moves two items.
+        include_target: the last column (the target) may be swapped as well.
 
     Raises:
         ValueError: a value out of range, or not exactly one amount.
-        TypeError: a value that is no number, or no integer where one is wanted.
+        TypeError: a value that is no number, or no integer as required.
     """
 
     sequence_fraction: float | None = None
@@ -53,9 +45,7 @@ class AdjacentSwap:
     include_target: bool = False
 
     def __post_init__(self) -> None:
-        share = rows_or_half(self.sequence_fraction, self.sequence_probability)
-        object.__setattr__(self, "sequence_fraction", share)
-        require_amount("num_swaps", self.num_swaps, "swap_ratio", self.swap_ratio)
+        settle_options(self, "num_swaps", "swap_ratio")
 
     def __call__(
         self,
@@ -68,16 +58,11 @@ class AdjacentSwap:
         """``sequences [B, W]`` int32 or int64, left-padded with 0 -> a damaged copy.
 
         Raises:
-            ValueError: a wrong shape, dtype or device; on the CPU padding on the right of an
-                item. On CUDA, where looking would wait for the device, it is taken for padding on
-                the left.
+            ValueError: a wrong shape, dtype or device; on the CPU also padding on the right of an
+                item, which counts as left padding on CUDA.
         """
-        draws = Draws.of(sequences, row_keys, seed, step)
-        rows = draws.chosen_rows(
-            Purpose.SWAPPED_ROW, self.sequence_fraction, self.sequence_probability
-        )
-        is_open = open_to_change(sequences, self.include_target)
-        # Pair i is made of the columns i and i + 1.
+        draws, rows, is_open = begin(self, Purpose.SWAPPED_ROW, sequences, row_keys, seed, step)
+        # Pair i has the columns i and i + 1.
         eligible = is_open[:, :-1] & is_open[:, 1:] & (sequences[:, :-1] != sequences[:, 1:])
         order = draws.order(eligible, Purpose.SWAPPED_POSITION)
         taken = _taken_in_turn(order)
@@ -87,12 +72,11 @@ class AdjacentSwap:
 
 
 def _taken_in_turn(order: Tensor) -> Tensor:
-    """``[B, P]`` bool: the pairs taken, if the pairs come up in ``order`` and each is taken unless
-    one of its two neighbours is.
+    """``[B, P]`` bool: the pairs taken if they come in ``order``, each unless a neighbour is taken.
 
-    No loop is needed. Going from a pair to its neighbour that comes up earlier, to that one's, and
-    so on, ends at a pair that comes up before both of its neighbours. That one is taken, so every
-    second one on the way back is free from this side.
+    No loop is needed. The path from a pair to its earlier neighbour, to that neighbour's earlier
+    neighbour, and so on, ends at a pair that precedes both of its neighbours. This pair is taken,
+    so every second pair on the path is free from this side.
     """
     left_first, right_first = (torch.zeros_like(order, dtype=torch.bool) for _ in range(2))
     left_first[:, 1:] = order[:, :-1] <= order[:, 1:]
@@ -103,7 +87,8 @@ def _taken_in_turn(order: Tensor) -> Tensor:
 
 
 def _run_lengths(marks: Tensor) -> Tensor:
-    """``[B, P]`` int64: how many columns up to here are marked without a break; never the first."""
+    """``[B, P]`` int64: length of the run of marks that ends here; the first column counts as
+    unmarked."""
     columns = torch.arange(marks.shape[1], device=marks.device).expand_as(marks)
     return columns - columns.masked_fill(marks, 0).cummax(dim=1).values
 

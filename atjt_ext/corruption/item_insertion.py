@@ -1,4 +1,4 @@
-"""Items that do not belong, between those that do."""
+"""Damage: foreign items between a user's own."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from ..ops.keyed_draws import Purpose
 from ._choices import (
     Draws,
     amounts,
+    begin,
     choose_positions,
-    open_to_change,
     require_alias_table,
-    require_amount,
-    rows_or_half,
+    settle_options,
     to_the_right,
 )
 from ._items import uniform_items, weighted_items
@@ -28,32 +27,33 @@ __all__ = ["ItemInsertion"]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class ItemInsertion(HoldsTensors):
-    """Puts items drawn from the catalogue behind randomly chosen ones.
+    """Inserts items of the catalogue behind randomly chosen items.
 
-    Misclicks: STEAM (Lin et al., WWW 2023, arXiv:2303.02297) trains a corrector on them. CoSeRec's
-    insert (arXiv:2108.06479) is its opposite: it adds items that are *likely* there, to augment.
+    Such items are misclicks: STEAM (Lin et al., WWW 2023, arXiv:2303.02297) trains a corrector on
+    them. CoSeRec's insert (arXiv:2108.06479) does the opposite: it adds *likely* items, to augment.
 
-    At most one item is put behind each, and never one that equals a neighbour: an item seen twice
-    is no misclick, and nobody could tell which of the two was inserted. The row keeps its width.
-    Where it has no room, its oldest columns are lost, inserted items among them, though never all.
-    ``replaced`` marks the inserted items.
+    At most one item is inserted behind an item, and it differs from both neighbours: a repeated
+    item is no misclick, and nobody could tell which of the two was inserted. The row keeps its
+    width: a full row loses its oldest columns, perhaps with inserted items, but never with all of
+    them. ``replaced`` marks the inserted items.
 
     Args:
         num_items: catalogue size, at least 3; items are ``1..num_items``.
-        sequence_fraction: share of the rows of a batch that are damaged, by exact count, or
-        sequence_probability: chance of each row (at most one of the two; neither:
-            ``sequence_fraction`` becomes 0.5).
-        num_insertions: items to put into each damaged row, at most as many as it has, or
-        insert_ratio: that number as a share of its items (one of the two).
+        sequence_fraction: share of the rows of a batch to damage, as an exact count. Without it and
+            ``sequence_probability`` it becomes 0.5.
+        sequence_probability: instead of ``sequence_fraction``: chance of each row.
+        num_insertions: items to insert into each damaged row, at most one behind each of its items.
+            Either this or ``insert_ratio``.
+        insert_ratio: that number as a share of the row's items.
         alias_table: ``[num_items]`` int64 on the device of the sequences, made by
-            :func:`atjt_ext.ops.alias_table`: items are drawn by weight. A neighbour that comes up
-            is drawn again; if nothing else does in 8 draws, nothing is inserted there.
-        include_target: put items behind the last column (the target), too, where they become the
-            target.
+            :func:`atjt_ext.ops.alias_table`: items are drawn by weight. A draw of a neighbour is
+            repeated; after 8 such draws nothing is inserted at the place.
+        include_target: items may also be inserted behind the last column (the target), and become
+            the target.
 
     Raises:
         ValueError: a value out of range, or not exactly one amount.
-        TypeError: a value that is no number, or no integer where one is wanted.
+        TypeError: a value that is no number, or no integer as required.
     """
 
     num_items: int
@@ -67,9 +67,7 @@ class ItemInsertion(HoldsTensors):
     def __post_init__(self) -> None:
         require_integer("num_items", self.num_items, 3, 2**31, "in [3, 2**31)")
         require_alias_table(self.alias_table, self.num_items)
-        share = rows_or_half(self.sequence_fraction, self.sequence_probability)
-        object.__setattr__(self, "sequence_fraction", share)
-        require_amount("num_insertions", self.num_insertions, "insert_ratio", self.insert_ratio)
+        settle_options(self, "num_insertions", "insert_ratio")
 
     def __call__(
         self,
@@ -82,16 +80,11 @@ class ItemInsertion(HoldsTensors):
         """``sequences [B, W]`` int32 or int64, left-padded with 0 -> a damaged copy.
 
         Raises:
-            ValueError: a wrong shape, dtype or device; on the CPU an id outside of the catalogue,
-                or padding on the right of an item. On CUDA, where looking would wait for the
-                device, such padding is taken for padding on the left.
+            ValueError: a wrong shape, dtype or device; on the CPU also an id outside the catalogue,
+                and padding on the right of an item, which counts as left padding on CUDA.
         """
-        draws = Draws.of(sequences, row_keys, seed, step)
+        draws, rows, eligible = begin(self, Purpose.INSERTED_ROW, sequences, row_keys, seed, step)
         self._check(sequences)
-        rows = draws.chosen_rows(
-            Purpose.INSERTED_ROW, self.sequence_fraction, self.sequence_probability
-        )
-        eligible = open_to_change(sequences, self.include_target)
         items = eligible.sum(dim=1)
         counts = rows * amounts(items, self.num_insertions, self.insert_ratio, most=items)
         behind = choose_positions(draws.order(eligible, Purpose.INSERTED_POSITION), counts)
@@ -101,7 +94,7 @@ class ItemInsertion(HoldsTensors):
         table = self.alias_table
         if table is not None and table.device != sequences.device:
             raise ValueError(f"alias_table must be on {sequences.device}, got {table.device}")
-        # On CUDA, looking would wait for the device; in a graph, there is nothing to look at.
+        # On CUDA, reading values would wait for the device; a compiled graph has no values.
         if sequences.device.type != "cpu" or torch.compiler.is_compiling() or not sequences.numel():
             return
         low, high = (int(extreme) for extreme in sequences.aminmax())
@@ -112,7 +105,7 @@ class ItemInsertion(HoldsTensors):
             )
 
     def _other_items(self, draws: Draws, sequences: Tensor) -> Tensor:
-        """``[B, W]``: what fits between each item and the next one."""
+        """``[B, W]``: an item for each gap that differs from both neighbours; 0 if none came up."""
         item = sequences.long()
         following = torch.cat([item[:, 1:], torch.zeros_like(item[:, :1])], dim=1)
         purpose = Purpose.INSERTED_ITEM
@@ -124,7 +117,7 @@ class ItemInsertion(HoldsTensors):
 
 
 def _with_items(sequences: Tensor, inserted: Tensor) -> DamagedSequences:
-    """``inserted [B, W]``: what to put behind each item, 0 for nothing."""
+    """Put ``inserted [B, W]`` behind the items, 0 for nothing."""
     width = sequences.shape[1]
     both = torch.stack([sequences, inserted], dim=2).flatten(1)
     is_inserted = torch.stack([torch.zeros_like(inserted), inserted], dim=2).flatten(1) != 0

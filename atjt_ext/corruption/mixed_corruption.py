@@ -18,19 +18,19 @@ __all__ = ["MixedCorruption"]
 
 @dataclass(frozen=True, slots=True)
 class MixedCorruption:
-    """Each row gets one kind of damage, by chance; all kinds are as likely.
+    """Gives each row one kind of damage at random, all kinds being equally likely.
 
-    So that a noise model learns from it more than the marks of one kind. Whether a row is damaged
-    at all is up to its kind: a kind's share of damaged rows holds on average over the rows it gets.
+    A noise model then learns more than the marks of one kind. The kind decides whether its rows are
+    damaged: its share of damaged rows holds on average over the rows it gets.
 
     Args:
-        corruptions: the kinds, at least one; one that is given twice is twice as likely. A mixture
-            among them is taken apart into its own, each as likely as it would be inside, since all
-            mixtures choose by the same draw: ``(A, mixture of B and C)`` is ``(A, A, B, C)``.
+        corruptions: the kinds, at least one; a kind given twice is twice as likely. A mixture among
+            them is replaced by its kinds, with the same chances, because all mixtures choose by the
+            same draw: ``(A, mixture of B and C)`` becomes ``(A, A, B, C)``.
 
     Raises:
-        ValueError: no kind is given.
-        TypeError: no sequence, or something in it that is no kind of damage.
+        ValueError: ``corruptions`` is empty.
+        TypeError: ``corruptions`` is no sequence, or holds something else than kinds of damage.
     """
 
     corruptions: tuple[Corruption, ...]
@@ -59,7 +59,7 @@ class MixedCorruption:
         """``sequences [B, W]`` int32 or int64, left-padded with 0 -> a damaged copy."""
         draws = Draws.of(sequences, row_keys, seed, step).rows(Purpose.MIXED_KIND)
         kinds = uniform_integers(draws, len(self.corruptions))
-        # Every kind runs on all rows: choosing those of a kind would wait for the device.
+        # Every kind runs on all rows: selecting the rows of a kind would wait for the device.
         output = self.corruptions[0](sequences, seed=seed, step=step, row_keys=row_keys)
         mixed, replaced = output.sequences, output.replaced
         for kind in range(1, len(self.corruptions)):
@@ -73,7 +73,7 @@ class MixedCorruption:
 
 
 def _taken_apart(corruptions: tuple[Corruption, ...]) -> tuple[Corruption, ...]:
-    """Mixtures replaced by what they mix, and all repeated so that the chances stay."""
+    """Kinds with mixtures replaced by their kinds, repeated so that chances stay the same."""
     parts = [c.corruptions if isinstance(c, MixedCorruption) else (c,) for c in corruptions]
     copies = math.lcm(*map(len, parts))
     return tuple(kind for part in parts for kind in part for _ in range(copies // len(part)))

@@ -1,4 +1,4 @@
-"""What the trainer asks of a kind of damage."""
+"""The interface of a kind of damage."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ __all__ = ["Corruption", "CorruptionOutput", "DamagedSequences"]
 
 
 class CorruptionOutput(Protocol):
-    """What a corruption returns, for sequences ``[B, W]``."""
+    """Result of a corruption of sequences ``[B, W]``."""
 
     @property
     def sequences(self) -> Tensor:
-        """``[B, W]``, dtype of the input, left-padded with 0: the sequences after the damage."""
+        """``[B, W]``, dtype of the input, left-padded with 0: the damaged sequences."""
         ...
 
     @property
     def replaced(self) -> Tensor:
-        """``[B, W]`` bool: where the damage shows in ``sequences``, never at padding.
+        """``[B, W]`` bool: the places of damage in ``sequences``, never at padding.
 
-        At items that do not belong (replaced, inserted, swapped) and, as what is gone cannot be
-        marked, at the item that follows a gap.
+        True at a replaced, inserted or swapped item and, since a deleted item cannot be marked, at
+        the item after the gap.
         """
         ...
 
     @property
     def noise_labels(self) -> Tensor:
-        """``[B]`` bool: true where the row was damaged; the same as any of its ``replaced``."""
+        """``[B]`` bool: true if the row was damaged, i.e. if any of its ``replaced`` is true."""
         ...
 
 
@@ -41,7 +41,8 @@ class DamagedSequences(NamedTuple):
 
 
 class Corruption(Protocol):
-    """Damages left-padded sequences ``[B, W]`` and says where; depends on its arguments only."""
+    """Damages left-padded sequences ``[B, W]`` and marks the damage. The result depends on the
+    arguments only."""
 
     def __call__(
         self,
@@ -51,5 +52,5 @@ class Corruption(Protocol):
         step: int | Tensor = 0,
         row_keys: Tensor | None = None,
     ) -> CorruptionOutput:
-        """``row_keys [B]`` int64 tie a row's draws to the row, whatever batch it sits in."""
+        """``row_keys [B]`` int64 give a row the same draws in every batch."""
         ...

@@ -1,4 +1,4 @@
-"""Items replaced by others: the paper's damage."""
+"""Damage: items replaced by other items, as in the paper."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from ..ops import RandomReplacementOutput, random_replacement
 from ..ops._checks import require_integer, require_replacements
 from ..ops.random_replacement import FEATURE_DTYPES
-from ._choices import require_alias_table, rows_or_half
+from ._choices import require_alias_table, settle_rows
 from ._tensor_fields import HoldsTensors
 
 __all__ = ["RandomReplacement"]
@@ -18,32 +18,33 @@ __all__ = ["RandomReplacement"]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class RandomReplacement(HoldsTensors):
-    """Replaces items by others of the catalogue (arXiv:2409.17402, section 3).
+    """Replaces items by other items of the catalogue (arXiv:2409.17402, section 3).
 
-    The paper's code: half of the rows, one history position in each, the target untouched, items
-    drawn uniformly. Such damage is easy to tell by how rarely its items occur elsewhere; with
+    The paper's code damages half of the rows, at one history position each, leaves the target
+    alone, and draws items uniformly. Such items give themselves away by their rarity. With
     ``alias_table(counts.double() ** 0.75)`` they are drawn by popularity instead.
 
     Args:
         num_items: catalogue size, at least 2; items are ``1..num_items``.
-        sequence_fraction: share of the rows of a batch that are damaged, by exact count, or
-        sequence_probability: chance of each row (at most one of the two; neither:
-            ``sequence_fraction`` becomes 0.5).
-        num_replacements: positions to replace in each damaged row, or
-        replace_ratio: share of its positions, or
-        replace_probability: chance of each of its positions (one of the three).
-        include_target: let the last column (the target) be replaced as well.
+        sequence_fraction: share of the rows of a batch to damage, as an exact count. Without it and
+            ``sequence_probability`` it becomes 0.5.
+        sequence_probability: instead of ``sequence_fraction``: chance of each row.
+        num_replacements: positions to replace in each damaged row. Pass exactly one of this,
+            ``replace_ratio`` and ``replace_probability``.
+        replace_ratio: share of the row's positions to replace.
+        replace_probability: chance of each position of the row.
+        include_target: the last column (the target) may be replaced as well.
         alias_table: ``[num_items]`` int64 on the device of the sequences, made by
             :func:`atjt_ext.ops.alias_table`: new items are drawn by weight.
-        avoid_history: draw no item that the row holds, the target included.
+        avoid_history: draw no item of the row, the target included.
         feature_tables: for each column of side features its table ``[num_items + 1]``, int32,
             int64, float32 or float64, on the device of the sequences: entry ``i`` is the feature of
-            item ``i``. The columns come with each call.
+            item ``i``. Each call passes the columns.
 
     Raises:
         ValueError: a value out of range, a table of a wrong shape or dtype, or not exactly one
             amount.
-        TypeError: a value that is no number, or no integer where one is wanted.
+        TypeError: a value that is no number, or no integer as required.
     """
 
     num_items: int
@@ -59,8 +60,7 @@ class RandomReplacement(HoldsTensors):
 
     def __post_init__(self) -> None:
         require_integer("num_items", self.num_items, 2, 2**31, "in [2, 2**31)")
-        share = rows_or_half(self.sequence_fraction, self.sequence_probability)
-        object.__setattr__(self, "sequence_fraction", share)
+        settle_rows(self)
         require_replacements(self.num_replacements, self.replace_ratio, self.replace_probability)
         require_alias_table(self.alias_table, self.num_items)
         object.__setattr__(self, "feature_tables", tuple(self.feature_tables))
@@ -83,8 +83,8 @@ class RandomReplacement(HoldsTensors):
         """``sequences [B, W]`` int32 or int64 -> damaged copy, ``replaced [B, W]``, ``noise_labels
         [B]``.
 
-        ``features``, a column ``[B, W]`` for each of ``feature_tables`` and of its dtype, come back
-        with the features of the new items.
+        ``features`` holds a column ``[B, W]`` for each of ``feature_tables``, of the same dtype.
+        The result has copies with the features of the new items.
 
         Raises:
             ValueError: as :func:`atjt_ext.ops.random_replacement`.

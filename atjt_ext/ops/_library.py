@@ -1,4 +1,4 @@
-"""The torch.library namespace ``torch.ops.atjt_ext``: what every operator needs to be registered.
+"""The torch.library namespace ``torch.ops.atjt_ext``: registration of the operators.
 
 The operators' names begin with an underscore: they have no gradients of their own. The public
 functions add them through ``torch.autograd.Function``.
