@@ -1,4 +1,4 @@
-"""Swaps of neighbours: how many, which, and nothing else moves."""
+"""AdjacentSwap: number and place of the swaps; nothing else moves."""
 
 from __future__ import annotations
 

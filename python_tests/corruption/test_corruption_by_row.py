@@ -1,4 +1,4 @@
-"""Deletion, insertion and swaps, held to plain Python that goes row by row."""
+"""Deletion, insertion and swaps against plain Python that works row by row."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from helpers.damage_kinds import Kind, deletion, insertion, sequences_of, swap
 
 
 class Reference:
-    """The kinds of damage in plain Python: for each row, draw by draw."""
+    """The kinds of damage in plain Python, row by row and draw by draw."""
 
     def __init__(self, sequences: Tensor, keys: Tensor, *, seed: int, step: int) -> None:
         self.rows = sequences.tolist()
@@ -46,7 +46,7 @@ class Reference:
         return [column for column in range(end) if row[column] != 0]
 
     def finished(self, rows: list[list[tuple[int, bool]]]) -> tuple[Tensor, Tensor, Tensor]:
-        """Each row: (item, mark); it is cut or padded on the left."""
+        """Tensors of rows of (item, mark), cut or padded on the left."""
         padded = [([(0, False)] * self.width + row)[len(row) :] for row in rows]
         cells = torch.tensor(padded, dtype=torch.int64).view(len(rows), self.width, 2)
         replaced = cells[..., 1].bool()

@@ -1,4 +1,4 @@
-"""Deletion: how many items go, which, and what marks the gap."""
+"""ItemDeletion: number and place of the deletions, and the marks of gaps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Insertion: how many items come, which, where, and what makes room."""
+"""ItemInsertion: number, place and items of the insertions, and lost columns."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_inserted_items_and_places_are_uniform() -> None:
     inserted = torch.bincount(noisy.sequences[noisy.replaced], minlength=21)
     assert inserted[[0, 7, 9]].tolist() == [0, 0, 0]
     assert abs(chi_square_z(inserted[inserted > 0], 2 * rows / 18)) < 4
-    # Behind which of the nine history items: what stands on the left of a mark, less the marks.
+    # Index of the history item before each inserted item.
     before = (~noisy.replaced).cumsum(dim=1)[noisy.replaced] - 1
     counts = torch.bincount(before - (noisy.sequences == 0).sum(dim=1).repeat_interleave(2))
     assert len(counts) == width - 1

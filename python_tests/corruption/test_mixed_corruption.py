@@ -1,4 +1,4 @@
-"""Mixtures: each row one kind, in the shares asked for."""
+"""MixedCorruption: each row gets one kind, in the given shares."""
 
 from __future__ import annotations
 

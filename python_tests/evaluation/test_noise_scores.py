@@ -1,4 +1,4 @@
-"""Scores of windows, spread over interactions and users."""
+"""Scores of windows assigned to interactions and users; detection and calibration."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ def _by_row(batch: Batch) -> Tensor:
 
 
 def _by_position(batch: Batch) -> Tensor:
-    """100 * row + item, and nonsense at padding."""
+    """100 * row + item; at padding a value that must not appear."""
     return (100 * batch.rows[:, None] + batch.sequences).masked_fill(batch.sequences == 0, -5)
 
 
-# Items 2 and 4 stand in two windows: as target in the older one, which is theirs.
+# Items 2 and 4 are in two windows; the older window, where they are the target, counts.
 @pytest.mark.parametrize("batch_size", [1024, 1, 2])
 def test_interactions_get_the_value_of_the_window_they_are_a_target_of(
     batch_size: int, monkeypatch: pytest.MonkeyPatch
@@ -107,7 +107,7 @@ def test_detection_of_planted_noise_by_hand() -> None:
     # Noisy are the interactions with logits 3 and 5; user means are 1, nan, -1.5, -2.
     planted = [False, True, False, False, False, False, True, False]
     assert _with_truth(planted) == (1.0, 0.5)
-    # Noise of the user without a score counts nowhere.
+    # Noise of a user without a score does not count.
     assert _with_truth([*planted[:3], True, *planted[4:]]) == (1.0, 0.5)
     # Noisy: logits 0 and -1, against 3, 0, -2, 5, -9; users 0 and 2 against user 3.
     planted = [True, False, False, False, True, False, False, False]

@@ -83,7 +83,7 @@ def test_many_users_are_sampled_and_p_is_never_zero() -> None:
     noise = random.normal(0.0, 1.0, (2, 300))
     assert sign_flip_p(noise + 1.0, resamples=999) == 1 / 1000
     values = [sign_flip_p(random.normal(size=(1, 40)), resamples=400) for _ in range(400)]
-    # Under no difference p is uniform.
+    # Without a difference, p is uniform.
     assert np.mean(np.array(values) < 0.1) == pytest.approx(0.1, abs=0.05)
 
 
@@ -94,7 +94,7 @@ def test_the_bootstrap_of_one_seed_is_scipys_over_users() -> None:
 
 
 def test_seeds_that_disagree_widen_the_bootstrap() -> None:
-    # No spread over users at all: the interval is that of the mean of two seeds, drawn again.
+    # Without any spread over users only the two seeds are resampled.
     values = np.array([[0.0] * 50, [1.0] * 50])
     assert crossed_bootstrap(values) == (0.0, 1.0)
     assert crossed_bootstrap(np.full((2, 50), 0.3)) == (pytest.approx(0.3), pytest.approx(0.3))

@@ -1,4 +1,4 @@
-"""Examples for the operations that rank a table of items, with scores that every dtype holds."""
+"""Examples for target_ranks and top_k, with scores that are exact in every dtype."""
 
 from __future__ import annotations
 
@@ -36,13 +36,22 @@ def exact_example(
 def random_pairs(
     rows: int, items: int, device: torch.device, *, count: int, seed: int = 0
 ) -> dict[str, Tensor]:
-    """Excluded pairs in no order, each of them twice, some of them oftener."""
+    """Excluded pairs in random order, each at least twice."""
     generator = torch.Generator().manual_seed(seed)
     pairs = torch.randint(0, max(1, rows * items), (count if rows else 0,), generator=generator)
     pairs = torch.cat([pairs, pairs])[torch.randperm(2 * len(pairs), generator=generator)]
     return {
         "exclude_rows": (pairs // items).to(device),
         "exclude_items": (pairs % items).to(device),
+    }
+
+
+def pairs_of(device: torch.device, *pairs: tuple[int, int]) -> dict[str, Tensor]:
+    """Excluded pairs (row, item)."""
+    rows, items = zip(*pairs, strict=True)
+    return {
+        "exclude_rows": torch.tensor(rows, device=device),
+        "exclude_items": torch.tensor(items, device=device),
     }
 
 
@@ -86,16 +95,12 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         "exclude_rows must be int64, got torch.int32",
     ),
 ]
-"""What both refuse, for states [4, 3] and embeddings [5, 3] in float32."""
+"""Arguments that both operations refuse, beside float32 states [4, 3] and embeddings [5, 3]."""
 
 OUT_OF_RANGE = [
-    ({"exclude_rows": 4, "exclude_items": 0}, r"exclude_rows must be in \[0, 4\), got 4 at 1"),
-    ({"exclude_rows": -1, "exclude_items": 0}, r"exclude_rows must be in \[0, 4\), got -1 at 1"),
-    ({"exclude_rows": 0, "exclude_items": 5}, r"exclude_items must be in \[0, 5\), got 5 at 1"),
-    ({"exclude_rows": 0, "exclude_items": -7}, r"exclude_items must be in \[0, 5\), got -7 at 1"),
+    ((4, 0), r"exclude_rows must be in \[0, 4\), got 4 at 1"),
+    ((-1, 0), r"exclude_rows must be in \[0, 4\), got -1 at 1"),
+    ((0, 5), r"exclude_items must be in \[0, 5\), got 5 at 1"),
+    ((0, -7), r"exclude_items must be in \[0, 5\), got -7 at 1"),
 ]
-
-
-def second_of_two(pair: dict[str, int], device: torch.device) -> dict[str, Tensor]:
-    """After row 1 and item 1."""
-    return {name: torch.tensor([1, value], device=device) for name, value in pair.items()}
+"""A second pair after (1, 1) that both operations refuse, and the message."""

@@ -11,17 +11,11 @@ from torch import Tensor
 
 import emulator
 from atjt_ext import _C
-
-ARITHMETIC = {
-    torch.float64: torch.float64,
-    torch.float32: torch.float32,
-    torch.bfloat16: torch.float32,
-    torch.float16: torch.float32,
-}
+from helpers.operators import arithmetic
 
 
 def kernels(device: torch.device) -> ModuleType:
-    """The module whose kernels run on tensors of the fixture's device."""
+    """The module with the kernels for tensors of the fixture's device."""
     emulated = device.type == "cpu" and emulator.runs_cuda_kernels(device)
     return emulator.module() if emulated or emulator.SANITIZE else _C
 
@@ -32,7 +26,7 @@ def has_kernels(device: torch.device, dtype: torch.dtype, width: int = 1) -> boo
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Hidden states, table and bias in the dtype that is stored, and what both passes are told."""
+    """Hidden states, table and bias in their stored dtype, and the options of both passes."""
 
     hidden: Tensor
     table: Tensor
@@ -44,7 +38,7 @@ class Catalogue:
 
     @property
     def arithmetic(self) -> torch.dtype:
-        return ARITHMETIC[self.hidden.dtype]
+        return arithmetic(self.hidden.dtype)
 
     @property
     def rows(self) -> int:
@@ -55,7 +49,7 @@ class Catalogue:
             self,
             hidden=self.hidden.to(dtype),
             table=self.table.to(dtype),
-            bias=None if self.bias is None else self.bias.to(ARITHMETIC[dtype]),
+            bias=None if self.bias is None else self.bias.to(arithmetic(dtype)),
         )
 
     def to(self, device: torch.device) -> Catalogue:
@@ -63,7 +57,7 @@ class Catalogue:
         return replace(self, **moved)
 
     def logits(self) -> Tensor:
-        """Of the rows that count, by torch in the arithmetic dtype."""
+        """Logits of the rows that count, by torch in the arithmetic dtype."""
         scores = self.hidden[: self.rows].to(self.arithmetic) @ self.table.to(self.arithmetic).T
         return self.scale * (scores if self.bias is None else scores + self.bias)
 
@@ -90,7 +84,7 @@ def catalogue(
         hidden.to(dtype).to(device),
         table.to(dtype).to(device),
         targets.to(device),
-        biases.to(ARITHMETIC[dtype]).to(device) if bias else None,
+        biases.to(arithmetic(dtype)).to(device) if bias else None,
         scale,
     )
 
@@ -103,7 +97,7 @@ class Forward(NamedTuple):
 
 
 def _rubbish(*shape: int, like: Tensor, dtype: torch.dtype) -> Tensor:
-    """For outputs: an element that is not written shows."""
+    """An output buffer in which an unwritten element is visible."""
     return torch.full(shape, -777.0, dtype=dtype, device=like.device)
 
 
@@ -121,7 +115,7 @@ def _workspace(c: Catalogue, which: int) -> Tensor | None:
     size = kernels(c.hidden.device).linear_cross_entropy_workspace(c.hidden, len(c.table))[which]
     if not size:
         return None
-    # NaN everywhere: what is read has to be written first.
+    # NaN everywhere: the kernel must write before it reads.
     return torch.full((size,), 0xFF, dtype=torch.uint8, device=c.hidden.device)
 
 
@@ -184,7 +178,7 @@ def table_gradient(
 def defined_table_gradient(
     c: Catalogue, origins: Tensor, factors: Tensor, target_factors: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """By the definition, in the dtype of `c`: call with float64 for the truth."""
+    """The definition in the dtype of `c`; float64 gives the truth."""
     rows = torch.arange(c.rows, device=c.hidden.device)
     origins, factors, target_factors = (
         x[: c.rows].to(c.arithmetic) for x in (origins, factors, target_factors)

@@ -1,4 +1,4 @@
-"""The CUDA kernels of the whole-catalogue loss: examples of every precision, and what is right."""
+"""Examples for the CUDA kernels of the whole-catalogue loss, and checks against float64."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PRECISIONS = ["bfloat16", "float16", "tf32", "float32"]
 
 
 def tf32(x: Tensor) -> Tensor:
-    """Numbers of 11 bits, which TF32 takes as they are."""
+    """The numbers cut to 11 bits, which TF32 does not round."""
     return (x.view(torch.int32) & ~0x1FFF).view(torch.float32)
 
 
@@ -31,7 +31,7 @@ def problem(
     bias: bool = False,
     **options: Any,
 ) -> Catalogue:
-    """On the CPU; logits of standard deviation ``spread``."""
+    """A catalogue on the CPU whose logits have the standard deviation ``spread``."""
     dtype = torch.float32 if precision == "tf32" else getattr(torch, precision)
     cpu = torch.device("cpu")
     c = catalogue(rows, classes, width, cpu, dtype=dtype, spread=spread, bias=bias, seed=seed)
@@ -41,12 +41,12 @@ def problem(
 
 
 def exact_logits(c: Catalogue) -> Tensor:
-    """In float64, of the rows that count."""
+    """Logits of the rows that count, in float64."""
     return c.as_dtype(torch.float64).logits()
 
 
 def forward(cuda: torch.device, c: Catalogue, *, mean: bool = True) -> Forward:
-    """On the CPU again."""
+    """Results of the CUDA kernels, on the CPU."""
     got = catalogue_kernels.forward(c.to(cuda), mean=mean)
     return Forward(*(None if x is None else x.cpu() for x in got))
 
@@ -63,7 +63,7 @@ def gradient(
     unscale: float | None = None,
     shift: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Of the table, in float32 unless ``into`` has another dtype, and of the bias; on the CPU."""
+    """Gradients of table (float32 or the dtype of ``into``) and bias, on the CPU."""
     grad = torch.full(c.table.shape, math.nan) if into is None else into.clone()
     grad, grad_bias = catalogue_kernels.table_gradient(
         c.to(cuda),
@@ -80,7 +80,7 @@ def gradient(
 
 
 def error(got: Tensor, wanted: Tensor) -> float:
-    """Relative, by norm."""
+    """Norm of the error over the norm of the truth."""
     difference = (got.double() - wanted.double()).norm()
     return float(difference / wanted.double().norm().clamp_min(1e-300))
 
@@ -89,14 +89,14 @@ def product_limit(c: Catalogue) -> float:
     if c.hidden.dtype == torch.float32 and not c.allow_tf32:
         return 1e-6
     # Weights are rounded to 8 bits, 11 elsewhere: they err by 1.1e-3 (root mean square) and 1.4e-4.
-    # Sums of signs at random keep that; most have an exact term beside it, the target's.
+    # Sums with random signs keep this error; most also have an exact term, of the target.
     return 1.5e-3 if c.hidden.dtype == torch.bfloat16 else 5e-4
 
 
 def check_forward(
     cuda: torch.device, c: Catalogue, *, mean: bool = True, limit_of_gradients: float | None = None
 ) -> Forward:
-    """Against float64 on the same numbers."""
+    """Check the forward pass against float64 on the same numbers."""
     got = forward(cuda, c, mean=mean)
     counted, logits = c.rows, exact_logits(c)
     targets = c.targets[:counted]
@@ -116,7 +116,8 @@ def check_forward(
     wanted = logits.softmax(1) @ c.table.double()
     mean_got = got.mean_embedding[:counted].double()
     assert error(mean_got, wanted) <= 2 * product_limit(c)
-    embeddings = c.table[targets].double()  # the gradient of the hidden states, but for a factor
+    # The difference is the gradient of the hidden states, up to a factor.
+    embeddings = c.table[targets].double()
     assert error(mean_got - embeddings, wanted - embeddings) <= (
         limit_of_gradients or product_limit(c)
     )
@@ -127,7 +128,7 @@ def check_forward(
 def check_gradient(
     cuda: torch.device, c: Catalogue, *, limit_of_gradients: float | None = None
 ) -> None:
-    """With the factors that a sum of losses weighted at random has."""
+    """Check the table gradient for a randomly weighted sum of losses."""
     counted, logits = c.rows, exact_logits(c)
     rows = len(c.hidden)
     weights = torch.rand(rows, generator=torch.Generator().manual_seed(1))

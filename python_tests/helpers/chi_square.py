@@ -1,4 +1,4 @@
-"""Are these counts what they should be?"""
+"""Chi-square tests of counts."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from torch import Tensor
 
 
 def z_score(statistic: float, degrees: int) -> float:
-    """Of a chi-square statistic: standard normal, roughly."""
+    """A chi-square statistic, standardised: roughly standard normal."""
     return (statistic - degrees) / (2 * degrees) ** 0.5
 
 
 def chi_square_z(counts: Tensor, expected: float | Tensor, shrink: float = 1.0) -> float:
-    """Of counts against what is expected; `shrink`: their variance / that of Poisson counts."""
+    """z of counts against their expectation; `shrink`: their variance over a Poisson variance."""
     statistic = float(((counts.double() - expected) ** 2 / expected).sum()) / shrink
     return z_score(statistic, counts.numel() - 1)
 
 
 def independence_z(first: Tensor, second: Tensor) -> float:
-    """Of a contingency table of two lists of small numbers."""
+    """z for the independence of two lists of small numbers, from their contingency table."""
     width = int(second.max()) + 1
     table = torch.bincount(first * width + second, minlength=(int(first.max()) + 1) * width)
     table = table.view(-1, width).double()

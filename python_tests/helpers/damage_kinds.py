@@ -1,4 +1,4 @@
-"""The kinds of damage with short names, and sequences of every length for them."""
+"""Short constructors for the kinds of damage, and sequences of every length."""
 
 from __future__ import annotations
 
@@ -31,6 +31,11 @@ def swap(amount: float = 2, **options: Any) -> AdjacentSwap:
     return AdjacentSwap(**{name: amount, **options})
 
 
+def replacement(amount: float = 2, **options: Any) -> RandomReplacement:
+    name = "num_replacements" if isinstance(amount, int) else "replace_ratio"
+    return RandomReplacement(**{"num_items": NUM_ITEMS, name: amount, **options})
+
+
 def sequences_of(rows: int = 200, width: int = 11, *, num_items: int = NUM_ITEMS) -> Tensor:
     """Row r has ``r % (width + 1)`` items, left-padded."""
     generator = torch.Generator().manual_seed(0)
@@ -44,7 +49,7 @@ def items_of(row: Tensor) -> list[int]:
 
 
 KINDS: dict[str, Corruption] = {
-    "replacement": RandomReplacement(num_items=NUM_ITEMS, num_replacements=2),
+    "replacement": replacement(2),
     "deletion": deletion(2),
     "deletion by share": deletion(0.4, include_target=True),
     "insertion": insertion(2),
@@ -54,4 +59,5 @@ KINDS: dict[str, Corruption] = {
     "mixture": MixedCorruption((deletion(1), insertion(1), swap(1))),
 }
 EVERY_KIND = pytest.mark.parametrize("kind", KINDS)
+EACH_MADE = pytest.mark.parametrize("kind", [replacement, deletion, insertion, swap])
 ALL_ROWS: dict[str, Any] = {"sequence_fraction": 1.0}

@@ -1,10 +1,9 @@
-"""Configurations of random_replacement and the hashes of what they give, once and for all.
+"""Configurations of random_replacement and the hashes of their results.
 
-50 are small; 10 are just large enough for the CPU kernel to start a second thread.
+50 are small; 10 are just large enough for a second thread of the CPU kernel. The reference gives
+the hashes. To write them again, after a deliberate change of meaning:
 
-The hashes are those of the reference. To write them again, after a deliberate change of meaning:
-
-    PYTHONPATH=. python python_tests/golden_random_replacement.py
+    PYTHONPATH=.:python_tests python python_tests/helpers/golden_random_replacement.py
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ DTYPES = {
 
 
 FOR_TWO_THREADS = 2 * 16_384
-"""So many elements are worth a second thread (csrc/cpu/parallel.h)."""
+"""Number of elements at which the CPU kernel starts a second thread."""
 
 
 def small_shape(dice: random.Random) -> tuple[int, int]:
@@ -47,7 +46,7 @@ def large_shape(dice: random.Random) -> tuple[int, int]:
 def configurations(
     shape: Callable[[random.Random], tuple[int, int]], seed: int
 ) -> Iterator[dict[str, Any]]:
-    """Drawn at random from all there are; in numbers that JSON can hold."""
+    """Random configurations, in numbers that JSON can hold."""
     dice = random.Random(seed)
     while True:
         rows, length = shape(dice)
@@ -75,7 +74,7 @@ def configurations(
 
 
 def arguments(configuration: dict[str, Any]) -> tuple[Tensor, dict[str, Any]]:
-    """Sequences and options of the op. Arithmetic makes the data: it is the same everywhere."""
+    """Sequences and options of the op; the data come from arithmetic, so they never change."""
     options = dict(configuration)
     rows, length = options.pop("rows"), options.pop("length")
     num_items, padding = options["num_items"], options["padding_idx"]
@@ -97,7 +96,7 @@ def arguments(configuration: dict[str, Any]) -> tuple[Tensor, dict[str, Any]]:
 
 
 def hash_of(output: Any) -> str:
-    """Of all bytes, dtypes and shapes."""
+    """A hash of all bytes, dtypes and shapes."""
     digest = hashlib.sha256()
     for tensor in flat(output):
         digest.update(f"{tensor.dtype} {list(tensor.shape)} ".encode())
@@ -106,7 +105,7 @@ def hash_of(output: Any) -> str:
 
 
 def write() -> None:
-    golden: dict[str, dict[str, Any]] = {}  # small batches may give the same: one of them is enough
+    golden: dict[str, dict[str, Any]] = {}  # keep one of several small batches with the same result
     for shape, seed, total in ((small_shape, 0, 50), (large_shape, 1, 60)):
         for configuration in configurations(shape, seed):
             sequences, options = arguments(configuration)

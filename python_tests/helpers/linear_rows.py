@@ -1,4 +1,4 @@
-"""Examples for the loss over a whole catalogue without logits, and its results side by side."""
+"""Examples for the loss over a whole catalogue without logits, and comparison of results."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor
 
 import emulator
 from atjt_ext.ops import linear_reweighted_cross_entropy, reference
+from helpers.operators import arithmetic
 
 OPTIONS: list[dict[str, Any]] = [
     {},
@@ -21,7 +22,7 @@ OPTIONS: list[dict[str, Any]] = [
 
 
 class Rows(NamedTuple):
-    """Float64 inputs; ``hidden`` and ``table`` are exact in the dtype asked for."""
+    """float64 inputs; ``hidden`` and ``table`` are exact in a given dtype."""
 
     hidden: Tensor
     table: Tensor
@@ -31,9 +32,9 @@ class Rows(NamedTuple):
 
     def to(self, dtype: torch.dtype) -> Rows:
         """Hidden states and table in this dtype, weights and bias in float32 (or float64)."""
-        single = torch.float64 if dtype == torch.float64 else torch.float32
         hidden, table, targets, weight, bias = self
-        return Rows(hidden.to(dtype), table.to(dtype), targets, weight.to(single), bias.to(single))
+        finer = (tensor.to(arithmetic(dtype)) for tensor in (weight, bias))
+        return Rows(hidden.to(dtype), table.to(dtype), targets, *finer)
 
     def part(self, rows: Any) -> Rows:
         hidden, table, targets, weight, bias = self
@@ -41,7 +42,7 @@ class Rows(NamedTuple):
 
 
 class Results(NamedTuple):
-    """Loss and log-sum-exp, and gradients of ``loss.sum()``, or None where none was wanted."""
+    """Loss, log-sum-exp, and gradients of ``loss.sum()``."""
 
     loss: Tensor
     lse: Tensor
@@ -61,7 +62,7 @@ def example(
     spread: float = 2.0,
     seed: int = 0,
 ) -> Rows:
-    """Logits with this standard deviation; every fourth row is ignored."""
+    """Rows whose logits have this standard deviation; every fourth row is ignored."""
     generator = torch.Generator().manual_seed(seed)
 
     def normal(*shape: int, scale: float = 1.0) -> Tensor:
@@ -92,12 +93,12 @@ def ours(rows: Rows, **options: Any) -> Results:
 
 
 def exact(rows: Rows, **options: Any) -> Results:
-    """The definition in float64, on the numbers that `rows` holds."""
+    """The definition in float64, on the numbers of `rows`."""
     return results(reference.linear_reweighted_cross_entropy, rows.to(torch.float64), **options)
 
 
 def finest(device: torch.device) -> torch.dtype:
-    """The most exact dtype that there are kernels for."""
+    """The most exact dtype with kernels."""
     return torch.float32 if emulator.runs_cuda_kernels(device) else torch.float64
 
 
@@ -112,15 +113,21 @@ def skip_unless_computed(dtype: torch.dtype, device: torch.device) -> None:
         pytest.skip("no CUDA kernel for float64")
 
 
-# Norm of the error over the norm: of numbers computed in float32 (float64), and of gradients, for
-# which probabilities and results are rounded to the half types.
+# Limits on the norm of the error over the norm: of numbers computed in float32 (float64), and of
+# gradients, for which probabilities and results are rounded to the half types.
 COMPUTED = {torch.float64: 1e-12, torch.float32: 5e-6}
 ROUNDED = {**COMPUTED, torch.bfloat16: 4e-3, torch.float16: 1e-3}
 
 
+def assert_alike(got: Results, wanted: Results, names: str) -> None:
+    """The named results are close."""
+    for name in names.split():
+        torch.testing.assert_close(getattr(got, name), getattr(wanted, name))
+
+
 def assert_close(got: Results, wanted: Results, dtype: torch.dtype, *, slack: float = 0.0) -> None:
     """Each result within the rounding errors of its dtype; `slack` in the units of each."""
-    computed = COMPUTED[torch.float64 if dtype == torch.float64 else torch.float32]
+    computed = COMPUTED[arithmetic(dtype)]
     for name, ours, theirs in zip(Results._fields, got, wanted, strict=True):
         limit = ROUNDED[dtype] if name in ("hidden", "table", "bias") else computed
         size = float(theirs.norm().clamp(min=1e-30))

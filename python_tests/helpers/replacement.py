@@ -1,4 +1,4 @@
-"""What the tests of random_replacement share: sequences, configurations, a comparison."""
+"""Sequences, options and a comparison for the tests of random_replacement."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def padded_sequences(rows: int, length: int, num_items: int, seed: int = 0) -> T
 
 
 def skewed_table(num_items: int) -> Tensor:
-    """Some items are popular, some hardly, every seventh has no weight."""
+    """An alias table with popular and rare items, and weight 0 for every seventh."""
     weights = 1 / torch.arange(1, num_items + 1, dtype=torch.float64)
     weights[6::7] = 0
     return alias_table(weights)
@@ -76,6 +76,6 @@ def complete(options: dict[str, Any], num_items: int) -> dict[str, Any]:
 def side_features(
     sequences: Tensor, num_items: int, dtypes: tuple[torch.dtype, ...]
 ) -> dict[str, list[Tensor]]:
-    """A column per dtype, which says of every item (and of padding) what its table says."""
+    """A column per dtype that agrees with its table at every item and at padding."""
     tables = [(torch.arange(num_items + 1) * (7 + i)).to(d) for i, d in enumerate(dtypes)]
     return {"features": [table[sequences] for table in tables], "feature_tables": tables}

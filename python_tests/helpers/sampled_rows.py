@@ -1,12 +1,22 @@
-"""Examples for what is computed from sampled items."""
+"""Losses over sampled items, their references, and examples."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
+
+from atjt_ext.ops import reference, sampled_binary_cross_entropy, sampled_cross_entropy
+
+ITEMS = 12
+LOSSES: dict[str, tuple[Any, Any]] = {
+    "softmax": (sampled_cross_entropy, reference.sampled_cross_entropy),
+    "binary": (sampled_binary_cross_entropy, reference.sampled_binary_cross_entropy),
+}
+BOTH = pytest.mark.parametrize("name", LOSSES)
+SHARED = pytest.mark.parametrize("shared", [False, True], ids=["per_row", "shared"])
 
 
 def embeddings(
@@ -32,16 +42,26 @@ def items_of(shape: tuple[int, ...], items: int, device: torch.device, *, seed: 
     return torch.randint(0, items, shape, generator=generator).to(device)
 
 
-class LargestOutput(TorchDispatchMode):
-    """Notes the number of elements of the largest tensor that an operation returns."""
+def example(
+    device: torch.device, *, shared: bool = False, rows: int = 20, k: int = 7, seed: int = 0
+) -> tuple[Tensor, ...]:
+    """Rows with accidental hits, repeated and absent negatives, and ignored targets."""
+    hidden, table = embeddings(rows, ITEMS, 6, device, seed=seed)
+    targets = items_of((rows,), ITEMS, device, seed=seed)
+    negatives = items_of((k,) if shared else (rows, k), ITEMS, device, seed=seed + 1)
+    negatives[..., 1] = targets[0] if shared else targets  # a hit; in its own row, or in all
+    negatives[..., 3] = negatives[..., 2]
+    negatives[..., 5] = -100
+    targets[1::4] = -100
+    weight = torch.rand(rows, generator=torch.Generator().manual_seed(seed)).double() + 0.1
+    return hidden, table, targets, negatives, weight.to(device)
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.elements = 0
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        for output in torch.utils._pytree.tree_leaves(result):
-            if isinstance(output, Tensor):
-                self.elements = max(self.elements, output.numel())
-        return result
+def gradients(function: Any, arguments: tuple[Tensor, ...], **options: Any) -> tuple[Tensor, ...]:
+    """Loss, and the gradients of its sum in hidden, table and weight."""
+    hidden, table, targets, negatives, weight = arguments
+    leaves = [tensor.detach().requires_grad_() for tensor in (hidden, table, weight)]
+    loss = function(*leaves[:2], targets, negatives, leaves[2], **options)
+    factor = torch.linspace(0.5, 2, loss.numel(), dtype=loss.dtype, device=loss.device)
+    grads = torch.autograd.grad((loss.flatten() * factor).sum(), leaves)
+    return (loss.detach(), *grads)

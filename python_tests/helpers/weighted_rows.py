@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -9,11 +10,30 @@ import pytest
 import torch
 from torch import Tensor
 
-from atjt_ext.ops import Reduction
+from atjt_ext.ops import (
+    Reduction,
+    reference,
+    reweighted_binary_cross_entropy,
+    reweighted_cross_entropy,
+)
 
 REDUCTIONS = get_args(Reduction)
 HALVES = [torch.bfloat16, torch.float16]
 DTYPES = [torch.float32, torch.float64, *HALVES]
+INF, NAN = float("inf"), float("nan")
+# A number per row; around groups of 2, 4 and 32 lanes; longer than a warp; longer than blocks of
+# 1024 elements, with rows that begin and end inside of them.
+BINARY_SHAPES = [
+    (2100,),
+    (2100, 1),
+    (700, 2),
+    (350, 3),
+    (70, 31),
+    (70, 32),
+    (70, 33),
+    (9, 200),
+    (3, 2500),
+]
 
 
 def example(
@@ -34,14 +54,49 @@ def example(
     return logits.to(device), targets.to(device), weight.to(device)
 
 
+def binary_example(
+    shape: tuple[int, ...],
+    device: torch.device,
+    *,
+    dtype: torch.dtype = torch.float32,
+    scale: float = 3.0,
+    soft: bool = False,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """float64 logits that are exact in `dtype`, targets, weights that are exact in float32."""
+    generator = torch.Generator().manual_seed(0)
+    logits = (torch.randn(shape, generator=generator) * scale).to(dtype).double()
+    targets = torch.rand(shape, generator=generator)
+    weight = torch.rand(shape[:1], generator=generator).double()
+    return logits.to(device), (targets if soft else targets < 0.4).to(device), weight.to(device)
+
+
+def _binary_rows(
+    rows: int, classes: int | None, device: torch.device, **options: Any
+) -> tuple[Tensor, Tensor, Tensor]:
+    shape = (rows,) if classes is None else (rows, classes)
+    return binary_example(shape, device, **options)
+
+
+LOSSES: dict[str, tuple[Any, Any, Any]] = {
+    "softmax": (reweighted_cross_entropy, reference.reweighted_cross_entropy, example),
+    "binary": (
+        reweighted_binary_cross_entropy,
+        reference.reweighted_binary_cross_entropy,
+        _binary_rows,
+    ),
+}
+"""Each loss, its reference, and its example for numbers of rows and classes."""
+BOTH = pytest.mark.parametrize("name", LOSSES)
+
+
 def example_with_marks(
     rows: int, classes: int, device: torch.device, *, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """As `example`, but losses and gradients feel each element that a kernel could leave out.
+    """As `example`, but any element that a kernel could leave out changes losses and gradients.
 
-    That is what lies around the ends of a row and of 1, 3 or 7 times a power of two elements from
-    either: vectors, blocks and the tiles of all kernels. Up there logits are higher, and differ
-    from those beside them. The targets are in the plain, for label smoothing to feel it as well.
+    Such elements are at the ends of a row, and 1, 3 or 7 times a power of two elements from an end:
+    the ends of vectors, blocks and tiles. Logits are higher there and differ from their neighbours.
+    The target is elsewhere, so that label smoothing depends on the rest as well.
     """
     logits, targets, weight = example(rows, classes, device, dtype=dtype, scale=1.0)
     sizes = [0, *(times << power for times in (1, 3, 7) for power in range(3, 24))]
@@ -64,12 +119,18 @@ def gradients(
     return loss.detach(), grads[0], grads[1]
 
 
+ours = partial(gradients, reweighted_cross_entropy)
+by_definition = partial(gradients, reference.reweighted_cross_entropy)
+binary_ours = partial(gradients, reweighted_binary_cross_entropy)
+binary_by_definition = partial(gradients, reference.reweighted_binary_cross_entropy)
+
+
 def relative_error(got: Tensor, wanted: Tensor) -> float:
     return float((got.double() - wanted).norm() / wanted.norm().clamp(min=1e-30))
 
 
 def rounded_once(got: Tensor, exact: Tensor, *, slack: float | Tensor) -> bool:
-    """Is each number the exact one, up to half a unit in the last place and `slack`?"""
+    """Whether each number is exact up to half a unit in the last place and `slack`."""
     limits = torch.finfo(got.dtype)
     ulp = limits.eps * exact.abs().clamp(min=limits.smallest_normal)
     return bool(((got.double() - exact).abs() <= 0.5 * ulp + slack).all())

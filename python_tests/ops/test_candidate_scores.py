@@ -1,7 +1,8 @@
-"""Scores of given candidates, and the gradients of both sides."""
+"""candidate_scores: scores, and the gradients of hidden states and table."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,9 +11,16 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import emulator
-from atjt_ext import _C
 from atjt_ext.ops import candidate_scores, reference
-from helpers.sampled_rows import LargestOutput, embeddings, items_of
+from helpers.operators import (
+    COMPILES,
+    Operators,
+    arithmetic,
+    assert_all_close,
+    assert_all_equal,
+    compiled,
+)
+from helpers.sampled_rows import embeddings, items_of
 from helpers.weighted_rows import DTYPES, HALVES, relative_error, rounded_once
 
 
@@ -24,25 +32,27 @@ def scores_and_gradients(
     return (scores.detach(), *torch.autograd.grad(scores, leaves, grad.to(scores.dtype)))
 
 
+ours = partial(scores_and_gradients, candidate_scores)
+by_definition = partial(scores_and_gradients, reference.candidate_scores)
+
+
 def grad_of(candidates: Tensor, *, seed: int = 1) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(candidates.shape, generator=generator).double().to(candidates.device)
 
 
+def example(
+    rows: int, items: int, width: int, per_row: int, device: torch.device, **options: Any
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Hidden states, item table, candidates and an upstream gradient."""
+    candidates = items_of((rows, per_row), items, device)
+    return (*embeddings(rows, items, width, device, **options), candidates, grad_of(candidates))
+
+
 # Widths: below, at and beyond vectors, their tiles and blocks. Candidates: below, at and beyond
-# those taken together. Items: few, so that one spans several chunks of pairs.
-SHAPES = [
-    (5, 7, 1, 3),
-    (4, 9, 8, 1),
-    (3, 6, 33, 4),
-    (7, 5, 64, 5),
-    (2, 3, 100, 2),
-    (2, 4, 1100, 6),
-    (150, 1, 4, 3),
-    (130, 2, 3, 5),
-    (90, 3, 12, 7),
-    (40, 300, 6, 11),
-]
+# a group of candidates. Items: few, so that an item spans several chunks of pairs.
+SHAPES = [(5, 7, 1, 3), (4, 9, 8, 1), (3, 6, 33, 4), (7, 5, 64, 5), (2, 3, 100, 2)]
+SHAPES += [(2, 4, 1100, 6), (150, 1, 4, 3), (130, 2, 3, 5), (90, 3, 12, 7), (40, 300, 6, 11)]
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -50,13 +60,8 @@ def test_float64_equals_the_reference(
     device: torch.device, shape: tuple[int, int, int, int]
 ) -> None:
     rows, items, width, per_row = shape
-    hidden, table = embeddings(rows, items, width, device)
-    candidates = items_of((rows, per_row), items, device)
-    arguments = (hidden, table, candidates, grad_of(candidates))
-    got = scores_and_gradients(candidate_scores, *arguments)
-    wanted = scores_and_gradients(reference.candidate_scores, *arguments)
-    for a, b in zip(got, wanted, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-13)
+    arguments = example(rows, items, width, per_row, device)
+    assert_all_close(ours(*arguments), by_definition(*arguments), rtol=1e-12, atol=1e-13)
 
 
 @pytest.mark.parametrize("width", [7, 64])
@@ -64,15 +69,11 @@ def test_float64_equals_the_reference(
 def test_every_dtype_is_computed_in_its_arithmetic(
     device: torch.device, dtype: torch.dtype, width: int
 ) -> None:
-    hidden, table = embeddings(30, 6, width, device, dtype=dtype)
-    candidates = items_of((30, 9), 6, device)
-    grad = grad_of(candidates).float().double()
-    wanted = scores_and_gradients(reference.candidate_scores, hidden, table, candidates, grad)
-    got = scores_and_gradients(
-        candidate_scores, hidden.to(dtype), table.to(dtype), candidates, grad
-    )
-    arithmetic = torch.float64 if dtype == torch.float64 else torch.float32
-    assert got[0].dtype == arithmetic
+    hidden, table, candidates, grad = example(30, 6, width, 9, device, dtype=dtype)
+    grad = grad.float().double()
+    wanted = by_definition(hidden, table, candidates, grad)
+    got = ours(hidden.to(dtype), table.to(dtype), candidates, grad)
+    assert got[0].dtype == arithmetic(dtype)
     assert got[1].dtype == got[2].dtype == dtype
     tolerance = 1e-14 if dtype == torch.float64 else 5e-7
     assert relative_error(got[0], wanted[0]) < tolerance
@@ -88,14 +89,12 @@ def test_rows_may_begin_anywhere_in_memory(device: torch.device, dtype: torch.dt
     hidden, table = (t.to(dtype) for t in embeddings(5, 4, 16, device, dtype=dtype))
     candidates = items_of((5, 6), 4, device)
     grad = grad_of(candidates)
-    wanted = scores_and_gradients(candidate_scores, hidden, table, candidates, grad)
+    wanted = ours(hidden, table, candidates, grad)
     for moved in (hidden, table):
         shifted = torch.empty(moved.numel() + 1, dtype=dtype, device=device)[1:].view(moved.shape)
         shifted.copy_(moved)
         one = (shifted, table) if moved is hidden else (hidden, shifted)
-        got = scores_and_gradients(candidate_scores, *one, candidates, grad)
-        for a, b in zip(got, wanted, strict=True):
-            torch.testing.assert_close(a, b)
+        assert_all_close(ours(*one, candidates, grad), wanted)
 
 
 def test_gradcheck(device: torch.device) -> None:
@@ -107,23 +106,13 @@ def test_gradcheck(device: torch.device) -> None:
     )
 
 
-@pytest.mark.parametrize("isa", _C.build_facts()["cpu_isas"])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_every_instruction_set_computes_the_same(isa: str, dtype: torch.dtype) -> None:
-    hidden, table = embeddings(20, 7, 70, torch.device("cpu"), dtype=dtype)
-    candidates = items_of((20, 13), 7, torch.device("cpu"))
-    grad = grad_of(candidates).float().double()
-    wanted = scores_and_gradients(reference.candidate_scores, hidden, table, candidates, grad)
-    try:
-        _C.use_cpu_isa(isa)
-    except ValueError:
-        pytest.skip(f"this processor has no {isa}")
-    try:
-        got = scores_and_gradients(
-            candidate_scores, hidden.to(dtype), table.to(dtype), candidates, grad
-        )
-    finally:
-        _C.use_cpu_isa("auto")
+    hidden, table, candidates, grad = example(20, 7, 70, 13, torch.device("cpu"), dtype=dtype)
+    grad = grad.float().double()
+    wanted = by_definition(hidden, table, candidates, grad)
+    rounded = (hidden.to(dtype), table.to(dtype), candidates, grad)
+    got = ours(*rounded)
     assert relative_error(got[0], wanted[0]) < 5e-7
     for a, b in zip(got[1:], wanted[1:], strict=True):
         assert relative_error(a, b) < (4e-3 if dtype in HALVES else 5e-7)
@@ -136,15 +125,12 @@ def test_every_instruction_set_computes_the_same(isa: str, dtype: torch.dtype) -
 def test_ignored_candidates_score_zero_and_have_no_gradient(
     device: torch.device, ignore_index: int
 ) -> None:
-    hidden, table = embeddings(40, 5, 8, device)
-    candidates = items_of((40, 7), 5, device)
+    hidden, table, candidates, _ = example(40, 5, 8, 7, device)
     candidates[3] = ignore_index
     candidates[::4, 1:5] = ignore_index
     arguments = (hidden, table, candidates, grad_of(candidates))
-    got = scores_and_gradients(candidate_scores, *arguments, ignore_index=ignore_index)
-    wanted = scores_and_gradients(reference.candidate_scores, *arguments, ignore_index=ignore_index)
-    for a, b in zip(got, wanted, strict=True):
-        torch.testing.assert_close(a, b)
+    got = ours(*arguments, ignore_index=ignore_index)
+    assert_all_close(got, by_definition(*arguments, ignore_index=ignore_index))
     assert not got[0][candidates == ignore_index].any()
     assert not got[1][3].any()
 
@@ -156,19 +142,16 @@ def test_what_does_not_count_may_be_nan(device: torch.device) -> None:
     candidates[2] = -100  # an ignored row,
     candidates[4] = 4  # and an item without gradient
     grad[4] = 0
-    wanted = scores_and_gradients(candidate_scores, hidden, table, candidates, grad)
+    wanted = ours(hidden, table, candidates, grad)
     hidden[2] = table[4] = torch.nan
-    got = scores_and_gradients(candidate_scores, hidden, table, candidates, grad)
-    for a, b in zip(got[1:], wanted[1:], strict=True):
-        torch.testing.assert_close(a, b)
+    got = ours(hidden, table, candidates, grad)
+    assert_all_close(got[1:], wanted[1:])
     assert got[0].isnan().nonzero()[:, 0].unique().tolist() == [4]
 
 
 @pytest.mark.parametrize("wrong", [-1, 5, 2**32, -(2**63)])
 def test_a_candidate_out_of_range(device: torch.device, wrong: int) -> None:
-    hidden, table = embeddings(4, 5, 8, device)
-    candidates = items_of((4, 3), 5, device)
-    grad = grad_of(candidates)
+    hidden, table, candidates, grad = example(4, 5, 8, 3, device)
     without = candidates.clone()
     without[2, 1] = -100
     candidates[2, 1] = wrong
@@ -177,20 +160,17 @@ def test_a_candidate_out_of_range(device: torch.device, wrong: int) -> None:
         with pytest.raises(IndexError, match=message):
             candidate_scores(hidden, table, candidates)
         return
-    scores, *gradients = scores_and_gradients(candidate_scores, hidden, table, candidates, grad)
+    scores, *gradients = ours(hidden, table, candidates, grad)
     assert scores.isnan().nonzero().tolist() == [[2, 1]]
-    wanted = scores_and_gradients(candidate_scores, hidden, table, without, grad)
-    for a, b in zip(gradients, wanted[1:], strict=True):
-        assert torch.equal(a, b)
+    wanted = ours(hidden, table, without, grad)
+    assert_all_equal(gradients, wanted[1:])
 
 
 @pytest.mark.parametrize("sparse_gradient", [False, True])
 @pytest.mark.parametrize(("rows", "per_row"), [(0, 3), (3, 0), (0, 0)])
 def test_no_pairs(device: torch.device, rows: int, per_row: int, sparse_gradient: bool) -> None:
-    hidden, table = embeddings(rows, 5, 8, device)
-    candidates = items_of((rows, per_row), 5, device)
-    scores, grad_hidden, grad_table = scores_and_gradients(
-        candidate_scores, hidden, table, candidates, grad_of(candidates),
+    hidden, table, candidates, _ = example(rows, 5, 8, per_row, device)
+    scores, grad_hidden, grad_table = ours(hidden, table, candidates, grad_of(candidates),
         sparse_gradient=sparse_gradient,
     )  # fmt: skip
     assert scores.shape == (rows, per_row)
@@ -207,12 +187,10 @@ def test_the_same_bits_every_time(device: torch.device, dtype: torch.dtype) -> N
     hidden, table = (t.to(dtype) for t in embeddings(300, 3, 24, device))
     candidates = items_of((300, 9), 3, device)
     grad = grad_of(candidates)
-    wanted = scores_and_gradients(candidate_scores, hidden, table, candidates, grad)
+    wanted = ours(hidden, table, candidates, grad)
     for threads in (1, 2, 3):
         torch.set_num_threads(threads)
-        got = scores_and_gradients(candidate_scores, hidden, table, candidates, grad)
-        for a, b in zip(got, wanted, strict=True):
-            assert torch.equal(a, b)
+        assert_all_equal(ours(hidden, table, candidates, grad), wanted)
 
 
 def test_nothing_of_the_size_of_the_embeddings_is_made(device: torch.device) -> None:
@@ -222,9 +200,9 @@ def test_nothing_of_the_size_of_the_embeddings_is_made(device: torch.device) -> 
     grad = grad_of(candidates)
     sizes = []
     for function in (candidate_scores, reference.candidate_scores):
-        with LargestOutput() as largest:
+        with Operators() as operators:
             scores_and_gradients(function, hidden, table, candidates, grad)
-        sizes.append(largest.elements)
+        sizes.append(operators.elements)
     assert sizes == [max(rows, items, per_row) * width, rows * per_row * width]
 
 
@@ -236,10 +214,8 @@ def test_the_sparse_gradient_is_the_dense_one(device: torch.device) -> None:
     candidates = items_of((60, 9), 40, device) * 7
     candidates[::5, 2] = -100
     grad = grad_of(candidates)
-    dense = scores_and_gradients(candidate_scores, hidden, table, candidates, grad)
-    sparse = scores_and_gradients(
-        candidate_scores, hidden, table, candidates, grad, sparse_gradient=True
-    )
+    dense = ours(hidden, table, candidates, grad)
+    sparse = ours(hidden, table, candidates, grad, sparse_gradient=True)
     assert torch.equal(sparse[1], dense[1])
     assert sparse[2].is_sparse
     assert sparse[2].is_coalesced()
@@ -263,10 +239,8 @@ def test_sparse_adam_takes_it(device: torch.device) -> None:
 
 
 def test_only_the_gradients_that_are_wanted(device: torch.device) -> None:
-    hidden, table = embeddings(3, 4, 5, device)
-    candidates = items_of((3, 2), 4, device)
-    grad = grad_of(candidates)
-    _, *both = scores_and_gradients(candidate_scores, hidden, table, candidates, grad)
+    hidden, table, candidates, grad = example(3, 4, 5, 2, device)
+    _, *both = ours(hidden, table, candidates, grad)
     for index in range(2):
         leaves = [hidden.clone(), table.clone()]
         leaves[index].requires_grad_()
@@ -290,14 +264,10 @@ def test_items_may_be_the_hidden_states_too(device: torch.device) -> None:
 
 
 def test_inputs_need_not_be_contiguous(device: torch.device) -> None:
-    hidden, table = embeddings(6, 8, 10, device)
-    candidates = items_of((6, 4), 8, device)
-    grad = grad_of(candidates)
-    wanted = scores_and_gradients(candidate_scores, hidden, table, candidates, grad)
+    hidden, table, candidates, grad = example(6, 8, 10, 4, device)
+    wanted = ours(hidden, table, candidates, grad)
     turned = [t.t().contiguous().t() for t in (hidden, table, candidates)]
-    got = scores_and_gradients(candidate_scores, *turned, grad.t().contiguous().t())
-    for a, b in zip(got, wanted, strict=True):
-        assert torch.equal(a, b)
+    assert_all_equal(ours(*turned, grad.t().contiguous().t()), wanted)
     leaf = hidden.clone().requires_grad_()
     candidate_scores(leaf, table, candidates).sum().backward()  # an expanded gradient
     torch.testing.assert_close(leaf.grad, table[candidates].sum(dim=1))
@@ -314,7 +284,7 @@ def test_a_second_derivative_is_refused(device: torch.device) -> None:
 def test_the_operators_are_registered_correctly(device: torch.device, dtype: torch.dtype) -> None:
     hidden, table = (t.to(dtype) for t in embeddings(4, 6, 5, device))
     candidates = items_of((4, 3), 6, device)
-    grad = grad_of(candidates).to(torch.float64 if dtype == torch.float64 else torch.float32)
+    grad = grad_of(candidates).to(arithmetic(dtype))
     slots, order = torch.sort(candidates.flatten(), stable=True)
     ops = torch.ops.atjt_ext
     torch.library.opcheck(ops._candidate_scores.default, (hidden, table, candidates, -100))
@@ -322,23 +292,18 @@ def test_the_operators_are_registered_correctly(device: torch.device, dtype: tor
     torch.library.opcheck(ops._candidate_table_gradient.default, (hidden, grad, order, slots, 6))
 
 
-# torch.compile imports parts of torch that torch itself has deprecated.
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
+@COMPILES
 @pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
 def test_it_compiles_without_a_graph_break(device: torch.device, backend: str) -> None:
     hidden, table = (t.float() for t in embeddings(6, 8, 10, device))
     candidates = items_of((6, 4), 8, device)
-    torch._dynamo.reset()
-    compiled = torch.compile(candidate_scores, fullgraph=True, backend=backend)
+    traced = compiled(candidate_scores, backend)
     arguments = (hidden, table, candidates, grad_of(candidates))
-    got = scores_and_gradients(compiled, *arguments)
-    for a, b in zip(got, scores_and_gradients(candidate_scores, *arguments), strict=True):
-        torch.testing.assert_close(a, b)
+    assert_all_close(scores_and_gradients(traced, *arguments), ours(*arguments))
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
+@COMPILES
 def test_compiled_once_it_takes_any_sizes(device: torch.device) -> None:
-    torch._dynamo.reset()
     compiles = 0
 
     def backend(graph: Any, inputs: Any) -> Any:
@@ -346,14 +311,10 @@ def test_compiled_once_it_takes_any_sizes(device: torch.device) -> None:
         compiles += 1
         return graph
 
-    compiled = torch.compile(candidate_scores, fullgraph=True, dynamic=True, backend=backend)
+    traced = compiled(candidate_scores, backend, dynamic=True)
     for rows, items, per_row in ((6, 8, 4), (9, 5, 7), (3, 20, 2)):
-        hidden, table = embeddings(rows, items, 10, device)
-        candidates = items_of((rows, per_row), items, device)
-        arguments = (hidden, table, candidates, grad_of(candidates))
-        got = scores_and_gradients(compiled, *arguments)
-        for a, b in zip(got, scores_and_gradients(candidate_scores, *arguments), strict=True):
-            torch.testing.assert_close(a, b)
+        arguments = example(rows, items, 10, per_row, device)
+        assert_all_close(scores_and_gradients(traced, *arguments), ours(*arguments))
     assert compiles == 1
 
 

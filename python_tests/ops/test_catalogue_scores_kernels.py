@@ -1,27 +1,14 @@
-"""Scores of pairs and counts over the whole catalogue agree to the bit."""
+"""Scores of pairs and counts over the whole catalogue agree bit for bit."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 import pytest
 import torch
 from torch import Tensor
 
 import emulator
-from atjt_ext import _C, build_info
 from helpers.catalogue_kernels import Catalogue, catalogue, has_kernels, kernels
 from helpers.weighted_rows import DTYPES, relative_error
-
-
-@pytest.fixture(params=build_info()["cpu_isas"])
-def isa(request: pytest.FixtureRequest) -> Iterator[str]:
-    try:
-        _C.use_cpu_isa(request.param)
-    except ValueError:
-        pytest.skip(f"this processor lacks {request.param}")
-    yield request.param
-    _C.use_cpu_isa("auto")
 
 
 def pair_scores(c: Catalogue, rows: Tensor, classes: Tensor, *, num_threads: int = 1) -> Tensor:
@@ -41,7 +28,7 @@ def count_at_least(c: Catalogue, thresholds: Tensor, *, num_threads: int = 1) ->
 
 
 def all_scores(c: Catalogue) -> Tensor:
-    """[rows, classes], pair by pair."""
+    """Scores ``[rows, classes]``, computed pair by pair."""
     rows, classes = len(c.hidden), len(c.table)
     pairs = torch.cartesian_prod(torch.arange(rows), torch.arange(classes)).to(c.hidden.device)
     pairs = pairs.reshape(-1, 2)
@@ -52,7 +39,7 @@ def assert_they_agree(c: Catalogue, *, times: int = 8) -> None:
     scores = all_scores(c)
     exact = c.as_dtype(torch.float64).logits()
     assert relative_error(scores, exact) < (1e-14 if c.arithmetic == torch.float64 else 1e-6)
-    # Each row against scores of its own: the smallest difference of bits would show.
+    # With a row's own scores as thresholds, any difference in bits changes a count.
     generator = torch.Generator().manual_seed(2)
     for _ in range(times):
         picks = torch.randint(0, len(c.table), (len(c.hidden),), generator=generator)

@@ -1,4 +1,4 @@
-"""keyed_draws: bit for bit the generator it is defined by, whatever surrounds a row."""
+"""keyed_draws has the bits of its definition, in any batch."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from atjt_ext import _C, build_info
 from atjt_ext.ops import Purpose, keyed_draws, reference, uniform_integers
 from helpers.native_parts import philox4x32_10
+from helpers.operators import COMPILES, no_waiting
 
 KEYS = torch.tensor([0, 1, -1, 2**63 - 1, -(2**63), 7 * 10**12])
 POSITION = Purpose.DELETED_POSITION
@@ -40,16 +40,8 @@ def test_equals_the_reference_to_the_bit(device: torch.device, length: int) -> N
     assert torch.equal(got.cpu(), reference.keyed_draws(KEYS, length, **options))
 
 
-@pytest.mark.parametrize("isa", build_info()["cpu_isas"])
 def test_every_instruction_set_gives_the_same_bits(isa: str) -> None:
-    try:
-        _C.use_cpu_isa(isa)
-    except ValueError:
-        pytest.skip(f"this processor lacks {isa}")
-    try:
-        got = [keyed_draws(KEYS, length, purpose=POSITION, seed=3) for length in (1, 30, 77)]
-    finally:
-        _C.use_cpu_isa("auto")
+    got = [keyed_draws(KEYS, length, purpose=POSITION, seed=3) for length in (1, 30, 77)]
     for draws in got:
         wanted = reference.keyed_draws(KEYS, draws.shape[1], purpose=POSITION, seed=3)
         assert torch.equal(draws, wanted)
@@ -93,13 +85,10 @@ def test_seed_and_step_may_lie_on_the_device(device: torch.device) -> None:
 def test_nothing_waits_for_the_device() -> None:
     keys, step = KEYS.cuda(), torch.tensor(1, device="cuda")
     bounds = torch.tensor([5, 7], device="cuda")
-    torch.cuda.set_sync_debug_mode("error")
-    try:
+    with no_waiting():
         draws = keyed_draws(keys, 2, purpose=POSITION, seed=1, step=step)
         uniform_integers(draws, bounds)
         uniform_integers(keyed_draws(keys, 2, purpose=POSITION, seed=1), 9)
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
 
 
 def test_no_two_purposes_share_a_number() -> None:
@@ -184,8 +173,7 @@ def test_the_operator_is_registered_correctly(device: torch.device) -> None:
     )
 
 
-# torch.compile imports parts of torch that torch itself has deprecated.
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
+@COMPILES
 def test_it_compiles_without_a_graph_break(device: torch.device) -> None:
     @torch.compile(fullgraph=True)
     def choose(row_keys: Tensor, step: int) -> Tensor:

@@ -1,6 +1,6 @@
-"""The CUDA kernels of the whole-catalogue loss, at the seam: tiles, splits, layouts, precision.
+"""The CUDA kernels of the whole-catalogue loss: tiles, splits, layouts, precision.
 
-What holds on every device is tested in test_linear_cross_entropy_kernels.py.
+test_linear_cross_entropy_kernels.py tests the properties that hold on every device.
 """
 
 from __future__ import annotations
@@ -29,19 +29,11 @@ from helpers.catalogue_precision import (
     problem,
     product_limit,
 )
+from helpers.operators import assert_all_equal
 
-SHAPES = [
-    # rows, classes, width
-    (1, 1, 1),
-    (1, 5, 7),
-    (17, 70, 31),
-    (3, 130, 33),
-    (35, 65, 64),
-    (130, 40, 32),  # two blocks of rows
-    (5, 200, 96),
-    (20, 33, 128),
-    (9, 40, 256),
-]
+# Rows, classes and width; 130 rows are two blocks.
+SHAPES = [(1, 1, 1), (1, 5, 7), (17, 70, 31), (3, 130, 33), (35, 65, 64), (130, 40, 32)]
+SHAPES += [(5, 200, 96), (20, 33, 128), (9, 40, 256)]
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -49,7 +41,7 @@ SHAPES = [
 def test_both_passes_agree_with_float64(
     cuda: torch.device, shape: tuple[int, int, int], precision: str
 ) -> None:
-    # The rounding of a single row averages out with nothing: most seeds are beyond the limit there.
+    # A single row has no average over roundings: most seeds exceed the limit there.
     p = problem(precision, *shape, seed=28)
     limit = 1e-6 if precision == "float32" else 5e-4
     check_forward(cuda, p, limit_of_gradients=limit)
@@ -77,7 +69,7 @@ def test_logits_of_any_size(cuda: torch.device, precision: str, spread: float) -
 
 
 def test_the_largest_logit_may_come_last(cuda: torch.device) -> None:
-    # Sums have to be rescaled once and again, in every row at another time.
+    # Rising logits: sums are rescaled many times, in each row at other times.
     for precision in PRECISIONS:
         p = problem(precision, 6, 260, 32, spread=0.1)
         p = replace(p, bias=torch.arange(260.0) / 4)
@@ -85,13 +77,13 @@ def test_the_largest_logit_may_come_last(cuda: torch.device) -> None:
         losses = wanted.logsumexp(1) - wanted.gather(1, p.targets[:, None])[:, 0]
         assert error(got.losses, losses) < 1e-6
         assert got.mean_embedding is not None
-        # A logit of 64 is known to 4e-6, whatever it is made of.
+        # float32 holds a logit of 64 to 4e-6.
         limit = max(2 * product_limit(p), 2e-5)
         assert error(got.mean_embedding, wanted.softmax(1) @ p.table.double()) < limit
 
 
 def confident(precision: str, margin: float) -> Catalogue:
-    """The target's logit leads by about the margin."""
+    """A problem in which the target's logit leads by about the margin."""
     p = problem(precision, 12, 100, 64, seed=1)
     p.hidden[:] = p.table[p.targets] * (margin / 64)
     return p
@@ -122,13 +114,13 @@ def test_a_sure_row_keeps_the_digits_of_what_is_left(
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float32"])
 def test_both_passes_split(cuda: torch.device, precision: str) -> None:
-    """More than 1024 classes make two splits of the catalogue, as many rows two of the rows."""
+    """More than 1024 classes split the catalogue in two; more than 1024 rows split the rows."""
     check_forward(cuda, problem(precision, 6, 1100, 16))
     check_gradient(cuda, problem(precision, 1100, 10, 16))
 
 
 def test_blocks_without_rows_help_with_the_others(cuda: torch.device) -> None:
-    # 300 rows are three blocks; those of the two without a row take a third of the catalogue each.
+    # 300 rows are three blocks; two blocks without rows take a third of the catalogue each.
     p = problem("bfloat16", 300, 1600, 8, rows_counted=5)
     check_forward(cuda, p)
     check_gradient(cuda, replace(p, table=p.table[:9], targets=p.targets % 9 // 9))
@@ -153,7 +145,7 @@ def test_nothing_is_wanted_but_losses(cuda: torch.device) -> None:
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float32"])
 def test_rows_that_begin_anywhere(cuda: torch.device, precision: str) -> None:
-    """Rows of 16 bytes and more that are not aligned to them."""
+    """Rows of at least 16 bytes without alignment to 16 bytes."""
     p = problem(precision, 7, 66, 32)
 
     def moved(x: Tensor) -> Tensor:
@@ -230,8 +222,7 @@ def test_small_weights_of_float16_survive_by_their_scale(cuda: torch.device) -> 
 def test_the_same_bits_again(cuda: torch.device) -> None:
     for p in (problem("bfloat16", 40, 1100, 16), problem("float32", 600, 30, 16)):
         one, two = forward(cuda, p), forward(cuda, p)
-        for x, y in zip(one, two, strict=True):
-            assert torch.equal(x, y)
+        assert_all_equal(one, two)
         factors = 1 / one.sums
         grads = [gradient(cuda, p, one.origins, factors, -factors) for _ in range(2)]
         assert torch.equal(grads[0][0], grads[1][0])

@@ -1,8 +1,7 @@
-"""The kernels of the whole-catalogue loss compute what csrc/linear_cross_entropy.h says."""
+"""The kernels of the whole-catalogue loss against the definition in their C++ header."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -11,7 +10,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import emulator
-from atjt_ext import _C, build_info
 from helpers.catalogue_kernels import (
     Catalogue,
     Forward,
@@ -21,37 +19,18 @@ from helpers.catalogue_kernels import (
     has_kernels,
     table_gradient,
 )
+from helpers.operators import assert_all_close, assert_all_equal
 from helpers.weighted_rows import DTYPES, HALVES, relative_error, rounded_once
 
 # Single rows, items and columns; around vectors of 4, 8 and 16 numbers, three of which make a tile;
-# around the 256 numbers that stream by at a time.
-SHAPES = [
-    (1, 1, 1),
-    (1, 300, 7),
-    (47, 1, 3),
-    (5, 7, 31),
-    (9, 25, 200),
-    (49, 257, 33),
-    (5, 50, 128),
-    (258, 5, 64),
-    (17, 33, 96),
-    (33, 16, 300),
-]
-
-
-@pytest.fixture(params=build_info()["cpu_isas"])
-def isa(request: pytest.FixtureRequest) -> Iterator[str]:
-    try:
-        _C.use_cpu_isa(request.param)
-    except ValueError:
-        pytest.skip(f"this processor lacks {request.param}")
-    yield request.param
-    _C.use_cpu_isa("auto")
+# around the 256 numbers of one pass.
+SHAPES = [(1, 1, 1), (1, 300, 7), (47, 1, 3), (5, 7, 31), (9, 25, 200), (49, 257, 33)]
+SHAPES += [(5, 50, 128), (258, 5, 64), (17, 33, 96), (33, 16, 300)]
 
 
 def unit_of(c: Catalogue, *, product: bool = False) -> float:
-    """The relative error that is allowed beside torch's own."""
-    # Probabilities feel how logits happen to be rounded: a tenth of the last place of the largest.
+    """The allowed relative error beyond torch's own."""
+    # Rounding of logits changes probabilities by about a tenth of the last place of the largest.
     chance = 0.1 * torch.finfo(c.arithmetic).eps * float(c.logits().abs().max()) if product else 0.0
     if c.hidden.dtype == torch.float64:
         return 1e-14 + chance
@@ -61,14 +40,14 @@ def unit_of(c: Catalogue, *, product: bool = False) -> float:
 
 
 def assert_no_worse(got: Tensor, peer: Tensor, wanted: Tensor, unit: float, size: float) -> None:
-    """Within `unit` of numbers around `size`, or of what torch makes of the same inputs."""
+    """The error is at most torch's error on the same inputs plus `unit` times the size."""
     torchs = float((peer.double() - wanted).norm())
     scale = max(float(wanted.norm()), size)
     assert float((got.double() - wanted).norm()) <= torchs + unit * scale
 
 
 def row_factors(c: Catalogue, result: Forward) -> tuple[Tensor, Tensor]:
-    """As of the loss's mean: factors, and (p - 1) / rows for the targets."""
+    """Factors of the mean loss, and (p - 1) / rows for the targets."""
     grad = 1 / len(c.hidden)
     factors = grad / result.sums
     return factors, grad * (torch.exp(-result.losses) - 1)
@@ -85,7 +64,7 @@ def assert_as_defined(c: Catalogue, *, num_threads: int = 1) -> None:
     assert_no_worse(
         result.losses[: c.rows], peer_losses, losses, unit_of(c), size=float(logits.abs().max())
     )
-    if not emulator.runs_cuda_kernels(c.hidden.device):  # the target's logit is one of those summed
+    if not emulator.runs_cuda_kernels(c.hidden.device):  # the sum includes the target's logit
         assert bool((result.losses[: c.rows] >= 0).all())
 
     below = logits.max(dim=1).values - result.origins[: c.rows]
@@ -113,7 +92,7 @@ def assert_as_defined(c: Catalogue, *, num_threads: int = 1) -> None:
     assert grad_bias is not None
     wanted = defined_table_gradient(exact, *arguments)
     peer = defined_table_gradient(eager, *arguments)
-    # Of the bias a difference is left: all factors of an item against those of its targets.
+    # The bias gradient is a difference: an item's factors minus those of its targets.
     sizes = (1e-30, float(target_factors.norm(1)))
     for got, by_torch, truth, size in zip(
         (grad_table, grad_bias), peer, wanted, sizes, strict=True
@@ -137,7 +116,7 @@ def test_both_passes_are_as_defined(
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_every_instruction_set_is_as_defined(isa: str, dtype: torch.dtype) -> None:
-    # The last two cut the stream into parts.
+    # The last two split the stream into parts.
     for shape in [*SHAPES, (100, 1100, 40), (3, 9000, 7), (9000, 3, 7)]:
         assert_as_defined(
             catalogue(*shape, torch.device("cpu"), dtype=dtype, bias=True), num_threads=2
@@ -180,8 +159,7 @@ def test_the_number_of_threads_does_not_show(
     gradient = table_gradient(c, *arguments)
     for num_threads in (1, 2, 3):
         again = forward(c, num_threads=num_threads)
-        for a, b in zip(once, again, strict=True):
-            assert torch.equal(a, b)
+        assert_all_equal(once, again)
         for a, b in zip(
             gradient, table_gradient(c, *arguments, num_threads=num_threads), strict=True
         ):
@@ -211,15 +189,14 @@ def test_rows_that_do_not_count(device: torch.device) -> None:
 def test_no_mean_embedding_no_bias_gradient(device: torch.device) -> None:
     c = catalogue(30, 90, 10, device)
     everything, some = forward(c), forward(c, mean=False)
-    for a, b in zip(everything[:3], some[:3], strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-6)
+    assert_all_close(everything[:3], some[:3], rtol=1e-6, atol=1e-6)
     arguments = (everything.origins, *row_factors(c, everything))
     torch.testing.assert_close(
         table_gradient(c, *arguments, bias=False)[0], table_gradient(c, *arguments)[0]
     )
 
 
-# Both with few items and many rows, where parts are summed up afterwards, and otherwise.
+# With few items and many rows, where parts are summed afterwards, and without parts.
 @pytest.mark.parametrize("shape", [(20, 60, 9), (5000, 3, 9)], ids=str)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
 def test_options_of_the_table_gradient(

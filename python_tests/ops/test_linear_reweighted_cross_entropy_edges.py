@@ -11,8 +11,19 @@ import torch
 import torch.nn.functional as F
 
 import emulator
-from atjt_ext.ops import Reduction, linear_reweighted_cross_entropy, reference
-from helpers.linear_rows import Rows, assert_close, exact, example, finest, ours, results
+from atjt_ext.ops import Reduction, reference
+from atjt_ext.ops import linear_reweighted_cross_entropy as linear_loss
+from helpers.linear_rows import (
+    Rows,
+    assert_alike,
+    assert_close,
+    exact,
+    example,
+    finest,
+    ours,
+    results,
+)
+from helpers.operators import assert_all_equal
 from helpers.weighted_rows import REDUCTIONS
 
 INF, NAN = float("inf"), float("nan")
@@ -39,14 +50,13 @@ def test_ignored_rows_count_nowhere_whatever_they_hold(
     torch.testing.assert_close(got.lse[~ignored], wanted.lse)
     torch.testing.assert_close(got.hidden[~ignored], wanted.hidden)
     torch.testing.assert_close(got.weight[~ignored], wanted.weight)
-    torch.testing.assert_close(got.table, wanted.table)
-    torch.testing.assert_close(got.bias, wanted.bias)
+    assert_alike(got, wanted, "table bias")
 
 
 def test_the_lse_of_ignored_rows_sends_nothing_back(device: torch.device) -> None:
     hidden, table, targets, _, _ = example(9, 6, 3, device).to(finest(device))
     hidden.requires_grad_()
-    _, lse = linear_reweighted_cross_entropy(hidden, table, targets, return_lse=True)
+    _, lse = linear_loss(hidden, table, targets, return_lse=True)
     (grad,) = torch.autograd.grad(lse.sum(), hidden)
     assert not grad[targets == -100].any()
     assert grad[targets != -100].any(dim=1).all()
@@ -55,11 +65,11 @@ def test_the_lse_of_ignored_rows_sends_nothing_back(device: torch.device) -> Non
 def test_ignore_index_may_be_a_class(device: torch.device) -> None:
     hidden, table, _, _, _ = example(4, 6, 3, device).to(finest(device))
     targets = torch.tensor([0, 3, 0, 5], device=device)
-    got = linear_reweighted_cross_entropy(hidden, table, targets, ignore_index=0)
+    got = linear_loss(hidden, table, targets, ignore_index=0)
     torch.testing.assert_close(got, F.cross_entropy(hidden @ table.T, targets, ignore_index=0))
 
 
-# Weights that cancel leave nothing to average where their sum divides, and only there.
+# Weights that cancel leave nothing to average under weighted_mean only.
 @WITH_OPTIONS
 @pytest.mark.parametrize(
     ("case", "reduction"),
@@ -94,7 +104,7 @@ def test_the_only_class_costs_nothing_but_its_z_loss(
 ) -> None:
     rows = example(5, 1, 3, device).to(finest(device))
     got = ours(rows, reduction="sum", **options)
-    # What is left of lse less the mean logit, and of p - 1, is their rounding.
+    # lse minus the mean logit, and p - 1, consist of rounding errors.
     assert_close(got, exact(rows, reduction="sum", **options), finest(device), slack=1e-6)
 
 
@@ -130,9 +140,7 @@ def test_a_row_of_weight_zero_counts_nowhere_whatever_it_holds(
     others = torch.arange(9, device=device) != 2
     torch.testing.assert_close(got.loss, wanted.loss)
     assert not got.hidden[2].any()
-    torch.testing.assert_close(got.hidden, wanted.hidden)
-    torch.testing.assert_close(got.table, wanted.table)
-    torch.testing.assert_close(got.bias, wanted.bias)
+    assert_alike(got, wanted, "hidden table bias")
     torch.testing.assert_close(got.weight[others], wanted.weight[others])
 
 
@@ -169,15 +177,13 @@ def test_an_impossible_target_costs_infinitely_much(device: torch.device) -> Non
 def test_first_and_last_item_are_items(device: torch.device) -> None:
     hidden, table, _, _, _ = example(2, 300, 3, device).to(finest(device))
     targets = torch.tensor([0, 299], device=device)
-    got = linear_reweighted_cross_entropy(hidden, table, targets, reduction="none")
+    got = linear_loss(hidden, table, targets, reduction="none")
     torch.testing.assert_close(got, F.cross_entropy(hidden @ table.T, targets, reduction="none"))
 
 
 def test_huge_logits_keep_the_small_loss_of_a_confident_row(device: torch.device) -> None:
     table = torch.tensor([[1e4], [1e4 - 5.0], [-1e4]], device=device)
-    loss = linear_reweighted_cross_entropy(
-        torch.ones(1, 1, device=device), table, torch.tensor([0], device=device)
-    )
+    loss = linear_loss(torch.ones(1, 1, device=device), table, torch.tensor([0], device=device))
     torch.testing.assert_close(loss.item(), math.log1p(math.exp(-5)), rtol=1e-5, atol=0)
 
 
@@ -193,15 +199,11 @@ def test_inputs_are_not_written_and_may_have_any_strides(device: torch.device) -
 
     def gradients(given: Rows) -> list[torch.Tensor]:
         leaves = [tensor.detach().requires_grad_() for tensor in given[:2] + given[3:]]
-        loss = linear_reweighted_cross_entropy(
-            leaves[0], leaves[1], given.targets, leaves[2], bias=leaves[3]
-        )
+        loss = linear_loss(leaves[0], leaves[1], given.targets, leaves[2], bias=leaves[3])
         return [loss.detach(), *torch.autograd.grad(loss, leaves)]
 
-    for a, b in zip(gradients(views), gradients(wanted), strict=True):
-        assert torch.equal(a, b)
-    for tensor, copy in zip(rows, before, strict=True):
-        assert torch.equal(tensor, copy)
+    assert_all_equal(gradients(views), gradients(wanted))
+    assert_all_equal(rows, before)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
@@ -213,8 +215,8 @@ def test_the_table_may_begin_anywhere_in_memory(
     whole = torch.full((22, width), NAN, dtype=dtype, device=device)
     whole[1:] = rows.table
     hidden = rows.hidden.clone().requires_grad_()
-    table = whole[1:].detach().requires_grad_()  # the padding row of a recommender left out
-    got = linear_reweighted_cross_entropy(hidden, table, rows.targets, reduction="sum")
+    table = whole[1:].detach().requires_grad_()  # without the padding row of a recommender's table
+    got = linear_loss(hidden, table, rows.targets, reduction="sum")
     grads = torch.autograd.grad(got, (hidden, table))
     ones = rows._replace(weight=torch.ones_like(rows.weight), bias=torch.zeros_like(rows.bias))
     wanted = ours(ones, reduction="sum")

@@ -1,44 +1,30 @@
-"""linear_reweighted_cross_entropy in autograd: what is differentiated, when, and at what cost."""
+"""linear_reweighted_cross_entropy in autograd: gradients, kernel calls and memory."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
 
-from atjt_ext.ops import Reduction, _linear_losses, linear_reweighted_cross_entropy
-from helpers.linear_rows import assert_close, exact, example, finest, ours
+from atjt_ext.ops import Reduction, _linear_losses
+from atjt_ext.ops import linear_reweighted_cross_entropy as linear_loss
+from helpers.linear_rows import assert_close, exact, example, finest, ours, results
+from helpers.operators import Operators, assert_all_close, assert_all_equal
 from helpers.weighted_rows import HALVES, REDUCTIONS, relative_error
 
 
-class _Calls(TorchDispatchMode):
-    """Notes the calls of our operators, with the shapes of what they return."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.shapes: dict[str, list[tuple[int, ...]]] = {}
-        self.names: list[str] = []
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        if func.name().startswith("atjt_ext::_linear"):
-            name = func.name().removeprefix("atjt_ext::_linear_cross_entropy")
-            self.names.append(name)
-            self.shapes[name] = [tuple(tensor.shape) for tensor in result]
-        return result
-
-
-@contextmanager
-def calls() -> Iterator[_Calls]:
-    with _Calls() as noted:
-        yield noted
+def calls(operators: Operators) -> list[tuple[str, list[tuple[int, ...]]]]:
+    """Calls of our operators, in short, with the shapes of their results."""
+    prefix = "atjt_ext::_linear_cross_entropy"
+    return [
+        (name.removeprefix(prefix), shapes)
+        for name, shapes in zip(operators.names, operators.shapes, strict=True)
+        if name.startswith(prefix)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -53,7 +39,7 @@ def test_gradcheck_in_hidden_table_bias_and_weights(
     hidden, table, targets, weight, bias = example(6, 5, 3, torch.device("cpu"))
 
     def loss(hidden: Tensor, table: Tensor, bias: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-        return linear_reweighted_cross_entropy(
+        return linear_loss(
             *(hidden, table, targets, weight),
             bias=bias,
             reduction=reduction,
@@ -79,7 +65,7 @@ def test_the_others_gradients_do_not_depend_on_one_that_is_frozen(
     wanted = ours(rows, label_smoothing=label_smoothing)._asdict()
     leaves = {name: getattr(rows, name).clone() for name in _WANTED}
     learning = [leaves[name].requires_grad_() for name in _WANTED if name != frozen]
-    loss = linear_reweighted_cross_entropy(
+    loss = linear_loss(
         leaves["hidden"],
         leaves["table"],
         rows.targets,
@@ -94,10 +80,10 @@ def test_the_others_gradients_do_not_depend_on_one_that_is_frozen(
 
 def test_a_frozen_table_costs_no_pass_for_it(device: torch.device) -> None:
     hidden, table, targets, _, _ = example(9, 20, 4, device).to(torch.float32)
-    with calls() as noted:
-        linear_reweighted_cross_entropy(hidden.requires_grad_(), table, targets).backward()
-    assert noted.names == [""]
-    assert noted.shapes[""][3] == (9, 4)
+    with Operators() as operators:
+        linear_loss(hidden.requires_grad_(), table, targets).backward()
+    ((name, shapes),) = calls(operators)
+    assert (name, shapes[3]) == ("", (9, 4))
 
 
 def test_frozen_hidden_states_need_no_mean_embedding_a_frozen_bias_no_gradient(
@@ -105,35 +91,31 @@ def test_frozen_hidden_states_need_no_mean_embedding_a_frozen_bias_no_gradient(
 ) -> None:
     hidden, table, targets, _, bias = example(9, 20, 4, device).to(torch.float32)
     table.requires_grad_()
-    with calls() as noted:
-        linear_reweighted_cross_entropy(hidden, table, targets, bias=bias).backward()
-    assert noted.names == ["", "_table_gradient"]
-    assert noted.shapes[""][3] == (0, 4)
-    assert noted.shapes["_table_gradient"] == [(20, 4), (0,)]
+    with Operators() as operators:
+        linear_loss(hidden, table, targets, bias=bias).backward()
+    (name, shapes), backward = calls(operators)
+    assert (name, shapes[3]) == ("", (0, 4))
+    assert backward == ("_table_gradient", [(20, 4), (0,)])
 
 
 def test_without_gradients_there_is_one_pass_and_no_mean_embedding(device: torch.device) -> None:
     hidden, table, targets, weight, _ = example(9, 20, 4, device).to(torch.float32)
-    with calls() as noted, torch.no_grad():
-        loss = linear_reweighted_cross_entropy(
-            hidden.requires_grad_(), table.requires_grad_(), targets, weight
-        )
+    with Operators() as operators, torch.no_grad():
+        loss = linear_loss(hidden.requires_grad_(), table.requires_grad_(), targets, weight)
     assert not loss.requires_grad
-    assert noted.names == [""]
-    assert noted.shapes[""][3] == (0, 4)
-    tracked = linear_reweighted_cross_entropy(hidden, table, targets, weight)
+    ((name, shapes),) = calls(operators)
+    assert (name, shapes[3]) == ("", (0, 4))
+    tracked = linear_loss(hidden, table, targets, weight)
     assert torch.equal(loss, tracked.detach())
 
 
 def test_only_the_weights_may_want_a_gradient(device: torch.device) -> None:
     rows = example(9, 20, 4, device).to(finest(device))
     hidden, table, targets, weight, bias = rows
-    loss = linear_reweighted_cross_entropy(
-        hidden, table, targets, weight.requires_grad_(), bias=bias
-    )
-    with calls() as noted:
+    loss = linear_loss(hidden, table, targets, weight.requires_grad_(), bias=bias)
+    with Operators() as operators:
         loss.backward()
-    assert noted.names == []
+    assert calls(operators) == []
     torch.testing.assert_close(weight.grad, ours(rows).weight)
 
 
@@ -141,7 +123,7 @@ def test_nothing_of_the_size_of_the_logits_is_allocated() -> None:
     hidden, table, targets, weight, _ = example(256, 2000, 4, torch.device("cpu")).to(torch.float32)
     activities = [torch.profiler.ProfilerActivity.CPU]
     with torch.profiler.profile(activities=activities, profile_memory=True) as profile:
-        loss = linear_reweighted_cross_entropy(
+        loss = linear_loss(
             hidden.requires_grad_(), table.requires_grad_(), targets, weight, label_smoothing=0.1
         )
         torch.autograd.grad(loss, (hidden, table))
@@ -153,7 +135,7 @@ def test_nothing_of_the_size_of_the_logits_is_allocated() -> None:
 
 
 def given_to_the_table_gradient(monkeypatch: pytest.MonkeyPatch, *inputs: Tensor) -> dict[str, Any]:
-    """The named arguments of the native call in a backward pass, and the loss."""
+    """Keyword arguments of the kernel call in a backward pass, and the loss."""
     given: dict[str, Any] = {}
     native = _linear_losses._C.linear_cross_entropy_table_gradient
 
@@ -162,7 +144,7 @@ def given_to_the_table_gradient(monkeypatch: pytest.MonkeyPatch, *inputs: Tensor
         native(*arguments, **named)
 
     monkeypatch.setattr(_linear_losses._C, "linear_cross_entropy_table_gradient", spy)
-    loss = linear_reweighted_cross_entropy(*inputs)
+    loss = linear_loss(*inputs)
     loss.backward()
     return {**given, "loss": loss.detach()}
 
@@ -171,7 +153,7 @@ def test_p_minus_one_has_all_digits_that_the_loss_has(
     device: torch.device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table = torch.zeros(10, 1, device=device)
-    table[4] = 12.0  # p = 1 - 5.5e-5: of that, p - 1 in float32 has three digits
+    table[4] = 12.0  # p = 1 - 5.5e-5: in float32, p - 1 keeps three digits
     target = torch.tensor([4], device=device)
     hidden = torch.ones(1, 1, device=device)
     given = given_to_the_table_gradient(monkeypatch, hidden, table.requires_grad_(), target)
@@ -204,26 +186,23 @@ def test_an_upstream_gradient_scales_all_gradients(
     device: torch.device, reduction: Reduction
 ) -> None:
     rows = example(9, 20, 4, device).to(finest(device))
-    hidden, table, targets, weight, bias = rows
-    leaves = [tensor.clone().requires_grad_() for tensor in (hidden, table, weight, bias)]
-    loss = linear_reweighted_cross_entropy(
-        leaves[0], leaves[1], targets, leaves[2], bias=leaves[3], reduction=reduction
-    )
-    grads = torch.autograd.grad(-2.5 * loss.sum(), leaves)
-    wanted = ours(rows, reduction=reduction)[2:]
-    for got, one in zip(grads, wanted, strict=True):
-        torch.testing.assert_close(got, -2.5 * one)
+
+    def scaled(*arguments: Tensor, **options: Any) -> tuple[Tensor, Tensor]:
+        loss, lse = linear_loss(*arguments, **options)
+        return -2.5 * loss, lse
+
+    got, wanted = (results(loss, rows, reduction=reduction) for loss in (scaled, linear_loss))
+    assert_all_close(got[2:], [-2.5 * gradient for gradient in wanted[2:]])
 
 
 def test_an_upstream_gradient_with_stride_zero_is_read_right(device: torch.device) -> None:
     rows = example(6, 5, 3, device).to(finest(device))
     hidden, table, targets, weight, _ = rows
     hidden, table = hidden.requires_grad_(), table.requires_grad_()
-    losses = linear_reweighted_cross_entropy(hidden, table, targets, weight, reduction="none")
+    losses = linear_loss(hidden, table, targets, weight, reduction="none")
     upstream = torch.ones(1, dtype=losses.dtype, device=device).expand(6)
     got = torch.autograd.grad(losses, (hidden, table), upstream, retain_graph=True)
-    wanted = torch.autograd.grad(losses.sum(), (hidden, table))
-    assert all(torch.equal(a, b) for a, b in zip(got, wanted, strict=True))
+    assert_all_equal(got, torch.autograd.grad(losses.sum(), (hidden, table)))
 
 
 def test_operators_read_factors_with_stride_zero_right(device: torch.device) -> None:
@@ -239,20 +218,19 @@ def test_operators_read_factors_with_stride_zero_right(device: torch.device) -> 
         )
         for factors in (two.expand(6), two.repeat(6))
     ]
-    for got, wanted in zip(*found, strict=True):
-        assert torch.equal(got, wanted)
+    assert_all_equal(*found)
 
 
 def test_a_second_backward_pass_gives_the_same_bits_in_new_tensors(device: torch.device) -> None:
     hidden, table, targets, weight, _ = example(6, 50, 3, device).to(torch.float32)
     leaves = (hidden.requires_grad_(), table.requires_grad_())
-    loss = linear_reweighted_cross_entropy(*leaves, targets, weight)
+    loss = linear_loss(*leaves, targets, weight)
     first = torch.autograd.grad(loss, leaves, retain_graph=True)
     kept = [grad.clone() for grad in first]
     for grad in first:
         grad.zero_()
     second = torch.autograd.grad(loss, leaves)
-    assert all(torch.equal(a, b) for a, b in zip(second, kept, strict=True))
+    assert_all_equal(second, kept)
     with pytest.raises(RuntimeError, match="backward through the graph a second time"):
         torch.autograd.grad(loss, leaves)
 
@@ -263,7 +241,7 @@ def test_inputs_changed_before_the_backward_pass_are_noticed(
 ) -> None:
     hidden, table, targets, _, _ = example(6, 5, 3, device).to(torch.float32)
     inputs = [hidden.requires_grad_() * 1, table.requires_grad_() * 1]
-    loss = linear_reweighted_cross_entropy(inputs[0], inputs[1], targets)
+    loss = linear_loss(inputs[0], inputs[1], targets)
     inputs[changed].zero_()
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         loss.backward()
@@ -273,7 +251,7 @@ def test_inputs_changed_before_the_backward_pass_are_noticed(
 def test_a_second_derivative_is_refused(device: torch.device, reduction: Reduction) -> None:
     hidden, table, targets, weight, _ = example(6, 5, 3, device).to(torch.float32)
     hidden.requires_grad_()
-    loss = linear_reweighted_cross_entropy(hidden, table, targets, weight, reduction=reduction)
+    loss = linear_loss(hidden, table, targets, weight, reduction=reduction)
     with pytest.raises(RuntimeError, match=r"differentiable once.*create_graph"):
         torch.autograd.grad(loss.sum(), hidden, create_graph=True)
 
@@ -282,7 +260,7 @@ def test_a_tied_table_gets_both_gradients(device: torch.device) -> None:
     rows = example(6, 50, 3, device).to(finest(device))
     items = nn.Embedding(50, 3, device=device, dtype=finest(device))
     inputs = torch.arange(6, device=device)
-    linear_reweighted_cross_entropy(items(inputs), items.weight, rows.targets).backward()
+    linear_loss(items(inputs), items.weight, rows.targets).backward()
     assert items.weight.grad is not None
     wanted = items.weight.detach().double().requires_grad_()
     logits = wanted[inputs] @ wanted.T
@@ -294,12 +272,12 @@ def test_under_activation_checkpointing_gradients_are_right(device: torch.device
     hidden, table, targets, weight, _ = example(6, 5, 3, device).to(torch.float32)
 
     def chunk(hidden: Tensor, table: Tensor) -> Tensor:
-        return linear_reweighted_cross_entropy(hidden.tanh(), table, targets, weight)
+        return linear_loss(hidden.tanh(), table, targets, weight)
 
     leaves = (hidden.requires_grad_(), table.requires_grad_())
     wanted = torch.autograd.grad(chunk(*leaves), leaves)
     got = torch.autograd.grad(checkpoint(chunk, *leaves, use_reentrant=False), leaves)
-    assert all(torch.equal(a, b) for a, b in zip(got, wanted, strict=True))
+    assert_all_equal(got, wanted)
 
 
 # --- half precision in the graph around it ----------------------------------------------------
@@ -313,7 +291,7 @@ def test_a_float32_table_gets_its_gradient_in_float32(
     hidden, _, targets, weight, bias = rows.to(dtype)
     table = (rows.table.float() + 1e-5).requires_grad_()  # exact in float32 only
     hidden.requires_grad_()
-    loss = linear_reweighted_cross_entropy(hidden, table, targets, weight, bias=bias)
+    loss = linear_loss(hidden, table, targets, weight, bias=bias)
     grads = torch.autograd.grad(loss, (hidden, table))
     assert [grad.dtype for grad in grads] == [dtype, torch.float32]
     rounded = rows._replace(table=table.detach().to(dtype).double()).to(dtype)
@@ -321,24 +299,23 @@ def test_a_float32_table_gets_its_gradient_in_float32(
     assert relative_error(loss.detach(), wanted.loss) < 1e-6
     assert relative_error(grads[0], wanted.hidden) < torch.finfo(dtype).eps
     assert relative_error(grads[1], wanted.table) < torch.finfo(dtype).eps
-    # It holds more digits than the half type has.
+    # The gradient has more digits than the half type.
     assert not torch.equal(grads[1], grads[1].to(dtype).float())
 
 
 def test_the_rounded_table_is_made_once_for_both_passes(device: torch.device) -> None:
     hidden, _, targets, _, _ = example(9, 40, 8, device).to(torch.bfloat16)
     table = torch.randn(40, 8, device=device).requires_grad_()
-    casts = []
-
-    class Casts(TorchDispatchMode):
-        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None):  # type: ignore[no-untyped-def]
-            if func.name() == "aten::_to_copy" and args[0].shape == (40, 8):
-                casts.append(kwargs)
-            return func(*args, **(kwargs or {}))
-
-    with Casts():
-        linear_reweighted_cross_entropy(hidden.requires_grad_(), table, targets).backward()
-    assert [cast["dtype"] for cast in casts] == [torch.bfloat16]
+    with Operators() as operators:
+        linear_loss(hidden.requires_grad_(), table, targets).backward()
+    casts = [
+        dtypes
+        for name, shapes, dtypes in zip(
+            operators.names, operators.shapes, operators.dtypes, strict=True
+        )
+        if name == "aten::_to_copy" and shapes == [(40, 8)]
+    ]
+    assert casts == [[torch.bfloat16]]
 
 
 @pytest.mark.parametrize("dtype", HALVES)
@@ -351,7 +328,7 @@ def test_under_autocast_it_computes_as_with_operands_that_were_cast(
     table.requires_grad_()
     for label_smoothing in (0.0, 0.1):
         with torch.autocast(device.type, dtype=dtype):
-            loss = linear_reweighted_cross_entropy(
+            loss = linear_loss(
                 hidden, table, targets, weight, bias=bias, label_smoothing=label_smoothing
             )
         grads = torch.autograd.grad(loss, (hidden, table))
@@ -367,10 +344,10 @@ def test_under_autocast_mixed_operands_are_accepted(device: torch.device) -> Non
     rows = example(9, 40, 8, device, dtype=torch.bfloat16)
     hidden, table, targets, _, _ = rows.to(torch.float32)
     with torch.autocast(device.type, dtype=torch.bfloat16):
-        wanted = linear_reweighted_cross_entropy(hidden, table, targets)
+        wanted = linear_loss(hidden, table, targets)
         for other in (hidden.bfloat16(), table.bfloat16()):
             arguments = (other, table) if other.shape == hidden.shape else (hidden, other)
-            assert torch.equal(linear_reweighted_cross_entropy(*arguments, targets), wanted)
+            assert torch.equal(linear_loss(*arguments, targets), wanted)
 
 
 def test_under_autocast_float64_stays_float64() -> None:

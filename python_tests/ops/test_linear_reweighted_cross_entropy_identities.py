@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from atjt_ext.ops import linear_reweighted_cross_entropy
-from helpers.linear_rows import OPTIONS, example, finest, ours
+from atjt_ext.ops import linear_reweighted_cross_entropy as linear_loss
+from helpers.linear_rows import OPTIONS, assert_alike, example, finest, ours
 from helpers.weighted_rows import REDUCTIONS
 
 
@@ -34,8 +34,7 @@ def test_weighted_mean_knows_only_relative_weights(device: torch.device) -> None
     rows = example(12, 9, 4, device).to(finest(device))
     got = ours(rows, reduction="weighted_mean")
     scaled = ours(rows._replace(weight=7 * rows.weight), reduction="weighted_mean")
-    torch.testing.assert_close(scaled.loss, got.loss)
-    torch.testing.assert_close(scaled.table, got.table)
+    assert_alike(scaled, got, "loss table")
     balance = (rows.weight * got.weight).sum()
     torch.testing.assert_close(balance, torch.zeros_like(balance))
 
@@ -48,9 +47,7 @@ def test_an_integer_weight_is_a_repeated_row(device: torch.device, options: dict
     index = torch.arange(12, device=device).repeat_interleave(times)
     ones = rows._replace(weight=torch.ones_like(rows.weight))
     wanted = ours(ones.part(index), reduction="mean", **options)
-    torch.testing.assert_close(got.loss, wanted.loss)
-    torch.testing.assert_close(got.table, wanted.table)
-    torch.testing.assert_close(got.bias, wanted.bias)
+    assert_alike(got, wanted, "loss table bias")
     torch.testing.assert_close(
         got.hidden, torch.zeros_like(rows.hidden).index_add_(0, index, wanted.hidden)
     )
@@ -77,8 +74,7 @@ def test_items_may_be_renumbered(device: torch.device) -> None:
     targets = torch.where(rows.targets == -100, -100, number[rows.targets.clamp(min=0)])
     renumbered = rows._replace(table=rows.table[order], bias=rows.bias[order], targets=targets)
     wanted, got = ours(rows), ours(renumbered)
-    torch.testing.assert_close(got.loss, wanted.loss)
-    torch.testing.assert_close(got.hidden, wanted.hidden)
+    assert_alike(got, wanted, "loss hidden")
     torch.testing.assert_close(got.table, wanted.table[order])
     torch.testing.assert_close(got.bias, wanted.bias[order])
 
@@ -87,7 +83,7 @@ def test_rows_may_come_in_any_order(device: torch.device) -> None:
     rows = example(21, 6, 8, device).to(finest(device))  # several rows per target
     order = torch.randperm(21, generator=torch.Generator().manual_seed(0)).to(device)
     wanted, got = ours(rows, reduction="none"), ours(rows.part(order), reduction="none")
-    # A row does not know what batch it is in, but for the tile that it shares.
+    # The batch affects a row only through its tile.
     torch.testing.assert_close(got.loss, wanted.loss[order])
     torch.testing.assert_close(got.hidden, wanted.hidden[order])
     torch.testing.assert_close(got.table, wanted.table)
@@ -106,8 +102,8 @@ def test_temperature_divides_hidden_states_and_bias(device: torch.device) -> Non
 def test_z_loss_is_a_multiple_of_the_squared_lse(device: torch.device) -> None:
     hidden, table, targets, _, bias = example(9, 20, 4, device).to(finest(device))
     options: Any = {"bias": bias, "reduction": "none", "return_lse": True}
-    plain, lse = linear_reweighted_cross_entropy(hidden, table, targets, **options)
-    with_z, same = linear_reweighted_cross_entropy(hidden, table, targets, z_loss=0.5, **options)
+    plain, lse = linear_loss(hidden, table, targets, **options)
+    with_z, same = linear_loss(hidden, table, targets, z_loss=0.5, **options)
     assert torch.equal(lse, same)
     torch.testing.assert_close(with_z, plain + lse**2 / 2)
     assert not lse[targets == -100].any()

@@ -1,4 +1,4 @@
-"""linear_reweighted_cross_entropy for torch: operators, tracing, fake tensors; what it refuses."""
+"""linear_reweighted_cross_entropy: operators, tracing, fake tensors, refused arguments."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 import emulator
 from atjt_ext import LinearReweightedCrossEntropyLoss
-from atjt_ext.ops import Reduction, linear_reweighted_cross_entropy
+from atjt_ext.ops import Reduction
+from atjt_ext.ops import linear_reweighted_cross_entropy as linear_loss
 from atjt_ext.ops._linear_losses import _allow_tf32
 from helpers.linear_rows import example, finest, ours, results, skip_unless_computed
+from helpers.operators import COMPILES, arithmetic, assert_all_close, assert_all_equal, compiled
 from helpers.weighted_rows import DTYPES, REDUCTIONS
 
 
@@ -39,8 +41,7 @@ def test_the_operators_are_registered_correctly(
         )
 
 
-# torch.compile imports parts of torch that torch itself has deprecated.
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
+@COMPILES
 @pytest.mark.parametrize(
     ("backend", "reduction"),
     [("inductor", "weighted_mean"), *(("aot_eager", reduction) for reduction in REDUCTIONS)],
@@ -49,36 +50,31 @@ def test_it_compiles_without_a_graph_break(
     device: torch.device, reduction: Reduction, backend: str
 ) -> None:
     rows = example(6, 50, 3, device).to(finest(device))
-    torch._dynamo.reset()  # it gives up on a function compiled too often
-    compiled = torch.compile(linear_reweighted_cross_entropy, fullgraph=True, backend=backend)
+    traced = compiled(linear_loss, backend)
     for options in ({}, {"label_smoothing": 0.1, "z_loss": 0.01, "temperature": 0.5}):
         wanted = ours(rows, reduction=reduction, **options)
-        got = results(compiled, rows, reduction=reduction, **options)
-        for a, b in zip(got, wanted, strict=True):
-            torch.testing.assert_close(a, b)
+        assert_all_close(results(traced, rows, reduction=reduction, **options), wanted)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
+@COMPILES
 def test_it_compiles_under_autocast_and_without_gradients(device: torch.device) -> None:
     hidden, table, targets, weight, _ = example(6, 50, 3, device).to(torch.float32)
-    torch._dynamo.reset()
-    compiled = torch.compile(linear_reweighted_cross_entropy, fullgraph=True, backend="aot_eager")
+    traced = compiled(linear_loss)
     with torch.autocast(device.type, dtype=torch.bfloat16):
-        got = compiled(hidden, table, targets, weight)
-        wanted = linear_reweighted_cross_entropy(hidden, table, targets, weight)
+        got = traced(hidden, table, targets, weight)
+        wanted = linear_loss(hidden, table, targets, weight)
     torch.testing.assert_close(got, wanted)
-    assert not torch.equal(got, linear_reweighted_cross_entropy(hidden, table, targets, weight))
+    assert not torch.equal(got, linear_loss(hidden, table, targets, weight))
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
+@COMPILES
 def test_the_module_compiles_for_any_number_of_rows(device: torch.device) -> None:
-    torch._dynamo.reset()
     criterion = LinearReweightedCrossEntropyLoss(label_smoothing=0.1)
-    compiled = torch.compile(criterion, fullgraph=True, backend="aot_eager", dynamic=True)
+    traced = compiled(criterion, dynamic=True)
     for rows in (3, 7, 12):
         hidden, table, targets, weight, bias = example(rows, 50, 3, device).to(torch.float32)
         arguments = (hidden.requires_grad_(), table, targets, weight, bias)
-        (got,) = torch.autograd.grad(compiled(*arguments), hidden)
+        (got,) = torch.autograd.grad(traced(*arguments), hidden)
         (wanted,) = torch.autograd.grad(criterion(*arguments), hidden)
         torch.testing.assert_close(got, wanted)
 
@@ -86,12 +82,12 @@ def test_the_module_compiles_for_any_number_of_rows(device: torch.device) -> Non
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_fake_tensors_go_through_both_passes(reduction: Reduction, dtype: torch.dtype) -> None:
-    single = torch.float64 if dtype == torch.float64 else torch.float32
+    single = arithmetic(dtype)
     with FakeTensorMode():
         hidden = torch.randn(6, 3).to(dtype).requires_grad_()
         table = torch.randn(50, 3).to(single).requires_grad_()
         weight, bias = torch.rand(6).requires_grad_(), torch.rand(50).requires_grad_()
-        loss, lse = linear_reweighted_cross_entropy(
+        loss, lse = linear_loss(
             *(hidden, table, torch.zeros(6).long(), weight),
             bias=bias,
             reduction=reduction,
@@ -115,7 +111,7 @@ def test_a_step_is_captured_in_a_cuda_graph() -> None:
     table.requires_grad_()
 
     def step() -> tuple[torch.Tensor, ...]:
-        loss = linear_reweighted_cross_entropy(hidden, table, targets, weight, label_smoothing=0.1)
+        loss = linear_loss(hidden, table, targets, weight, label_smoothing=0.1)
         return (loss.detach(), *torch.autograd.grad(loss, (hidden, table)))
 
     stream = torch.cuda.Stream()
@@ -126,11 +122,10 @@ def test_a_step_is_captured_in_a_cuda_graph() -> None:
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         captured = step()
-    # Another number of rows counts now: it must not have become a part of the graph.
+    # Another number of rows counts now; the graph must not have recorded the number.
     targets.copy_(torch.where(torch.arange(40, device=device) % 3 == 0, -100, 7))
     graph.replay()
-    for got, wanted in zip(captured, step(), strict=True):
-        assert torch.equal(got, wanted)
+    assert_all_equal(captured, step())
 
 
 def test_tf32_is_allowed_where_torch_allows_it() -> None:
@@ -199,19 +194,17 @@ META = torch.device("meta")
     ],
 )
 def test_wrong_arguments_are_refused(change: dict[str, Any], message: str) -> None:
-    linear_reweighted_cross_entropy(**RIGHT)
+    linear_loss(**RIGHT)
     with pytest.raises(ValueError, match=message):
-        linear_reweighted_cross_entropy(**RIGHT | change)
+        linear_loss(**RIGHT | change)
 
 
 @pytest.mark.emulator
 def test_what_the_gpu_cannot_do_is_refused_by_name() -> None:
     with emulator.emulated_cuda():
         with pytest.raises(ValueError, match=r"width of hidden must be in \[1, 256\], got 257"):
-            linear_reweighted_cross_entropy(
-                torch.zeros(2, 257), torch.zeros(3, 257), torch.zeros(2).long()
-            )
+            linear_loss(torch.zeros(2, 257), torch.zeros(3, 257), torch.zeros(2).long())
         with pytest.raises(ValueError, match="on CUDA, got float64"):
-            linear_reweighted_cross_entropy(
+            linear_loss(
                 torch.zeros(2, 3).double(), torch.zeros(3, 3).double(), torch.zeros(2).long()
             )

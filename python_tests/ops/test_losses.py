@@ -1,4 +1,4 @@
-"""Drop-in loss modules and the noise model's loss."""
+"""Drop-in loss modules: values by hand, options and their refusal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from atjt_ext import (
     ReweightedCrossEntropyLoss,
 )
 from atjt_ext.ops import reference
-from atjt_ext.recognition.cross_fitting import noise_recognition_loss
 
 # Two classes: the loss of a row with logits (0, log 3) is log 4 for class 0, log 4/3 for class 1.
 LOGITS = torch.tensor([[0.0, math.log(3)], [0.0, math.log(3)], [0.0, 0.0]])
@@ -43,12 +42,12 @@ def test_default_reduction_is_the_weighted_mean() -> None:
     assert torch.equal(ReweightedCrossEntropyLoss()(LOGITS, TARGETS, WEIGHTS), weighted)
 
 
-def test_without_weights_it_takes_the_place_of_torch_cross_entropy() -> None:
+@pytest.mark.parametrize("options", [{"ignore_index": 3}, {"label_smoothing": 0.2}], ids=str)
+def test_without_weights_it_takes_the_place_of_torch_cross_entropy(options: Any) -> None:
     logits = torch.randn(20, 7, generator=torch.Generator().manual_seed(0))
     targets = torch.randint(0, 7, (20,), generator=torch.Generator().manual_seed(1))
-    targets[3] = 99
-    ours = ReweightedCrossEntropyLoss(ignore_index=99)(logits, targets)
-    torch.testing.assert_close(ours, nn.CrossEntropyLoss(ignore_index=99)(logits, targets))
+    ours = ReweightedCrossEntropyLoss(**options)(logits, targets)
+    torch.testing.assert_close(ours, nn.CrossEntropyLoss(**options)(logits, targets))
 
 
 def test_gradients_reach_logits_and_weights() -> None:
@@ -63,13 +62,6 @@ def test_gradients_reach_logits_and_weights() -> None:
     # d L / d logits = w_i / sum(w) * (softmax - one hot).
     assert logits.grad[0].tolist() == pytest.approx([-3 / 16, 3 / 16])
     assert logits.grad[2].tolist() == [0.0, 0.0]
-
-
-def test_label_smoothing_is_torchs() -> None:
-    logits = torch.randn(20, 7, generator=torch.Generator().manual_seed(0))
-    targets = torch.randint(0, 7, (20,), generator=torch.Generator().manual_seed(1))
-    ours = ReweightedCrossEntropyLoss(label_smoothing=0.2)(logits, targets)
-    torch.testing.assert_close(ours, nn.CrossEntropyLoss(label_smoothing=0.2)(logits, targets))
 
 
 def test_the_gradient_may_be_written_over_the_logits() -> None:
@@ -194,25 +186,3 @@ def test_unknown_options_of_the_linear_loss_are_refused(wrong: dict[str, float])
     ((name, value),) = wrong.items()
     with pytest.raises(ValueError, match=rf"{name} must be finite and .*, got {value}"):
         LinearReweightedCrossEntropyLoss(**wrong)  # type: ignore[arg-type]
-
-
-def test_noise_loss_by_hand() -> None:
-    logits = torch.tensor([math.log(3), math.log(3)])  # P(replaced) = 3/4
-    loss = noise_recognition_loss(logits, torch.tensor([True, False]))
-    assert float(loss) == pytest.approx((math.log(4 / 3) + math.log(4)) / 2)
-
-
-def test_noise_loss_pulls_the_logits_of_replaced_rows_up() -> None:
-    logits = torch.zeros(2, requires_grad=True)
-    noise_recognition_loss(logits, torch.tensor([True, False])).backward()
-    assert logits.grad is not None
-    assert logits.grad.tolist() == [-0.25, 0.25]
-
-
-def test_noise_loss_of_no_examples_is_zero_with_a_gradient() -> None:
-    logits = torch.zeros(3, requires_grad=True)
-    loss = noise_recognition_loss(logits[:0], torch.zeros(0, dtype=torch.bool))
-    loss.backward()
-    assert logits.grad is not None
-    assert float(loss.detach()) == 0.0
-    assert logits.grad.tolist() == [0.0, 0.0, 0.0]

@@ -1,4 +1,4 @@
-"""random_replacement: bit for bit the reference, and what its definition promises."""
+"""random_replacement has the bits of the reference and the properties of its definition."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_equals_the_reference_to_the_bit(
 def test_every_combination_of_options_equals_the_reference(
     device: torch.device, options: dict[str, Any]
 ) -> None:
-    # 20 items in rows of up to 15: drawing again happens all the time.
+    # 20 items in rows of up to 15: many draws are repeated.
     sequences = padded_sequences(19, 15, num_items=20, seed=5)
     options = complete(options, num_items=20) | side_features(
         sequences, 20, (torch.int64, torch.float32)
@@ -127,7 +127,7 @@ def test_with_probabilities_all_about_a_row_depends_on_its_key_alone(device: tor
 
 @pytest.mark.parametrize("more", [1, 2, 3, 4, 37])
 def test_padding_on_the_left_changes_nothing(device: torch.device, more: int) -> None:
-    # A row is padded to the longest of its batch; what is drawn for it must not depend on that.
+    # A row is padded to the longest of its batch; its draws must not depend on the padding.
     sequences = padded_sequences(40, 21, num_items=50).to(device)
     wider = torch.nn.functional.pad(sequences, (more, 0))
     options = {"num_items": 50, "seed": 4, "sequence_fraction": 0.7, "replace_ratio": 0.4}
@@ -188,8 +188,8 @@ def test_the_ends_of_the_scale_take_no_item_and_every_item(
     assert torch.equal(noisy.replaced, (sequences != 0) & (share == 1))
 
 
-# Of equal keys, one of (all below the range where the search expects the cutoff, all in it, all
-# above it) is bound to happen, whatever the seed.
+# All equal draws lie below, in or above the range in which the search expects the cutoff; the seeds
+# cover these cases.
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("fraction", [0.2, 0.5, 0.9])
 def test_equal_draws_of_many_rows_do_not_mislead_the_search(
@@ -210,7 +210,7 @@ def test_more_equal_draws_than_the_search_has_room_for_are_settled_too(
     device: torch.device,
 ) -> None:
     low, high, _, _ = philox4x32_10((5, 0, 0, 0), (7, 0))
-    fraction = (high * 2**32 + low) / 2**64  # of the range: where the search looks, lie all draws
+    fraction = (high * 2**32 + low) / 2**64  # all draws lie in the range of the search
     assert 0.1 < fraction < 0.9
     sequences = torch.ones(3300, 1, dtype=torch.int64, device=device)
     keys = torch.full((3300,), 5, device=device)
@@ -245,7 +245,7 @@ def test_equal_draws_of_positions_are_settled_by_the_position(device: torch.devi
     assert len(twins) > 0
     rank = int(twins[0])
     sequences = torch.ones(1, length, dtype=torch.int64, device=device)
-    for skipped in (0, 1):  # with padding, the keys of padding must not take part
+    for skipped in (0, 1):  # padding must not take part
         sequences[0, order[rank + 2 :: 7]] = skipped
         count = rank + 1  # the first of the twins, not the second
         noisy = random_replacement(sequences, num_items=5, seed=seed, num_replacements=count)

@@ -1,4 +1,4 @@
-"""random_replacement: which items are drawn, what targets keep, what side features get."""
+"""random_replacement: drawn items, target columns and side features."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""random_replacement as an operator of torch: strides, tensors as keys, fakes, torch.compile."""
+"""random_replacement as a torch operator: strides, tensors as keys, fakes, torch.compile."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from atjt_ext import _C, build_info
 from atjt_ext.ops import RandomReplacementOutput, random_replacement, reference
+from helpers.operators import COMPILES, no_waiting
 from helpers.replacement import (
     assert_same,
     complete,
@@ -21,18 +21,10 @@ from helpers.replacement import (
 )
 
 
-@pytest.mark.parametrize("isa", build_info()["cpu_isas"])
 def test_every_instruction_set_gives_the_same_bits(isa: str) -> None:
     sequences = padded_sequences(100, 77, num_items=1000)
     options = dict(num_items=1000, seed=5, replace_ratio=0.4, sequence_fraction=0.5)
-    try:
-        _C.use_cpu_isa(isa)
-    except ValueError:
-        pytest.skip(f"this processor lacks {isa}")
-    try:
-        got = random_replacement(sequences, **options)
-    finally:
-        _C.use_cpu_isa("auto")
+    got = random_replacement(sequences, **options)
     assert_same(got, reference.random_replacement(sequences, **options))
 
 
@@ -42,8 +34,7 @@ def test_inputs_are_not_written_and_may_have_any_strides(device: torch.device) -
     before = wide.clone()
     got = random_replacement(view, num_items=30, seed=6, replace_ratio=0.5)
     assert torch.equal(wide, before)
-    wanted = random_replacement(view.contiguous(), num_items=30, seed=6, replace_ratio=0.5)
-    assert_same(got, wanted)
+    assert_same(got, random_replacement(view.contiguous(), num_items=30, seed=6, replace_ratio=0.5))
     one_row = wide[:1].expand(4, -1)
     assert random_replacement(one_row, num_items=30, seed=6, replace_ratio=0.5)[0].shape == (4, 60)
 
@@ -83,7 +74,7 @@ def test_a_replayed_cuda_graph_goes_on() -> None:
     sequences = padded_sequences(20, 30, num_items=60).cuda()
     step = torch.zeros((), dtype=torch.int64, device="cuda")
     options = dict(num_items=60, seed=1, replace_ratio=0.5)
-    random_replacement(sequences, step=step, **options)  # whatever a first call sets up
+    random_replacement(sequences, step=step, **options)  # the first call may set things up
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         noisy = random_replacement(sequences, step=step, **options)
@@ -102,12 +93,9 @@ def test_nothing_waits_for_the_device(options: dict[str, Any]) -> None:
     options = to(torch.device("cuda"), options) | {"step": torch.tensor(1, device="cuda")}
     sequences = sequences.cuda()
     random_replacement(sequences, **options)
-    torch.cuda.set_sync_debug_mode("error")
-    try:
+    with no_waiting():
         random_replacement(sequences, **options)
         random_replacement(sequences, **options | {"step": 5})
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
 
 
 def test_the_operator_is_registered_correctly(device: torch.device) -> None:
@@ -139,33 +127,18 @@ def test_meta_tensors_get_shapes_and_dtypes() -> None:
     assert noisy.features[0].dtype == torch.float32
 
 
-# torch.compile imports parts of torch that torch itself has deprecated.
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
+@COMPILES
 def test_it_compiles_without_a_graph_break(device: torch.device) -> None:
     sequences = padded_sequences(6, 9, num_items=20).to(device)
 
-    @torch.compile(fullgraph=True)
-    def corrupt(sequences: Tensor, step: int | Tensor) -> RandomReplacementOutput:
-        return random_replacement(
-            sequences,
-            num_items=20,
-            seed=3,
-            step=step,
-            replace_ratio=0.5,
-            features=[prices[sequences]],
-            feature_tables=[prices],
-        )
-
     prices = torch.rand(21, device=device)
+    options = {"num_items": 20, "seed": 3, "replace_ratio": 0.5, "feature_tables": [prices]}
+
+    def corrupt(sequences: Tensor, step: int | Tensor) -> RandomReplacementOutput:
+        return random_replacement(sequences, step=step, features=[prices[sequences]], **options)
+
+    traced = torch.compile(corrupt, fullgraph=True)
     for step in (5, 6, 7):
-        wanted = random_replacement(
-            sequences,
-            num_items=20,
-            seed=3,
-            step=step,
-            replace_ratio=0.5,
-            features=[prices[sequences]],
-            feature_tables=[prices],
-        )
-        assert_same(corrupt(sequences, step), wanted)
-        assert_same(corrupt(sequences, torch.tensor(step, device=device)), wanted)
+        wanted = corrupt(sequences, step)
+        assert_same(traced(sequences, step), wanted)
+        assert_same(traced(sequences, torch.tensor(step, device=device)), wanted)

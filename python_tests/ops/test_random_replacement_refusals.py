@@ -1,4 +1,4 @@
-"""random_replacement: what it refuses, and how it says so."""
+"""random_replacement: refused arguments and their messages."""
 
 from __future__ import annotations
 
@@ -113,23 +113,15 @@ def test_what_is_no_number_is_refused(options: dict[str, Any], message: str) -> 
 
 def test_numbers_of_numpy_are_numbers() -> None:
     sequences = padded_sequences(9, 8, num_items=50)
-    got = random_replacement(
-        sequences,
-        num_items=np.int32(50),
-        seed=np.uint64(2**64 - 1),
-        step=np.int64(3),
-        sequence_fraction=np.float32(0.5),
-        num_replacements=np.int64(2),
-    )
-    wanted = random_replacement(
-        sequences,
-        num_items=50,
-        seed=2**64 - 1,
-        step=3,
-        sequence_fraction=0.5,
-        num_replacements=2,
-    )
-    assert_same(got, wanted)
+    options: dict[str, Any] = {
+        "num_items": np.int32(50),
+        "seed": np.uint64(2**64 - 1),
+        "step": np.int64(3),
+        "sequence_fraction": np.float32(0.5),
+        "num_replacements": np.int64(2),
+    }
+    plain = {name: value.item() for name, value in options.items()}
+    assert_same(random_replacement(sequences, **options), random_replacement(sequences, **plain))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""random_replacement: its draws are uniform, or weighted as asked, and independent of each other.
+"""random_replacement: draws are uniform or weighted, and independent of each other.
 
 On the CPU only: other devices give the same bits.
 """
@@ -69,8 +69,7 @@ def test_items_of_another_seed_or_step_are_independent(change: dict[str, int]) -
     assert abs(independence_z(first, second)) < 4
 
 
-# Rows and positions are chosen for their small draws. Were the items made of the same draws, they
-# would be small as well.
+# Rows and positions with small draws are chosen. Items from the same draws would be small as well.
 def test_neither_positions_nor_items_depend_on_which_rows_are_chosen() -> None:
     sequences = torch.full((200_000, 10), 30)
     noisy = random_replacement(
@@ -167,7 +166,7 @@ def test_items_outside_the_history_come_as_often_as_they_should(weighted: bool) 
     assert abs(chi_square_z(counts, expected / expected.sum() * counts.sum())) < 4
 
 
-# One item has nearly all the weight and is the original: no draw but the exact one brings another.
+# The original has nearly all the weight: only the exact draw finds another item.
 def test_exact_draws_come_with_their_weights() -> None:
     weights = weights_of(0.75)
     weights[11] = 1e6

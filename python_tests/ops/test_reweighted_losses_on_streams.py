@@ -1,38 +1,25 @@
-"""The losses beside a GPU's own time: no waiting for it, and CUDA graphs."""
+"""The losses with CUDA streams: the host does not wait, and CUDA graphs replay."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from atjt_ext import build_info
-from atjt_ext.ops import Reduction, reweighted_binary_cross_entropy, reweighted_cross_entropy
+from atjt_ext.ops import Reduction
+from atjt_ext.ops import reweighted_binary_cross_entropy as binary_loss
+from atjt_ext.ops import reweighted_cross_entropy as cross_entropy
+from helpers.operators import assert_all_equal, no_waiting
 from helpers.weighted_rows import REDUCTIONS, example
 
-pytestmark = pytest.mark.cuda
-
-
-@pytest.fixture(autouse=True)
-def _gpu() -> None:
-    if not (torch.cuda.is_available() and build_info()["gpu_usable"]):
-        pytest.skip("needs a CUDA device and a build with CUDA kernels")
-
-
-@pytest.fixture
-def syncs_are_errors() -> Iterator[None]:
-    before = torch.cuda.get_sync_debug_mode()
-    torch.cuda.set_sync_debug_mode("error")
-    yield
-    torch.cuda.set_sync_debug_mode(before)
+pytestmark = [pytest.mark.cuda, pytest.mark.usefixtures("cuda_kernels")]
 
 
 def arguments(loss: Any, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
     logits, targets, weight = example(40, 3001, torch.device("cuda"), dtype=dtype)
-    if loss is reweighted_binary_cross_entropy:
+    if loss is binary_loss:
         targets = logits > 1
     return logits.to(dtype), targets, weight.float()
 
@@ -48,25 +35,21 @@ def step(
 @pytest.mark.parametrize("inplace_gradient", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 @pytest.mark.parametrize("reduction", REDUCTIONS)
-@pytest.mark.parametrize("loss", [reweighted_cross_entropy, reweighted_binary_cross_entropy])
+@pytest.mark.parametrize("loss", [cross_entropy, binary_loss])
 def test_the_host_waits_for_nothing(
-    request: pytest.FixtureRequest,
-    loss: Any,
-    reduction: Reduction,
-    dtype: torch.dtype,
-    inplace_gradient: bool,
+    loss: Any, reduction: Reduction, dtype: torch.dtype, inplace_gradient: bool
 ) -> None:
     logits, targets, weight = arguments(loss, dtype)
     leaf, weight = logits.requires_grad_(), weight.requires_grad_()
     options: Any = {"reduction": reduction, "inplace_gradient": inplace_gradient}
-    step(loss, leaf, targets, weight, **options)  # whatever a first call sets up
-    request.getfixturevalue("syncs_are_errors")
-    step(loss, leaf, targets, weight, **options)
+    step(loss, leaf, targets, weight, **options)  # the first call may set things up
+    with no_waiting():
+        step(loss, leaf, targets, weight, **options)
 
 
 @pytest.mark.parametrize("inplace_gradient", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
-@pytest.mark.parametrize("loss", [reweighted_cross_entropy, reweighted_binary_cross_entropy])
+@pytest.mark.parametrize("loss", [cross_entropy, binary_loss])
 def test_a_replayed_cuda_graph_computes_anew(
     loss: Any, dtype: torch.dtype, inplace_gradient: bool
 ) -> None:
@@ -75,7 +58,7 @@ def test_a_replayed_cuda_graph_computes_anew(
     options: Any = {"reduction": "weighted_mean", "inplace_gradient": inplace_gradient}
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):  # autograd and allocator have to have seen a stream that is not 0
+    with torch.cuda.stream(side):  # autograd and allocator need a warm-up on another stream than 0
         for _ in range(3):
             step(loss, leaf, targets, leaf_weight, **options)
     torch.cuda.current_stream().wait_stream(side)
@@ -87,6 +70,4 @@ def test_a_replayed_cuda_graph_computes_anew(
             leaf.copy_(logits * factor)
             leaf_weight.copy_(weight.flip(0) * factor)
         graph.replay()
-        wanted = step(loss, leaf, targets, leaf_weight, **options)
-        for got, exact in zip(captured, wanted, strict=True):
-            assert torch.equal(got, exact)
+        assert_all_equal(captured, step(loss, leaf, targets, leaf_weight, **options))

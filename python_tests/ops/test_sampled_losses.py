@@ -1,4 +1,4 @@
-"""Losses over sampled negatives, sampled softmax with logQ, BCE and gBCE: values and gradients."""
+"""Losses over sampled negatives (softmax with logQ, BCE, gBCE): values and gradients."""
 
 from __future__ import annotations
 
@@ -12,8 +12,17 @@ from torch.nn import functional as F
 
 from atjt_ext import SampledBinaryCrossEntropyLoss
 from atjt_ext.ops import gbce_beta, sampled_binary_cross_entropy, sampled_cross_entropy
-from helpers.sampled_losses import BOTH, ITEMS, LOSSES, SHARED, assert_same, example, gradients
-from helpers.sampled_rows import embeddings, items_of
+from helpers.operators import assert_all_close
+from helpers.sampled_rows import (
+    BOTH,
+    ITEMS,
+    LOSSES,
+    SHARED,
+    embeddings,
+    example,
+    gradients,
+    items_of,
+)
 from helpers.weighted_rows import HALVES, REDUCTIONS, relative_error
 
 OPTIONS: dict[str, list[dict[str, Any]]] = {
@@ -39,7 +48,7 @@ def test_float64_equals_the_reference(
     ours, wanted = LOSSES[name]
     arguments = example(device, shared=shared)
     options = options | {"mask_accidental_hits": mask_accidental_hits, "reduction": reduction}
-    assert_same(gradients(ours, arguments, **options), gradients(wanted, arguments, **options))
+    assert_all_close(gradients(ours, arguments, **options), gradients(wanted, arguments, **options))
 
 
 @pytest.mark.parametrize("per_row", [False, True])
@@ -52,7 +61,7 @@ def test_log_probabilities_of_each_negative(
     log_probs = -5 * torch.rand(shape, generator=torch.Generator().manual_seed(3)).double()
     options = {"negative_log_probs": log_probs.to(device)}
     got, wanted = (gradients(loss, arguments, **options) for loss in LOSSES["softmax"])
-    assert_same(got, wanted)
+    assert_all_close(got, wanted)
     without = sampled_cross_entropy(*arguments)
     assert not torch.allclose(got[0], without)
 
@@ -93,7 +102,7 @@ def test_shared_negatives_are_the_same_in_every_row(device: torch.device, name: 
     hidden, table, targets, negatives, weight = example(device, shared=True)
     ours = LOSSES[name][0]
     each = negatives.expand(len(hidden), -1)
-    assert_same(
+    assert_all_close(
         gradients(ours, (hidden, table, targets, negatives, weight)),
         gradients(ours, (hidden, table, targets, each, weight)),
     )
@@ -128,11 +137,11 @@ def test_with_every_item_it_is_the_softmax_over_the_catalogue(
         return losses.mean() if reduction == "mean" else losses
 
     arguments = (hidden, table, targets, negatives, weight)
-    assert_same(got, gradients(full, arguments, reduction=reduction))
+    assert_all_close(got, gradients(full, arguments, reduction=reduction))
 
 
 def test_the_corrected_sum_is_unbiased(device: torch.device) -> None:
-    """Over all pairs of draws from q: the mean of the estimated sum is that of all other items."""
+    """Over all pairs of draws from q, the mean of the estimates is the sum over other items."""
     hidden, table = embeddings(1, ITEMS, 6, device)
     target = torch.tensor([4], device=device)
     q = torch.softmax(torch.randn(ITEMS, generator=torch.Generator().manual_seed(0)).double(), 0)
@@ -149,7 +158,7 @@ def test_the_corrected_sum_is_unbiased(device: torch.device) -> None:
 
 
 def published_gbce(scores: Tensor, beta: float) -> Tensor:
-    """By way of the transformed positive logit, in float64: ``-log(sigmoid(s)**-beta - 1)``."""
+    """gBCE from the transformed positive logit ``-log(sigmoid(s)**-beta - 1)``, in float64."""
     positive = scores[:, :1]
     probability = torch.sigmoid(positive).clamp(1e-10, 1 - 1e-10)
     logit = -torch.log(probability.pow(-beta).clamp(1 + 1e-10) - 1)
@@ -173,7 +182,9 @@ def test_gbce_is_the_published_one(device: torch.device, t: float) -> None:
         t=t, num_items=ITEMS, mask_accidental_hits=False, reduction="none"
     )
     arguments = (hidden, table, targets, negatives, weight)
-    assert_same(gradients(module, arguments), gradients(published, arguments), rtol=1e-7, atol=1e-9)
+    assert_all_close(
+        gradients(module, arguments), gradients(published, arguments), rtol=1e-7, atol=1e-9
+    )
 
 
 def test_beta_of_gbce() -> None:
@@ -237,7 +248,7 @@ def test_rows_of_weight_zero_spoil_no_gradient(
     spoilt = gradients(
         LOSSES[name][0], (hidden, table, targets, negatives, weight), reduction=reduction
     )
-    assert_same(spoilt[:3], clean[:3])
+    assert_all_close(spoilt[:3], clean[:3])
     assert not spoilt[1][zero].any()
 
 
@@ -280,7 +291,7 @@ def test_ignored_rows_count_nowhere(device: torch.device, name: str, shared: boo
     hidden[~kept] = torch.nan
     weight[~kept] = torch.nan
     spoilt = gradients(ours, (hidden, table, targets, negatives, weight), reduction="none")
-    assert_same(spoilt, clean)
+    assert_all_close(spoilt, clean)
     assert not clean[0][~kept].any()
     assert not clean[1][~kept].any()
     assert not clean[3][~kept].any()
@@ -294,7 +305,7 @@ def test_the_padding_item_may_be_what_is_ignored(device: torch.device, name: str
     padded = torch.cat([table[:1], table])  # items 1..V
     targets, negatives = ((t + 1).clamp(min=0) for t in (targets, negatives))
     got = gradients(ours, (hidden, padded, targets, negatives, weight), ignore_index=0)
-    assert_same((*got[:2], got[2][1:], got[3]), wanted)
+    assert_all_close((*got[:2], got[2][1:], got[3]), wanted)
     assert not got[2][0].any()
 
 
@@ -309,7 +320,7 @@ def test_identities_of_the_weights(device: torch.device, name: str, shared: bool
     assert float((weight * grad).sum()) == pytest.approx(0, abs=1e-12)
     scaled = ours(*rest, 3 * weight, reduction="weighted_mean")
     torch.testing.assert_close(scaled, ours(*arguments, reduction="weighted_mean"))
-    # Weight 2 counts like two rows, weight 0 like none.
+    # Weight 2 counts like two rows, weight 0 like no row.
     whole = torch.ones_like(weight)
     whole[0], whole[2] = 2, 0
     index = torch.tensor([0, 0, *(i for i in range(1, len(weight)) if i != 2)], device=device)
@@ -347,4 +358,4 @@ def test_no_negatives(device: torch.device, name: str, shared: bool) -> None:
     ours, wanted = LOSSES[name]
     arguments = (hidden, table, targets, negatives[..., :0], weight)
     options = {"negative_log_probs": -1.0} if name == "softmax" else {}
-    assert_same(gradients(ours, arguments, **options), gradients(wanted, arguments))
+    assert_all_close(gradients(ours, arguments, **options), gradients(wanted, arguments))

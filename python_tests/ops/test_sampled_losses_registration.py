@@ -1,4 +1,4 @@
-"""Losses over sampled negatives: memory, sparse gradients, compilation, modules and refusals."""
+"""Losses over sampled negatives: memory, sparse gradients, torch.compile, modules, refusals."""
 
 from __future__ import annotations
 
@@ -11,8 +11,17 @@ from torch import Tensor
 import emulator
 from atjt_ext import SampledBinaryCrossEntropyLoss, SampledCrossEntropyLoss
 from atjt_ext.ops import sampled_binary_cross_entropy, sampled_cross_entropy
-from helpers.sampled_losses import BOTH, ITEMS, LOSSES, SHARED, assert_same, example, gradients
-from helpers.sampled_rows import LargestOutput, embeddings, items_of
+from helpers.operators import COMPILES, Operators, assert_all_close, assert_all_equal, compiled
+from helpers.sampled_rows import (
+    BOTH,
+    ITEMS,
+    LOSSES,
+    SHARED,
+    embeddings,
+    example,
+    gradients,
+    items_of,
+)
 
 # ---- memory, sparse gradients, compile ----------------------------------------------------------
 
@@ -27,9 +36,9 @@ def test_nothing_of_the_size_of_the_embeddings_is_made(device: torch.device, nam
     )  # fmt: skip
     sizes = []
     for function in LOSSES[name]:
-        with LargestOutput() as largest:
+        with Operators() as operators:
             gradients(function, arguments)
-        sizes.append(largest.elements)
+        sizes.append(operators.elements)
     assert sizes[0] <= max(rows, items, k + 1) * width
     assert sizes[1] == rows * k * width
 
@@ -44,19 +53,17 @@ def test_the_sparse_gradient_is_the_dense_one(
     dense = gradients(ours, arguments)
     sparse = gradients(ours, arguments, sparse_gradient=True)
     assert sparse[2].is_sparse
-    assert_same((*sparse[:2], sparse[2].to_dense(), sparse[3]), dense)
+    assert_all_close((*sparse[:2], sparse[2].to_dense(), sparse[3]), dense)
 
 
-# torch.compile imports parts of torch that torch itself has deprecated.
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
+@COMPILES
 @SHARED
 @BOTH
 def test_they_compile_without_a_graph_break(device: torch.device, name: str, shared: bool) -> None:
     arguments = example(device, shared=shared)
     ours = LOSSES[name][0]
-    torch._dynamo.reset()
-    compiled = torch.compile(ours, fullgraph=True, backend="aot_eager")
-    assert_same(gradients(compiled, arguments), gradients(ours, arguments))
+    traced = compiled(ours)
+    assert_all_close(gradients(traced, arguments), gradients(ours, arguments))
 
 
 @BOTH
@@ -66,8 +73,7 @@ def test_the_same_bits_every_time(device: torch.device, name: str) -> None:
     ours = LOSSES[name][0]
     wanted = gradients(ours, arguments)
     for _ in range(3):
-        for a, b in zip(gradients(ours, arguments), wanted, strict=True):
-            assert torch.equal(a, b)
+        assert_all_equal(gradients(ours, arguments), wanted)
 
 
 # ---- modules, refusals --------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Negatives drawn by key."""
+"""uniform_negatives: values, key and refusals."""
 
 from __future__ import annotations
 

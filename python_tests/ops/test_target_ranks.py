@@ -1,4 +1,4 @@
-"""Ranks of targets among all items: against brute force on sums that are exact, and edges."""
+"""target_ranks against brute force on exact sums, and at the edges."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from helpers.catalogue import (
     OUT_OF_RANGE,
     REFUSED,
     exact_example,
+    pairs_of,
     random_pairs,
-    second_of_two,
     skip_without_kernel,
 )
+from helpers.operators import COMPILES, arithmetic, compiled
 
 NAN, INF = float("nan"), float("inf")
 
@@ -54,7 +55,7 @@ def test_ranks_are_those_of_brute_force(
 def test_equal_embeddings_tie_whatever_the_sum_is_rounded_to(
     device: torch.device, dtype: torch.dtype
 ) -> None:
-    """Sums that no dtype holds exactly: still, a score has the same bits in every place."""
+    """No dtype holds these sums exactly, but a score has the same bits in every place."""
     skip_without_kernel(device, dtype)
     generator = torch.Generator().manual_seed(0)
     hidden = torch.randn(9, 37, generator=generator).to(device, dtype)
@@ -76,14 +77,6 @@ def test_every_rank_is_taken_once_where_nothing_ties(device: torch.device) -> No
     still = torch.zeros(50, 1, device=device)
     by_bias = target_ranks(hidden, still, torch.arange(50, device=device), bias=scores)
     assert torch.equal(by_bias, ranks)
-
-
-def pairs_of(device: torch.device, *pairs: tuple[int, int]) -> dict[str, Tensor]:
-    rows, items = zip(*pairs, strict=True)
-    return {
-        "exclude_rows": torch.tensor(rows, device=device),
-        "exclude_items": torch.tensor(items, device=device),
-    }
 
 
 @pytest.mark.parametrize(
@@ -152,7 +145,7 @@ def test_a_row_that_is_nan_spoils_no_other(device: torch.device) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_views_are_read_where_they_lie(device: torch.device, dtype: torch.dtype) -> None:
-    """``table[1:]`` starts at any address, states of a sequence's end are far apart."""
+    """``table[1:]`` starts at any address, and last states of sequences are far apart."""
     skip_without_kernel(device, dtype)
     hidden, table, bias = exact_example(12, 31, 5, device, dtype)
     targets = random_targets(10, 30, device)
@@ -212,24 +205,23 @@ def test_a_target_out_of_range(
             target_ranks(**arguments)
         unlooked(monkeypatch)  # as on CUDA
     wanted[2] = 6
-    pair = second_of_two({"exclude_rows": 2, "exclude_items": 3}, device)
-    assert target_ranks(**arguments, **pair)[2] == 6
+    assert target_ranks(**arguments, **pairs_of(device, (1, 1), (2, 3)))[2] == 6
     assert torch.equal(target_ranks(**arguments), wanted)
 
 
 @pytest.mark.parametrize(("pair", "message"), OUT_OF_RANGE)
 def test_a_pair_out_of_range(
-    device: torch.device, pair: dict[str, int], message: str, monkeypatch: pytest.MonkeyPatch
+    device: torch.device, pair: tuple[int, int], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arguments = right_arguments(device)
     scores = arguments["hidden"] @ arguments["item_embeddings"].T
-    arguments["targets"] = scores.argmin(dim=1)  # behind all: each exclusion is felt
-    pairs = second_of_two(pair, device)
+    arguments["targets"] = scores.argmin(dim=1)  # the worst item: every exclusion changes its rank
+    pairs = pairs_of(device, (1, 1), pair)
     if device.type == "cpu":
         with pytest.raises(IndexError, match=message):
             target_ranks(**arguments, **pairs)
         unlooked(monkeypatch)
-    # Nor may it pass for a pair that is there, before or after it.
+    # Nor may it count as the valid pair before or after it.
     for first in (1, 0):
         there = {name: torch.full_like(values, first) for name, values in pairs.items()}
         wanted = target_ranks(**arguments, **there)
@@ -309,7 +301,7 @@ def test_kernels_of_cuda_are_known_without_one(
 def test_the_operators_are_registered_correctly(device: torch.device, dtype: torch.dtype) -> None:
     skip_without_kernel(device, dtype)
     hidden, table, bias = exact_example(6, 9, 4, device, dtype)
-    bias = bias.to(torch.float64 if dtype == torch.float64 else torch.float32)
+    bias = bias.to(arithmetic(dtype))
     targets, ops = random_targets(6, 9, device), torch.ops.atjt_ext
     rows = torch.tensor([3, 1], device=device)
     for options in ((None, targets, None), (None, targets, bias), (rows, targets[:2], bias)):
@@ -319,28 +311,22 @@ def test_the_operators_are_registered_correctly(device: torch.device, dtype: tor
         torch.library.opcheck(ops._count_at_least.default, (hidden, table, *arguments))
 
 
-# torch.compile imports parts of torch that torch itself has deprecated.
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
+@COMPILES
 @pytest.mark.parametrize("backend", ["inductor", "aot_eager"])
 def test_it_compiles_without_a_graph_break(device: torch.device, backend: str) -> None:
     hidden, table, bias = exact_example(6, 20, 4, device)
     targets = random_targets(6, 20, device)
     options = {"bias": bias, **random_pairs(6, 20, device, count=30)}
-    torch._dynamo.reset()  # it gives up on a function compiled too often
-    compiled = torch.compile(target_ranks, fullgraph=True, backend=backend)
+    traced = compiled(target_ranks, backend)
     wanted = target_ranks(hidden, table, targets, **options)
-    assert torch.equal(compiled(hidden, table, targets, **options), wanted)
+    assert torch.equal(traced(hidden, table, targets, **options), wanted)
 
 
 def test_fake_tensors_get_a_shape() -> None:
     with FakeTensorMode():
         targets, pairs = torch.zeros(6).long(), torch.zeros(3).long()
         ranks = target_ranks(
-            torch.randn(6, 4),
-            torch.randn(9, 4),
-            targets,
-            exclude_rows=pairs,
-            exclude_items=pairs,
+            torch.randn(6, 4), torch.randn(9, 4), targets, exclude_rows=pairs, exclude_items=pairs
         )
         assert (ranks.shape, ranks.dtype) == ((6,), torch.int64)
 

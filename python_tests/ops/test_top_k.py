@@ -1,4 +1,4 @@
-"""The best items of a catalogue: against a stable sort, with ties, in tiles of any size."""
+"""top_k against a stable sort, with ties, in tiles of any size."""
 
 from __future__ import annotations
 
@@ -13,14 +13,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from atjt_ext.ops import reference, top_k
 from atjt_ext.ops.top_k import largest
-from helpers.catalogue import (
-    DTYPES,
-    OUT_OF_RANGE,
-    REFUSED,
-    exact_example,
-    random_pairs,
-    second_of_two,
-)
+from helpers.catalogue import DTYPES, OUT_OF_RANGE, REFUSED, exact_example, pairs_of, random_pairs
+from helpers.operators import COMPILES, Operators, arithmetic, compiled
 
 MODULE = sys.modules["atjt_ext.ops.top_k"]
 NAN, INF = float("nan"), float("inf")
@@ -28,7 +22,7 @@ NAN, INF = float("nan"), float("inf")
 
 @pytest.fixture(params=[None, 1, 7, 30], ids=lambda size: f"tile{size}")
 def tile(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int | None:
-    """Scores at once, for five rows at most at once: from one item to some at a time."""
+    """Items per tile, with at most five rows at a time."""
     if request.param is not None:
         monkeypatch.setattr(MODULE, "_MAX_ROWS", 5)
         sizes = dict.fromkeys(("cpu", "cuda"), 5 * request.param)
@@ -59,7 +53,7 @@ def test_the_best_are_those_of_a_stable_sort(
     pairs = random_pairs(rows, items, device, count=rows * items // 3)
     for options in ({}, {"bias": bias}, pairs, {"bias": bias, **pairs}):
         scores, best = top_k(hidden, table, k, **options)
-        assert scores.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+        assert scores.dtype == arithmetic(dtype)
         assert best.dtype == torch.int64
         assert scores.device == best.device == hidden.device
         same((scores, best), reference.top_k(hidden, table, k, **options))
@@ -80,20 +74,13 @@ def test_where_all_tie_the_first_items_are_taken(device: torch.device, tile: int
     hidden, table = torch.zeros(6, 2, device=device), torch.ones(200, 2, device=device)
     _, best = top_k(hidden, table, 9)
     assert best.tolist() == [list(range(9))] * 6
-    excluded = {
-        "exclude_rows": torch.tensor([2, 2, 2], device=device),
-        "exclude_items": torch.tensor([3, 0, 0], device=device),
-    }
-    _, best = top_k(hidden, table, 4, **excluded)
+    _, best = top_k(hidden, table, 4, **pairs_of(device, (2, 3), (2, 0), (2, 0)))
     assert best.tolist() == [[0, 1, 2, 3]] * 2 + [[1, 2, 4, 5]] + [[0, 1, 2, 3]] * 3
 
 
 def test_excluded_items_only_fill_up(device: torch.device, tile: int | None) -> None:
     table = torch.arange(6.0, device=device)[:, None]
-    pairs = {
-        "exclude_rows": torch.tensor([0, 0, 0, 0, 0], device=device),
-        "exclude_items": torch.tensor([5, 1, 4, 2, 5], device=device),
-    }
+    pairs = pairs_of(device, *((0, item) for item in (5, 1, 4, 2, 5)))
     scores, best = top_k(torch.ones(1, 1, device=device), table, 5, **pairs)
     assert best.tolist() == [[3, 0, 1, 2, 4]]
     assert scores.tolist() == [[3, 0, -INF, -INF, -INF]]
@@ -107,11 +94,7 @@ def test_a_score_that_is_nan_comes_first(device: torch.device, tile: int | None)
         scores, best = top_k(hidden, table, k, bias=bias)
         assert best.tolist() == [[1, 4, 3, 2, 7, 6, 0, 5][:k]] * 3
         assert scores[:, :2].isnan().all()
-    excluded = {
-        "exclude_rows": torch.tensor([1], device=device),
-        "exclude_items": torch.tensor([1], device=device),
-    }
-    _, best = top_k(hidden, table, 2, bias=bias, **excluded)
+    _, best = top_k(hidden, table, 2, bias=bias, **pairs_of(device, (1, 1)))
     assert best.tolist() == [[1, 4], [4, 3], [1, 4]]
 
 
@@ -134,19 +117,6 @@ def test_the_largest_of_given_scores(device: torch.device, k: int) -> None:
     assert torch.equal(scores.nan_to_num(99), kept.nan_to_num(99))
 
 
-class _Sizes(torch.utils._python_dispatch.TorchDispatchMode):
-    """The most elements that a result held."""
-
-    most = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        for tensor in torch.utils._pytree.tree_leaves(result):
-            if isinstance(tensor, Tensor):
-                self.most = max(self.most, tensor.numel())
-        return result
-
-
 @pytest.mark.parametrize("tied", [True, False])
 def test_never_more_scores_than_allowed(monkeypatch: pytest.MonkeyPatch, tied: bool) -> None:
     monkeypatch.setattr(MODULE, "_MAX_SCORES", {"cpu": 1000})
@@ -156,9 +126,9 @@ def test_never_more_scores_than_allowed(monkeypatch: pytest.MonkeyPatch, tied: b
     table = torch.randperm(900, generator=generator).float()[:, None]
     if tied:
         table.fill_(1.0)
-    with _Sizes() as sizes:
+    with Operators() as operators:
         native = MODULE._top_k(hidden, table, 3, None, None, None)
-    assert sizes.most == 1000
+    assert operators.elements == 1000
     same(native, reference.top_k(hidden, table, 3))
 
 
@@ -208,10 +178,10 @@ def test_what_is_no_number_of_items_is_refused(k: Any) -> None:
 
 @pytest.mark.parametrize(("pair", "message"), OUT_OF_RANGE)
 def test_a_pair_out_of_range_is_refused(
-    device: torch.device, pair: dict[str, int], message: str
+    device: torch.device, pair: tuple[int, int], message: str
 ) -> None:
     with pytest.raises(IndexError, match=message):
-        top_k(**right_arguments(device), **second_of_two(pair, device))
+        top_k(**right_arguments(device), **pairs_of(device, (1, 1), pair))
 
 
 # ---- for torch ----------------------------------------------------------------------------------
@@ -219,7 +189,7 @@ def test_a_pair_out_of_range_is_refused(
 
 def examples(device: torch.device, dtype: torch.dtype) -> Iterator[tuple[Any, ...]]:
     hidden, table, bias = exact_example(6, 9, 4, device, dtype)
-    bias = bias.to(torch.float64 if dtype == torch.float64 else torch.float32)
+    bias = bias.to(arithmetic(dtype))
     pairs = random_pairs(6, 9, device, count=8)
     yield hidden, table, 3, None, None, None
     yield hidden, table, 9, bias, *pairs.values()
@@ -231,15 +201,13 @@ def test_the_operator_is_registered_correctly(device: torch.device, dtype: torch
         torch.library.opcheck(torch.ops.atjt_ext._top_k.default, arguments)
 
 
-# torch.compile imports parts of torch that torch itself has deprecated.
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
+@COMPILES
 @pytest.mark.parametrize("backend", ["inductor", "aot_eager"])
 def test_it_compiles_without_a_graph_break(device: torch.device, backend: str) -> None:
     hidden, table, bias = exact_example(6, 20, 4, device)
     options = {"bias": bias, **random_pairs(6, 20, device, count=30)}
-    torch._dynamo.reset()  # it gives up on a function compiled too often
-    compiled = torch.compile(top_k, fullgraph=True, backend=backend)
-    same(compiled(hidden, table, 5, **options), top_k(hidden, table, 5, **options))
+    traced = compiled(top_k, backend)
+    same(traced(hidden, table, 5, **options), top_k(hidden, table, 5, **options))
 
 
 def test_fake_tensors_get_shapes() -> None:
@@ -248,7 +216,7 @@ def test_fake_tensors_get_shapes() -> None:
             hidden, table = torch.randn(6, 4).to(dtype), torch.randn(9, 4).to(dtype)
             scores, items = top_k(hidden, table, 3)
             assert scores.shape == items.shape == (6, 3)
-            wanted = torch.float64 if dtype == torch.float64 else torch.float32
+            wanted = arithmetic(dtype)
             assert (scores.dtype, items.dtype) == (wanted, torch.int64)
 
 
