@@ -11,12 +11,14 @@ import pytest
 from atjt_ext.cli.main import parse
 from helpers.documents import DOCS, PAGES, README, REPOSITORY, blocks, commands, run_block
 
-PYTHON = [(page, code) for page in (README, *DOCS.glob("*.md")) for code in blocks(page, "python")]
+PYTHON = [
+    (page, code) for page in (README, *sorted(DOCS.glob("*.md"))) for code in blocks(page, "python")
+]
 ALONE = [(page, code) for page, code in PYTHON if page.stem not in {"export", "logging"}]
 # Reports repeat a command with other values: one for every set of options is enough.
 REPORTS = {
     frozenset(re.findall(r"--\w+", " ".join(command))): command
-    for page in (DOCS / "results").glob("*.md")
+    for page in sorted((DOCS / "results").glob("*.md"))
     for command in commands(page)
 }
 COMMANDS = [
