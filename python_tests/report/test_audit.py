@@ -17,9 +17,8 @@ from atjt_ext.evaluation.detection import detection_auc
 from atjt_ext.recognition import Evidence, NoiseRecogniser, RecognitionConfig
 from atjt_ext.report.audit import SUSPICIOUS_ABOVE, Audit, audit_run, audit_sequences, audit_trained
 from atjt_ext.report.suspicion import Suspicion
-from atjt_ext.runs.build import load_trainer
+from atjt_ext.runs.build import load_models
 from atjt_ext.runs.folder import Run
-from atjt_ext.training.joint_models import JointModels
 from helpers.hostile_run import small_run
 from helpers.tiny import tiny_sequences
 
@@ -282,11 +281,11 @@ def test_a_run_with_noise_models_is_judged_by_them(tmp_path: Path) -> None:
     run = small_run(tmp_path / "joint", "joint", baseline=False)
     sequences = run.sequences()
     train = leave_one_out(sequences).train
-    trainer = load_trainer(run, sequences)
-    audit = audit_trained(trainer, train)
+    models = load_models(run, sequences)
+    audit = audit_trained(models, train)
     assert audit.judge.startswith("the run's own noise models (weighting=calibrated)")
-    assert torch.equal(audit.noise_logits, trainer.interaction_noise_logits(train))
-    assert torch.equal(audit.p_noise, 1 - trainer.interaction_weights(train))
+    assert torch.equal(audit.noise_logits, models.interaction_noise_logits(train))
+    assert torch.equal(audit.p_noise, 1 - models.interaction_weights(train))
     for user in (0, 9):
         own = audit.p_noise[train.offsets[user] : train.offsets[user + 1]]
         assert float(audit.user_noise[user]) == pytest.approx(float(own.mean()))
@@ -297,27 +296,27 @@ def test_a_run_with_noise_models_is_judged_by_them(tmp_path: Path) -> None:
 
 def test_sequences_read_twice_are_learned_from_once(trained_run: Run) -> None:
     sequences = trained_run.sequences()
-    models: JointModels = load_trainer(trained_run, sequences)
+    beliefs = load_models(trained_run, sequences).beliefs
     train = leave_one_out(sequences).train
-    assert models.recogniser(train) is models.recogniser(leave_one_out(sequences).train)
+    assert beliefs.recogniser(train) is beliefs.recogniser(leave_one_out(sequences).train)
     items = train.items.clone()
     items[0] = items[0] % train.num_items + 1
-    before = models.recogniser(train)
-    assert models.recogniser(replace(train, items=items)) is not before
+    before = beliefs.recogniser(train)
+    assert beliefs.recogniser(replace(train, items=items)) is not before
 
 
 def test_items_with_other_features_are_learned_from_anew(trained_run: Run) -> None:
     sequences = trained_run.sequences()
-    models: JointModels = load_trainer(trained_run, sequences)
+    beliefs = load_models(trained_run, sequences).beliefs
     train = leave_one_out(sequences).train
-    before = models.recogniser(train)
+    before = beliefs.recogniser(train)
     codes = torch.arange(train.num_items) % 2 + 1
     offsets = torch.arange(-1, train.num_items + 1).clamp(min=0)
     halves = {"half": ItemFeature(["a", "b"], offsets, codes)}
-    described = models.recogniser(replace(train, item_features=halves))
+    described = beliefs.recogniser(replace(train, item_features=halves))
     assert described is not before
     turned = {"half": ItemFeature(["a", "b"], offsets, 3 - codes)}
-    assert models.recogniser(replace(train, item_features=turned)) is not described
+    assert beliefs.recogniser(replace(train, item_features=turned)) is not described
 
 
 # ---- files ------------------------------------------------------------------------------------

@@ -13,12 +13,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from atjt_ext import JointTrainer, JointTrainerConfig
+from atjt_ext import JointTrainerConfig
 from atjt_ext.cli.main import main
 from atjt_ext.models import GRU4Rec
-from atjt_ext.runs.build import load_trainer, trainer_for
+from atjt_ext.runs.build import load_models
 from atjt_ext.runs.data import everything_known
 from atjt_ext.runs.export import export_onnx, export_safetensors
+from atjt_ext.training.joint_models import JointModels
 from helpers.small_run import make_run
 from helpers.tiny import LastItemModel, ScoreTable
 from helpers.zoo import SEQUENCE_MODELS, shaken
@@ -37,9 +38,9 @@ def onnxruntime() -> Any:
     return pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
 
-def trainer_of(name: str, **config: Any) -> JointTrainer:
+def models_of(name: str, **config: Any) -> JointModels:
     options = {"weighting": "equal", "max_length": 12, **config}
-    return JointTrainer(shaken(name), config=JointTrainerConfig(**options))
+    return JointModels(shaken(name), config=JointTrainerConfig(**options))
 
 
 def histories(rows: int, length: int) -> Tensor:
@@ -56,31 +57,31 @@ def histories(rows: int, length: int) -> Tensor:
 
 @pytest.mark.parametrize("name", SEQUENCE_MODELS)
 def test_the_encoder_in_onnx_is_the_models(name: str, onnxruntime: Any, tmp_path: Path) -> None:
-    trainer = trainer_of(name)
-    paths = export_onnx(trainer, tmp_path, IDS, metadata={"model": name})
+    models = models_of(name)
+    paths = export_onnx(models, tmp_path, IDS, metadata={"model": name})
     assert [path.name for path in paths] == ["encoder.onnx", "item_table.npy", "item_ids.json"]
     session = onnxruntime.InferenceSession(paths[0])
     assert [one.name for one in session.get_inputs()] == ["sequences"]
     assert session.get_modelmeta().custom_metadata_map["model"] == name
-    trainer.recommender.eval()
+    models.recommender.eval()
     for rows, length in ((3, 2), (1, 1), (14, 12), (9, 7)):
         sequences = histories(rows, length)
         (state,) = session.run(None, {"sequences": sequences.numpy()})
         with torch.no_grad():
-            expected = trainer.recommender.encode(sequences)[:, -1].numpy()
+            expected = models.recommender.encode(sequences)[:, -1].numpy()
         np.testing.assert_allclose(state, expected, rtol=0, atol=1e-5)
     assert np.abs(expected).max() > 0.1
     np.testing.assert_array_equal(
-        np.load(paths[1]), trainer.recommender.item_table().detach().numpy()
+        np.load(paths[1]), models.recommender.item_table().detach().numpy()
     )
 
 
 def test_the_encoder_in_onnx_reads_inputs_under_weights(onnxruntime: Any, tmp_path: Path) -> None:
-    trainer = trainer_of("sasrec", weighting="given", weights_act_on="inputs")
-    path = export_onnx(trainer, tmp_path, IDS)[0]
+    models = models_of("sasrec", weighting="given", weights_act_on="inputs")
+    path = export_onnx(models, tmp_path, IDS)[0]
     session = onnxruntime.InferenceSession(path)
     assert [one.name for one in session.get_inputs()] == ["sequences", "input_weight"]
-    trainer.recommender.eval()
+    models.recommender.eval()
     sequences = histories(14, 12)
     weights = torch.rand(14, 12, generator=torch.Generator().manual_seed(1)).round(decimals=1)
     assert (weights == 0).any()
@@ -88,8 +89,8 @@ def test_the_encoder_in_onnx_reads_inputs_under_weights(onnxruntime: Any, tmp_pa
         feed = {"sequences": sequences.numpy(), "input_weight": weight.numpy()}
         (state,) = session.run(None, feed)
         with torch.no_grad():
-            expected = trainer.recommender.encode(sequences, input_weight=weight)[:, -1]
-            plain = trainer.recommender.encode(sequences)[:, -1]
+            expected = models.recommender.encode(sequences, input_weight=weight)[:, -1]
+            plain = models.recommender.encode(sequences)[:, -1]
         np.testing.assert_allclose(state, expected.numpy(), rtol=0, atol=1e-5)
         assert torch.allclose(expected, plain, atol=1e-5) == bool((weight == 1).all())
 
@@ -107,8 +108,8 @@ def test_gru4recs_last_state_is_that_of_encode() -> None:
 
 def test_a_model_of_somebody_else_is_exported_too(onnxruntime: Any, tmp_path: Path) -> None:
     model = LastItemModel()
-    trainer = JointTrainer(model, config=JointTrainerConfig(weighting="equal"))
-    path = export_onnx(trainer, tmp_path, IDS[:9])[0]
+    models = JointModels(model, config=JointTrainerConfig(weighting="equal"))
+    path = export_onnx(models, tmp_path, IDS[:9])[0]
     (state,) = onnxruntime.InferenceSession(path).run(None, {"sequences": np.array([[3, 7]])})
     np.testing.assert_allclose(state[0], model.states[7].detach().numpy(), rtol=0, atol=1e-6)
     assert model.training
@@ -125,9 +126,9 @@ class Undecided(LastItemModel):
 
 @pytest.mark.usefixtures("onnxruntime")
 def test_what_torch_can_not_export_is_refused_with_the_reason(tmp_path: Path) -> None:
-    trainer = JointTrainer(Undecided(), config=JointTrainerConfig(weighting="equal"))
+    models = JointModels(Undecided(), config=JointTrainerConfig(weighting="equal"))
     with pytest.raises(ValueError, match=r"can't export the encoder of Undecided .*last_state"):
-        export_onnx(trainer, tmp_path, IDS[:9])
+        export_onnx(models, tmp_path, IDS[:9])
     assert list(tmp_path.iterdir()) == []
 
 
@@ -140,8 +141,8 @@ def test_tensors_rebuild_the_model(name: str, tmp_path: Path) -> None:
     from safetensors import safe_open
     from safetensors.numpy import load_file
 
-    trainer = trainer_of(name)
-    path, ids = export_safetensors(trainer, tmp_path, IDS, metadata={"model": name})
+    models = models_of(name)
+    path, ids = export_safetensors(models, tmp_path, IDS, metadata={"model": name})
     assert json.loads(ids.read_text()) == [None, *IDS]
     tensors = load_file(path)
     with safe_open(path, "np") as file:
@@ -150,14 +151,14 @@ def test_tensors_rebuild_the_model(name: str, tmp_path: Path) -> None:
     assert (metadata["max_length"], metadata["weighs_inputs"]) == ("12", "false")
     assert metadata["item_table_is"] == "recommender.item_embedding.weight"
     assert metadata["item_table_is"] not in tensors
-    table = trainer.recommender.item_table().detach().numpy()
+    table = models.recommender.item_table().detach().numpy()
     np.testing.assert_array_equal(tensors["item_table"], table)
     tensors[metadata["item_table_is"]] = tensors.pop("item_table")
     state = {name.removeprefix("recommender."): torch.from_numpy(t) for name, t in tensors.items()}
     other = shaken(name, seed=1)
     other.load_state_dict(state)
     sequences = histories(14, 12)
-    assert torch.equal(other.eval().encode(sequences), trainer.recommender.eval().encode(sequences))
+    assert torch.equal(other.eval().encode(sequences), models.recommender.eval().encode(sequences))
 
 
 @needs_safetensors
@@ -169,8 +170,8 @@ def test_a_table_that_is_no_parameter_is_written_beside_them(tmp_path: Path) -> 
             return 2 * self.table
 
     model = Projected()
-    trainer = JointTrainer(model, config=JointTrainerConfig(weighting="equal"))
-    tensors = load_file(export_safetensors(trainer, tmp_path, IDS[:9])[0])
+    models = JointModels(model, config=JointTrainerConfig(weighting="equal"))
+    tensors = load_file(export_safetensors(models, tmp_path, IDS[:9])[0])
     assert sorted(tensors) == ["item_table", "recommender.states", "recommender.table"]
     np.testing.assert_array_equal(tensors["item_table"], 2 * model.table.detach().numpy())
 
@@ -184,8 +185,8 @@ def test_the_table_is_that_of_evaluation(tmp_path: Path) -> None:
             return torch.nn.functional.dropout(self.table, 0.5, self.training)
 
     model = Dropped()
-    trainer = JointTrainer(model, config=JointTrainerConfig(weighting="equal"))
-    tensors = load_file(export_safetensors(trainer, tmp_path, IDS[:9])[0])
+    models = JointModels(model, config=JointTrainerConfig(weighting="equal"))
+    tensors = load_file(export_safetensors(models, tmp_path, IDS[:9])[0])
     np.testing.assert_array_equal(tensors["item_table"], model.table.detach().numpy())
     assert model.training
 
@@ -195,7 +196,7 @@ def test_the_table_is_that_of_evaluation(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("export", [export_onnx, export_safetensors])
 def test_pointwise_models_are_refused(export: Any, tmp_path: Path) -> None:
-    pointwise = JointTrainer(
+    pointwise = JointModels(
         ScoreTable(torch.zeros(3, 9)), config=JointTrainerConfig(weighting="equal")
     )
     with pytest.raises(ValueError, match="ScoreTable scores candidates one by one"):
@@ -206,7 +207,7 @@ def test_pointwise_models_are_refused(export: Any, tmp_path: Path) -> None:
 @needs_safetensors
 def test_other_ids_than_items_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"item_ids must be 20 \(the items\), got 9"):
-        export_safetensors(trainer_of("gru4rec"), tmp_path, IDS[:9])
+        export_safetensors(models_of("gru4rec"), tmp_path, IDS[:9])
 
 
 @pytest.mark.parametrize(
@@ -219,7 +220,7 @@ def test_a_missing_package_is_named_with_the_way_to_get_it(
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ImportError, match=rf"needs the package {package}: pip install 'atjt_ext\["):
-        export(trainer_of("gru4rec"), tmp_path, IDS)
+        export(models_of("gru4rec"), tmp_path, IDS)
 
 
 # ---- the command --------------------------------------------------------------------------------
@@ -238,9 +239,9 @@ def test_an_exported_run_recommends_what_the_run_does(onnxruntime: Any, tmp_path
     out = tmp_path / "out"
     assert main(["export", f"--run={run.folder}", f"--out={out}", "--format=onnx"]) == 0
     sequences = run.sequences()
-    trainer = load_trainer(run, sequences)
-    data = trainer.as_read(everything_known(sequences, torch.arange(sequences.num_users)))
-    items, _ = trainer.recommend(data, k=5)
+    models = load_models(run, sequences)
+    data = models.as_read(everything_known(sequences, torch.arange(sequences.num_users)))
+    items, _ = models.recommend(data, k=5)
     (batch,) = data.batches(60, 10)
     assert batch.weights is not None
     assert ((batch.weights > 0) & (batch.weights < 1)).any()
@@ -262,10 +263,9 @@ def test_the_command_exports_tensors_unless_told_otherwise(
     run = make_run(tmp_path / "run", model="s3rec")
     assert main(["export", f"--run={run.folder}", f"--out={tmp_path / 'out'}"]) == 0
     assert "model.safetensors: " in capsys.readouterr().out
-    trainer = trainer_for(run.sequences(), run.config(), None)
-    trainer.load(run.checkpoint_path, num_users=60)
+    models = load_models(run, run.sequences(), reading=False)
     tensors = load_file(tmp_path / "out" / "model.safetensors")
-    assert torch.equal(tensors["item_table"], trainer.recommender.item_table())
+    assert torch.equal(tensors["item_table"], models.recommender.item_table())
 
 
 def test_the_command_refuses_pointwise_runs(

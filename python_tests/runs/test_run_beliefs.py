@@ -14,7 +14,7 @@ import torch
 from atjt_ext.cli.main import main
 from atjt_ext.data import leave_one_out
 from atjt_ext.recognition import NoiseRecogniser
-from atjt_ext.runs.build import load_trainer
+from atjt_ext.runs.build import load_models
 from atjt_ext.runs.evaluate import evaluate_run
 from atjt_ext.runs.folder import Run
 from atjt_ext.training.checkpoint import CheckpointError
@@ -55,7 +55,7 @@ def test_what_was_believed_is_written_by_user_and_item(trained_run: Run) -> None
 def test_a_run_is_measured_again_without_learning(trained_run: Run, learned: list[int]) -> None:
     sequences = trained_run.sequences()
     split = leave_one_out(sequences)
-    again = evaluate_run(load_trainer(trained_run, sequences, train=split.train), split)
+    again = evaluate_run(load_models(trained_run, sequences, train=split.train), split)
     metrics = trained_run.metrics()
     assert {name: metrics[name] for name in again} == again
     assert (
@@ -72,7 +72,7 @@ def test_a_folder_from_before_is_learned_from_again(copied: Run, learned: list[i
     copied.interactions_path.unlink()
     sequences = copied.sequences()
     split = leave_one_out(sequences)
-    again = evaluate_run(load_trainer(copied, sequences), split)
+    again = evaluate_run(load_models(copied, sequences), split)
     assert again["test"] == copied.metrics()["test"]
     assert learned == [split.train.num_interactions]
 
@@ -82,11 +82,11 @@ def test_other_sequences_are_judged_by_what_is_learned_when_it_is_needed(
 ) -> None:
     sequences = trained_run.sequences()
     split = leave_one_out(sequences)
-    trainer = load_trainer(trained_run, sequences, train=split.train)
+    models = load_models(trained_run, sequences, train=split.train)
     longer = split.test.histories
     judged = NoiseRecogniser(seed=0).fit(split.train).judge(longer)
-    assert torch.equal(trainer.interaction_weights(longer), judged.weights)
-    assert torch.equal(trainer.interaction_noise_logits(longer), judged.noise_logits)
+    assert torch.equal(models.interaction_weights(longer), judged.weights)
+    assert torch.equal(models.interaction_noise_logits(longer), judged.noise_logits)
     assert learned == [split.train.num_interactions]
 
 
@@ -114,15 +114,15 @@ def test_a_file_of_other_interactions_is_refused(copied: Run, break_it: str) -> 
         frame = frame.with_columns(pl.col(break_it).reverse())
     frame.write_parquet(copied.interactions_path)
     with pytest.raises(CheckpointError, match=r"interactions\.parquet: not of the [\d,]+ inter"):
-        load_trainer(copied, copied.sequences())
+        load_models(copied, copied.sequences())
 
 
 def test_beliefs_must_fit_the_interactions(trained_run: Run) -> None:
     sequences = trained_run.sequences()
-    trainer = load_trainer(trained_run, sequences)
+    models = load_models(trained_run, sequences)
     train = leave_one_out(sequences).train
     with pytest.raises(ValueError, match=rf"weights must be \[{len(train.items)}\], got \[2\]"):
-        trainer.believe(train, torch.zeros(len(train.items)), torch.ones(2))
+        models.beliefs.recall(train, (torch.zeros(len(train.items)), torch.ones(2)))
     other = replace(train, items=train.items.flip(0))
-    trainer.believe(other, torch.zeros(len(train.items)), torch.ones(len(train.items)))
-    assert trainer.interaction_weights(other).eq(1).all()
+    models.beliefs.recall(other, (torch.zeros(len(train.items)), torch.ones(len(train.items))))
+    assert models.interaction_weights(other).eq(1).all()
