@@ -1,4 +1,4 @@
-"""From a file of interactions to what is trained on, ranked and recommended from."""
+"""From a file of interactions to sequences, splits and histories."""
 
 from __future__ import annotations
 
@@ -37,12 +37,16 @@ def load_sequences(
 ) -> Sequences:
     """Reads, filters and orders the interactions of a file, with the features of their items.
 
-    Features that ``item_columns`` does not name are left out, so that nothing learns from them.
-    ``on_read`` is called with the interactions as they were read, before any is left out.
+    Features that ``item_columns`` does not name are left out.
+
+    Args:
+        path: the file.
+        config: its ``data`` part says how to read the file and what to keep.
+        on_read: called with the interactions of the file, before any are left out.
 
     Raises:
-        DataError: naming file, line and value of the first thing that does not fit, or the
-            features that there are where one of ``item_columns`` is none.
+        DataError: a line does not fit (the message has file, line and value), or one of
+            ``item_columns`` is no feature (the message lists the features).
     """
     data = config.data
     interactions = read_interactions(
@@ -66,11 +70,11 @@ def load_sequences(
 
 
 def rankable_split(sequences: Sequences) -> LeaveOneOut:
-    """:func:`leave_one_out` of sequences whose test targets have something to be ranked against:
-    the sampled protocol draws items that are trained on and that the user has nowhere.
+    """:func:`leave_one_out` of sequences in which every user lacks an item of the training data:
+    the sampled protocol draws its negatives from these items.
 
     Raises:
-        DataError: a user is too short, or has every item that is trained on.
+        DataError: a user is too short, or has every item of the training data.
     """
     split = leave_one_out(sequences)
     complete = _complete_users(sequences, split.train)
@@ -86,13 +90,13 @@ def rankable_split(sequences: Sequences) -> LeaveOneOut:
 
 
 def _complete_users(sequences: Sequences, train: Sequences) -> Tensor:
-    """Those who have every item that ``train`` has."""
+    """``[U]`` int64, the users who have every item of ``train``."""
     is_trained_on = torch.bincount(train.items, minlength=sequences.num_items + 1) > 0
     count = int(is_trained_on.sum())
     long = (sequences.lengths >= count).nonzero().flatten()
     if not long.numel():
         return long
-    # [len(long), count] has no more cells than there are interactions of such users.
+    # [len(long), count] has no more cells than these users have interactions.
     row = torch.full((sequences.num_users,), -1)
     row[long] = torch.arange(len(long))
     rows = torch.repeat_interleave(row, sequences.lengths)
@@ -104,5 +108,5 @@ def _complete_users(sequences: Sequences, train: Sequences) -> Tensor:
 
 
 def everything_known(sequences: Sequences, users: Tensor) -> EvaluationSet:
-    """Whole sequences as histories, for recommending what comes next; there are no targets."""
+    """Whole sequences as histories, to recommend the next item; the targets are placeholders."""
     return EvaluationSet(users, sequences, torch.ones_like(users))

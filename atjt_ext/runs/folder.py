@@ -1,4 +1,4 @@
-"""The folder of a training run: its config, its data and everything it found out."""
+"""The folder of a training run: config, data and results."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ __all__ = ["Run"]
 
 @dataclass(frozen=True)
 class Run:
-    """The folder of one run, and the names of what lies in it."""
+    """The folder of one run, and its files."""
 
     folder: Path
 
     @property
     def baseline(self) -> Run:
-        """The run with equal weights that was trained beside this one, if there is any."""
+        """The run with equal weights in this run's folder; it may be missing."""
         return Run(self.folder / "equal_weights")
 
     @property
@@ -66,7 +66,7 @@ class Run:
 
     @property
     def data(self) -> StoredSequences:
-        """Its sequences, held-out items included."""
+        """The stored sequences, held-out items included."""
         return StoredSequences(self.folder)
 
     @property
@@ -78,7 +78,7 @@ class Run:
         return self.folder / "interactions.parquet"
 
     def require_free(self, *, resume: bool) -> None:
-        """Raises CheckpointError if the folder holds a run that is not to be resumed."""
+        """Raises CheckpointError if the folder holds a run and ``resume`` is off."""
         if self.config_path.exists() and not resume:
             raise CheckpointError(
                 f"{self.folder}: holds a run already: go on with it (--resume), or choose another "
@@ -86,11 +86,11 @@ class Run:
             )
 
     def create(self, config: RunConfig, sequences: Sequences, *, resume: bool) -> None:
-        """Writes config and data, or checks that they are those of the run to resume.
+        """Writes config and data, or compares them with those of the run to resume.
 
         Raises:
-            CheckpointError: the folder holds a run and ``resume`` is off, or another run's config
-                or data and it is on.
+            CheckpointError: the folder holds a run and ``resume`` is off, or ``resume`` is on and
+                the folder's run has another config or other data.
         """
         self.require_free(resume=resume)
         if not self.config_path.exists():
@@ -116,10 +116,10 @@ class Run:
             )
 
     def check_same_data(self, sequences: Sequences) -> Sequences:
-        """The run's own data, if ``sequences`` have its catalogue and users, in its order.
+        """The run's own data.
 
         Raises:
-            CheckpointError: they have others, or another order.
+            CheckpointError: ``sequences`` have another catalogue or other users, or another order.
         """
         mine = self.sequences()
         self._require_same_ids(mine, sequences)
@@ -131,11 +131,10 @@ class Run:
         return mine
 
     def with_its_codes(self, sequences: Sequences) -> Sequences:
-        """Data of the run's users and items, in whatever order, as the run's models know them;
-        items with the features that the run knew.
+        """``sequences`` with the codes and item features of the run's own data.
 
         Raises:
-            CheckpointError: they have other users or items.
+            CheckpointError: ``sequences`` have other users or items.
         """
         mine = self.sequences()
         self._require_same_ids(mine, sequences)
@@ -160,7 +159,7 @@ class Run:
         """The run's config.
 
         Raises:
-            CheckpointError: there is no run in the folder, or its config can't be read.
+            CheckpointError: the folder holds no run, or its config can't be read.
         """
         if not self.config_path.is_file():
             raise CheckpointError(f"{self.folder}: no run here (no {self.config_path.name})")
@@ -172,58 +171,58 @@ class Run:
             ) from error
 
     def metrics(self) -> dict[str, Any]:
-        """What the run wrote to metrics.json; raises CheckpointError where it has not finished."""
+        """The contents of metrics.json; raises CheckpointError for an unfinished run."""
         if not self.metrics_path.is_file():
             raise CheckpointError(f"{self.folder}: the run has not finished (no metrics.json)")
         metrics: dict[str, Any] = json.loads(self.metrics_path.read_text(encoding="utf-8"))
         return metrics
 
     def history(self) -> list[EpochRecord]:
-        """The epochs in history.jsonl."""
+        """The epochs of history.jsonl."""
         lines = self.history_path.read_text(encoding="utf-8").splitlines()
         return [EpochRecord.from_dict(json.loads(line)) for line in lines]
 
     def sequences(self) -> Sequences:
-        """The data that the run was trained on, with the ids they had.
+        """The data of the run, held-out items included.
 
         Raises:
-            CheckpointError: there are none in the folder.
+            CheckpointError: the folder holds no data.
         """
         return self.data.read()
 
     def write_history(self, history: list[EpochRecord]) -> None:
-        """history.jsonl: a line per epoch so far."""
+        """Writes history.jsonl: a line per epoch so far."""
         lines = "".join(json.dumps(record.as_dict()) + "\n" for record in history)
         write_text_atomically(self.history_path, lines)
 
     def write_weights(self, user_ids: list[str], weights: Tensor) -> None:
-        """weights.parquet: user id and weight ``[num_users]``; NaN becomes null."""
+        """Writes weights.parquet: user id and weight ``[num_users]``; NaN becomes null."""
         frame = pl.DataFrame({"user": user_ids, "weight": weights.numpy()})
         frame = frame.with_columns(pl.col("weight").fill_nan(None))
         write_atomically(self.weights_path, frame.write_parquet)
 
     def write_ranks(self, user_ids: list[str], ranks: Tensor) -> None:
-        """ranks.parquet: user id and rank of the test target ``[num_users]`` (1 is best).
+        """Writes ranks.parquet: user id and rank of the test target ``[num_users]`` (1 is best).
 
-        A comparison made of earlier ranks goes.
+        Deletes comparison.json, which was computed from earlier ranks.
         """
         self.comparison_path.unlink(missing_ok=True)
         frame = pl.DataFrame({"user": user_ids, "rank": ranks.numpy()})
         write_atomically(self.ranks_path, frame.write_parquet)
 
     def ranks(self) -> npt.NDArray[np.int64]:
-        """``[num_users]``, what ``write_ranks`` wrote, in the order of the users."""
+        """``[num_users]`` int64, the ranks in ranks.parquet, in the order of the users."""
         return read_table(self.ranks_path)["rank"].to_numpy()
 
     def write_comparison(self, comparison: dict[str, Any]) -> None:
-        """comparison.json: what the run gained over the one with equal weights beside it."""
+        """Writes comparison.json: the run's gain over its baseline."""
         _write_json(self.comparison_path, comparison)
 
     def write_interactions(self, train: Sequences, noise_logits: Tensor, weights: Tensor) -> None:
-        """interactions.parquet: what is believed of the training interactions, ``[N]`` each.
+        """Writes interactions.parquet: the beliefs about the training interactions, ``[N]`` each.
 
-        Columns: user and item ids, noise_logit, weight; users in order, items in time order. NaN
-        becomes null.
+        Columns: user and item ids, noise_logit, weight. Users are in order, items in time order.
+        NaN becomes null.
         """
         values = {"noise_logit": noise_logits.numpy(), "weight": weights.numpy()}
         frame = _interactions(train).with_columns(pl.Series(n, v) for n, v in values.items())
@@ -231,11 +230,11 @@ class Run:
         write_atomically(self.interactions_path, frame.write_parquet)
 
     def beliefs(self, train: Sequences) -> tuple[Tensor, Tensor] | None:
-        """Noise logits and weights ``[N]`` of the interactions in ``train``, float32, NaN where
-        nothing is believed; None in the folder of a run that did not write them.
+        """The noise logits and weights in interactions.parquet, ``[N]`` float32 each; None without
+        the file. NaN is not judged.
 
         Raises:
-            CheckpointError: the file is not of these interactions.
+            CheckpointError: the file holds other interactions than ``train``.
         """
         if not self.interactions_path.is_file():
             return None
@@ -254,12 +253,12 @@ class Run:
         return logits, weights
 
     def write_metrics(self, metrics: dict[str, Any]) -> None:
-        """metrics.json, written last: a run that has it has finished."""
+        """Writes metrics.json, the last file of a run: it marks the run as finished."""
         _write_json(self.metrics_path, metrics)
 
 
 def _interactions(sequences: Sequences) -> pl.DataFrame:
-    """User and item ids, a row for each interaction."""
+    """User and item ids, a row per interaction."""
     owner = torch.repeat_interleave(sequences.lengths).numpy()
     users = pl.Series(sequences.user_ids, dtype=pl.String)
     items = pl.Series(sequences.item_ids, dtype=pl.String)
@@ -273,5 +272,5 @@ def _same_weights(one: Sequences, other: Sequences) -> bool:
 
 
 def _write_json(path: Path, values: Any) -> None:
-    """``values`` as indented JSON; NaN is refused, since it is no JSON."""
+    """Writes ``values`` as indented JSON; raises ValueError for NaN, which JSON lacks."""
     write_text_atomically(path, json.dumps(values, indent=2, allow_nan=False) + "\n")

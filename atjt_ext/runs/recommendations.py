@@ -1,4 +1,4 @@
-"""RECOMMEND, for everybody: top-k lists of many users, straight to a file."""
+"""Top-k lists of many users, written to a file in parts."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from ..training.joint_models import JointModels
 
 __all__ = ["recommendation_frames", "users_named", "write_recommendations"]
 
-# What memory holds of a result, about 50 MB with ids.
+# Rows in memory at a time, about 50 MB with ids.
 _ROWS_PER_PART = 2**20
 
 
 def users_named(sequences: Sequences, path: str | Path) -> Tensor:
-    """``[U]`` int64, the codes of the users whose ids are the lines of a text file, in its order.
+    """``[U]`` int64, the codes of the users whose ids are the lines of a text file.
 
-    Empty lines and repetitions are left out.
+    The order is that of the file. Empty lines and repetitions are skipped.
 
     Raises:
-        DataError: a user that is not in ``sequences``, or no user at all.
+        DataError: a user is not in ``sequences``, or the file has no user.
     """
     lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     names = dict.fromkeys(line.strip() for line in lines if line.strip())
@@ -38,18 +38,18 @@ def users_named(sequences: Sequences, path: str | Path) -> Tensor:
 def recommendation_frames(
     models: JointModels, data: EvaluationSet, *, k: int = 10, exclude_seen: bool = True
 ) -> Iterator[pl.DataFrame]:
-    """The k best items of some users at a time, a row each: ``user``, ``rank`` (from 1), ``item``,
-    ``score``.
+    """The k best items of each user, in frames of some users: columns ``user``, ``rank`` (from 1),
+    ``item`` and ``score``.
 
-    Users come in the order of ``data``, whose targets are not looked at. Fewer than k rows are
-    those of users with fewer unseen items.
+    Users come in the order of ``data``; its targets are not used. A user with fewer than k unseen
+    items has fewer than k rows.
 
     Raises:
         ValueError: ``k`` is not in ``1..num_items``, or there are no users.
     """
     if not 1 <= k <= data.histories.num_items:
         raise ValueError(f"k must be in 1..{data.histories.num_items} (the items), got {k}")
-    # Once, as weighing or cutting histories goes over all of them.
+    # Once for all parts: it weighs or cuts the histories of all users.
     data = models.as_read(data).to(models.device)
     histories = data.histories
     user_ids = pl.Series("user", histories.user_ids, dtype=pl.String)
@@ -83,11 +83,11 @@ def write_recommendations(
     Memory holds a million rows at a time, whatever the number of users and items.
 
     Args:
-        path: ends in ``.parquet`` or ``.csv``, which decides the format.
-        models: what recommends.
-        data: for whom.
-        k: how many items for each.
-        exclude_seen: leave out what users have.
+        path: its ending, ``.parquet`` or ``.csv``, decides the format.
+        models: the models that recommend.
+        data: the users and their histories.
+        k: number of items per user.
+        exclude_seen: leave out items that the user has.
 
     Returns:
         The number of rows.
@@ -103,7 +103,7 @@ def write_recommendations(
         parts = _write_parts(
             Path(folder), recommendation_frames(models, data, k=k, exclude_seen=exclude_seen)
         )
-        # Names are names: [, * and ? in them are no patterns.
+        # Without glob=False, [, * and ? in the folder's name would be patterns.
         rows = pl.scan_parquet(parts, glob=False)
         write_atomically(path, rows.sink_csv if path.suffix == ".csv" else rows.sink_parquet)
         return int(rows.select(pl.len()).collect().item())

@@ -1,4 +1,4 @@
-"""Sequences in a folder, as Parquet: users with their items, the catalogue, and its features."""
+"""Sequences in a folder, as Parquet: users with their items, the catalogue, item features."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class StoredSequences:
         return self.folder / "item_features.parquet"
 
     def read(self) -> Sequences:
-        """The sequences, with the ids they had.
+        """The sequences that :meth:`write` wrote.
 
         Raises:
-            CheckpointError: there are none in the folder, or a file can't be read.
+            CheckpointError: a file is missing or can't be read.
         """
         for path in (self.sequences_path, self.catalogue_path):
             if not path.is_file():
@@ -72,7 +72,7 @@ class StoredSequences:
         }
 
     def write(self, sequences: Sequences) -> None:
-        """Makes the folder, and writes each file whole or not at all."""
+        """Creates the folder, and writes each file atomically."""
         self.folder.mkdir(parents=True, exist_ok=True)
         columns = {"user": pl.Series(sequences.user_ids, dtype=pl.String)}
         owner = torch.repeat_interleave(sequences.lengths).numpy()
@@ -111,7 +111,7 @@ def read_table(path: Path) -> pl.DataFrame:
     """The table in ``path``.
 
     Raises:
-        CheckpointError: it can't be read.
+        CheckpointError: the file can't be read.
     """
     try:
         return pl.read_parquet(path)

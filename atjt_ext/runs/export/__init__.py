@@ -1,4 +1,4 @@
-"""Trained recommenders for use without this package: tensors, ids, and an encoder in ONNX."""
+"""Trained recommenders for other programs: tensors and ids, or an encoder in ONNX."""
 
 from .onnx_encoder import export_onnx
 from .tensors import export_safetensors

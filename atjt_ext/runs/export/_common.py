@@ -1,4 +1,4 @@
-"""What every export needs: a recommender with a table, the ids of its rows, and packages."""
+"""Shared by both exports: the item table, the ids of its rows, and optional packages."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def require_item_table(recommender: Any) -> None:
 
 
 def require_package(name: str) -> Any:
-    """The module ``name``, imported only when it is used.
+    """The module ``name``, imported on first use.
 
     Raises:
-        ImportError: it is not installed; says how to.
+        ImportError: it is not installed; the message has the command that installs it.
     """
     try:
         return import_module(name)
@@ -38,10 +38,10 @@ def require_package(name: str) -> Any:
 
 
 def write_item_ids(folder: Path, item_ids: Sequence[str], num_items: int) -> Path:
-    """item_ids.json: the id of every row of the item table; row 0, padding, has null.
+    """Writes item_ids.json: the id of every row of the item table; null for row 0, padding.
 
     Raises:
-        ValueError: there are more or fewer ids than items.
+        ValueError: the number of ids is not the number of items.
     """
     if len(item_ids) != num_items:
         raise ValueError(f"item_ids must be {num_items} (the items), got {len(item_ids)}")

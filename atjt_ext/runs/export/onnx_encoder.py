@@ -1,4 +1,4 @@
-"""The encoder as an ONNX model: from a history to the state that item vectors are scored by."""
+"""The encoder as an ONNX model: from a history to the state that scores item vectors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ._common import require_item_table, require_package, write_item_ids
 __all__ = ["export_onnx"]
 
 ENCODER, TABLE = "encoder.onnx", "item_table.npy"
-# Protocol buffers end there, and with them an ONNX model in one file.
+# The size limit of protocol buffers, and so of an ONNX model in one file.
 _MAX_BYTES = 2**31 - 2**20
 
 
@@ -50,16 +50,16 @@ def export_onnx(
     """Writes encoder.onnx, item_table.npy and item_ids.json to ``folder``.
 
     The encoder takes ``sequences [B, L]`` int64 (item codes, oldest first, 0 = padding on the
-    left; any B, and L up to ``max_length``) and gives ``state [B, D]`` float32. Where the run reads
-    inputs under weights it takes ``input_weight [B, L]`` float32 in [0, 1] as well: 1 for whatever
-    has not been judged. Scores of all items are ``state @ item_table.T``, with
+    left; any B, and L up to ``max_length``) and returns ``state [B, D]`` float32. If the run weighs
+    inputs, it also takes ``input_weight [B, L]`` float32 in [0, 1]: 1 for items that were not
+    judged. The scores of all items are ``state @ item_table.T`` with
     ``item_table [num_items + 1, D]`` float32, whose row 0 is padding.
 
     Args:
-        models: a trainer; its recommender has ``encode`` and ``item_table``. One whose ``encode``
-            can't be exported, because sizes in it depend on the data, offers ``last_state``:
+        models: their recommender has ``encode`` and ``item_table``. If sizes in ``encode`` depend
+            on the data, torch can't export it; the recommender then needs ``last_state``:
             ``[B, L] -> [B, D]``.
-        folder: made if need be; files of these names in it are replaced.
+        folder: created if missing; files of these names are replaced.
         item_ids: the id of each item 1..num_items (``Sequences.item_ids``).
         metadata: written into the ONNX model.
 
@@ -67,8 +67,8 @@ def export_onnx(
         The paths of the three files.
 
     Raises:
-        ValueError: a pointwise recommender, other ids than items, a model of 2 GiB or more, or one
-            that torch can't export.
+        ValueError: a pointwise recommender, a wrong number of ids, a model of 2 GiB or more, or a
+            model that torch can't export.
         ImportError: onnx or onnxscript is not installed.
     """
     recommender = models.recommender
@@ -94,7 +94,7 @@ def export_onnx(
 
 
 def _program(models: JointModels) -> Any:
-    # Sizes of 1 would be taken for constants.
+    # The exporter would take sizes of 1 for constants.
     rows, length = 3, min(2, models.config.max_length)
     sequences = torch.ones(rows, length, dtype=torch.int64, device=models.device)
     sequences[0, 0] = 0
@@ -124,7 +124,7 @@ def _program(models: JointModels) -> Any:
 
 @contextmanager
 def _quiet_exporter() -> Iterator[None]:
-    """Without what torch's exporter says about its own code and about packages it could use."""
+    """Hides the exporter's warnings about its own code and about optional packages."""
     log = logging.getLogger("torch.onnx")
     level = log.level
     log.setLevel(logging.ERROR)
@@ -138,5 +138,5 @@ def _quiet_exporter() -> Iterator[None]:
 
 
 def _save_array(path: Path, array: np.ndarray) -> None:
-    with path.open("wb") as file:  # a name without .npy would get one
+    with path.open("wb") as file:  # np.save appends .npy to other names
         np.save(file, array)

@@ -1,5 +1,4 @@
-"""The item table and all parameters as safetensors, which any framework reads without running
-code."""
+"""The item table and all parameters as safetensors: reading them runs no code."""
 
 from __future__ import annotations
 
@@ -28,20 +27,20 @@ def export_safetensors(
     """Writes model.safetensors and item_ids.json to ``folder``.
 
     The tensors are ``item_table [num_items + 1, D]`` (row 0 is padding) and
-    ``recommender.<name>`` for each entry of the recommender's ``state_dict``. What is the table
-    itself is not written twice: the metadata's ``item_table_is`` names it.
+    ``recommender.<name>`` for each entry of the recommender's ``state_dict``. A parameter that is
+    the table itself is not written again: ``item_table_is`` of the metadata has its name.
 
     Args:
-        models: a trainer; its recommender has ``encode`` and ``item_table``.
-        folder: made if need be; files of these names in it are replaced.
+        models: their recommender has ``encode`` and ``item_table``.
+        folder: created if missing; files of these names are replaced.
         item_ids: the id of each item 1..num_items (``Sequences.item_ids``).
-        metadata: more of it. Beside it stand ``max_length``, ``num_items`` and ``weighs_inputs``.
+        metadata: added to ``max_length``, ``num_items``, ``weighs_inputs`` and ``item_table_is``.
 
     Returns:
         The paths of both files.
 
     Raises:
-        ValueError: a pointwise recommender, or other ids than items.
+        ValueError: a pointwise recommender, or a wrong number of ids.
         ImportError: safetensors is not installed.
     """
     require_item_table(models.recommender)
@@ -71,5 +70,5 @@ def export_safetensors(
 
 
 def _plain(tensor: Tensor) -> Tensor:
-    """A copy with memory of its own: safetensors refuses views and shared memory."""
+    """A copy with its own memory: safetensors refuses views and shared memory."""
     return tensor.detach().cpu().contiguous().clone()
