@@ -1,10 +1,11 @@
-"""The build itself: what it reports, what importing costs, the stub of the native module."""
+"""The build: its report, import cost, the stub of the native module, the folders of csrc."""
 
 from __future__ import annotations
 
 import ast
 import doctest
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -49,8 +50,7 @@ def test_import_is_silent_and_loads_no_plotting_and_no_cuda_context() -> None:
 
 
 def test_import_costs_much_less_than_that_of_torch() -> None:
-    # A ratio of CPU times: a slow or busy machine does not count. The best of three: nor do cold
-    # files.
+    # A ratio of CPU times does not depend on a slow or busy machine. Best of three: files may be cold.
     code = (
         "from time import process_time as now\n"
         "start = now(); import torch; middle = now(); import atjt_ext\n"
@@ -67,15 +67,16 @@ def test_every_compiled_level_has_a_name_and_unknown_ones_are_refused() -> None:
 
 def test_a_missing_native_module_says_how_to_build_it(tmp_path: Path) -> None:
     package = tmp_path / "atjt_ext"
-    package.mkdir()
-    for name in ("__init__.py", "_build.py"):
+    (package / "ops").mkdir(parents=True)
+    (package / "ops" / "__init__.py").touch()  # the real one imports torch
+    for name in ("__init__.py", "ops/_native.py"):
         source = Path(atjt_ext.__file__).parent / name
         (package / name).write_text(source.read_text())
     code = (
         # An editable installation finds the package before sys.path does.
         "import sys; sys.meta_path[:] = [f for f in sys.meta_path if 'ditable' not in repr(f)]\n"
         f"sys.path[:] = [{str(tmp_path)!r}] + [p for p in sys.path if 'site-packages' not in p]\n"
-        "try:\n    import atjt_ext\nexcept ImportError as error:\n    print(error)"
+        "try:\n    from atjt_ext import build_info\nexcept ImportError as error:\n    print(error)"
     )
     assert "build it with: pip install ." in run_python(code)
 
@@ -95,7 +96,21 @@ def test_sources_without_a_compiled_module_use_the_installed_one(tmp_path: Path)
     )
     sources, native = run_python(code).split()
     assert sources.startswith(str(tmp_path))
-    assert native == _C.__file__
+    assert Path(native).samefile(_C.__file__)
+
+
+def test_no_op_includes_another_op() -> None:
+    csrc = Path(__file__).parents[2] / "csrc"
+    includes = {
+        (path, included)
+        for path in csrc.glob("*/**/*.*")
+        if path.suffix in {".h", ".cpp", ".cu", ".cuh"} and "third_party" not in path.parts
+        for included in re.findall(r'#include "(.*)"', path.read_text())
+    }
+    assert len(includes) > 100
+    for path, included in includes:
+        assert (csrc / included).is_file()
+        assert included.partition("/")[0] in {path.relative_to(csrc).parts[0], "common"}
 
 
 OPERATIONS = [op for op in map(vars(ops).get, ops.__all__) if isinstance(op, FunctionType)]
