@@ -1,8 +1,9 @@
-"""WEIGH: from noise logits to sample weights.
+"""From noise logits to sample weights.
 
-A noise model g that saw a share ``p`` of replaced sequences in training answers with the posterior
-of an artificial question. :func:`clean_probability` takes that answer at face value, as the paper
-does. :func:`calibrated_weights` first asks how much noise the real data can hold at all.
+A noise model g trains on artificial noise: a share ``p`` of the sequences is damaged. Its logits
+are the posterior under that share. :func:`clean_probability` uses this posterior as the weight, as
+the paper does. :func:`calibrated_weights` replaces ``p`` by an upper bound on the noise in the real
+data.
 """
 
 from __future__ import annotations
@@ -21,23 +22,22 @@ __all__ = [
     "summarise_weights",
 ]
 
-# Normalised by their sum, weights this much alike change a loss by no more than that.
+# Weights with a smaller relative spread change a normalised loss by no more than this share.
 COLLAPSED_RELATIVE_STD = 0.05
 
-# A noise model that has just begun to learn puts all odds near one, which bounds nothing. Data that
-# are mostly noise could not be learned from anyway.
+# The odds of an untrained noise model are all near 1, which bounds nothing. Data with more noise
+# can't be learned from anyway.
 MAX_NOISE_RATE = 0.5
 
 
 def clean_probability(noise_logits: Tensor) -> Tensor:
-    """``1 - sigmoid(noise_logits)``, the paper's weight (arXiv:2409.17402): any shape, in (0,
-    1)."""
+    """``1 - sigmoid(noise_logits)`` in (0, 1), any shape: the weight of arXiv:2409.17402."""
     return torch.sigmoid(-noise_logits)
 
 
 def _log_clean_odds(noise_logits: Tensor, artificial_rate: float) -> Tensor:
-    """Log of the density of the data over that of the artificial noise, as the noise model sees
-    it."""
+    """Log of the density of the data over the density of the artificial noise, as the noise model
+    estimates it."""
     if not 0.0 < artificial_rate < 1.0:
         raise ValueError(f"artificial_rate must be in (0, 1), got {artificial_rate}")
     return math.log(artificial_rate / (1.0 - artificial_rate)) - noise_logits
@@ -46,15 +46,15 @@ def _log_clean_odds(noise_logits: Tensor, artificial_rate: float) -> Tensor:
 def estimate_noise_rate(
     noise_logits: Tensor, *, artificial_rate: float, quantile: float = 0.01
 ) -> float:
-    """How much noise the data can hold: the ``quantile`` of the clean odds, at most 0.5.
+    """An upper bound on the data's noise rate: the ``quantile`` of the clean odds, at most 0.5.
 
-    If the data are a mixture ``(1 - rho) * clean + rho * noise``, their density is nowhere below
-    ``rho`` times that of the noise; so the smallest ratio of the two bounds rho from above. A
-    quantile stands in for the minimum, which one overconfident logit would decide.
+    If the data are a mixture ``(1 - rho) * clean + rho * noise``, their density is at least ``rho``
+    times the density of the noise everywhere. The smallest ratio of the two densities therefore
+    bounds rho. A quantile replaces the minimum, which one overconfident logit would decide.
 
     Args:
-        noise_logits: ``[N]``, of original sequences, from a model that was not trained on them.
-        artificial_rate: share of replaced sequences that the model was trained with, in (0, 1).
+        noise_logits: ``[N]``, logits of original sequences by a model not trained on them.
+        artificial_rate: share of damaged sequences in the model's training, in (0, 1).
         quantile: in [0, 1].
     """
     if noise_logits.numel() == 0:
@@ -69,16 +69,16 @@ def calibrated_weights(
     noise_logits: Tensor, *, artificial_rate: float, noise_rate: float
 ) -> Tensor:
     """``clip(1 - noise_rate / odds, 0, 1)``: P(clean) if a share ``noise_rate`` of the data is
-    noise.
+    noise, in the shape of ``noise_logits``.
 
-    On clean data a good noise model lets the estimated rate be small, and so all weights near one:
-    valid but rare items are not punished for looking odd. Same shape as ``noise_logits``.
+    On clean data the noise rate estimated by a good noise model is small, so all weights are near
+    1, even those of rare items that look odd.
     """
     if not 0.0 <= noise_rate <= 1.0:
         raise ValueError(f"noise_rate must be in [0, 1], got {noise_rate}")
     if noise_rate == 0.0:
         return torch.ones_like(noise_logits)
-    # In logarithms and clipped there, as odds that underflow would make the gradient NaN.
+    # Clipped in logarithms: odds that underflow would make the gradient NaN.
     log_share = math.log(noise_rate) - _log_clean_odds(noise_logits, artificial_rate)
     return 0.0 - torch.expm1(log_share.clamp(max=0.0))
 
@@ -94,7 +94,7 @@ class WeightSummary:
 
     @property
     def collapsed(self) -> bool:
-        """All alike (or all zero): in effect these are equal weights."""
+        """Whether all weights are alike or zero, and so act like equal weights."""
         return self.std <= COLLAPSED_RELATIVE_STD * self.mean
 
     def as_dict(self) -> dict[str, float]:

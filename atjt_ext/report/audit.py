@@ -1,4 +1,4 @@
-"""Which users and interactions look like noise, with reasons that a person can check."""
+"""Users and interactions that look like noise, with reasons that a person can check."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ from .suspicion import Suspicion
 __all__ = ["SUSPICIOUS_ABOVE", "Audit", "audit_run", "audit_sequences", "audit_trained"]
 
 SUSPICIOUS_ABOVE = 0.5
-"""An interaction is suspicious where P(noise) is above this: more likely noise than not."""
+"""An interaction with a larger P(noise) is suspicious: more likely noise than not."""
 
 
 @dataclass(frozen=True, eq=False)
 class Audit:
-    """What is thought of every interaction of some sequences.
+    """The judgement of every interaction of some sequences.
 
     Args:
-        sequences: what was judged.
+        sequences: the judged sequences.
         judge: who judged, in words.
-        noise_logits: ``[N]`` float32, log odds of noise; NaN where nothing is judged.
-        p_noise: ``[N]`` float32, P(noise); 0 where the judge knows nothing and so believes
-            everybody, NaN as above.
-        evidence: how each item gets on with its neighbours elsewhere.
-        held_out_auc: how well the judge finds artificial noise; None where that is unknown.
+        noise_logits: ``[N]`` float32, log odds of noise; NaN is not judged.
+        p_noise: ``[N]`` float32, P(noise); 0 where the judge has learned too little, NaN is not
+            judged.
+        evidence: counts of how often each item and its neighbours are near each other elsewhere.
+        held_out_auc: the judge's AUC on artificial noise; None if unknown.
     """
 
     sequences: Sequences
@@ -57,18 +57,18 @@ class Audit:
 
     @cached_property
     def order(self) -> npt.NDArray[np.int64]:
-        """``[N]``, interactions by falling P(noise), then logit; what is not judged goes last."""
+        """``[N]``, interactions by falling P(noise), then logit; those not judged come last."""
         keys = [-np.nan_to_num(v.numpy(), nan=-np.inf) for v in (self.noise_logits, self.p_noise)]
         return np.lexsort(keys)
 
     @cached_property
     def user_noise(self) -> Tensor:
-        """``[num_users]`` float32, each user's expected share of noise: its mean P(noise)."""
+        """``[num_users]`` float32, the expected share of noise of each user: its mean P(noise)."""
         return per_user(self.sequences, self.p_noise)
 
     @cached_property
     def item_users(self) -> npt.NDArray[np.int64]:
-        """``[num_items]``, how many users have each item; one who repeats it counts once."""
+        """``[num_items]``, the number of users that have each item."""
         sequences = self.sequences
         pairs = self._owner * (sequences.num_items + 1) + sequences.items.numpy()
         items = np.unique(pairs) % (sequences.num_items + 1)
@@ -80,7 +80,7 @@ class Audit:
 
     @cached_property
     def _columns(self) -> dict[str, npt.NDArray[Any]]:
-        """What ``Suspicion`` holds of every interaction, ids left out."""
+        """The fields of ``Suspicion`` for every interaction, without ids and truth."""
         sequences, owner = self.sequences, self._owner
         rank = np.empty(len(owner), np.int64)
         rank[self.order] = np.arange(1, len(owner) + 1)
@@ -103,7 +103,7 @@ class Audit:
         }
 
     def most_suspicious(self, count: int) -> list[Suspicion]:
-        """The ``count`` most suspicious interactions, of those above ``SUSPICIOUS_ABOVE``."""
+        """At most ``count`` suspicious interactions, the most suspicious first."""
         sequences, truth = self.sequences, self.sequences.is_noise
         found = []
         for at in self.order[: min(count, int(self.suspicious.sum()))].tolist():
@@ -121,8 +121,8 @@ class Audit:
         return found
 
     def interactions(self) -> pl.DataFrame:
-        """All interactions, the most suspicious first: the columns of ``Suspicion``; ``is_noise``
-        where the truth is known."""
+        """All interactions, the most suspicious first. The columns are the fields of
+        ``Suspicion``; ``is_noise`` only where the truth is known."""
         ids = {
             "user": pl.Series(self.sequences.user_ids, dtype=pl.String)[self._owner],
             "item": pl.Series(self.sequences.item_ids, dtype=pl.String)[
@@ -137,8 +137,9 @@ class Audit:
         return frame.with_columns(pl.col("p_noise", "user_share").fill_nan(None)).sort("rank")
 
     def users(self) -> pl.DataFrame:
-        """All users, the noisiest first: ``rank``, ``user``, ``length``, expected ``noise_share``,
-        ``suspicious`` interactions; ``noise_share_true`` where the truth is known."""
+        """All users, the noisiest first. Columns: ``rank``, ``user``, ``length``, expected
+        ``noise_share``, number of ``suspicious`` interactions; ``noise_share_true`` only where the
+        truth is known."""
         sequences = self.sequences
         columns: dict[str, Any] = {
             "user": pl.Series(sequences.user_ids, dtype=pl.String),
@@ -157,34 +158,33 @@ class Audit:
         return frame.with_row_index("rank", offset=1)
 
     def detection(self) -> dict[str, float | None]:
-        """AUCs of finding the noise; empty where the truth is unknown (``detection_auc``)."""
+        """AUCs of finding the noise, see ``detection_auc``; empty if the truth is unknown."""
         return detection_auc(self.sequences, self.noise_logits)
 
     def calibration(self) -> list[CalibrationBin]:
-        """P(noise) against the truth; empty where that is unknown."""
+        """P(noise) against the truth; empty if the truth is unknown."""
         if self.sequences.is_noise is None:
             return []
         judged = ~self.p_noise.isnan()
         return calibration(self.p_noise[judged], self.sequences.is_noise[judged])
 
     def summary(self) -> str:
-        """A line on what was found, and how far it can be trusted."""
+        """One line: how much noise was found, and how reliable that is."""
         count, total = int(self.suspicious.sum()), self.sequences.num_interactions
         area = "unknown" if self.held_out_auc is None else f"{self.held_out_auc:.3f}"
-        said = (
-            f"{count:,} of {total:,} interactions are more likely noise than not; "
-            f"expected share of noise {100 * float(self.p_noise.nanmean()):.1f} %; "
-            f"artificial noise is found with a held-out AUC of {area}"
-        )
         if not bool((self.p_noise > 0).any()):
-            said = (
+            return (
                 f"too little is known of the noise (held-out AUC on artificial noise: {area}), "
                 "so no interaction is suspicious"
             )
-        return said
+        return (
+            f"{count:,} of {total:,} interactions are more likely noise than not; "
+            f"expected share of noise {100 * float(self.p_noise.nanmean()):.1f} %; "
+            f"held-out AUC on artificial noise {area}"
+        )
 
     def typical(self) -> str:
-        """What the reasons are to be held against: the medians of all interactions."""
+        """The medians of all interactions, to compare the reasons with."""
         evidence, columns = self.evidence, self._columns
         known = evidence.neighbours > 0
         if not known.any():
@@ -203,7 +203,7 @@ class Audit:
         )
 
     def truth_summary(self) -> str | None:
-        """How well the planted noise is found; None where the truth is unknown."""
+        """One line: how well the planted noise is found; None if the truth is unknown."""
         if self.sequences.is_noise is None:
             return None
         found = self.detection()
@@ -222,10 +222,10 @@ class Audit:
         )
 
     def write(self, folder: str | Path, *, kind: str = "parquet") -> list[Path]:
-        """``interactions`` and ``sequences`` (one row per user) in ``folder``; returns the paths.
+        """Writes ``interactions`` and ``sequences`` (a row per user), and returns their paths.
 
         Args:
-            folder: made where there is none.
+            folder: where to write; created if missing.
             kind: ``parquet`` or ``csv``.
         """
         if kind not in ("parquet", "csv"):
@@ -241,10 +241,15 @@ class Audit:
 def audit_sequences(
     sequences: Sequences, config: RecognitionConfig | None = None, *, seed: int = 0
 ) -> Audit:
-    """Judges whole sequences by those of other users (:class:`NoiseRecogniser`).
+    """Judges whole sequences by the sequences of other users (:class:`NoiseRecogniser`).
+
+    Args:
+        sequences: to judge.
+        config: options of the recogniser; None takes the defaults.
+        seed: of the recogniser.
 
     Raises:
-        ValueError: fewer than two users, or than the folds of ``config``.
+        ValueError: fewer than two users, or fewer users than folds.
     """
     recogniser = (
         NoiseRecogniser.usual(sequences, seed=seed)
@@ -255,9 +260,13 @@ def audit_sequences(
 
 
 def audit_run(run: Run, *, device: torch.device | str | None = None) -> Audit:
-    """What a run thinks of the interactions that it was trained on.
+    """The judgement of a run on the interactions that it was trained on.
 
-    Where its recipe judges no noise, they are judged anew, which ``judge`` says.
+    For a run whose weights come from no judgement, a new recogniser judges; ``judge`` says so.
+
+    Args:
+        run: its folder.
+        device: where its models live; None is the CPU.
 
     Raises:
         CheckpointError: there is no such run.
@@ -268,7 +277,7 @@ def audit_run(run: Run, *, device: torch.device | str | None = None) -> Audit:
 
 
 def audit_trained(models: JointModels, train: Sequences) -> Audit:
-    """:func:`audit_run` for models at hand and what they were trained on."""
+    """:func:`audit_run` for models in memory and the sequences that they were trained on."""
     beliefs = models.beliefs
     recogniser = beliefs.recogniser(train)
     if not beliefs.judges_noise:

@@ -1,4 +1,4 @@
-"""An interaction that looks like noise, and why, in words."""
+"""An interaction that looks like noise, with reasons in words."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["Suspicion"]
 
 @dataclass(frozen=True, slots=True)
 class Suspicion:
-    """One interaction, and what speaks against it.
+    """One suspicious interaction, with its evidence.
 
     Attributes:
         rank: 1 for the most suspicious.
@@ -20,12 +20,13 @@ class Suspicion:
         is_noise: the truth; None where it is unknown.
         from_end: position from the end, 1 for the last.
         item_users: how many users have the item.
-        item_percentile: per cent of the catalogue that fewer users have.
-        neighbours: interactions of the user near this one.
-        neighbours_met: how many of those have an item seen near this one in other sequences.
-        times_met: how often these items stand near each other in other users' sequences.
-        times_expected: how often they would by chance.
-        user_share: the user's expected share of noise.
+        item_percentile: percentage of the catalogue's items with fewer users.
+        neighbours: number of the user's interactions near this one.
+        neighbours_met: number of these neighbours whose item is near this item in other sequences.
+        times_met: how often this item and its neighbours are near each other in other users'
+            sequences.
+        times_expected: the same by chance.
+        user_share: the user's expected share of noise; None if unknown.
     """
 
     rank: int
@@ -45,7 +46,7 @@ class Suspicion:
 
     @property
     def reasons(self) -> list[str]:
-        """What can be checked, in words."""
+        """The evidence in words, each a fact that can be checked."""
         said = [
             f"item of {_counted(self.item_users, 'user')}, "
             f"more popular than {self.item_percentile:.0f} % of items",
@@ -59,7 +60,7 @@ class Suspicion:
 
     @property
     def reason(self) -> str:
-        """All of them as one line."""
+        """All reasons in one line."""
         return "; ".join(self.reasons)
 
     @property
