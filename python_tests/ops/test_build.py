@@ -50,7 +50,7 @@ def test_import_is_silent_and_loads_no_plotting_and_no_cuda_context() -> None:
 
 
 def test_import_costs_much_less_than_that_of_torch() -> None:
-    # A ratio of CPU times does not depend on a slow or busy machine. Best of three: files may be cold.
+    # A ratio of CPU times, whatever the load. The best of three: files may be cold at first.
     code = (
         "from time import process_time as now\n"
         "start = now(); import torch; middle = now(); import atjt_ext\n"
