@@ -12,6 +12,8 @@ from torch import Tensor
 from .errors import DataError, at, require_at_least
 from .sequences import Sequences
 
+_SCORING_BATCH = 1024  # windows that per_interaction scores at once
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Batch:
@@ -232,9 +234,6 @@ def weights_at(sequences: Sequences, positions: Tensor) -> Tensor | None:
     if sequences.weights is None:
         return None
     return sequences.weights[positions.clamp(min=0)].masked_fill(positions < 0, 0.0)
-
-
-_SCORING_BATCH = 1024
 
 
 @torch.no_grad()
