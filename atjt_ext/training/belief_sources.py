@@ -190,7 +190,7 @@ class NoiseModelBeliefs(Beliefs):
         warm = epoch >= self.setting.config.warmup_epochs
         return self._models.folds_weighed(active) if warm else "none"
 
-    def step_weights(self, batch: Batch) -> Tensor:
+    def batch_weights(self, batch: Batch) -> Tensor:
         return self._models.weights(batch)
 
     def noise_logits(self, train: Sequences) -> Tensor:

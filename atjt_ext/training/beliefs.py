@@ -25,7 +25,7 @@ __all__ = ["Beliefs", "Found", "Setting"]
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What all beliefs know of the training that they serve.
+    """The training that beliefs serve.
 
     Attributes:
         config: the training's options.
@@ -38,7 +38,7 @@ class Setting:
     last_target_only: bool
 
     def per_interaction(self, train: Sequences, score: Callable[[Batch], Tensor]) -> Tensor:
-        """``score`` of the windows of training, for each interaction ``[N]`` as a target there."""
+        """``score`` of the training windows, as one value per interaction ``[N]``."""
         every_end = self.config.window_stride == 1 and self.last_target_only
         rows = TrainingRows(
             train.to(self.device),
@@ -48,7 +48,7 @@ class Setting:
         return per_interaction(rows, score, last_target_only=every_end)
 
     def without_dropped(self, sequences: Sequences) -> Sequences:
-        """``sequences`` without the interactions that their weights drop, if the config drops."""
+        """``sequences`` without their interactions of low weight, if the config drops them."""
         if not self.config.drops:
             return sequences
         return without_dropped(sequences, below=self.config.drop_below)
@@ -63,7 +63,7 @@ class Found(NamedTuple):
 
 
 class Beliefs(Protocol):
-    """How clean each interaction is. The answers written here are those of equal weights.
+    """How clean each interaction is. The bodies here are the answers of equal weights.
 
     Attributes:
         setting: see :class:`Setting`.
@@ -114,7 +114,7 @@ class Beliefs(Protocol):
         """
         return "none"
 
-    def step_weights(self, batch: Batch) -> Tensor:
+    def batch_weights(self, batch: Batch) -> Tensor:
         """Weights ``[B]`` (sequences) or ``[B, W]`` (positions) of a batch in a weighed epoch."""
         if batch.weights is not None:
             return batch.weights
@@ -164,11 +164,11 @@ class Beliefs(Protocol):
         return None
 
     def to_store(self, train: Sequences) -> Found | None:
-        """Beliefs that a run folder keeps; None for weights that say nothing."""
+        """Beliefs for the run folder to store; None for equal weights."""
         return Found(train, self.noise_logits(train), self.weights(train))
 
     def recall(self, train: Sequences, stored: tuple[Tensor, Tensor] | None) -> None:
-        """Takes over the noise logits and weights that a run folder kept for ``train``.
+        """Takes over the noise logits and weights that a run folder stores for ``train``.
 
         Args:
             train: training sequences.

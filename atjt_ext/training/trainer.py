@@ -158,7 +158,7 @@ class JointTrainer:
             if beliefs.noise_models is not None and noisy is not None:
                 noise_loss = beliefs.noise_models.noise_loss(noise_batch, noisy, active)
             if weigh:
-                weights = beliefs.step_weights(batch)
+                weights = beliefs.batch_weights(batch)
         if not config.gradient_through_weights:
             weights = weights.detach()
         # The recommender's dropout must not depend on what else drew random numbers before it.

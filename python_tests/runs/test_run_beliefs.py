@@ -64,6 +64,13 @@ def test_a_run_is_measured_again_without_learning(trained_run: Run, learned: lis
     assert learned == []
 
 
+def test_serving_builds_no_optimizer(trained_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(torch.optim, "Adam")
+    sequences = trained_run.sequences()
+    models = load_models(trained_run, sequences)
+    assert models.evaluate(leave_one_out(sequences).test) == trained_run.metrics()["test"]
+
+
 def train_user(run: Run) -> str:
     return run.sequences().user_ids[3]
 

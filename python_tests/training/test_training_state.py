@@ -10,6 +10,7 @@ import torch
 from atjt_ext import JointTrainer, SASRec, TargetAttentionNoiseModel
 from atjt_ext.data import LeaveOneOut, TrainingRows
 from atjt_ext.training.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from atjt_ext.training.state import TrainingState
 from helpers.joint import config, fit, parameters, trainer
 from helpers.resuming import assert_resumes_like_unbroken
 
@@ -68,6 +69,22 @@ def test_without_patience_the_last_models_stay(split: LeaveOneOut) -> None:
 def test_an_unknown_validation_metric_is_refused(split: LeaveOneOut) -> None:
     with pytest.raises(ValueError, match=r"valid_metric must be one of HR@5, .*, got AUC"):
         fit(split, valid_metric="AUC")
+
+
+# ---- optimizers -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("clip", "wanted"), [(None, 5.0), (2.0, 2.0), (10.0, 5.0)])
+def test_gradients_are_clipped_by_their_norm(
+    split: LeaveOneOut, clip: float | None, wanted: float
+) -> None:
+    models = trainer(split, clip_grad_norm=clip).models  # with noise models, which get no gradient
+    models.begin(split.train.num_users)
+    weight = models.recommender.item_embedding.weight
+    before = parameters(models.recommender)
+    TrainingState(models).update((weight[1, :2] * torch.tensor([3.0, 4.0])).sum())
+    assert float(weight.grad.norm()) == pytest.approx(wanted, rel=1e-5)
+    assert not torch.equal(parameters(models.recommender), before)
 
 
 # ---- checkpoints ------------------------------------------------------------------------------
