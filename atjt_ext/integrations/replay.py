@@ -30,15 +30,8 @@ _IGNORED = -100
 
 
 class _Given(NamedTuple):
-    """The arguments of a loss.
-
-    Attributes:
-        catalogue: Hidden states ``[B, T, D]`` and the item table.
-        features: The batch's features by name.
-        is_read: ``[B, T]`` bool, false at padding of the input.
-        targets: ``[B, T]`` int64, the items to predict.
-        counted: ``[B, T]`` bool: the targets that count.
-    """
+    """The arguments of a loss: hidden states ``[B, T, D]`` and the item table; features by name;
+    and ``[B, T]`` each: inputs that are no padding, targets, and the targets that count."""
 
     catalogue: tuple[Tensor, Tensor]
     features: dict[str, Tensor]

@@ -24,27 +24,14 @@ _2023 = {"user": "user_id", "item": "parent_asin", "time": "timestamp", "rating"
 
 # Keys of an item's metadata; the name and the kind of each feature.
 _METADATA: dict[str, dict[str, tuple[str, Kind]]] = {
-    "2014": {
-        "asin": ("asin", "text"),
-        "title": ("title", "text"),
-        "brand": ("brand", "text"),
-        "categories": ("categories", "paths"),
-    },
-    "2018": {
-        "asin": ("asin", "text"),
-        "title": ("title", "text"),
-        "brand": ("brand", "text"),
-        "main_cat": ("main_category", "text"),
-        "category": ("categories", "list"),
-    },
-    "2023": {
-        "parent_asin": ("parent_asin", "text"),
-        "title": ("title", "text"),
-        "store": ("brand", "text"),
-        "main_category": ("main_category", "text"),
-        "categories": ("categories", "list"),
-    },
-}
+    "2014": {"asin": ("asin", "text"), "title": ("title", "text"), "brand": ("brand", "text"),
+             "categories": ("categories", "paths")},
+    "2018": {"asin": ("asin", "text"), "title": ("title", "text"), "brand": ("brand", "text"),
+             "main_cat": ("main_category", "text"), "category": ("categories", "list")},
+    "2023": {"parent_asin": ("parent_asin", "text"), "title": ("title", "text"),
+             "store": ("brand", "text"), "main_category": ("main_category", "text"),
+             "categories": ("categories", "list")},
+}  # fmt: skip
 
 
 def read_amazon(path: str | Path, *, metadata: str | Path | None = None) -> Interactions:
@@ -86,7 +73,7 @@ def _read_reviews(path: Path) -> Interactions:
             )
     parts = json_parts(path, dict.fromkeys(layout.values(), "text"))
     return interactions_of_parts(
-        (convert(part.frame, layout, part.place_of) for part in parts), path
+        (convert(frame, layout, place_of) for frame, place_of in parts), path
     )
 
 
@@ -121,9 +108,9 @@ def _metadata_parts(
     path: str | Path, fields: dict[str, tuple[str, Kind]]
 ) -> Iterator[tuple[pl.DataFrame, PlaceOf]]:
     names = {key: name for key, (name, _) in fields.items()}
-    for part in json_parts(path, {key: kind for key, (_, kind) in fields.items()}):
-        categories = pl.col("categories").list.unique(maintain_order=True)
-        yield part.frame.rename(names).with_columns(categories), part.place_of
+    categories = pl.col("categories").list.unique(maintain_order=True)
+    for frame, place_of in json_parts(path, {key: kind for key, (_, kind) in fields.items()}):
+        yield frame.rename(names).with_columns(categories), place_of
 
 
 FORMAT = FileFormat(

@@ -13,7 +13,8 @@ import math
 import re
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -23,7 +24,7 @@ import polars as pl
 
 from ..errors import DataError, shown
 from ..interactions import Interactions
-from .columns import ColumnNames, convert, find_roles, interactions_of_parts
+from .columns import ColumnNames, PlaceOf, convert, find_roles, interactions_of_parts
 from .recognise import FileFormat, Sign
 from .streams import Chunk, chunks, encoding_error, place_of
 
@@ -44,27 +45,9 @@ _LITERAL = re.compile(rb"\s*\{\s*u?'")
 _OBJECTS_TO_KNOW_KEYS_BY = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class JsonPart:
-    """Some lines of a file, parsed.
-
-    Args:
-        frame: A column per field, null where a line lacks the field; a row per line that is not
-            blank.
-        path: For messages.
-        chunk: The lines.
-    """
-
-    frame: pl.DataFrame
-    path: str | Path
-    chunk: Chunk
-
-    def place_of(self, row: int) -> str:
-        """``file:line`` of a row of ``frame``."""
-        return place_of(self.path, _lines(self.chunk), row)
-
-
-def json_parts(path: str | Path, fields: Mapping[str, Kind]) -> Iterator[JsonPart]:
+def json_parts(
+    path: str | Path, fields: Mapping[str, Kind]
+) -> Iterator[tuple[pl.DataFrame, PlaceOf]]:
     """A file of one object per line, plain or gzip, in parts of bounded size.
 
     Lines are JSON or Python literals (``{'asin': ...}``); blank lines are skipped. If an object has
@@ -75,6 +58,10 @@ def json_parts(path: str | Path, fields: Mapping[str, Kind]) -> Iterator[JsonPar
         fields: The keys to read and the kind of their values; for all others only the syntax is
             checked.
 
+    Returns:
+        For each part a frame, with a column per field (null where a line lacks the field) and a row
+        per line, and ``"file:line"`` of its rows.
+
     Raises:
         DataError: for the first line that is no such object or has a field of another kind, or if
             the file is missing, unreadable, empty, or a broken gzip.
@@ -83,7 +70,11 @@ def json_parts(path: str | Path, fields: Mapping[str, Kind]) -> Iterator[JsonPar
         frame = _parsed(chunk, fields)
         if frame is None:
             frame = _line_by_line(path, chunk, fields)
-        yield JsonPart(frame, path, chunk)
+        yield frame, partial(_place_of, path, chunk)
+
+
+def _place_of(path: str | Path, chunk: Chunk, row: int) -> str:
+    return place_of(path, _lines(chunk), row)
 
 
 def first_objects(path: str | Path, limit: int) -> Iterator[tuple[int, dict[str, object]]]:
@@ -222,7 +213,7 @@ def read_json_lines(path: str | Path, **columns: Unpack[ColumnNames]) -> Interac
                 )
     kinds |= dict.fromkeys(roles.values(), "text")
     interactions = interactions_of_parts(
-        (convert(part.frame, roles, part.place_of) for part in json_parts(path, kinds)), path
+        (convert(frame, roles, place) for frame, place in json_parts(path, kinds)), path
     )
     return replace(interactions, columns=roles)
 

@@ -11,7 +11,7 @@ import polars as pl
 from ..interactions import Interactions
 from .columns import PlaceOf, convert, interactions_of_parts, optional_numbers, refuse
 from .feature_tables import table_of_parts
-from .json_lines import JsonPart, json_parts
+from .json_lines import json_parts
 from .recognise import FileFormat, Sign, find_source
 
 _REVIEW = {"user": "user_id", "item": "business_id", "time": "date", "rating": "stars"}
@@ -40,7 +40,7 @@ def read_yelp(
     source = find_source(path, [FORMAT])
     parts = json_parts(source.interactions, dict.fromkeys(_REVIEW.values(), "text"))
     interactions = interactions_of_parts(
-        (convert(_with_seconds(part), _REVIEW, part.place_of) for part in parts),
+        (convert(_with_seconds(*part), _REVIEW, part[1]) for part in parts),
         source.interactions,
     )
     items, users = business or source.items, user or source.users
@@ -56,14 +56,14 @@ def read_businesses(path: str | Path) -> pl.DataFrame:
     return table_of_parts(_businesses(path), "item", "business_id", path)
 
 
-def _with_seconds(part: JsonPart) -> pl.DataFrame:
-    text = part.frame["date"].str.strip_chars()
+def _with_seconds(frame: pl.DataFrame, place_of: PlaceOf) -> pl.DataFrame:
+    text = frame["date"].str.strip_chars()
     # The older data sets have dates without a time of day.
     time = text.str.to_datetime("%Y-%m-%d %H:%M:%S", strict=False, time_unit="ms")
     day = text.str.to_datetime("%Y-%m-%d", strict=False, time_unit="ms")
     time = time.zip_with(time.is_not_null(), day)
-    refuse(part.frame["date"], time.is_null(), "YYYY-MM-DD hh:mm:ss", part.place_of)
-    return part.frame.with_columns(date=time.dt.epoch("s"))
+    refuse(frame["date"], time.is_null(), "YYYY-MM-DD hh:mm:ss", place_of)
+    return frame.with_columns(date=time.dt.epoch("s"))
 
 
 def _businesses(path: str | Path) -> Iterator[tuple[pl.DataFrame, PlaceOf]]:
@@ -75,18 +75,18 @@ def _businesses(path: str | Path) -> Iterator[tuple[pl.DataFrame, PlaceOf]]:
     listed = pl.when(is_list).then(text).str.json_decode(pl.List(pl.String))
     split = text.str.split(",").list.eval(pl.element().str.strip_chars())
     categories = pl.when(is_list).then(listed).otherwise(split)
-    for part in json_parts(path, dict.fromkeys(fields, "text")):
-        frame = part.frame.with_columns(
+    for frame, place_of in json_parts(path, dict.fromkeys(fields, "text")):
+        named = frame.with_columns(
             categories.list.eval(pl.element().filter(pl.element() != "")).alias("categories")
         )
-        yield frame, part.place_of
+        yield named, place_of
 
 
 def _users(path: str | Path) -> Iterator[tuple[pl.DataFrame, PlaceOf]]:
     fields = ("user_id", "yelping_since", *_USER_COUNTS)
-    for part in json_parts(path, dict.fromkeys(fields, "text")):
-        counts = [optional_numbers(part.frame[name], part.place_of) for name in _USER_COUNTS]
-        yield part.frame.with_columns(counts), part.place_of
+    for frame, place_of in json_parts(path, dict.fromkeys(fields, "text")):
+        counts = [optional_numbers(frame[name], place_of) for name in _USER_COUNTS]
+        yield frame.with_columns(counts), place_of
 
 
 FORMAT = FileFormat(
