@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 import torch
 from torch import Tensor
-
-import emulator
 
 DTYPES = [torch.float32, torch.float64, torch.bfloat16, torch.float16]
 
@@ -53,11 +50,6 @@ def pairs_of(device: torch.device, *pairs: tuple[int, int]) -> dict[str, Tensor]
         "exclude_rows": torch.tensor(rows, device=device),
         "exclude_items": torch.tensor(items, device=device),
     }
-
-
-def skip_without_kernel(device: torch.device, dtype: torch.dtype) -> None:
-    if dtype == torch.float64 and emulator.runs_cuda_kernels(device):
-        pytest.skip("no float64 on CUDA")
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [

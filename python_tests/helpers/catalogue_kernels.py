@@ -20,10 +20,6 @@ def kernels(device: torch.device) -> ModuleType:
     return emulator.module() if emulated or emulator.SANITIZE else _C
 
 
-def has_kernels(device: torch.device, dtype: torch.dtype, width: int = 1) -> bool:
-    return not emulator.runs_cuda_kernels(device) or (dtype != torch.float64 and width <= 256)
-
-
 @dataclass(frozen=True)
 class Catalogue:
     """Hidden states, table and bias in their stored dtype, and the options of both passes."""

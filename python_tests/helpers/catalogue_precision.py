@@ -150,3 +150,11 @@ def check_gradient(
     grad, grad_bias = gradient(cuda, c, origins, factors / unscale, target_factors, unscale=unscale)
     assert error(grad, wanted) <= (limit_of_gradients or product_limit(c))
     assert error(grad_bias, coefficients.sum(0)) <= min(1e-5, 10 * product_limit(c))
+
+
+def check_both(
+    cuda: torch.device, c: Catalogue, *, limit_of_gradients: float | None = None
+) -> None:
+    """Check both passes."""
+    check_forward(cuda, c, limit_of_gradients=limit_of_gradients)
+    check_gradient(cuda, c, limit_of_gradients=limit_of_gradients)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import pytest
 import torch
 from torch import Tensor
 
@@ -106,11 +105,6 @@ def dtypes(device: torch.device) -> list[torch.dtype]:
     return [torch.float32, torch.bfloat16, torch.float16] + (
         [] if emulator.runs_cuda_kernels(device) else [torch.float64]
     )
-
-
-def skip_unless_computed(dtype: torch.dtype, device: torch.device) -> None:
-    if dtype not in dtypes(device):
-        pytest.skip("no CUDA kernel for float64")
 
 
 # Limits on the norm of the error over the norm: of numbers computed in float32 (float64), and of

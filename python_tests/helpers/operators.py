@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+import emulator
+
 # torch.compile imports parts of torch that torch itself has deprecated.
 COMPILES = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
 
@@ -19,6 +21,12 @@ COMPILES = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
 def arithmetic(dtype: torch.dtype) -> torch.dtype:
     """The dtype that kernels compute in."""
     return torch.float64 if dtype == torch.float64 else torch.float32
+
+
+def skip_without_kernel(device: torch.device, dtype: torch.dtype, width: int = 1) -> None:
+    """CUDA kernels over a catalogue take neither float64 nor more than 256 columns."""
+    if emulator.runs_cuda_kernels(device) and (dtype == torch.float64 or width > 256):
+        pytest.skip("no CUDA kernel for this dtype or width")
 
 
 def assert_all_close(got: Iterable[Tensor], wanted: Iterable[Tensor], **options: Any) -> None:

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 import emulator
-from helpers.catalogue_kernels import Catalogue, catalogue, has_kernels, kernels
+from helpers.catalogue_kernels import Catalogue, catalogue, kernels
+from helpers.operators import skip_without_kernel
 from helpers.weighted_rows import DTYPES, relative_error
 
 
@@ -60,8 +61,7 @@ SHAPES += [(33, 16, 300)]
 def test_counts_are_those_of_the_scores(
     device: torch.device, dtype: torch.dtype, shape: tuple[int, int, int]
 ) -> None:
-    if not has_kernels(device, dtype, shape[2]):
-        pytest.skip("not on CUDA")
+    skip_without_kernel(device, dtype, shape[2])
     for bias in (False, True):
         assert_they_agree(catalogue(*shape, device, dtype=dtype, bias=bias))
 

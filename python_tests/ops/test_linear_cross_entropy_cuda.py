@@ -20,6 +20,7 @@ from emulator.build import build_program
 from helpers.catalogue_kernels import Catalogue
 from helpers.catalogue_precision import (
     PRECISIONS,
+    check_both,
     check_forward,
     check_gradient,
     error,
@@ -44,22 +45,17 @@ def test_both_passes_agree_with_float64(
     # A single row has no average over roundings: most seeds exceed the limit there.
     p = problem(precision, *shape, seed=28)
     limit = 1e-6 if precision == "float32" else 5e-4
-    check_forward(cuda, p, limit_of_gradients=limit)
-    check_gradient(cuda, p, limit_of_gradients=limit)
+    check_both(cuda, p, limit_of_gradients=limit)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_every_option_together(cuda: torch.device, precision: str) -> None:
-    p = problem(precision, 20, 75, 40, bias=True, rows_counted=13, scale=0.6)
-    check_forward(cuda, p)
-    check_gradient(cuda, p)
+    check_both(cuda, problem(precision, 20, 75, 40, bias=True, rows_counted=13, scale=0.6))
 
 
 @pytest.mark.parametrize("scale", [-2.0, 0.0])
 def test_any_scale_will_do(cuda: torch.device, scale: float) -> None:
-    p = problem("float32", 5, 70, 16, bias=True, scale=scale)
-    check_forward(cuda, p)
-    check_gradient(cuda, p)
+    check_both(cuda, problem("float32", 5, 70, 16, bias=True, scale=scale))
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -152,8 +148,7 @@ def test_rows_that_begin_anywhere(cuda: torch.device, precision: str) -> None:
         return torch.cat([x.new_zeros(1), x.flatten()])[1:].view(x.shape)
 
     p = replace(p, hidden=moved(p.hidden), table=moved(p.table))
-    check_forward(cuda, p)
-    check_gradient(cuda, p)
+    check_both(cuda, p)
 
 
 def test_a_target_that_is_no_class_makes_the_loss_nan(cuda: torch.device) -> None:

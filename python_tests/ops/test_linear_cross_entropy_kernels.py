@@ -16,10 +16,9 @@ from helpers.catalogue_kernels import (
     catalogue,
     defined_table_gradient,
     forward,
-    has_kernels,
     table_gradient,
 )
-from helpers.operators import assert_all_close, assert_all_equal
+from helpers.operators import assert_all_close, assert_all_equal, skip_without_kernel
 from helpers.weighted_rows import DTYPES, HALVES, relative_error, rounded_once
 
 # Single rows, items and columns; around vectors of 4, 8 and 16 numbers, three of which make a tile;
@@ -109,8 +108,7 @@ def assert_as_defined(c: Catalogue, *, num_threads: int = 1) -> None:
 def test_both_passes_are_as_defined(
     device: torch.device, dtype: torch.dtype, shape: tuple[int, int, int]
 ) -> None:
-    if not has_kernels(device, dtype, shape[2]):
-        pytest.skip("not on CUDA")
+    skip_without_kernel(device, dtype, shape[2])
     assert_as_defined(catalogue(*shape, device, dtype=dtype))
 
 
@@ -125,8 +123,7 @@ def test_every_instruction_set_is_as_defined(isa: str, dtype: torch.dtype) -> No
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
 def test_bias_and_scale(device: torch.device, dtype: torch.dtype) -> None:
-    if not has_kernels(device, dtype):
-        pytest.skip("not on CUDA")
+    skip_without_kernel(device, dtype)
     for scale in (0.25, 3.0):
         assert_as_defined(catalogue(19, 70, 20, device, dtype=dtype, bias=True, scale=scale))
 
@@ -134,8 +131,7 @@ def test_bias_and_scale(device: torch.device, dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("spread", [0.0, 1.0, 10.0, 40.0])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
 def test_flat_and_steep_logits(device: torch.device, dtype: torch.dtype, spread: float) -> None:
-    if not has_kernels(device, dtype):
-        pytest.skip("not on CUDA")
+    skip_without_kernel(device, dtype)
     assert_as_defined(catalogue(19, 600, 20, device, dtype=dtype, spread=spread))
 
 

@@ -13,8 +13,15 @@ from atjt_ext import LinearReweightedCrossEntropyLoss
 from atjt_ext.ops import Reduction
 from atjt_ext.ops import linear_reweighted_cross_entropy as linear_loss
 from atjt_ext.ops._linear_losses import _allow_tf32
-from helpers.linear_rows import example, finest, ours, results, skip_unless_computed
-from helpers.operators import COMPILES, arithmetic, assert_all_close, assert_all_equal, compiled
+from helpers.linear_rows import example, finest, ours, results
+from helpers.operators import (
+    COMPILES,
+    arithmetic,
+    assert_all_close,
+    assert_all_equal,
+    compiled,
+    skip_without_kernel,
+)
 from helpers.weighted_rows import DTYPES, REDUCTIONS
 
 
@@ -23,7 +30,7 @@ from helpers.weighted_rows import DTYPES, REDUCTIONS
 def test_the_operators_are_registered_correctly(
     device: torch.device, dtype: torch.dtype, with_bias: bool
 ) -> None:
-    skip_unless_computed(dtype, device)
+    skip_without_kernel(device, dtype)
     hidden, table, targets, weight, given = example(6, 5, 3, device).to(dtype)
     bias = given if with_bias else None
     ops = torch.ops.atjt_ext

@@ -15,18 +15,8 @@ from torch import Tensor
 import emulator
 from atjt_ext.ops import Reduction
 from atjt_ext.ops import linear_reweighted_cross_entropy as linear_loss
-from helpers.linear_rows import (
-    OPTIONS,
-    Rows,
-    assert_close,
-    dtypes,
-    exact,
-    example,
-    finest,
-    ours,
-    skip_unless_computed,
-)
-from helpers.operators import arithmetic, assert_all_equal
+from helpers.linear_rows import OPTIONS, Rows, assert_close, dtypes, exact, example, finest, ours
+from helpers.operators import arithmetic, assert_all_equal, skip_without_kernel
 from helpers.weighted_rows import DTYPES, HALVES, REDUCTIONS, need_memory, relative_error
 
 # Rows, classes and widths around 1, vectors, warps and the tiles of the kernels.
@@ -64,7 +54,7 @@ def test_every_reduction_equals_the_reference(
 def test_every_dtype_errs_by_its_rounding_only(
     device: torch.device, dtype: torch.dtype, spread: float
 ) -> None:
-    skip_unless_computed(dtype, device)
+    skip_without_kernel(device, dtype)
     rows = example(33, 150, 24, device, dtype=dtype, spread=spread).to(dtype)
     for options in OPTIONS:
         got = ours(rows, reduction="sum", **options)
@@ -207,7 +197,7 @@ def test_logits_far_apart_neither_overflow_nor_vanish(device: torch.device) -> N
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_twenty_runs_give_the_same_bits(device: torch.device, dtype: torch.dtype) -> None:
-    skip_unless_computed(dtype, device)
+    skip_without_kernel(device, dtype)
     rows = example(20, 30, 8, device, dtype=dtype).to(dtype)
     first = ours(rows, label_smoothing=0.1, z_loss=0.01)
     for _ in range(20):

@@ -15,8 +15,8 @@ from atjt_ext.ops import gbce_beta, sampled_binary_cross_entropy, sampled_cross_
 from helpers.operators import assert_all_close
 from helpers.sampled_rows import (
     BOTH,
+    DEFINITIONS,
     ITEMS,
-    LOSSES,
     SHARED,
     embeddings,
     example,
@@ -25,9 +25,9 @@ from helpers.sampled_rows import (
 )
 from helpers.weighted_rows import HALVES, REDUCTIONS, relative_error
 
-OPTIONS: dict[str, list[dict[str, Any]]] = {
-    "softmax": [{}, {"negative_log_probs": -1.5}, {"temperature": 0.5}],
-    "binary": [{}, {"beta": 0.3}, {"temperature": 0.5}],
+OPTIONS: dict[Any, list[dict[str, Any]]] = {
+    sampled_cross_entropy: [{}, {"negative_log_probs": -1.5}, {"temperature": 0.5}],
+    sampled_binary_cross_entropy: [{}, {"beta": 0.3}, {"temperature": 0.5}],
 }
 
 
@@ -35,20 +35,20 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
 @pytest.mark.parametrize("mask_accidental_hits", [True, False])
 @SHARED
 @pytest.mark.parametrize(
-    ("name", "options"), [(name, options) for name, each in OPTIONS.items() for options in each]
+    ("ours", "options"), [(ours, options) for ours, each in OPTIONS.items() for options in each]
 )
 def test_float64_equals_the_reference(
     device: torch.device,
-    name: str,
+    ours: Any,
     options: dict[str, Any],
     shared: bool,
     mask_accidental_hits: bool,
     reduction: str,
 ) -> None:
-    ours, wanted = LOSSES[name]
     arguments = example(device, shared=shared)
     options = options | {"mask_accidental_hits": mask_accidental_hits, "reduction": reduction}
-    assert_all_close(gradients(ours, arguments, **options), gradients(wanted, arguments, **options))
+    wanted = gradients(DEFINITIONS[ours], arguments, **options)
+    assert_all_close(gradients(ours, arguments, **options), wanted)
 
 
 @pytest.mark.parametrize("per_row", [False, True])
@@ -60,7 +60,8 @@ def test_log_probabilities_of_each_negative(
     shape = arguments[3].shape if per_row else arguments[3].shape[-1:]
     log_probs = -5 * torch.rand(shape, generator=torch.Generator().manual_seed(3)).double()
     options = {"negative_log_probs": log_probs.to(device)}
-    got, wanted = (gradients(loss, arguments, **options) for loss in LOSSES["softmax"])
+    got = gradients(sampled_cross_entropy, arguments, **options)
+    wanted = gradients(DEFINITIONS[sampled_cross_entropy], arguments, **options)
     assert_all_close(got, wanted)
     without = sampled_cross_entropy(*arguments)
     assert not torch.allclose(got[0], without)
@@ -69,12 +70,12 @@ def test_log_probabilities_of_each_negative(
 @pytest.mark.parametrize("dtype", [torch.float32, *HALVES])
 @SHARED
 @BOTH
-def test_other_dtypes(device: torch.device, name: str, shared: bool, dtype: torch.dtype) -> None:
-    ours, wanted = LOSSES[name]
+def test_other_dtypes(device: torch.device, ours: Any, shared: bool, dtype: torch.dtype) -> None:
     hidden, table, *rest = example(device, shared=shared)
     hidden, table = hidden.to(dtype), table.to(dtype)
     got = gradients(ours, (hidden, table, *rest), reduction="weighted_mean")
-    exact = gradients(wanted, (hidden.double(), table.double(), *rest), reduction="weighted_mean")
+    exact_inputs = (hidden.double(), table.double(), *rest)
+    exact = gradients(DEFINITIONS[ours], exact_inputs, reduction="weighted_mean")
     assert got[0].dtype == torch.float32
     assert got[1].dtype == got[2].dtype == dtype
     eps = torch.finfo(dtype).eps
@@ -87,9 +88,8 @@ def test_other_dtypes(device: torch.device, name: str, shared: bool, dtype: torc
 
 @SHARED
 @BOTH
-def test_gradcheck(device: torch.device, name: str, shared: bool) -> None:
+def test_gradcheck(device: torch.device, ours: Any, shared: bool) -> None:
     hidden, table, targets, negatives, weight = example(device, shared=shared, rows=6)
-    ours = LOSSES[name][0]
     for reduction in ("weighted_mean", "none"):
         assert torch.autograd.gradcheck(
             lambda x, w, s: ours(x, w, targets, negatives, s, reduction=reduction),  # noqa: B023
@@ -98,9 +98,8 @@ def test_gradcheck(device: torch.device, name: str, shared: bool) -> None:
 
 
 @BOTH
-def test_shared_negatives_are_the_same_in_every_row(device: torch.device, name: str) -> None:
+def test_shared_negatives_are_the_same_in_every_row(device: torch.device, ours: Any) -> None:
     hidden, table, targets, negatives, weight = example(device, shared=True)
-    ours = LOSSES[name][0]
     each = negatives.expand(len(hidden), -1)
     assert_all_close(
         gradients(ours, (hidden, table, targets, negatives, weight)),
@@ -217,12 +216,11 @@ def test_large_scores_stay_exact_in_float32(device: torch.device) -> None:
 
 @SHARED
 @BOTH
-def test_accidental_hits(device: torch.device, name: str, shared: bool) -> None:
+def test_accidental_hits(device: torch.device, ours: Any, shared: bool) -> None:
     hidden, table = embeddings(1, ITEMS, 6, device)
     target = torch.tensor([4], device=device)
     negatives = torch.tensor([2, 4, 4, 9], device=device)
     absent = torch.tensor([2, -100, -100, 9], device=device)
-    ours = LOSSES[name][0]
     if not shared:
         negatives, absent = negatives[None], absent[None]
     masked = ours(hidden, table, target, negatives)
@@ -236,18 +234,14 @@ def test_accidental_hits(device: torch.device, name: str, shared: bool) -> None:
 @SHARED
 @BOTH
 def test_rows_of_weight_zero_spoil_no_gradient(
-    device: torch.device, name: str, shared: bool, spoilt_by: float, reduction: str
+    device: torch.device, ours: Any, shared: bool, spoilt_by: float, reduction: str
 ) -> None:
     hidden, table, targets, negatives, weight = example(device, shared=shared)
     zero = torch.arange(len(weight), device=weight.device) % 3 == 0
     weight = torch.where(zero, 0, weight)
-    clean = gradients(
-        LOSSES[name][0], (hidden, table, targets, negatives, weight), reduction=reduction
-    )
+    clean = gradients(ours, (hidden, table, targets, negatives, weight), reduction=reduction)
     hidden = torch.where(zero[:, None], spoilt_by, hidden)
-    spoilt = gradients(
-        LOSSES[name][0], (hidden, table, targets, negatives, weight), reduction=reduction
-    )
+    spoilt = gradients(ours, (hidden, table, targets, negatives, weight), reduction=reduction)
     assert_all_close(spoilt[:3], clean[:3])
     assert not spoilt[1][zero].any()
 
@@ -256,15 +250,15 @@ def test_rows_of_weight_zero_spoil_no_gradient(
 @SHARED
 @BOTH
 def test_under_autocast_operands_are_cast_and_gradients_are_not(
-    device: torch.device, name: str, shared: bool
+    device: torch.device, ours: Any, shared: bool
 ) -> None:
     hidden, table, targets, negatives, weight = example(device, shared=shared)
     arguments = (hidden.bfloat16(), table.float(), targets, negatives, weight.float())
     with torch.autocast(device.type, torch.bfloat16):
-        got = gradients(LOSSES[name][0], arguments)
+        got = gradients(ours, arguments)
     assert [t.dtype for t in got[1:3]] == [torch.bfloat16, torch.float32]
     rounded = (arguments[0], arguments[1].bfloat16(), *arguments[2:])
-    wanted = gradients(LOSSES[name][0], rounded)
+    wanted = gradients(ours, rounded)
     for a, b in zip(got, wanted, strict=True):
         assert relative_error(a, b.double()) < 1e-2
 
@@ -277,11 +271,10 @@ def test_a_learned_temperature_is_refused() -> None:
 
 @SHARED
 @BOTH
-def test_ignored_rows_count_nowhere(device: torch.device, name: str, shared: bool) -> None:
+def test_ignored_rows_count_nowhere(device: torch.device, ours: Any, shared: bool) -> None:
     arguments = example(device, shared=shared)
     hidden, table, targets, negatives, weight = arguments
     kept = targets != -100
-    ours = LOSSES[name][0]
     fewer = negatives if shared else negatives[kept]
     for reduction in ("sum", "mean", "weighted_mean"):
         wanted = ours(hidden[kept], table, targets[kept], fewer, weight[kept], reduction=reduction)
@@ -298,9 +291,8 @@ def test_ignored_rows_count_nowhere(device: torch.device, name: str, shared: boo
 
 
 @BOTH
-def test_the_padding_item_may_be_what_is_ignored(device: torch.device, name: str) -> None:
+def test_the_padding_item_may_be_what_is_ignored(device: torch.device, ours: Any) -> None:
     hidden, table, targets, negatives, weight = example(device)
-    ours = LOSSES[name][0]
     wanted = gradients(ours, (hidden, table, targets, negatives, weight))
     padded = torch.cat([table[:1], table])  # items 1..V
     targets, negatives = ((t + 1).clamp(min=0) for t in (targets, negatives))
@@ -311,10 +303,9 @@ def test_the_padding_item_may_be_what_is_ignored(device: torch.device, name: str
 
 @SHARED
 @BOTH
-def test_identities_of_the_weights(device: torch.device, name: str, shared: bool) -> None:
+def test_identities_of_the_weights(device: torch.device, ours: Any, shared: bool) -> None:
     arguments = example(device, shared=shared)
     *rest, weight = arguments
-    ours = LOSSES[name][0]
     _, _, _, grad = gradients(ours, arguments, reduction="weighted_mean")
     assert grad.abs().max() > 1e-3
     assert float((weight * grad).sum()) == pytest.approx(0, abs=1e-12)
@@ -337,7 +328,7 @@ def test_identities_of_the_weights(device: torch.device, name: str, shared: bool
 @SHARED
 @BOTH
 def test_nothing_to_average_gives_zero(
-    device: torch.device, name: str, shared: bool, case: str, reduction: str
+    device: torch.device, ours: Any, shared: bool, case: str, reduction: str
 ) -> None:
     arguments = list(example(device, shared=shared))
     if case == "no_rows":
@@ -347,15 +338,14 @@ def test_nothing_to_average_gives_zero(
         arguments[2] = torch.full_like(arguments[2], -100)
     if case == "no_weight":
         arguments[4] = torch.zeros_like(arguments[4])
-    for result in gradients(LOSSES[name][0], tuple(arguments), reduction=reduction)[:3]:
+    for result in gradients(ours, tuple(arguments), reduction=reduction)[:3]:
         assert torch.equal(result, torch.zeros_like(result))
 
 
 @SHARED
 @BOTH
-def test_no_negatives(device: torch.device, name: str, shared: bool) -> None:
+def test_no_negatives(device: torch.device, ours: Any, shared: bool) -> None:
     hidden, table, targets, negatives, weight = example(device, shared=shared)
-    ours, wanted = LOSSES[name]
     arguments = (hidden, table, targets, negatives[..., :0], weight)
-    options = {"negative_log_probs": -1.0} if name == "softmax" else {}
-    assert_all_close(gradients(ours, arguments, **options), gradients(wanted, arguments))
+    options = {"negative_log_probs": -1.0} if ours is sampled_cross_entropy else {}
+    assert_all_close(gradients(ours, arguments, **options), gradients(DEFINITIONS[ours], arguments))

@@ -14,8 +14,8 @@ from atjt_ext.ops import sampled_binary_cross_entropy, sampled_cross_entropy
 from helpers.operators import COMPILES, Operators, assert_all_close, assert_all_equal, compiled
 from helpers.sampled_rows import (
     BOTH,
+    DEFINITIONS,
     ITEMS,
-    LOSSES,
     SHARED,
     embeddings,
     example,
@@ -27,7 +27,7 @@ from helpers.sampled_rows import (
 
 
 @BOTH
-def test_nothing_of_the_size_of_the_embeddings_is_made(device: torch.device, name: str) -> None:
+def test_nothing_of_the_size_of_the_embeddings_is_made(device: torch.device, ours: Any) -> None:
     rows, items, width, k = 50, 60, 64, 40
     hidden, table = (t.float() for t in embeddings(rows, items, width, device))
     arguments = (
@@ -35,7 +35,7 @@ def test_nothing_of_the_size_of_the_embeddings_is_made(device: torch.device, nam
         torch.ones(rows, device=device),
     )  # fmt: skip
     sizes = []
-    for function in LOSSES[name]:
+    for function in (ours, DEFINITIONS[ours]):
         with Operators() as operators:
             gradients(function, arguments)
         sizes.append(operators.elements)
@@ -46,10 +46,9 @@ def test_nothing_of_the_size_of_the_embeddings_is_made(device: torch.device, nam
 @SHARED
 @BOTH
 def test_the_sparse_gradient_is_the_dense_one(
-    device: torch.device, name: str, shared: bool
+    device: torch.device, ours: Any, shared: bool
 ) -> None:
     arguments = example(device, shared=shared)
-    ours = LOSSES[name][0]
     dense = gradients(ours, arguments)
     sparse = gradients(ours, arguments, sparse_gradient=True)
     assert sparse[2].is_sparse
@@ -59,18 +58,16 @@ def test_the_sparse_gradient_is_the_dense_one(
 @COMPILES
 @SHARED
 @BOTH
-def test_they_compile_without_a_graph_break(device: torch.device, name: str, shared: bool) -> None:
+def test_they_compile_without_a_graph_break(device: torch.device, ours: Any, shared: bool) -> None:
     arguments = example(device, shared=shared)
-    ours = LOSSES[name][0]
     traced = compiled(ours)
     assert_all_close(gradients(traced, arguments), gradients(ours, arguments))
 
 
 @BOTH
-def test_the_same_bits_every_time(device: torch.device, name: str) -> None:
+def test_the_same_bits_every_time(device: torch.device, ours: Any) -> None:
     arguments = example(device, rows=60)
     arguments = (arguments[0].float(), arguments[1].float(), *arguments[2:])
-    ours = LOSSES[name][0]
     wanted = gradients(ours, arguments)
     for _ in range(3):
         assert_all_equal(gradients(ours, arguments), wanted)
@@ -131,7 +128,7 @@ def test_wrong_options_of_a_module_are_refused(options: dict[str, Any], message:
         ({"reduction": "avg"}, "reduction must be none, sum"),
     ],
 )
-def test_wrong_arguments_are_refused(name: str, change: dict[str, Any], message: str) -> None:
+def test_wrong_arguments_are_refused(ours: Any, change: dict[str, Any], message: str) -> None:
     right: dict[str, Any] = {
         "hidden": torch.zeros(4, 3),
         "item_embeddings": torch.zeros(5, 3),
@@ -139,7 +136,7 @@ def test_wrong_arguments_are_refused(name: str, change: dict[str, Any], message:
         "negatives": torch.ones(4, 2).long(),
     }
     with pytest.raises(ValueError, match=message):
-        LOSSES[name][0](**right | change)
+        ours(**right | change)
 
 
 @pytest.mark.parametrize(
@@ -157,10 +154,9 @@ def test_wrong_log_probabilities_are_refused(log_probs: Tensor, message: str) ->
 
 @pytest.mark.parametrize("which", ["targets", "negatives"])
 @BOTH
-def test_an_item_out_of_range(device: torch.device, name: str, which: str) -> None:
+def test_an_item_out_of_range(device: torch.device, ours: Any, which: str) -> None:
     hidden, table, targets, negatives, _ = example(device)
     (targets if which == "targets" else negatives)[2, ...] = ITEMS
-    ours = LOSSES[name][0]
     if emulator.runs_cuda_kernels(device):
         losses = ours(hidden, table, targets, negatives, reduction="none")
         assert losses.isnan().nonzero().tolist() == [[2]]

@@ -13,16 +13,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 import emulator
 from atjt_ext.ops import reference, target_ranks
 from atjt_ext.ops.target_ranks import has_kernels
-from helpers.catalogue import (
-    DTYPES,
-    OUT_OF_RANGE,
-    REFUSED,
-    exact_example,
-    pairs_of,
-    random_pairs,
-    skip_without_kernel,
-)
-from helpers.operators import COMPILES, arithmetic, compiled
+from helpers.catalogue import DTYPES, OUT_OF_RANGE, REFUSED, exact_example, pairs_of, random_pairs
+from helpers.operators import COMPILES, arithmetic, compiled, skip_without_kernel
 
 NAN, INF = float("nan"), float("inf")
 
