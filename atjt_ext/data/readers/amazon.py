@@ -11,7 +11,7 @@ import polars as pl
 
 from ..errors import DataError, listed
 from ..interactions import Interactions
-from .columns import ColumnNames, PlaceOf, convert, interactions_of_parts
+from .columns import ColumnNames, PlaceOf, interactions_of_parts
 from .csv_files import read_csv
 from .feature_tables import table_of_parts
 from .json_lines import Kind, json_parts
@@ -72,9 +72,7 @@ def _read_reviews(path: Path) -> Interactions:
                 f"{listed(_2023.values())}, got {listed(sorted(keys))}"
             )
     parts = json_parts(path, dict.fromkeys(layout.values(), "text"))
-    return interactions_of_parts(
-        (convert(frame, layout, place_of) for frame, place_of in parts), path
-    )
+    return interactions_of_parts(parts, layout, path)
 
 
 def _read_ratings(path: Path, header: list[str]) -> Interactions:

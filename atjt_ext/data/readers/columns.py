@@ -147,18 +147,26 @@ def convert(frame: pl.DataFrame, roles: dict[str, str], place_of: PlaceOf) -> pl
     return pl.DataFrame(columns)
 
 
-def interactions_of_parts(frames: Iterable[pl.DataFrame], source: str | Path) -> Interactions:
-    """One ``Interactions`` from the converted parts of a file, in order.
+def interactions_of_parts(
+    parts: Iterable[tuple[pl.DataFrame, PlaceOf]], roles: dict[str, str], source: str | Path
+) -> Interactions:
+    """One ``Interactions`` from the parts of a file, in order.
+
+    Args:
+        parts: Frames as read, each with ``"file:line"`` of its rows.
+        roles: The column of each role.
+        source: The file.
 
     Raises:
-        DataError: if no part has a row.
+        DataError: as :func:`convert`, or if no part has a row.
     """
-    parts = [frame for frame in frames if not frame.is_empty()]
-    if not parts:
+    frames = [convert(frame, roles, place_of) for frame, place_of in parts]
+    frames = [frame for frame in frames if not frame.is_empty()]
+    if not frames:
         raise DataError(f"{source}: a header and no interactions")
     # Relaxed: times may be whole numbers in one part and not in another. Not rechunked: that would
     # hold everything twice.
-    frame = pl.concat(parts, how="vertical_relaxed", rechunk=False)
+    frame = pl.concat(frames, how="vertical_relaxed", rechunk=False)
     return Interactions(frame, source=str(source))
 
 

@@ -24,7 +24,7 @@ import polars as pl
 
 from ..errors import DataError, shown
 from ..interactions import Interactions
-from .columns import ColumnNames, PlaceOf, convert, find_roles, interactions_of_parts
+from .columns import ColumnNames, PlaceOf, find_roles, interactions_of_parts
 from .recognise import FileFormat, Sign
 from .streams import Chunk, chunks, encoding_error, place_of
 
@@ -212,9 +212,7 @@ def read_json_lines(path: str | Path, **columns: Unpack[ColumnNames]) -> Interac
                     f"number, got {shown(str(id))}"
                 )
     kinds |= dict.fromkeys(roles.values(), "text")
-    interactions = interactions_of_parts(
-        (convert(frame, roles, place) for frame, place in json_parts(path, kinds)), path
-    )
+    interactions = interactions_of_parts(json_parts(path, kinds), roles, path)
     return replace(interactions, columns=roles)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import polars as pl
 
 from ..errors import DataError, shown
 from ..interactions import Interactions
+from .columns import PlaceOf
 from .csv_files import read_csv
 from .feature_tables import table_of_parts
 from .recognise import FileFormat, Sign, find_source, header_of, is_number
@@ -70,18 +72,14 @@ def read_movies(path: Path) -> pl.DataFrame:
             data.decode()
         except UnicodeDecodeError:
             data = data.decode("latin-1").encode()  # the 1M set
-        whole = DelimitedText(path, "::", _MOVIES, has_header=False, quoted=False, data=data)
-        parts = iter([whole])
+        text = DelimitedText(path, "::", _MOVIES, has_header=False, quoted=False, data=data)
+        parts: Iterable[tuple[pl.DataFrame, PlaceOf]] = [(text.parse(), text.place_of)]
     else:
-        parts = DelimitedText(path, ",", _MOVIES, has_header=True, quoted=True).parts()
+        parts = DelimitedText(path, ",", _MOVIES, has_header=True, quoted=True).frames()
     genres = pl.col("genres").fill_null("").replace(_NO_GENRES, "").str.split("|")
     named = genres.list.eval(pl.element().filter(pl.element() != ""))
-    return table_of_parts(
-        ((part.parse().with_columns(named), part.place_of) for part in parts),
-        "item",
-        "movieId",
-        path,
-    )
+    rows = ((frame.with_columns(named), place_of) for frame, place_of in parts)
+    return table_of_parts(rows, "item", "movieId", path)
 
 
 FORMAT = FileFormat(

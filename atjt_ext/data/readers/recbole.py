@@ -103,10 +103,9 @@ def read_feature_table(path: Path, key: str, name: str | None = None) -> pl.Data
 
 
 def _typed_parts(path: Path, types: dict[str, str]) -> Iterator[tuple[pl.DataFrame, PlaceOf]]:
-    for part in _text(path, types).parts():
-        frame = part.parse()
-        columns = [_typed(frame[name], types[name], part.place_of) for name in types]
-        yield pl.DataFrame(columns), part.place_of
+    for frame, place_of in _text(path, types).frames():
+        columns = [_typed(frame[name], types[name], place_of) for name in types]
+        yield pl.DataFrame(columns), place_of
 
 
 def _typed(column: pl.Series, type: str, place_of: PlaceOf) -> pl.Series:

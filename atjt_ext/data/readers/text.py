@@ -17,7 +17,7 @@ import polars as pl
 
 from ..errors import DataError, listed, shown
 from ..interactions import Interactions
-from .columns import convert, interactions_of_parts
+from .columns import PlaceOf, interactions_of_parts
 from .streams import chunks, encoding_error, place_of, quoted_record_end
 
 
@@ -62,6 +62,11 @@ class DelimitedText:
             part = replace(part, data=chunk.data, line=chunk.line)
             yield part
             part = replace(part, has_header=False)
+
+    def frames(self) -> Iterator[tuple[pl.DataFrame, PlaceOf]]:
+        """The parsed parts of the file, each with ``"file:line"`` of its rows."""
+        for part in self.parts():
+            yield part.parse(), part.place_of
 
     def parse(self) -> pl.DataFrame:
         """The fields as strings, one column per name; blank lines are skipped.
@@ -182,7 +187,5 @@ class DelimitedText:
 
 def read_delimited(text: DelimitedText, roles: dict[str, str]) -> Interactions:
     """The interactions of a delimited file, part by part; ``roles`` as from ``find_roles``."""
-    interactions = interactions_of_parts(
-        (convert(part.parse(), roles, part.place_of) for part in text.parts()), text.path
-    )
+    interactions = interactions_of_parts(text.frames(), roles, text.path)
     return replace(interactions, columns=roles) if text.has_header else interactions

@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from ..interactions import Interactions
-from .columns import PlaceOf, convert, interactions_of_parts, optional_numbers, refuse
+from .columns import PlaceOf, interactions_of_parts, optional_numbers, refuse
 from .feature_tables import table_of_parts
 from .json_lines import json_parts
 from .recognise import FileFormat, Sign, find_source
@@ -39,10 +39,8 @@ def read_yelp(
     """
     source = find_source(path, [FORMAT])
     parts = json_parts(source.interactions, dict.fromkeys(_REVIEW.values(), "text"))
-    interactions = interactions_of_parts(
-        (convert(_with_seconds(*part), _REVIEW, part[1]) for part in parts),
-        source.interactions,
-    )
+    timed = ((_with_seconds(frame, place_of), place_of) for frame, place_of in parts)
+    interactions = interactions_of_parts(timed, _REVIEW, source.interactions)
     items, users = business or source.items, user or source.users
     return replace(
         interactions,
