@@ -1,16 +1,16 @@
-# Decides whether the CUDA kernels are built, says so, and defines the target atjt_cuda.
+# Decides whether CUDA kernels are built, prints the decision, and defines the target atjt_cuda.
 #   in:  ATJT_CUDA (AUTO, ON, OFF), ATJT_WERROR, ATJT_PTXAS_VERBOSE, CMAKE_CUDA_ARCHITECTURES / CUDAARCHS
 #   out: ATJT_HAVE_CUDA
 set(ATJT_HAVE_CUDA OFF)
 if(ATJT_CUDA STREQUAL "OFF")
-  message(STATUS "atjt_ext: CUDA kernels OFF (asked for with ATJT_CUDA=OFF)")
+  message(STATUS "atjt_ext: CUDA kernels OFF (ATJT_CUDA=OFF)")
   return()
 endif()
 if(NOT ATJT_CUDA MATCHES "^(AUTO|ON)$")
   message(FATAL_ERROR "ATJT_CUDA must be AUTO, ON or OFF, got '${ATJT_CUDA}'")
 endif()
 
-# CMake's own search looks on PATH only; the toolkit's usual home is worth a look.
+# CMake searches PATH only; look in the toolkit's usual folder too.
 include(CheckLanguage)
 if(NOT DEFINED CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
   find_program(ATJT_NVCC nvcc HINTS ENV CUDA_HOME ENV CUDA_PATH PATHS /usr/local/cuda/bin
@@ -39,7 +39,7 @@ set(CMAKE_CUDA_STANDARD_REQUIRED ON)
 set(CMAKE_CUDA_EXTENSIONS OFF)
 enable_language(CUDA)
 if(NOT ATJT_USER_ARCHITECTURES)
-  # 80 serves all 8.x, 90a only 9.0, 100 all 10.x, 120 all 12.x; the PTX is for what comes later.
+  # 80 serves all 8.x, 90a only 9.0, 100 all 10.x, 120 all 12.x; the PTX serves later chips.
   set(CMAKE_CUDA_ARCHITECTURES 80-real 90a-real)
   if(CMAKE_CUDA_COMPILER_VERSION VERSION_GREATER_EQUAL 12.8)
     list(APPEND CMAKE_CUDA_ARCHITECTURES 100-real 120-real 120-virtual)

@@ -1,4 +1,4 @@
-"""Instructions that only PTX has, on the block emulator: matrix products, their layouts, copies."""
+"""PTX instructions on the block emulator: matrix products, their layouts, copies."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_a_copy_that_is_not_waited_for_is_a_race(case: str) -> None:
 
 @pytest.mark.parametrize("case", ["copies_without_wait", "copies_waited_for_in_part"])
 def test_a_copy_that_is_not_waited_for_has_not_happened(case: str) -> None:
-    # Without the search for races, too: what is read is what was there before.
+    # Visible without the search for races, too: the reader gets old data.
     done = run(build_program(SOURCE, sanitize=True), case)
     assert done.returncode == 1
     assert "copied [" in done.stdout

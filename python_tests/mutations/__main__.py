@@ -1,4 +1,4 @@
-"""Breaks the kernels on purpose, to see that the tests notice.
+"""Breaks the kernels on purpose and checks that tests notice.
 
     make mutations                                   # every break, a minute each
     PYTHONPATH=python_tests python -m mutations --list
@@ -27,7 +27,7 @@ TIME_LIMIT = 600  # seconds; a break that makes a kernel run forever counts as n
 
 
 def copy_checkout(to: Path) -> None:
-    """The files that git tracks, or would."""
+    """Copy the files that git tracks or would track."""
     names = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -42,7 +42,7 @@ def copy_checkout(to: Path) -> None:
 
 
 def build_cpu(root: Path) -> None:
-    """Compiles the CPU kernels into the checkout, beside the sources that import them."""
+    """Compile the CPU kernels into the checkout, beside the sources that import them."""
     target = root / "build" / "broken"
     pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(target)]
     subprocess.run([*pip, "-C", "cmake.define.ATJT_CUDA=OFF", str(root)], check=True)
@@ -51,7 +51,7 @@ def build_cpu(root: Path) -> None:
 
 
 def run_tests(root: Path, kernels: str, tests: Iterable[str]) -> list[str]:
-    """The first failure among the tests; nothing if they pass."""
+    """The first failure among the tests; an empty list if they pass."""
     if kernels == "cpu":
         build_cpu(root)
     marker = "emulator" if kernels == "cuda" else "not emulator"
@@ -74,16 +74,17 @@ def run_tests(root: Path, kernels: str, tests: Iterable[str]) -> list[str]:
 
 
 def require_green(mutations: Iterable[Mutation]) -> None:
-    """Raises RuntimeError if a test fails already where nothing is broken."""
+    """Raise RuntimeError if a test fails without a break."""
     for kernels in ("cpu", "cuda"):
         tests = {test for m in mutations if m.kernels == kernels for test in m.tests}
         with tempfile.TemporaryDirectory() as folder:
             copy_checkout(Path(folder))
             if tests and (failures := run_tests(Path(folder), kernels, sorted(tests))):
-                raise RuntimeError(f"a test fails where nothing is broken: {failures}")
+                raise RuntimeError(f"a test fails without a break: {failures}")
 
 
 def is_noticed(mutation: Mutation) -> bool:
+    """Whether a test fails with this break."""
     with tempfile.TemporaryDirectory() as folder:
         copy_checkout(Path(folder))
         mutation.apply(Path(folder))

@@ -49,7 +49,7 @@ MUTATIONS = (
         tests=(f"{_REPLACEMENT}::test_equal_draws_of_positions_are_settled_by_the_position",),
     ),
     Mutation(
-        "candidates of the row search are trusted when the bracket missed",
+        "the row search trusts its candidates although the bracket missed",
         file="csrc/random_replacement/cuda/rows.cuh",
         old="if (left <= 0 || left > listed || listed > kCandidates) {",
         new="if (left <= 0 || left > listed) {",
@@ -83,7 +83,7 @@ MUTATIONS = (
         tests=(f"{_ITEMS}::test_the_history_is_avoided_targets_included",),
     ),
     Mutation(
-        "a part of the softmax is not told against the new maximum",
+        "a part of the softmax is not rescaled to the new maximum",
         file="csrc/reweighted_cross_entropy/online_softmax.h",
         old="part.sum *= exp_nonpositive(part.maximum - maximum);",
         new="",
@@ -133,7 +133,7 @@ MUTATIONS = (
         tests=("test_elementary.py::test_floats_are_narrowed_to_the_nearest_half_ties_to_even",),
     ),
     Mutation(
-        "threads that see nothing but -inf poison their row",
+        "threads that see only -inf poison their row",
         file="csrc/reweighted_cross_entropy/online_softmax.h",
         old="part.maximum == -Real(INFINITY) ? Real(0) : part.maximum",
         new="part.maximum",
@@ -181,7 +181,7 @@ MUTATIONS = (
         tests=("test_candidate_scores.py::test_float64_equals_the_reference",),
     ),
     Mutation(
-        "what an item began in the chunk before is overwritten",
+        "an item's part from the previous chunk is overwritten",
         file="csrc/candidate_scores/candidate_scores.h",
         old="if (first == chunk.begin && is_joined(chunk, first)) return 2 * chunk.number;",
         new="if (first != chunk.begin && is_joined(chunk, first)) return 2 * chunk.number;",
@@ -205,7 +205,7 @@ MUTATIONS = (
         tests=("test_candidate_scores.py::test_what_does_not_count_may_be_nan",),
     ),
     Mutation(
-        "nobody is told that the logits were overwritten",
+        "autograd does not learn that the logits were overwritten",
         file="atjt_ext/ops/_row_losses.py",
         old="torch.autograd.graph.increment_version(logits)",
         new="pass",
@@ -213,7 +213,7 @@ MUTATIONS = (
         tests=(f"{_LOSS}_gradients.py::test_whoever_needs_overwritten_logits_fails_loudly",),
     ),
     Mutation(
-        "a larger logit leaves what was summed before it as it was",
+        "a larger logit leaves earlier sums unscaled",
         file="csrc/linear_cross_entropy/cpu/linear_cross_entropy_rows.cpp",
         old="totals[i] *= double(factors[i]);",
         new="totals[i] *= 1;",
@@ -221,7 +221,7 @@ MUTATIONS = (
         tests=(f"{_CATALOGUE}::test_both_passes_are_as_defined",),
     ),
     Mutation(
-        "a block of nothing but -inf poisons its row",
+        "a block of only -inf poisons its row",
         file="csrc/linear_cross_entropy/cpu/linear_cross_entropy_rows.cpp",
         old="none ? Real(0) : rows.origins[i]",
         new="rows.origins[i]",
@@ -229,7 +229,7 @@ MUTATIONS = (
         tests=(f"{_CATALOGUE}::test_logits_that_are_not_finite",),
     ),
     Mutation(
-        "parts of the catalogue are added up whatever their origins",
+        "parts of the catalogue are added whatever their origins",
         file="csrc/linear_cross_entropy/cpu/linear_cross_entropy.cpp",
         old="return exp_nonpositive(double(origins[part][row]) - double(origin));",
         new="return 1.0 + 0 * double(origins[part][row]);",
@@ -245,7 +245,7 @@ MUTATIONS = (
         tests=(f"{_CATALOGUE}::test_both_passes_are_as_defined",),
     ),
     Mutation(
-        "a pair is summed up in another order than a table",
+        "a pair is summed in another order than a table",
         file="csrc/catalogue_scores/cpu/catalogue_scores_rows.cpp",
         old="Vector<Real> sum = {};",
         new="Vector<Real> sum = score;\n    score -= score;",
@@ -261,7 +261,7 @@ MUTATIONS = (
         tests=(f"{_WHOLE_CATALOGUE}::test_every_option_together",),
     ),
     Mutation(
-        "sums of a run are told against the reference of the one before",
+        "sums of a run stay relative to the previous run's reference",
         file="csrc/linear_cross_entropy/cuda/forward.cuh",
         old="fmaf(to[d], ratio, values[d])",
         new="fmaf(to[d], 1.0f, values[d])",
@@ -269,7 +269,7 @@ MUTATIONS = (
         tests=(f"{_WHOLE_CATALOGUE}::test_sums_may_be_taken_off_after_every_tile",),
     ),
     Mutation(
-        "what lies behind the last class is counted",
+        "columns behind the last class are counted",
         file="csrc/catalogue_scores/cuda/catalogue_scores.cu",
         old="counts[i] += exists && !",
         new="counts[i] += !",

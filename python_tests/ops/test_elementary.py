@@ -1,4 +1,4 @@
-"""The arithmetic under the losses: exp, log(1 + x), half precision, parts of a softmax."""
+"""The arithmetic of the losses: exp, log(1 + x), half precision, parts of a softmax."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HALVES = [torch.float16, torch.bfloat16]
 
 
 def errors_in_ulp(got: Tensor, exact: Tensor) -> Tensor:
-    """`exact` in float64; beyond its precision for float64, where 1 more is allowed for that."""
+    """`exact` is float64; for float64 results it may itself be off by 1 unit."""
     ulp = torch.finfo(got.dtype).eps * 2.0 ** exact.abs().log2().floor()
     return (got.double() - exact).abs() / ulp
 
@@ -44,7 +44,7 @@ def test_exp_of_special_numbers(name: str, dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_log1p_is_within_two_units_in_the_last_place(dtype: torch.dtype) -> None:
     x = torch.cat([torch.linspace(0, 1, 200_001), torch.logspace(-35, 0, 10_001)]).to(dtype)[1:]
-    # In float64 no wider type is at hand: torch's own is within 1 unit.
+    # float64 has no wider type to compare with: torch's own result is within 1 unit.
     allowed = 2 if dtype == torch.float32 else 3
     assert float(errors_in_ulp(apply("log1p_of_unit", x), x.double().log1p()).max()) <= allowed
 

@@ -1,4 +1,4 @@
-"""What the native module accepts as a tensor, and how it refuses the rest."""
+"""The tensors that the native module accepts, and how it refuses others."""
 
 from __future__ import annotations
 

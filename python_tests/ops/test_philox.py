@@ -1,4 +1,4 @@
-"""The random words under everything: known answers of Random123 (kat_vectors, philox4x32 10)."""
+"""Random words: the known answers of Random123 (kat_vectors, philox4x32 10)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The search for a cutoff, which CPU and CUDA share: it separates exactly the k smallest keys."""
+"""The search for a cutoff, on CPU and CUDA: it separates exactly the k smallest keys."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TOP = 2**32 - 1
 
 
 @given(
-    # From keys that all differ to keys that are nearly all equal; the ends of the range included.
+    # From keys that all differ to keys nearly all equal, with both ends of the range.
     keys=st.sampled_from([3, 20, 2**20, 2**32]).flatmap(
         lambda span: st.lists(
             st.one_of(st.integers(0, span - 1), st.integers(TOP - span + 1, TOP)),
