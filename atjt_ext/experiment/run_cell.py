@@ -159,7 +159,7 @@ def run_cell(
         warnings.simplefilter("ignore", WeightsCollapsedWarning)
         history = trainer.fit(split.train, split.valid, progress=progress, title=str(cell))
     trained = time.perf_counter() - started
-    if config.trainer.judges_noise:
+    if trainer.models.beliefs.judges_noise:
         logits = trainer.interaction_noise_logits(split.train)
         detection = _detection(plain.train, logits, trainer.held_out_auc)
         weights = trainer.interaction_weights(split.train)
