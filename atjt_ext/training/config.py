@@ -338,11 +338,6 @@ class JointTrainerConfig:
         return TRAINS_NOISE_MODELS.holds({"weighting": self.weighting})
 
     @property
-    def judges_noise(self) -> bool:
-        """Whether the weights come from noise recognised in the training data."""
-        return self.learns_noise or self.weighting == "co_occurrence"
-
-    @property
     def takes_given_weights(self) -> bool:
         """Whether the training sequences carry the weights."""
         return self.weighting == "given"
