@@ -4,7 +4,7 @@
     PYTHONPATH=python_tests python -m mutations --list
     PYTHONPATH=python_tests python -m mutations "ties of bfloat16 go up"
 
-Each break of ``breaks.py`` edits one place of a copy of the checkout, builds the broken kernels
+Each break of ``breaks.txt`` edits one place of a copy of the checkout, builds the broken kernels
 there and runs the tests named beside it. They pass without the break; with it one must fail.
 """
 
@@ -19,8 +19,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from mutations.breaks import MUTATIONS
-from mutations.mutation import Mutation
+from mutations.mutation import MUTATIONS, Mutation
 
 ROOT = Path(__file__).parents[2]
 TIME_LIMIT = 600  # seconds; a break that makes a kernel run forever counts as noticed
@@ -76,7 +75,7 @@ def run_tests(root: Path, kernels: str, tests: Iterable[str]) -> list[str]:
 def require_green(mutations: Iterable[Mutation]) -> None:
     """Raise RuntimeError if a test fails without a break."""
     for kernels in ("cpu", "cuda"):
-        tests = {test for m in mutations if m.kernels == kernels for test in m.tests}
+        tests = {m.test for m in mutations if m.kernels == kernels}
         with tempfile.TemporaryDirectory() as folder:
             copy_checkout(Path(folder))
             if tests and (failures := run_tests(Path(folder), kernels, sorted(tests))):
@@ -88,7 +87,7 @@ def is_noticed(mutation: Mutation) -> bool:
     with tempfile.TemporaryDirectory() as folder:
         copy_checkout(Path(folder))
         mutation.apply(Path(folder))
-        failures = run_tests(Path(folder), mutation.kernels, mutation.tests)
+        failures = run_tests(Path(folder), mutation.kernels, [mutation.test])
         for line in failures:
             print(f"  {line}")
         return bool(failures)

@@ -1,4 +1,9 @@
-"""One deliberate break of the sources, and how it finds its place."""
+"""Deliberate breaks of the kernels, and how a break finds its place.
+
+``breaks.txt`` lists them, four lines each: a name; the file, the kernels (``cpu``: built, ``cuda``:
+on the emulator) and a test below ``python_tests/ops`` that must fail; the code; its
+replacement.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +11,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 _WORDS = r"\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'|\w+|[^\s\w]"
 _IN_CPP = re.compile(rf"(?P<comment>//[^\n]*|/\*.*?\*/|\\\n)|{_WORDS}", re.DOTALL)
@@ -21,19 +25,17 @@ def tokens(source: str, file: str) -> Iterator[re.Match[str]]:
 
 @dataclass(frozen=True)
 class Mutation:
-    """Replace the one occurrence of ``old`` in ``file`` by ``new``; ``tests`` must then fail.
+    """Replace the one occurrence of ``old`` in ``file`` by ``new``; ``test`` must then fail.
 
     Sources are compared token by token, so line breaks, indentation and comments do not matter.
     """
 
     name: str
     file: str
+    kernels: str
+    test: str
     old: str
     new: str
-    kernels: Literal["cpu", "cuda"]
-    """The built CPU kernels, or the CUDA kernels on the emulator."""
-    tests: tuple[str, ...]
-    """Below ``python_tests/ops``."""
 
     def mutated(self, source: str) -> str:
         """The source with the break in it.
@@ -57,3 +59,13 @@ class Mutation:
         """Break the file below ``root``."""
         path = root / self.file
         path.write_text(self.mutated(path.read_text()))
+
+
+def _parsed(block: str) -> Mutation:
+    name, where, old, new = block.splitlines()
+    file, kernels, test = where.split()
+    return Mutation(name, file, kernels, test, old.removeprefix("- "), new[1:].strip())
+
+
+_LIST = Path(__file__).with_name("breaks.txt").read_text()
+MUTATIONS = tuple(_parsed(block) for block in _LIST.strip().split("\n\n"))
