@@ -93,9 +93,7 @@ def test_the_constructor_refuses_what_the_config_refuses(name: str) -> None:
         with pytest.raises(ValueError, match=message):
             CLASSES[name](**{"num_items": 5, option: given})
     if "num_heads" in accepted:
-        with pytest.raises(
-            ValueError, match="num_heads must divide embedding_dim, got num_"
-        ):
+        with pytest.raises(ValueError, match="num_heads must divide embedding_dim, got num_"):
             CLASSES[name](5, num_heads=3)
 
 
