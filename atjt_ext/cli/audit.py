@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..runs.config import DataConfig
-from .parser import CommandParser, WrongCallError, device_of, field_names, values_of
+from .parser import (
+    CommandParser,
+    WrongCallError,
+    checking_options,
+    device_of,
+    field_names,
+    values_of,
+)
 
 if TYPE_CHECKING:
     from jsonargparse import Namespace
@@ -61,10 +68,8 @@ def execute(options: Namespace, console: Console) -> int:
 
 
 def _checked_data(options: Namespace) -> DataConfig:
-    try:
+    with checking_options():
         data = DataConfig(**values_of(options, DataConfig))
-    except ValueError as error:
-        raise WrongCallError(str(error)) from error
     if (options.file is None) == (options.run is None):
         given = "neither" if options.file is None else "both"
         raise WrongCallError(f"audit needs a file or --run, one of them, got {given}")

@@ -59,8 +59,8 @@ def execute(options: Namespace, console: Console) -> int:
     )
     page = run.folder / "report.html"
     write_page(run, page, device=device)
-    console.print(
-        f"P(noise) finds the planted noise with AUC {metrics['noise']['interaction_AUC']:.3f} "
-        f"(0.5 is guessing); open {page} in a browser"
-    )
+    auc = metrics["noise"]["interaction_AUC"]
+    if auc is not None:  # a tiny simulation can be free of noise
+        console.print(f"P(noise) finds the planted noise with AUC {auc:.3f} (0.5 is guessing)")
+    console.print(f"the report page: {page}, open it in a browser")
     return 0

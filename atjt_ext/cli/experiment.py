@@ -14,7 +14,7 @@ from ..models.registry import MODELS
 from ..recognition.noise_models.registry import NOISE_MODELS
 from ..runs.config import DataConfig
 from ..training.config import JointTrainerConfig
-from .parser import CommandParser, device_of, field_names, values_of
+from .parser import CommandParser, checking_options, device_of, field_names, values_of
 
 if TYPE_CHECKING:
     from jsonargparse import Namespace
@@ -73,7 +73,6 @@ def execute(options: Namespace, console: Console) -> int:
     from ..experiment import run_grid, settings_by_model, write_report
     from .tables import grid_table
 
-    spec = ExperimentSpec(**values_of(options, ExperimentSpec))
     # Only values that differ: an unchanged replace_ratio would conflict with num_replacements.
     usual = {
         name: getattr(part, name)
@@ -86,9 +85,12 @@ def execute(options: Namespace, console: Console) -> int:
         for name in usual.keys() - _DECIDED_BY_CELLS
         if options[name] != usual[name]
     }
+    with checking_options():
+        spec = ExperimentSpec(**values_of(options, ExperimentSpec))
+        settings = settings_by_model(spec.models, chosen)
     outcome = run_grid(
         spec,
-        settings_by_model(spec.models, chosen),
+        settings,
         options.out,
         device=device_of(options),
         jobs=options.jobs,

@@ -6,7 +6,8 @@ import argparse
 import difflib
 import re
 import sys
-from collections.abc import Callable, Collection, Iterable, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence, Set
+from contextlib import contextmanager
 from dataclasses import fields
 from itertools import pairwise
 from typing import Any, NoReturn, get_args, get_origin, get_type_hints
@@ -17,6 +18,7 @@ __all__ = [
     "CommandParser",
     "PlainHelp",
     "WrongCallError",
+    "checking_options",
     "device_of",
     "field_names",
     "list_options",
@@ -29,7 +31,16 @@ _ROLE = re.compile(r":\w+:`~?(?:[\w.]+\.)?(\w+)`")
 
 
 class WrongCallError(ValueError):
-    """Options that contradict each other or the data; the exit status is 2."""
+    """Options that are out of range or contradict each other; the exit status is 2."""
+
+
+@contextmanager
+def checking_options() -> Iterator[None]:
+    """Turns the ValueError of a config into a WrongCallError."""
+    try:
+        yield
+    except ValueError as error:
+        raise WrongCallError(str(error)) from error
 
 
 class CommandParser(ArgumentParser):

@@ -15,7 +15,7 @@ from ..recognition.noise_models.registry import NOISE_MODELS
 from ..runs.config import DataConfig, RunConfig
 from ..training.config import TRAINS_NOISE_MODELS, JointTrainerConfig
 from ..training.recipes import RECIPES
-from .parser import CommandParser, WrongCallError, device_of, field_names, values_of
+from .parser import CommandParser, checking_options, device_of, field_names, values_of
 
 if TYPE_CHECKING:
     from jsonargparse import Namespace
@@ -98,10 +98,8 @@ def _named_in(arguments: Sequence[str], option: str, known: Collection[str], def
 
 def execute(options: Namespace, console: Console) -> int:
     """Trains and measures the recipe and its baseline."""
-    try:
+    with checking_options():
         config = _run_config(options)
-    except ValueError as error:
-        raise WrongCallError(str(error)) from error
     from ..runs.data import load_sequences
     from ..runs.folder import Run
 
@@ -151,7 +149,7 @@ def train_and_compare(
     from .tables import comparison_table
 
     runs = {config.recipe: train_run(run.folder, sequences, config, **arguments)}
-    if baseline and config.trainer.weighting != "equal":
+    if baseline and config.trainer.weighs:
         title = "equal weights"
         equal = config.with_equal_weights()
         runs[title] = train_run(run.baseline.folder, sequences, equal, title=title, **arguments)

@@ -23,10 +23,10 @@ def test_the_demo_finds_the_planted_noise_compares_and_writes_a_page(
     assert "30% of the users have 50% of their training items replaced" in shown
     for expected in ("equal weights", "difference", "NDCG@10", "noise sequence_AUC"):
         assert expected in shown
-    *_, verdict, last = shown.splitlines()
+    *_, verdict, found, last = shown.splitlines()
     assert "NDCG@10 against equal weights: " in verdict
-    assert f"with AUC {noise['interaction_AUC']:.3f} " in last
-    assert f"open {out / 'report.html'} in a browser" in last
+    assert f"with AUC {noise['interaction_AUC']:.3f} " in found
+    assert last == f"the report page: {out / 'report.html'}, open it in a browser"
     page = (out / "report.html").read_text(encoding="utf-8")
     assert page.count("<svg") > 5
     assert "planted noise" in page
