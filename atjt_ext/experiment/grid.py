@@ -134,7 +134,7 @@ def _check_effects(
     """Refuses an option that no cell uses."""
     used: dict[str, list[Any]] = {}
     for values in settings.values():
-        for part in (values, *values["config"].values()):
+        for part in (values, *values.values(), *values["config"].values()):
             for name, value in part.items() if isinstance(part, dict) else ():
                 used.setdefault(name, []).append(value)
     for name, value in [pair for own in options.values() for pair in own.items()]:

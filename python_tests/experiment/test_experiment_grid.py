@@ -134,6 +134,10 @@ def test_an_option_that_no_cell_uses_is_refused(spec: ExperimentSpec, tmp_path: 
     with pytest.raises(ValueError, match=message):
         run_grid(spec, {"sasrec": SMALL}, tmp_path)
     assert not list(tmp_path.iterdir())
+    # Folds of recognition stand beside the config.
+    recognising, folds = replace(spec, recipes=("shuffled-drop",)), {"num_folds": 3}
+    made = {cell: cell_settings(cell, recognising, folds) for cell in recognising.cells()}
+    grid._check_effects(recognising, {"sasrec": folds}, made)
 
 
 def test_the_default_recipe_reads_whole_histories_where_only_training_is_cleaned(
