@@ -24,8 +24,8 @@ class Batch:
         users: ``[B]`` int64 user codes.
         sequences: ``[B, W]`` int64 item codes, left-padded with 0: the history *and* the last
             target, so that history and targets of a corrupted copy stay consistent.
-        weights: ``[B, W]`` float32, ``Sequences.weights`` of the interactions (0 at padding);
-            ``None`` if the sequences have no weights.
+        weights: ``[B, W]`` float32, ``Sequences.weights`` of the interactions, 0 at padding; or
+            ``None``.
     """
 
     rows: Tensor
@@ -50,10 +50,7 @@ class Batch:
 
     @property
     def is_target(self) -> Tensor:
-        """``[B, W - 1]`` bool: whether there is an input to predict the target from.
-
-        A padded row's first item is among ``targets`` too, but its input is padding.
-        """
+        """``[B, W - 1]`` bool: false where the input is padding, also before the first item."""
         return self.inputs != 0
 
     def __len__(self) -> int:
@@ -61,31 +58,30 @@ class Batch:
 
     def select(self, rows: Tensor) -> Batch:
         """The windows ``rows`` (int64 indices or a bool mask ``[B]``) of this batch."""
-        weights = None if self.weights is None else self.weights[rows]
-        return Batch(self.rows[rows], self.users[rows], self.sequences[rows], weights)
+        return self._each(lambda tensor: tensor[rows])
 
     def to(self, device: torch.device | str) -> Batch:
         """The same windows on ``device``."""
-        weights = None if self.weights is None else self.weights.to(device)
-        return Batch(
-            self.rows.to(device), self.users.to(device), self.sequences.to(device), weights
-        )
+        return self._each(lambda tensor: tensor.to(device))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        weights = None if self.weights is None else change(self.weights)
+        return Batch(change(self.rows), change(self.users), change(self.sequences), weights)
 
 
 class TrainingRows:
     """Windows in which every interaction that has a predecessor is a target.
 
-    A sequence of ``n`` items is cut at ``n, n - stride, n - 2 * stride, ...``; the window that ends
-    at ``end`` holds items ``[max(0, end - max_length - 1), end)``: at most ``max_length`` inputs,
-    and the item that is only the last target. Rows go by user, latest window first. Users with
-    fewer than two items have no row.
+    Windows of a sequence of ``n`` items end at ``n, n - stride, n - 2 * stride, ...``. A window
+    holds at most ``max_length`` inputs, and the item that is only a target. Rows go by user, latest
+    window first. Users with fewer than two items have no row.
 
     Args:
         sequences: The training part.
         max_length: Longest input, at least 1.
         stride: Distance between the ends of windows. ``None`` means ``max_length``: every
             interaction is a target exactly once. With 1 every interaction is the *last* target
-            exactly once, for models that predict only the last one.
+            exactly once, for models that predict only the last target.
 
     Raises:
         DataError: if no user has two items.
@@ -107,8 +103,9 @@ class TrainingRows:
                 "to predict; leave-one-out keeps two for users with at least 4 interactions "
                 "(k_core=4)"
             )
-        first_row = windows.cumsum(0) - windows
-        nth = torch.arange(users.numel(), device=users.device) - first_row[users]
+        nth = (
+            torch.arange(users.numel(), device=users.device) - (windows.cumsum(0) - windows)[users]
+        )
         ends = sequences.offsets[users + 1] - nth * stride
         starts = torch.maximum(sequences.offsets[users], ends - max_length - 1)
         self.sequences = sequences
@@ -141,41 +138,31 @@ class TrainingRows:
             ValueError: if ``rows`` are not ``[B]`` int64 (``B >= 1``) in ``0 .. len(self) - 1``.
         """
         rows, sequences, positions = self._cut(rows)
-        return Batch(
-            rows=rows,
-            users=self.users[rows],
-            sequences=sequences,
-            weights=weights_at(self.sequences, positions),
-        )
+        return Batch(rows, self.users[rows], sequences, weights_at(self.sequences, positions))
 
     def positions(self, rows: Tensor) -> Tensor:
-        """``[B, W]`` int64, the index in ``sequences.items`` of each cell of
-        ``gather(rows).sequences``; -1 at padding."""
+        """``[B, W]`` int64, the indices of ``gather(rows).sequences`` in ``sequences.items``; -1 at
+        padding."""
         return self._cut(rows)[2]
 
     def noise(self, rows: Tensor) -> Tensor | None:
-        """``[B, W]`` bool: which cells of ``gather(rows).sequences`` are planted noise.
-
-        False at padding; ``None`` if the truth is unknown.
-        """
-        if self.sequences.is_noise is None:
-            return None
-        positions = self.positions(rows)
-        return self.sequences.is_noise[positions.clamp(min=0)] & (positions >= 0)
+        """``[B, W]`` bool: the planted noise in ``gather(rows).sequences``; ``None`` if unknown."""
+        is_noise = self.sequences.is_noise
+        return None if is_noise is None else _at(is_noise, self.positions(rows))
 
     def batches(
         self, batch_size: int, *, seed: int, epoch: int, rows: Tensor | None = None
     ) -> Iterator[Batch]:
         """Every row once, shuffled, ``batch_size`` at a time.
 
-        The order depends on ``seed``, ``epoch`` and the number of rows only. So epoch 7 is the same
-        whether or not epochs 0 to 6 were drawn, and resuming needs no state.
+        The order depends only on ``seed``, ``epoch`` and the number of rows, so resuming needs no
+        state.
 
         Args:
             batch_size: Rows per batch, at least 1; the last batch may be smaller.
             seed: At least 0.
             epoch: At least 0.
-            rows: ``[R']`` int64, the rows to visit, such as those of one fold; ``None`` means all.
+            rows: ``[R']`` int64, the rows to visit, such as the rows of one fold; ``None``: all.
 
         Raises:
             ValueError: if a number is out of its range.
@@ -200,40 +187,30 @@ class TrainingRows:
             raise ValueError(f"rows must be in 0..{len(self) - 1}, got {low}..{high}")
         width = int(self._host_lengths[host].max())
         rows = rows.to(self.device)
-        return rows, *left_padded(
-            self.sequences.items, self._ends[rows], self._lengths[rows], width
-        )
+        items = self.sequences.items
+        return rows, *left_padded(items, self._ends[rows], self._lengths[rows], width)
 
 
 def left_padded(items: Tensor, ends: Tensor, lengths: Tensor, width: int) -> tuple[Tensor, Tensor]:
-    """The slices ``items[end - length : end]`` as left-padded rows of one tensor.
-
-    Args:
-        items: ``[N]``.
-        ends: ``[B]`` int64.
-        lengths: ``[B]`` int64, at most ``width``.
-        width: Number of columns.
+    """The slices ``items[end - length : end]`` (``[B]`` ends and lengths), padded on the left.
 
     Returns:
         The items ``[B, width]`` with 0 at padding, and their indices in ``items``, ``[B, width]``
         int64 with -1 at padding.
     """
-    columns = torch.arange(width, device=items.device) - width
-    positions = ends[:, None] + columns
-    padding = positions < (ends - lengths)[:, None]
-    positions = positions.masked_fill(padding, -1)
-    # Index -1 would read the last item, and an empty tensor has none.
-    return items[positions.clamp(min=0)].masked_fill(padding, 0), positions
+    positions = ends[:, None] + torch.arange(width, device=items.device) - width
+    positions = positions.masked_fill(positions < (ends - lengths)[:, None], -1)
+    return _at(items, positions), positions
 
 
 def weights_at(sequences: Sequences, positions: Tensor) -> Tensor | None:
-    """``sequences.weights`` at ``positions``, in their shape; 0 where a position is -1 (padding).
+    """The weights at ``positions``, in their shape; 0 at -1 (padding); ``None`` without weights."""
+    return None if sequences.weights is None else _at(sequences.weights, positions)
 
-    ``None`` if the sequences have no weights.
-    """
-    if sequences.weights is None:
-        return None
-    return sequences.weights[positions.clamp(min=0)].masked_fill(positions < 0, 0.0)
+
+def _at(values: Tensor, positions: Tensor) -> Tensor:
+    # Index -1 would read the last value, and an empty tensor has none.
+    return values[positions.clamp(min=0)].masked_fill(positions < 0, 0)
 
 
 @torch.no_grad()
@@ -244,14 +221,13 @@ def per_interaction(
 
     Args:
         rows: Windows over the training sequences.
-        score: Takes a batch of windows; gives ``[B]`` (a score for every item of a window) or
-            ``[B, W]``.
+        score: Gives ``[B]`` (one score for all items of a window) or ``[B, W]``.
         last_target_only: Whether only the last item of a window is a target; windows must then end
             at every interaction (``stride=1``).
 
     Returns:
         ``[N]`` float32 on the CPU, in the order of ``rows.sequences.items``; NaN for users with a
-        single interaction, who have no window.
+        single interaction.
     """
     result = torch.full((rows.sequences.num_interactions,), torch.nan, device=rows.device)
     chunks = torch.arange(len(rows), device=rows.device).split(_SCORING_BATCH)

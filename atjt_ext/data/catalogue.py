@@ -20,11 +20,8 @@ def codes_by_appearance(values: pl.Series) -> tuple[npt.NDArray[np.int64], list[
 def item_features(items: pl.DataFrame, item_ids: list[str]) -> dict[str, ItemFeature]:
     """The features of a catalogue: every column of String or List(String) of ``items``.
 
-    Value codes go by first appearance over the catalogue. Null and blank text count as no value.
-
-    Args:
-        items: ``Interactions.items``, with the ids in the column ``item``.
-        item_ids: The catalogue; item code ``c`` is ``item_ids[c - 1]``.
+    Item code ``c`` is ``item_ids[c - 1]``. Value codes go by first appearance over the catalogue.
+    Null and blank text count as no value.
     """
     catalogue = pl.DataFrame({"item": pl.Series(item_ids, dtype=pl.String)})
     rows = catalogue.join(items, on="item", how="left", maintain_order="left")

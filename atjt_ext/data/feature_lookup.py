@@ -19,15 +19,14 @@ def item_feature_table(
     """The lookup table of models with side features: one value of each feature per item.
 
     Args:
-        sequences: Their ``item_features`` are looked up.
+        sequences: Have the ``item_features``.
         names: ``F`` names of features.
-        pick: Which value to take of an item that has several: the first, or the last. Amazon's
-            categories go from general to special, so that their last is the finest.
+        pick: The value of an item with several values. Amazon's categories go from general to
+            special, so their last is the finest.
 
     Returns:
         ``[num_items + 1, F]`` int64: row 0 (padding) and missing values are 0; the values of
-        feature ``f`` are ``1 .. sequences.item_features[names[f]].num_values``. Codes of different
-        features overlap.
+        feature ``f`` are ``1 .. sequences.item_features[names[f]].num_values``.
 
     Raises:
         DataError: if there is no such feature; names the features there are.
@@ -43,8 +42,8 @@ def item_feature_table(
 def shared_features(sequences: Sequences, names: Sequence[str] = ()) -> dict[str, ItemFeature]:
     """The features ``names`` of the items; without names, all features whose values items share.
 
-    A value that belongs to fewer than two items on average (a title) tells a model nothing that
-    the item's own embedding does not.
+    A feature whose values belong to fewer than two items on average (a title) adds nothing to the
+    item's own embedding.
 
     Raises:
         DataError: if there is no such feature; names the features there are.

@@ -7,18 +7,12 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["write_atomically", "write_text_atomically"]
-
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Calls ``write(temporary_path)``, then moves that file to ``path`` in one step.
 
-    A process killed at any moment leaves the old file or the new one, never a part of one. Missing
-    parent folders are made.
-
-    Args:
-        path: where the file is to stand.
-        write: writes the content to the path that it gets, in the same folder.
+    A process killed at any moment leaves the old file or the new file, never a part of a file.
+    Missing parent folders are made.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)

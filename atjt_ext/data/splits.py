@@ -26,8 +26,7 @@ class EvaluationBatch:
         seen_items: ``[P]`` int64 item codes.
         targets: ``[B]`` int64. A target may itself be a seen item where users repeat items:
             exclude seen items from its competitors, never the target.
-        weights: ``[B, W]`` float32, ``Sequences.weights`` of ``inputs``; ``None`` if the sequences
-            have no weights.
+        weights: ``[B, W]`` float32, ``Sequences.weights`` of ``inputs``, or ``None``.
     """
 
     users: Tensor
@@ -44,8 +43,7 @@ class EvaluationSet:
 
     Args:
         users: ``[U]`` int64 user codes.
-        histories: The items before the target of *every* user code; user ``users[i]`` owns row
-            ``users[i]``.
+        histories: The items before the target of *every* user code, not only of ``users``.
         targets: ``[U]`` int64, the item to predict.
         read: The histories that a model reads, if they are not ``histories`` (a cleaned copy, for
             example). Seen items always come from ``histories``.
@@ -71,12 +69,9 @@ class EvaluationSet:
 
     def to(self, device: torch.device | str) -> EvaluationSet:
         """The same set on ``device``."""
-        return EvaluationSet(
-            self.users.to(device),
-            self.histories.to(device),
-            self.targets.to(device),
-            None if self.read is None else self.read.to(device),
-        )
+        read = None if self.read is None else self.read.to(device)
+        histories = self.histories.to(device)
+        return EvaluationSet(self.users.to(device), histories, self.targets.to(device), read)
 
     def select(self, rows: Tensor) -> EvaluationSet:
         """The rows ``rows`` (int64 indices or a bool mask ``[U]``) of this set."""
@@ -94,23 +89,19 @@ class EvaluationSet:
 
     def _batch(self, rows: slice, max_length: int) -> EvaluationBatch:
         users = self.users[rows]
-        ends = self.histories.offsets[users + 1]
-        lengths = ends - self.histories.offsets[users]
         read = self.histories if self.read is None else self.read
-        kept = (read.offsets[users + 1] - read.offsets[users]).clamp(max=max_length)
+        kept = read.lengths[users].clamp(max=max_length)
         # At least one column: a user with an empty history still has a last position.
-        inputs, positions = left_padded(
-            read.items, read.offsets[users + 1], kept, max(1, int(kept.max()))
-        )
+        width = max(1, int(kept.max()))
+        inputs, positions = left_padded(read.items, read.offsets[users + 1], kept, width)
+        lengths = self.histories.lengths[users]
         seen_rows = torch.repeat_interleave(lengths)
-        # How far before the end of its history each seen item lies.
-        remaining = lengths.cumsum(0)[seen_rows] - torch.arange(
-            seen_rows.numel(), device=seen_rows.device
-        )
-        seen_items = self.histories.items[ends[seen_rows] - remaining]
-        return EvaluationBatch(
-            users, inputs, seen_rows, seen_items, self.targets[rows], weights_at(read, positions)
-        )
+        # From the place among the seen items of the batch to the place among all items.
+        shift = self.histories.offsets[users + 1] - lengths.cumsum(0)
+        places = torch.arange(seen_rows.numel(), device=seen_rows.device) + shift[seen_rows]
+        seen_items = self.histories.items[places]
+        weights = weights_at(read, positions)
+        return EvaluationBatch(users, inputs, seen_rows, seen_items, self.targets[rows], weights)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -123,7 +114,7 @@ class LeaveOneOut:
 
 
 def leave_one_out(sequences: Sequences) -> LeaveOneOut:
-    """Each user's last item is the test target, the second-last the validation target.
+    """Each user's last item is the test target, the second-last item the validation target.
 
     The validation histories are the training sequences; the test histories also hold the
     validation item. The catalogue stays whole: an item that is only a target keeps its code.
@@ -153,9 +144,7 @@ def leave_one_out(sequences: Sequences) -> LeaveOneOut:
 
 
 def user_folds(num_users: int, num_folds: int, *, seed: int) -> Tensor:
-    """``[num_users]`` int64: a random fold ``0 .. num_folds - 1`` for each user.
-
-    Sizes of folds differ by at most one.
+    """``[num_users]`` int64: random folds ``0 .. num_folds - 1``; sizes differ by at most one.
 
     Raises:
         ValueError: unless ``1 <= num_folds <= num_users`` and ``seed >= 0``.

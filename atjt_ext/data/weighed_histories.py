@@ -1,4 +1,4 @@
-"""Weights known before training: which interactions they drop, and what weights histories get."""
+"""Weights known before training: the interactions that they drop, and the weights of histories."""
 
 from __future__ import annotations
 
@@ -9,18 +9,11 @@ from torch import Tensor
 
 from .sequences import Sequences
 
-__all__ = ["extended_weights", "kept", "without_dropped"]
-
 
 def kept(sequences: Sequences, weights: Tensor, *, below: float) -> Tensor:
-    """``[N]`` bool: the interactions that stay, those with a weight of at least ``below``.
+    """``[N]`` bool: the interactions whose weight (``[N]`` float32) is not below ``below``.
 
-    Every user keeps at least one interaction: the one of the highest weight, of equals the latest.
-
-    Args:
-        sequences: The interactions.
-        weights: ``[N]`` float32, on the device of ``sequences``.
-        below: Interactions of lower weight go.
+    Every user also keeps the latest interaction of the user's highest weight.
     """
     owner = sequences.owners
     best = weights.new_zeros(sequences.num_users).scatter_reduce(0, owner, weights, "amax")
@@ -32,9 +25,7 @@ def kept(sequences: Sequences, weights: Tensor, *, below: float) -> Tensor:
 
 
 def without_dropped(sequences: Sequences, *, below: float) -> Sequences:
-    """The sequences without the interactions that their own ``weights`` drop (:func:`kept`).
-
-    The result has no weights: every interaction that stays counts fully.
+    """The interactions that ``sequences.weights`` keep (:func:`kept`), without weights.
 
     Raises:
         ValueError: if the sequences have no weights.
@@ -49,15 +40,15 @@ def extended_weights(train: Sequences, weights: Tensor, histories: Sequences) ->
     """Weights for ``histories``: as in training, and 1 for later interactions.
 
     A history is compared with its user's training sequence item by item. From the first item that
-    differs, it does not continue the training sequence, and its weights are 1.
+    differs, its weights are 1.
 
     Args:
         train: The training sequences.
         weights: ``[N]``, the weights of the training interactions.
-        histories: Sequences of the same users.
+        histories: ``M`` interactions of the same users.
 
     Returns:
-        ``[M]``, one weight for each interaction of ``histories``, on their device.
+        ``[M]``, on the device of ``histories``.
 
     Raises:
         ValueError: if ``histories`` have other users or another catalogue.
@@ -66,7 +57,7 @@ def extended_weights(train: Sequences, weights: Tensor, histories: Sequences) ->
     device = histories.device
     offsets, items = train.offsets.to(device), train.items.to(device)
     owner, place = histories.owners, histories.positions
-    trained_on = (place < (offsets[1:] - offsets[:-1])[owner]).nonzero().flatten()
+    trained_on = (place < offsets.diff()[owner]).nonzero().flatten()
     source = offsets[owner[trained_on]] + place[trained_on]
     same = items[source] == histories.items[trained_on]
     # Position of the first item that differs, for each user.
