@@ -1,4 +1,4 @@
-"""Interactions as read: one row per event, users and items under the ids of the data."""
+"""Interactions as read: one row per event, with the ids of the data."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ class Interactions:
         items: Features of items: a row per item, its id in ``item`` (String), every other column
             a feature. Items of ``frame`` may be missing, and further items present.
         users: Features of users in the same form, by ``user``.
-        columns: The column of the file that was read for each role
-            (``{"user": "customer_id", ...}``); empty if the format fixes the columns.
+        columns: The column of the file for each role (``{"user": "customer_id", ...}``); empty if
+            the format fixes the columns.
 
     Raises:
-        DataError: if there are no events, if a column is missing, has another type or holds nulls,
-            or if an id occurs twice in ``items`` or ``users``.
+        DataError: if there are no events, a column is missing, has another type or holds nulls, or
+            an id occurs twice in ``items`` or ``users``.
     """
 
     frame: pl.DataFrame
@@ -108,9 +108,8 @@ _TYPES: dict[str, tuple[type[pl.DataType] | pl.DataType, ...]] = {
 def k_core(interactions: Interactions, k: int) -> Interactions:
     """The largest part in which every user and every item has at least ``k`` interactions.
 
-    Without a rare item a user may become rare, and the other way round. So both are removed until
-    nothing changes; the result does not depend on the order of removal. Repeats count. Rows keep
-    their order. ``k <= 1`` changes nothing.
+    Without a rare item a user may become rare, and the other way round, so both are removed until
+    nothing changes. Repeats count. Rows keep their order. ``k <= 1`` changes nothing.
 
     Raises:
         DataError: if no interaction is left.
@@ -170,23 +169,22 @@ def to_sequences(interactions: Interactions) -> Sequences:
     frame = interactions.frame
     user_ids, order, offsets = _by_user_and_time(frame)[1:]
     items, item_ids = codes_by_appearance(frame["item"])
-    is_noise = None
-    if "is_noise" in frame.columns:
-        is_noise = torch.from_numpy(frame["is_noise"].to_numpy()[order])
-    weights = None
-    if "weight" in frame.columns:
-        weights = torch.from_numpy(frame["weight"].to_numpy()[order]).float()
+
+    def in_order(column: str) -> torch.Tensor | None:
+        if column not in frame.columns:
+            return None
+        return torch.from_numpy(frame[column].to_numpy()[order])
+
+    weights, table = in_order("weight"), interactions.items
     return Sequences(
         offsets=torch.from_numpy(offsets),
         items=torch.from_numpy(items[order] + 1),
         user_ids=user_ids,
         item_ids=item_ids,
-        is_noise=is_noise,
-        weights=weights,
+        is_noise=in_order("is_noise"),
+        weights=None if weights is None else weights.float(),
         source=interactions.source,
-        item_features=(
-            {} if interactions.items is None else item_features(interactions.items, item_ids)
-        ),
+        item_features={} if table is None else item_features(table, item_ids),
     )
 
 
@@ -203,8 +201,7 @@ def _by_user_and_time(
 ) -> tuple[npt.NDArray[np.int64], list[str], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """User codes ``[rows]`` and their ids, the rows by (user, time, row), and users' offsets."""
     users, user_ids = codes_by_appearance(frame["user"])
-    offsets = np.zeros(len(user_ids) + 1, dtype=np.int64)
-    np.cumsum(np.bincount(users, minlength=len(user_ids)), out=offsets[1:])
+    offsets = np.append(0, np.bincount(users).cumsum())
     order = _order(users, frame["time"].to_numpy() if "time" in frame.columns else None)
     return users, user_ids, order, offsets
 
@@ -221,6 +218,4 @@ def _order(
         if span * (int(users.max()) + 1) < 2**63:
             # One sort of one key; it is fast on files in the order of users or of times.
             return np.argsort(users * span + (times - first), kind="stable")
-    # Two stable sorts, the major key last.
-    order = np.argsort(times, kind="stable")
-    return order[np.argsort(users[order], kind="stable")]
+    return np.lexsort((times, users))

@@ -1,4 +1,4 @@
-"""Noise planted into real sequences, so that it is known which interactions are noise."""
+"""Known noise planted into real sequences."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from .simulate import PlantedNoise
 
 Codes = npt.NDArray[np.int64]
 
-# Leave-one-out holds out so many items of every user; they stay as they are.
-_HELD_OUT = 2
+_HELD_OUT = 2  # items of every user that leave-one-out holds out
 # After so many draws by popularity the user has all popular items: draws are uniform from then on.
 _MAX_POPULAR_DRAWS = 64
 
@@ -24,17 +23,13 @@ _MAX_POPULAR_DRAWS = 64
 def inject_noise(sequences: Sequences, noise: PlantedNoise, *, seed: int) -> Sequences:
     """Replaces training interactions by items that the user does not have in the data.
 
-    The last two items of a user, the targets of leave-one-out, are never replaced. A model reads
-    the noise in histories at test time too, as in use. Lengths, users and catalogue stay; an item
-    may lose all of its interactions. Both kinds of noise may be combined.
+    The last two items of a user, the targets of leave-one-out, are never replaced. The noise stays
+    in the histories at test time, as in use. Lengths, users and catalogue stay; an item may lose
+    all of its interactions.
 
     Args:
-        sequences: Whole sequences, before any split. Interactions that are marked as noise stay
-            marked.
-        noise: ``diffuse_share`` of all training interactions are replaced, and
-            ``noisy_item_share`` of the training interactions of a ``noisy_user_share`` of the
-            users. New items are drawn in proportion to their training frequency
-            ``** popularity_power``, or taken from another user (``noisy_item_source``).
+        sequences: Whole sequences, before any split.
+        noise: The shares and the source of new items. Popularity is the training frequency.
         seed: At least 0. Same seed, sequences and noise, same result.
 
     Returns:
@@ -52,7 +47,6 @@ def inject_noise(sequences: Sequences, noise: PlantedNoise, *, seed: int) -> Seq
     trained = np.maximum(lengths - _HELD_OUT, 0)
     owner = sequences.owners.cpu().numpy()
     eligible = sequences.from_the_end.cpu().numpy() > _HELD_OUT
-
     chosen = np.zeros(items.size, dtype=np.bool_)
     cells = np.flatnonzero(eligible)
     chosen[random.permutation(cells)[: round(noise.diffuse_share * cells.size)]] = True
@@ -63,13 +57,11 @@ def inject_noise(sequences: Sequences, noise: PlantedNoise, *, seed: int) -> Seq
         from_catalogue = chosen & ~of_noisy_users
     else:
         from_catalogue = chosen | of_noisy_users
-
     popularity = np.bincount(items[eligible], minlength=sequences.num_items + 1)[1:]
+    mass = popularity.astype(np.float64) ** noise.popularity_power
     where = np.flatnonzero(from_catalogue)
     _require_room(sequences, owner, items, where)
-    items[where] = _unseen_items(
-        random, owner, items, where, popularity.astype(np.float64) ** noise.popularity_power
-    )
+    items[where] = _unseen_items(random, owner, items, where, mass)
     chosen |= of_noisy_users
     if sequences.is_noise is not None:
         chosen |= sequences.is_noise.cpu().numpy()
@@ -101,22 +93,10 @@ def _of_noisy_users(
 def _items_of_another_user(
     random: np.random.Generator, sequences: Sequences, trained: Codes, where: Codes
 ) -> Codes:
-    """An item for each of ``where``: for each user a stretch of another user's training items.
+    """``[K]``: an item for each of ``where``, a stretch of another user's training items per user.
 
     A second person at the account has tastes too, so the stretch keeps its order. It holds no item
-    that the user has. If one other user has too few items, further users add theirs.
-
-    Args:
-        random: Chooses the other users, and where their stretches begin.
-        sequences: As read.
-        trained: ``[U]``, the number of training interactions of each user.
-        where: ``[K]``, the interactions to replace; rising.
-
-    Returns:
-        ``[K]`` item codes.
-
-    Raises:
-        DataError: if all other users together have too few items that a user does not have.
+    that the user has. If one other user has too few items, further users add their items.
     """
     items, offsets = sequences.items.cpu().numpy(), sequences.offsets.cpu().numpy()
     owner = np.searchsorted(offsets, where, side="right") - 1
@@ -174,10 +154,9 @@ def _unseen_items(
     until = mass.cumsum()
     drawn = np.zeros(where.size, dtype=np.int64)
     pending = np.arange(where.size)
-    for attempt in itertools.count():
-        if not pending.size:
-            return drawn
-        if attempt < _MAX_POPULAR_DRAWS:
+    attempts = itertools.count()
+    while pending.size:
+        if next(attempts) < _MAX_POPULAR_DRAWS:
             points = random.random(pending.size) * until[-1]
             new = 1 + np.minimum(np.searchsorted(until, points, side="right"), mass.size - 1)
         else:
@@ -190,4 +169,4 @@ def _unseen_items(
         drawn[pending[free]] = new[free]
         taken = np.union1d(taken, keys[free])
         pending = pending[~free]
-    raise AssertionError("unreachable")
+    return drawn

@@ -1,8 +1,6 @@
-"""Simulated interactions with planted noise whose truth is known.
+"""Simulated interactions in which every interaction is known to be clean or noise.
 
-Real data do not tell which interactions are noise. Here every interaction is labelled, so that a
-noise model can be judged. The clean part has what a sequential recommender can learn: tastes,
-popularity, and an order (after an item, a few others are likely).
+A sequential recommender can learn tastes, popularity and order from the clean part.
 """
 
 from __future__ import annotations
@@ -27,18 +25,18 @@ _FIRST_DAY = 1_577_836_800  # 2020-01-01, UTC
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlantedNoise:
-    """What noise to plant: diffuse, concentrated on some users, or both.
+    """The noise to plant: diffuse, concentrated on some users, or both.
 
-    A user's last two interactions, the validation and test targets, always stay clean; the shares
-    refer to all other interactions.
+    A user's last two interactions, the validation and test targets, stay clean; the shares refer to
+    all other interactions.
 
     Args:
         diffuse_share: Share of the interactions to replace, anywhere (stray clicks).
         noisy_user_share: Share of the users with concentrated noise (bots, shared accounts).
         noisy_item_share: Share of the interactions of such a user to replace.
-        noisy_item_source: Where the new items of such a user come from: ``catalogue`` draws them
-            one by one (a bot); ``another_user``, in real sequences only, takes a stretch of another
-            user's items (a second person at the account).
+        noisy_item_source: ``catalogue`` draws the new items of such a user one by one (a bot);
+            ``another_user``, in real sequences only, takes a stretch of another user's items (a
+            second person at the account).
         popularity_power: New items from the catalogue are drawn in proportion to popularity to
             this power: 0 is uniform, 1 makes noise as popular as the other interactions.
 
@@ -79,11 +77,11 @@ def simulate_interactions(
 ) -> Interactions:
     """Interactions of users with latent tastes over items with latent topics.
 
-    User and item factors are sparse mixtures of ``num_topics`` topics. With probability
-    ``order_strength`` a user's next item is a successor of the item before: each item has
-    ``num_successors`` successors among similar items, each half as likely as the one before.
-    Otherwise the next item is drawn by taste and popularity. No user has an item twice. Afterwards
-    noise replaces items by items that the user does not have.
+    User and item factors are sparse mixtures of topics. With probability ``order_strength`` a
+    user's next item is a successor of the previous item; an item's successors are similar items,
+    each half as likely as the successor before it. Otherwise the next item is drawn by taste and
+    popularity. No user has an item twice. Afterwards noise replaces items by items that the user
+    does not have.
 
     Args:
         num_users: At least 1.
@@ -95,8 +93,7 @@ def simulate_interactions(
         order_strength: In ``[0, 1]``; with 0 there is nothing to learn from the order.
         num_successors: Successors of each item, at least 1.
         min_length: Shortest sequence, at least 3 (training, validation, test).
-        mean_length: Mean of the geometric distribution of lengths, before the cut at
-            ``max_length``.
+        mean_length: Mean of the geometric distribution of lengths, before they are cut.
         max_length: Longest sequence.
 
     Returns:
@@ -130,28 +127,26 @@ def simulate_interactions(
 
     extra = random.geometric(1.0 / (mean_length - min_length + 1.0), num_users) - 1
     lengths = np.minimum(min_length + extra, max_length)
-    everyone = np.arange(num_users)
 
     def by_taste(users: Codes) -> Codes:
         return items_by_topic.draw(random, topics_by_user.draw(random, users))
 
     sequences = np.full((num_users, int(lengths.max())), -1)
     for step in range(sequences.shape[1]):
-        active = everyone[lengths > step]
+        active = np.flatnonzero(lengths > step)
         drawn = by_taste(active)
         if step:
             follow = random.random(active.size) < order_strength
             choice = np.minimum(random.geometric(0.5, active.size), num_successors) - 1
             drawn = np.where(follow, successors[sequences[active, step - 1], choice], drawn)
         sequences[active, step] = _unseen(random, sequences, active, drawn, by_taste, num_items)
-
     is_noise = _plant(random, sequences, lengths, popularity, noise)
     gaps = 1 + random.exponential(0.5 * _SECONDS_PER_DAY, sequences.shape).astype(np.int64)
     starts = _FIRST_DAY + random.integers(0, 365 * _SECONDS_PER_DAY, num_users)
     times = starts[:, None] + gaps.cumsum(1)
 
     filled = sequences >= 0
-    user_ids = pl.Series([f"u{user:0{len(str(num_users - 1))}d}" for user in everyone])
+    user_ids = pl.Series([f"u{user:0{len(str(num_users - 1))}d}" for user in range(num_users)])
     item_ids = pl.Series([f"i{item:0{len(str(num_items - 1))}d}" for item in range(num_items)])
     frame = pl.DataFrame(
         {
@@ -189,10 +184,9 @@ def _successors(
     count: int,
 ) -> Codes:
     """``[I, count]``: for each item distinct other items, mostly of its own topics."""
-    num_items = len(item_factors)
-    items = np.arange(num_items)
+    items = np.arange(len(item_factors))
     topics_by_item = _Categorical(item_factors)
-    table = np.full((num_items, count + 1), -1)
+    table = np.full((items.size, count + 1), -1)
     table[:, 0] = items
 
     def similar(of: Codes) -> Codes:
@@ -200,7 +194,7 @@ def _successors(
 
     for column in range(1, count + 1):
         drawn = similar(items)
-        table[:, column] = _unseen(random, table, items, drawn, similar, num_items)
+        table[:, column] = _unseen(random, table, items, drawn, similar, items.size)
     return table[:, 1:]
 
 
@@ -213,18 +207,16 @@ def _unseen(
     num_items: int,
 ) -> Codes:
     """``drawn``, an item for each of ``rows``; items that ``taken[row]`` holds are drawn again."""
-    drawn = drawn.copy()
     pending = np.arange(rows.size)
     for attempt in itertools.count():
-        clash = (taken[rows[pending]] == drawn[pending, None]).any(1)
-        pending = pending[clash]
+        pending = pending[(taken[rows[pending]] == drawn[pending, None]).any(1)]
         if not pending.size:
             break
         # After eight draws the row has most of the items it likes; it gets any other item.
-        exhausted = attempt >= 8
-        drawn[pending] = (
-            random.integers(0, num_items, pending.size) if exhausted else redraw(rows[pending])
-        )
+        if attempt < 8:
+            drawn[pending] = redraw(rows[pending])
+        else:
+            drawn[pending] = random.integers(0, num_items, pending.size)
     return drawn
 
 
@@ -235,25 +227,18 @@ def _plant(
     popularity: npt.NDArray[np.float64],
     noise: PlantedNoise,
 ) -> npt.NDArray[np.bool_]:
-    """Replaces items of ``sequences`` (``[U, T]``, -1 where empty) in place.
-
-    Returns:
-        ``[U, T]`` bool: the replaced items.
-    """
+    """Replaces items of ``sequences`` (``[U, T]``, -1 where empty) in place; ``[U, T]`` bool."""
     num_users, width = sequences.shape
     eligible = np.arange(width) < (lengths - 2)[:, None]
     is_noise = np.zeros_like(eligible)
-
     cells = np.flatnonzero(eligible)
     count = round(noise.diffuse_share * cells.size)
     is_noise.ravel()[random.permutation(cells)[:count]] = True
-
     noisy_users = random.permutation(num_users)[: round(noise.noisy_user_share * num_users)]
     keys = np.where(eligible[noisy_users], random.random((noisy_users.size, width)), np.inf)
     ranks = keys.argsort(1).argsort(1)
     counts = np.rint(noise.noisy_item_share * (lengths[noisy_users] - 2))
     is_noise[noisy_users] |= ranks < counts[:, None]
-
     replacements = _Categorical(popularity[None] ** noise.popularity_power)
 
     def any_item(users: Codes) -> Codes:
@@ -262,9 +247,8 @@ def _plant(
     for step in range(width):
         users = np.flatnonzero(is_noise[:, step])
         # The old item is still in its row, so the new item always differs from it.
-        sequences[users, step] = _unseen(
-            random, sequences, users, any_item(users), any_item, popularity.size
-        )
+        new = _unseen(random, sequences, users, any_item(users), any_item, popularity.size)
+        sequences[users, step] = new
     return is_noise
 
 
