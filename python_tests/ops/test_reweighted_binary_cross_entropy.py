@@ -137,7 +137,8 @@ def test_more_than_two_to_the_31_logits(device: torch.device) -> None:
         )
         assert grad[:-1].aminmax() == (0.5, 0.5)
         assert grad[-1, -3:].tolist() == [0.5, 1.0, -1.0]
-    torch.testing.assert_close(losses, wanted, rtol=1e-6, atol=0)
+    # With AVX2 each of eight float32 lanes adds 12,500 equal losses; a lost logit would be 1e-5.
+    torch.testing.assert_close(losses, wanted, rtol=2e-6, atol=0)
 
 
 def test_every_instruction_set_computes_the_same(isa: str) -> None:
