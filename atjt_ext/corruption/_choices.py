@@ -29,12 +29,7 @@ class RowOptions(Protocol):
 
 def settle_options(kind: RowOptions, count_name: str, ratio_name: str) -> None:
     """Check the rows and the amount of a frozen dataclass; without either option for the rows,
-    ``sequence_fraction`` becomes 0.5.
-
-    Raises:
-        ValueError: both options for the rows, not exactly one amount, or a value out of range.
-        TypeError: a value that is no number.
-    """
+    ``sequence_fraction`` becomes 0.5. Raises ValueError or TypeError."""
     settle_rows(kind)
     count, ratio = getattr(kind, count_name), getattr(kind, ratio_name)
     if (count is None) == (ratio is None):
@@ -64,13 +59,21 @@ def begin(
     step: int | Tensor,
 ) -> tuple[Draws, Tensor, Tensor]:
     """The draws of a call, the damaged rows ``[B]`` bool, and the items that may change ``[B, W]``
-    bool.
+    bool; errors as :meth:`Draws.of` and :func:`open_to_change`.
 
-    Raises:
-        ValueError: as :meth:`Draws.of` and :func:`open_to_change`.
+    Damaged are the ``round(sequence_fraction * B)`` rows with the smallest (draw, row), or each row
+    with ``sequence_probability``.
     """
     draws = Draws.of(sequences, row_keys, seed, step)
-    rows = draws.chosen_rows(purpose, kind.sequence_fraction, kind.sequence_probability)
+    of_rows = draws.rows(purpose)
+    if kind.sequence_probability is not None:
+        # 53 bits fit a float64 without rounding.
+        rows = (of_rows >> 11 & 2**53 - 1).double() < kind.sequence_probability * 2.0**53
+    else:
+        assert kind.sequence_fraction is not None
+        count = math.floor(kind.sequence_fraction * len(of_rows) + 0.5)
+        rows = torch.zeros_like(of_rows, dtype=torch.bool)
+        rows.index_fill_(0, of_rows.argsort(stable=True)[:count], True)
     return draws, rows, open_to_change(sequences, kind.include_target)
 
 
@@ -86,11 +89,8 @@ class Draws:
     def of(
         sequences: Tensor, row_keys: Tensor | None, seed: int | Tensor, step: int | Tensor
     ) -> Draws:
-        """Draws for these rows; without ``row_keys``, the keys are row indices.
-
-        Raises:
-            ValueError: ``sequences`` or ``row_keys`` of a wrong shape, dtype or device.
-        """
+        """Draws for these rows; without ``row_keys``, the keys are row indices. Raises ValueError
+        for a wrong shape, dtype or device."""
         check_shape("sequences", sequences, "B", "W")
         if sequences.dtype not in (torch.int32, torch.int64):
             raise ValueError(f"sequences must be int32 or int64, got {sequences.dtype}")
@@ -105,23 +105,6 @@ class Draws:
         """``[B]`` int64, uniform over all int64 values."""
         return self.positions(1, purpose)[:, 0]
 
-    def chosen_rows(
-        self,
-        purpose: Purpose,
-        sequence_fraction: float | None,
-        sequence_probability: float | None,
-    ) -> Tensor:
-        """``[B]`` bool: the ``round(sequence_fraction * B)`` rows with the smallest (draw, row), or
-        each row with ``sequence_probability``. One of the two must be given."""
-        draws = self.rows(purpose)
-        if sequence_probability is not None:
-            # 53 bits fit a float64 without rounding.
-            return (draws >> 11 & 2**53 - 1).double() < sequence_probability * 2.0**53
-        assert sequence_fraction is not None
-        count = math.floor(sequence_fraction * len(draws) + 0.5)
-        chosen = torch.zeros_like(draws, dtype=torch.bool)
-        return chosen.index_fill_(0, draws.argsort(stable=True)[:count], True)
-
     def positions(self, length: int, purpose: Purpose) -> Tensor:
         """``[B, length]`` int64, uniform over all int64 values."""
         return keyed_draws(self.row_keys, length, purpose=purpose, seed=self.seed, step=self.step)
@@ -134,11 +117,9 @@ class Draws:
 
 def require_alias_table(table: Tensor | None, num_items: int) -> None:
     """Raises TypeError unless ``table`` is a tensor or None; ValueError for another catalogue."""
-    if table is None:
-        return
-    if not isinstance(table, Tensor):
+    if table is not None and not isinstance(table, Tensor):
         raise TypeError(f"alias_table must be a tensor, got {table!r}")
-    if (table.shape, table.dtype) != ((num_items,), torch.int64):
+    if table is not None and (table.shape, table.dtype) != ((num_items,), torch.int64):
         raise ValueError(
             f"alias_table must be [{num_items}] torch.int64, got {list(table.shape)} {table.dtype}"
         )
@@ -147,9 +128,8 @@ def require_alias_table(table: Tensor | None, num_items: int) -> None:
 def open_to_change(sequences: Tensor, include_target: bool) -> Tensor:
     """``[B, W]`` bool: the items of the history, and the target if ``include_target``.
 
-    Raises:
-        ValueError: padding on the right of an item, on the CPU. On CUDA a check would wait for the
-            device; such padding counts as left padding there.
+    Raises ValueError for padding on the right of an item, on the CPU only: on CUDA a check would
+    wait for the device.
     """
     is_item = sequences != 0
     if sequences.device.type == "cpu" and not torch.compiler.is_compiling():
@@ -182,6 +162,5 @@ def choose_positions(order: Tensor, counts: Tensor) -> Tensor:
 
 
 def to_the_right(kept: Tensor) -> Tensor:
-    """``[B, L]`` int64 indices for ``gather`` that move the ``kept`` columns to the right, in
-    order."""
+    """``[B, L]`` int64 indices for ``gather``: columns in order, with ``kept`` on the right."""
     return kept.to(torch.uint8).argsort(dim=1, stable=True)

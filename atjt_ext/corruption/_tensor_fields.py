@@ -25,20 +25,17 @@ class HoldsTensors:
         return f"{type(self).__name__}({values})"
 
     def __eq__(self, other: object) -> bool:
-        if type(other) is not type(self):
+        if not isinstance(other, HoldsTensors) or type(other) is not type(self):
             return NotImplemented
-        assert isinstance(other, HoldsTensors)
-        return _comparable(self) == _comparable(other)
+        return bool(_by_identity(self) == _by_identity(other))
 
     def __hash__(self) -> int:
-        return hash((type(self), _comparable(self)))
-
-
-def _comparable(holder: HoldsTensors) -> tuple[Any, ...]:
-    return tuple(map(_by_identity, holder._values().values()))
+        return hash((type(self), _by_identity(self)))
 
 
 def _by_identity(value: Any) -> Any:
+    if isinstance(value, HoldsTensors):
+        value = tuple(value._values().values())
     if isinstance(value, tuple):
         return tuple(map(_by_identity, value))
     return ("tensor", id(value)) if isinstance(value, Tensor) else value

@@ -11,8 +11,6 @@ from ..ops.keyed_draws import Purpose
 from ._choices import NEVER, amounts, begin, choose_positions, settle_options
 from .protocol import DamagedSequences
 
-__all__ = ["AdjacentSwap"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdjacentSwap:
@@ -26,16 +24,13 @@ class AdjacentSwap:
     until the wanted number is reached. ``replaced`` marks both items of a pair.
 
     Args:
-        sequence_fraction: share of the rows of a batch to damage, as an exact count. Without it and
-            ``sequence_probability`` it becomes 0.5.
-        sequence_probability: instead of ``sequence_fraction``: chance of each row.
+        sequence_fraction, sequence_probability: as in :class:`RandomReplacement`.
         num_swaps: pairs to swap in each damaged row. Either this or ``swap_ratio``.
         swap_ratio: share of the row's items to move; a swap moves two items.
         include_target: the last column (the target) may be swapped as well.
 
     Raises:
-        ValueError: a value out of range, or not exactly one amount.
-        TypeError: a value that is no number, or no integer as required.
+        ValueError, TypeError: as :class:`RandomReplacement`.
     """
 
     sequence_fraction: float | None = None
@@ -55,12 +50,7 @@ class AdjacentSwap:
         step: int | Tensor = 0,
         row_keys: Tensor | None = None,
     ) -> DamagedSequences:
-        """``sequences [B, W]`` int32 or int64, left-padded with 0 -> a damaged copy.
-
-        Raises:
-            ValueError: a wrong shape, dtype or device; on the CPU also padding on the right of an
-                item, which counts as left padding on CUDA.
-        """
+        """A damaged copy of the sequences; arguments and errors as :class:`Corruption`."""
         draws, rows, is_open = begin(self, Purpose.SWAPPED_ROW, sequences, row_keys, seed, step)
         # Pair i has the columns i and i + 1.
         eligible = is_open[:, :-1] & is_open[:, 1:] & (sequences[:, :-1] != sequences[:, 1:])
@@ -98,9 +88,6 @@ def _swapped(sequences: Tensor, pairs: Tensor) -> DamagedSequences:
     older[:, :-1] = pairs
     newer[:, 1:] = pairs
     swapped = torch.where(older, sequences.roll(-1, dims=1), sequences)
-    replaced = older | newer
-    return DamagedSequences(
-        sequences=torch.where(newer, sequences.roll(1, dims=1), swapped),
-        replaced=replaced,
-        noise_labels=replaced.any(dim=1),
+    return DamagedSequences.at(
+        older | newer, torch.where(newer, sequences.roll(1, dims=1), swapped)
     )

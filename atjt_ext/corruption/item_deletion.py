@@ -10,8 +10,6 @@ from ..ops.keyed_draws import Purpose
 from ._choices import amounts, begin, choose_positions, settle_options, to_the_right
 from .protocol import DamagedSequences
 
-__all__ = ["ItemDeletion"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemDeletion:
@@ -29,17 +27,13 @@ class ItemDeletion:
     history are full otherwise. A mixture with :class:`ItemInsertion` blurs the difference.
 
     Args:
-        sequence_fraction: share of the rows of a batch to damage, as an exact count. Without it and
-            ``sequence_probability`` it becomes 0.5.
-        sequence_probability: instead of ``sequence_fraction``: chance of each row.
+        sequence_fraction, sequence_probability: as in :class:`RandomReplacement`.
         num_deletions: items to remove from each damaged row. Either this or ``delete_ratio``.
         delete_ratio: share of the row's items to remove.
-        include_target: the last column (the target) may be removed as well; then the item before it
-            becomes the target.
+        include_target: the target may be removed too; then the item before it is the target.
 
     Raises:
-        ValueError: a value out of range, or not exactly one amount.
-        TypeError: a value that is no number, or no integer as required.
+        ValueError, TypeError: as :class:`RandomReplacement`.
     """
 
     sequence_fraction: float | None = None
@@ -59,12 +53,7 @@ class ItemDeletion:
         step: int | Tensor = 0,
         row_keys: Tensor | None = None,
     ) -> DamagedSequences:
-        """``sequences [B, W]`` int32 or int64, left-padded with 0 -> a damaged copy.
-
-        Raises:
-            ValueError: a wrong shape, dtype or device; on the CPU also padding on the right of an
-                item, which counts as left padding on CUDA.
-        """
+        """A damaged copy of the sequences; arguments and errors as :class:`Corruption`."""
         draws, rows, eligible = begin(self, Purpose.DELETED_ROW, sequences, row_keys, seed, step)
         items = eligible.sum(dim=1)
         most = (items - 1).clamp(min=0)
@@ -81,8 +70,4 @@ def _without(sequences: Tensor, removed: Tensor) -> DamagedSequences:
     gone = removed.cumsum(dim=1).gather(1, closed).masked_fill(~is_item, 0)
     marked = gone.diff(dim=1, prepend=gone.new_zeros(len(gone), 1)) > 0
     marked[:, -1:] |= removed.sum(dim=1, keepdim=True) > gone[:, -1:]
-    return DamagedSequences(
-        sequences=sequences.gather(1, closed).masked_fill(~is_item, 0),
-        replaced=marked,
-        noise_labels=marked.any(dim=1),
-    )
+    return DamagedSequences.at(marked, sequences.gather(1, closed).masked_fill(~is_item, 0))

@@ -22,8 +22,6 @@ from ._items import uniform_items, weighted_items
 from ._tensor_fields import HoldsTensors
 from .protocol import DamagedSequences
 
-__all__ = ["ItemInsertion"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class ItemInsertion(HoldsTensors):
@@ -39,21 +37,16 @@ class ItemInsertion(HoldsTensors):
 
     Args:
         num_items: catalogue size, at least 3; items are ``1..num_items``.
-        sequence_fraction: share of the rows of a batch to damage, as an exact count. Without it and
-            ``sequence_probability`` it becomes 0.5.
-        sequence_probability: instead of ``sequence_fraction``: chance of each row.
-        num_insertions: items to insert into each damaged row, at most one behind each of its items.
-            Either this or ``insert_ratio``.
+        sequence_fraction, sequence_probability: as in :class:`RandomReplacement`.
+        num_insertions: items to insert into each damaged row. Either this or ``insert_ratio``.
         insert_ratio: that number as a share of the row's items.
         alias_table: ``[num_items]`` int64 on the device of the sequences, made by
             :func:`atjt_ext.ops.alias_table`: items are drawn by weight. A draw of a neighbour is
             repeated; after 8 such draws nothing is inserted at the place.
-        include_target: items may also be inserted behind the last column (the target), and become
-            the target.
+        include_target: an item may also be inserted behind the target, and becomes the target.
 
     Raises:
-        ValueError: a value out of range, or not exactly one amount.
-        TypeError: a value that is no number, or no integer as required.
+        ValueError, TypeError: as :class:`RandomReplacement`.
     """
 
     num_items: int
@@ -77,12 +70,8 @@ class ItemInsertion(HoldsTensors):
         step: int | Tensor = 0,
         row_keys: Tensor | None = None,
     ) -> DamagedSequences:
-        """``sequences [B, W]`` int32 or int64, left-padded with 0 -> a damaged copy.
-
-        Raises:
-            ValueError: a wrong shape, dtype or device; on the CPU also an id outside the catalogue,
-                and padding on the right of an item, which counts as left padding on CUDA.
-        """
+        """A damaged copy of the sequences; arguments and errors as :class:`Corruption`, and
+        ValueError for an id outside the catalogue, on the CPU."""
         draws, rows, eligible = begin(self, Purpose.INSERTED_ROW, sequences, row_keys, seed, step)
         self._check(sequences)
         items = eligible.sum(dim=1)
@@ -122,7 +111,4 @@ def _with_items(sequences: Tensor, inserted: Tensor) -> DamagedSequences:
     both = torch.stack([sequences, inserted], dim=2).flatten(1)
     is_inserted = torch.stack([torch.zeros_like(inserted), inserted], dim=2).flatten(1) != 0
     newest = to_the_right(both != 0)[:, width:]
-    replaced = is_inserted.gather(1, newest)
-    return DamagedSequences(
-        sequences=both.gather(1, newest), replaced=replaced, noise_labels=replaced.any(dim=1)
-    )
+    return DamagedSequences.at(is_inserted.gather(1, newest), both.gather(1, newest))

@@ -13,8 +13,6 @@ from ..ops.keyed_draws import Purpose, uniform_integers
 from ._choices import Draws
 from .protocol import Corruption, DamagedSequences
 
-__all__ = ["MixedCorruption"]
-
 
 @dataclass(frozen=True, slots=True)
 class MixedCorruption:
@@ -56,7 +54,7 @@ class MixedCorruption:
         step: int | Tensor = 0,
         row_keys: Tensor | None = None,
     ) -> DamagedSequences:
-        """``sequences [B, W]`` int32 or int64, left-padded with 0 -> a damaged copy."""
+        """A damaged copy of the sequences; arguments and errors as :class:`Corruption`."""
         draws = Draws.of(sequences, row_keys, seed, step).rows(Purpose.MIXED_KIND)
         kinds = uniform_integers(draws, len(self.corruptions))
         # Every kind runs on all rows: selecting the rows of a kind would wait for the device.
@@ -69,7 +67,7 @@ class MixedCorruption:
             own = (kinds == kind)[:, None]
             mixed = torch.where(own, output.sequences, mixed)
             replaced = torch.where(own, output.replaced, replaced)
-        return DamagedSequences(mixed, replaced, replaced.any(dim=1))
+        return DamagedSequences.at(replaced, mixed)
 
 
 def _taken_apart(corruptions: tuple[Corruption, ...]) -> tuple[Corruption, ...]:

@@ -6,8 +6,6 @@ from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
-__all__ = ["Corruption", "CorruptionOutput", "DamagedSequences"]
-
 
 class CorruptionOutput(Protocol):
     """Result of a corruption of sequences ``[B, W]``."""
@@ -28,7 +26,7 @@ class CorruptionOutput(Protocol):
 
     @property
     def noise_labels(self) -> Tensor:
-        """``[B]`` bool: true if the row was damaged, i.e. if any of its ``replaced`` is true."""
+        """``[B]`` bool: true if any ``replaced`` of the row is true."""
         ...
 
 
@@ -39,10 +37,14 @@ class DamagedSequences(NamedTuple):
     replaced: Tensor
     noise_labels: Tensor
 
+    @classmethod
+    def at(cls, replaced: Tensor, sequences: Tensor) -> DamagedSequences:
+        """``sequences`` with damage at ``replaced``."""
+        return cls(sequences, replaced, replaced.any(dim=1))
+
 
 class Corruption(Protocol):
-    """Damages left-padded sequences ``[B, W]`` and marks the damage. The result depends on the
-    arguments only."""
+    """Damages sequences and marks the damage. The result depends on the arguments only."""
 
     def __call__(
         self,
@@ -52,5 +54,12 @@ class Corruption(Protocol):
         step: int | Tensor = 0,
         row_keys: Tensor | None = None,
     ) -> CorruptionOutput:
-        """``row_keys [B]`` int64 give a row the same draws in every batch."""
+        """A damaged copy of ``sequences [B, W]`` int32 or int64, left-padded with 0.
+
+        ``row_keys [B]`` int64 give a row the same draws in every batch.
+
+        Raises:
+            ValueError: a wrong shape, dtype or device; on the CPU also padding on the right of an
+                item, which counts as left padding on CUDA.
+        """
         ...

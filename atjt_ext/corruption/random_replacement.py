@@ -13,8 +13,6 @@ from ..ops.random_replacement import FEATURE_DTYPES
 from ._choices import require_alias_table, settle_rows
 from ._tensor_fields import HoldsTensors
 
-__all__ = ["RandomReplacement"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class RandomReplacement(HoldsTensors):
@@ -37,9 +35,8 @@ class RandomReplacement(HoldsTensors):
         alias_table: ``[num_items]`` int64 on the device of the sequences, made by
             :func:`atjt_ext.ops.alias_table`: new items are drawn by weight.
         avoid_history: draw no item of the row, the target included.
-        feature_tables: for each column of side features its table ``[num_items + 1]``, int32,
-            int64, float32 or float64, on the device of the sequences: entry ``i`` is the feature of
-            item ``i``. Each call passes the columns.
+        feature_tables: for each column of side features its table, as for
+            :func:`atjt_ext.ops.random_replacement`. Each call passes the columns.
 
     Raises:
         ValueError: a value out of range, a table of a wrong shape or dtype, or not exactly one
@@ -80,14 +77,10 @@ class RandomReplacement(HoldsTensors):
         row_keys: Tensor | None = None,
         features: Sequence[Tensor] = (),
     ) -> RandomReplacementOutput:
-        """``sequences [B, W]`` int32 or int64 -> damaged copy, ``replaced [B, W]``, ``noise_labels
-        [B]``.
+        """A damaged copy of the sequences; errors as :func:`atjt_ext.ops.random_replacement`.
 
         ``features`` holds a column ``[B, W]`` for each of ``feature_tables``, of the same dtype.
         The result has copies with the features of the new items.
-
-        Raises:
-            ValueError: as :func:`atjt_ext.ops.random_replacement`.
         """
         return random_replacement(
             sequences,
