@@ -22,29 +22,25 @@ if TYPE_CHECKING:
     from .ranking import evaluate as evaluate
     from .ranking import full_ranks as full_ranks
     from .ranking import top_items as top_items
-    from .ranking import top_items as top_k  # noqa: F401  # its former name
+    from .ranking import top_items as top_k  # its former name
     from .sampled import sampled_evaluate as sampled_evaluate
 
 # Without this, the names of the metrics would load torch (training options are parsed before it).
 _HOMES = {
-    "RANKING_KS": "metrics",
-    "RANKING_METRICS": "metrics",
-    "evaluate": "ranking",
-    "full_ranks": "ranking",
-    "ranking_metrics": "metrics",
-    "sampled_evaluate": "sampled",
-    "top_items": "ranking",
+    "metrics": "RANKING_KS RANKING_METRICS ranking_metrics",
+    "ranking": "evaluate full_ranks top_items",
+    "sampled": "sampled_evaluate",
 }
-_FORMER = {"top_k": "top_items"}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
-__all__ = [*_HOMES, *_FORMER]
+__all__ = [*_HOME_OF, "top_k"]
 
 
 def __getattr__(name: str) -> Any:
-    name = _FORMER.get(name, name)
-    if name not in _HOMES:
+    name = "top_items" if name == "top_k" else name
+    if name not in _HOME_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    return getattr(import_module(f".{_HOME_OF[name]}", __name__), name)
 
 
 def __dir__() -> list[str]:

@@ -7,8 +7,6 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-__all__ = ["auc", "equal_strata", "mean_of_known", "roc_curve", "stratified_auc"]
-
 
 def auc(scores: Tensor, labels: Tensor) -> float | None:
     """Area under the ROC curve: P(score of a true label > score of a false label), ties counting
@@ -22,7 +20,7 @@ def auc(scores: Tensor, labels: Tensor) -> float | None:
         The area, or None if one of the classes is empty.
 
     Raises:
-        ValueError: ``scores`` and ``labels`` have different shapes or are not ``[N]``.
+        ValueError: a wrong shape.
     """
     if scores.shape != labels.shape or scores.dim() != 1:
         raise ValueError(
@@ -34,8 +32,7 @@ def auc(scores: Tensor, labels: Tensor) -> float | None:
         return None
     _, inverse, counts = torch.unique(scores.double(), return_inverse=True, return_counts=True)
     # Mid-ranks (1-based) make a tie count half.
-    last = counts.cumsum(0).double()
-    midrank = last - (counts.double() - 1.0) / 2.0
+    midrank = counts.cumsum(0).double() - (counts.double() - 1.0) / 2.0
     rank_sum = float(midrank[inverse][labels].sum())
     return (rank_sum - positives * (positives + 1) / 2.0) / (positives * negatives)
 
@@ -73,13 +70,8 @@ def mean_of_known(values: Iterable[float | None]) -> float | None:
 def roc_curve(scores: Tensor, labels: Tensor) -> tuple[list[float], list[float]]:
     """False and true positive rates as the threshold falls through the distinct scores.
 
-    Args:
-        scores: ``[N]`` floating point.
-        labels: ``[N]`` bool.
-
-    Returns:
-        Two lists that rise from 0 to 1, with one entry more than there are distinct scores. The
-        rate of an empty class is 0 throughout.
+    Takes ``scores [N]`` floating point and ``labels [N]`` bool. Both lists rise from 0 to 1, with
+    one entry more than there are distinct scores. The rate of an empty class is 0 throughout.
     """
     thresholds, inverse = torch.unique(-scores.double(), return_inverse=True)
     # Counts are float64: float32 has no integers above 2**24.

@@ -12,14 +12,6 @@ from ..data import Sequences
 from ..data.sequences import noisy_users, per_user
 from .auc import auc, equal_strata, stratified_auc
 
-__all__ = [
-    "CalibrationBin",
-    "calibration",
-    "calibration_error",
-    "detection_auc",
-    "popularity_detection",
-]
-
 
 def detection_auc(sequences: Sequences, noise_logits: Tensor) -> dict[str, float | None]:
     """How well ``noise_logits [N]`` find planted noise.
@@ -103,19 +95,16 @@ def calibration(
         raise ValueError(f"num_bins must be at least 1, got {num_bins}")
     values = probabilities.double()
     which = (values * num_bins).long().clamp(max=num_bins - 1)
-    bins = []
-    for index in which.unique().tolist():
-        inside = which == index
-        bins.append(
-            CalibrationBin(
-                low=index / num_bins,
-                high=(index + 1) / num_bins,
-                count=int(inside.sum()),
-                predicted=float(values[inside].mean()),
-                observed=float(truth[inside].double().mean()),
-            )
+    return [
+        CalibrationBin(
+            low=index / num_bins,
+            high=(index + 1) / num_bins,
+            count=int((which == index).sum()),
+            predicted=float(values[which == index].mean()),
+            observed=float(truth[which == index].double().mean()),
         )
-    return bins
+        for index in which.unique().tolist()
+    ]
 
 
 def calibration_error(bins: Sequence[CalibrationBin]) -> float:

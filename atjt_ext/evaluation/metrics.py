@@ -15,20 +15,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from torch import Tensor
 
-__all__ = [
-    "RANKING_KS",
-    "RANKING_METRICS",
-    "SAMPLED_METRICS",
-    "SHOWN_METRICS",
-    "hit_rate",
-    "mrr",
-    "ndcg",
-    "paper_hit_rate",
-    "paper_ndcg",
-    "ranking_metrics",
-    "user_gains",
-]
-
 # A user's gain at rank r (float64), for the one relevant item. A metric is the mean of its gains up
 # to rank k. A new line here is a new metric everywhere; name it in SHOWN_METRICS to show it.
 _GAINS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -55,8 +41,7 @@ def hit_rate(ranks: Tensor, k: int) -> float:
 
 
 def ndcg(ranks: Tensor, k: int) -> float:
-    """NDCG@k of ``ranks [U]`` with one relevant item: mean of ``1 / log2(rank + 1)``, 0 beyond
-    rank k."""
+    """NDCG@k of ``ranks [U]``: mean of ``1 / log2(rank + 1)``, 0 beyond rank k."""
     return float(_gains(ranks, "NDCG", k).mean())
 
 
@@ -66,13 +51,8 @@ def mrr(ranks: Tensor, k: int) -> float:
 
 
 def paper_hit_rate(ranks: Tensor, target_logits: Tensor, k: int) -> float:
-    """HR@k as the code of arXiv:2409.17402 computes it: a hit also needs a positive prediction.
-
-    Args:
-        ranks: ``[U]``, with ties counted for the target.
-        target_logits: ``[U]``; above 0 means a probability above one half.
-        k: length of the list.
-    """
+    """HR@k as the code of arXiv:2409.17402 computes it: a hit also needs a positive prediction,
+    ``target_logits [U]`` above 0. ``ranks [U]`` count ties for the target."""
     return float(((ranks <= k) & (target_logits > 0)).double().mean())
 
 
@@ -81,11 +61,7 @@ def paper_ndcg(ranks: Tensor, k: int) -> float:
     rank k), divided by the sum of ``1 / log2(rank + 2)`` over ranks 1 to k.
 
     The formula discounts the first place too, and its ideal list holds k relevant items although
-    there is one. At k = 5 the maximum is therefore 0.274.
-
-    Args:
-        ranks: ``[U]``, with ties counted for the target.
-        k: length of the list.
+    there is one. At k = 5 the maximum is therefore 0.274. ``ranks [U]`` count ties for the target.
     """
     places = ranks.new_tensor(range(1, k + 1)).double()
     ideal = float((1.0 / (places + 2.0).log2()).sum())

@@ -14,15 +14,14 @@ from ..ops.top_k import largest
 from ..ops.top_k import top_k as top_k_of_catalogue
 from .metrics import RANKING_KS, ranking_metrics
 
-__all__ = ["as_batch", "evaluate", "full_ranks", "require_same_catalogue", "top_items"]
-
 # Users at once. Only models that score all items at once are limited by scores: 64 MiB of floats.
 _MAX_USERS = 2**10
 _MAX_SCORES = 2**24
 
 
-def require_same_catalogue(recommender: Recommender, data: EvaluationSet) -> None:
-    """Raises ValueError if ``data`` has no users, or another catalogue than ``recommender``."""
+def require_usable(recommender: Recommender, data: EvaluationSet, weigh_inputs: bool) -> None:
+    """Raises ValueError if ``data`` has no users, or another catalogue than ``recommender``;
+    TypeError if it cannot ``weigh_inputs``."""
     require_recommender(recommender)
     if not len(data):
         raise ValueError("data must hold at least one user, got none")
@@ -31,6 +30,8 @@ def require_same_catalogue(recommender: Recommender, data: EvaluationSet) -> Non
             f"the recommender knows {recommender.num_items} items, "
             f"the evaluation set has {data.histories.num_items}"
         )
+    if weigh_inputs:
+        require_input_weight(recommender)
 
 
 def _users_with_scores(num_items: int) -> int:
@@ -92,9 +93,7 @@ def full_ranks(
         ValueError: no users, or different catalogues of recommender and data.
         TypeError: ``weigh_inputs`` with a recommender that takes no input weights.
     """
-    require_same_catalogue(recommender, data)
-    if weigh_inputs:
-        require_input_weight(recommender)
+    require_usable(recommender, data, weigh_inputs)
     with inference(recommender):
         if isinstance(recommender, SequenceRecommender):
             items = recommender.item_table()[1:]
@@ -139,14 +138,8 @@ def evaluate(
     weigh_inputs: bool = False,
 ) -> dict[str, float]:
     """HR, NDCG and MRR at ``ks`` from full ranking; arguments and errors as :func:`full_ranks`."""
-    ranks = full_ranks(
-        recommender,
-        data,
-        max_length=max_length,
-        exclude_seen=exclude_seen,
-        weigh_inputs=weigh_inputs,
-    )
-    return ranking_metrics(ranks, ks)
+    options = {"exclude_seen": exclude_seen, "weigh_inputs": weigh_inputs}
+    return ranking_metrics(full_ranks(recommender, data, max_length=max_length, **options), ks)
 
 
 def top_items(
@@ -169,11 +162,9 @@ def top_items(
     Raises:
         ValueError, TypeError: as :func:`full_ranks`; ``k`` is not in ``1..num_items``.
     """
-    require_same_catalogue(recommender, data)
+    require_usable(recommender, data, weigh_inputs)
     if not 1 <= k <= recommender.num_items:
         raise ValueError(f"k must be in 1..{recommender.num_items} (the items), got {k}")
-    if weigh_inputs:
-        require_input_weight(recommender)
     with inference(recommender):
         if isinstance(recommender, SequenceRecommender):
             items = recommender.item_table()[1:]
@@ -195,11 +186,7 @@ def top_items(
 
 
 def _top_k_from_scores(
-    recommender: Recommender,
-    batch: EvaluationBatch,
-    k: int,
-    exclude_seen: bool,
-    weigh_inputs: bool,
+    recommender: Recommender, batch: EvaluationBatch, k: int, exclude_seen: bool, weigh_inputs: bool
 ) -> tuple[Tensor, Tensor]:
     scores = score_catalogue(recommender, as_batch(batch, weigh_inputs))
     if exclude_seen:

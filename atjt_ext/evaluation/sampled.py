@@ -8,11 +8,9 @@ from torch import Tensor
 from ..data import EvaluationBatch, EvaluationSet
 from ..models.inference import inference
 from ..models.protocols import Recommender
-from ..models.scoring import require_input_weight, score_candidates
+from ..models.scoring import score_candidates
 from .metrics import hit_rate, ndcg, paper_hit_rate, paper_ndcg
-from .ranking import as_batch, require_same_catalogue
-
-__all__ = ["sampled_evaluate"]
+from .ranking import as_batch, require_usable
 
 # Limits on the users whose negatives are drawn together: their number, and the cells of [B, V].
 _MAX_USERS = 256
@@ -53,9 +51,7 @@ def sampled_evaluate(
             item to draw.
         TypeError: ``weigh_inputs`` with a recommender that takes no input weights.
     """
-    require_same_catalogue(recommender, data)
-    if weigh_inputs:
-        require_input_weight(recommender)
+    require_usable(recommender, data, weigh_inputs)
     if popularity.shape != (recommender.num_items,):
         raise ValueError(
             f"popularity must be [{recommender.num_items}], got {list(popularity.shape)}"
@@ -67,11 +63,10 @@ def sampled_evaluate(
     with inference(recommender):
         for batch in data.batches(users, max_length):
             negatives = _negatives(batch, mass, num_negatives, generator)
-            candidates = torch.cat([batch.targets[:, None].cpu(), negatives], dim=1)
-            candidates = candidates.to(batch.targets.device)
-            scores.append(
-                score_candidates(recommender, as_batch(batch, weigh_inputs), candidates).cpu()
-            )
+            negatives = negatives.to(batch.targets.device)
+            candidates = torch.cat([batch.targets[:, None], negatives], dim=1)
+            inputs = as_batch(batch, weigh_inputs)
+            scores.append(score_candidates(recommender, inputs, candidates).cpu())
     return _metrics(torch.cat(scores))
 
 

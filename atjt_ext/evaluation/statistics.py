@@ -13,19 +13,6 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = [
-    "Interval",
-    "crossed_bootstrap",
-    "holm",
-    "paired_t",
-    "shown_p",
-    "sign_flip_p",
-    "student_t_cdf",
-    "student_t_quantile",
-    "users_interval",
-    "wilson_interval",
-]
-
 Floats = npt.NDArray[np.float64]
 
 
@@ -35,8 +22,7 @@ class Interval:
 
     Attributes:
         mean: mean of the differences.
-        low: lower end; None for a single observation.
-        high: upper end; None for a single observation.
+        low, high: the ends of the interval; None for a single observation.
         p: two-sided p-value; None for a single observation.
         count: number of observations.
     """
@@ -49,9 +35,6 @@ class Interval:
 
     def as_dict(self) -> dict[str, float | int | None]:
         return asdict(self)
-
-
-# ---- Student's t --------------------------------------------------------------------------------
 
 
 def student_t_cdf(t: float, degrees: int) -> float:
@@ -83,14 +66,12 @@ def student_t_quantile(probability: float, degrees: int) -> float:
     low, high = 0.0, 1.0
     while student_t_cdf(high, degrees) < probability:
         low, high = high, 2.0 * high
-    while True:
-        middle = 0.5 * (low + high)
-        if not low < middle < high:
-            return middle
+    while low < (middle := 0.5 * (low + high)) < high:
         if student_t_cdf(middle, degrees) < probability:
             low = middle
         else:
             high = middle
+    return middle
 
 
 def _incomplete_beta(x: float, a: float, b: float) -> float:
@@ -115,9 +96,6 @@ def _incomplete_beta(x: float, a: float, b: float) -> float:
     return math.exp(log_front) / value
 
 
-# ---- over seeds ---------------------------------------------------------------------------------
-
-
 def paired_t(differences: npt.ArrayLike, *, confidence: float = 0.95) -> Interval:
     """Mean of paired differences ``[S]`` with its t interval and two-sided t test.
 
@@ -136,22 +114,12 @@ def paired_t(differences: npt.ArrayLike, *, confidence: float = 0.95) -> Interva
         return Interval(mean, None, None, None, 1)
     error = float(values.std(ddof=1)) / math.sqrt(count)
     reach = student_t_quantile(0.5 + 0.5 * confidence, count - 1) * error
-    if error == 0.0:
-        p = 1.0 if mean == 0.0 else 0.0
-    else:
-        p = 2.0 * student_t_cdf(-abs(mean) / error, count - 1)
+    p = 2.0 * student_t_cdf(-abs(mean) / error, count - 1) if error else float(mean == 0.0)
     return Interval(mean, mean - reach, mean + reach, p, count)
 
 
-# ---- over users ---------------------------------------------------------------------------------
-
-
 def crossed_bootstrap(
-    differences: npt.ArrayLike,
-    *,
-    confidence: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
+    differences: npt.ArrayLike, *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
 ) -> tuple[float, float]:
     """Percentile interval of the mean of ``differences [S, U]``: the same users under every seed.
 
@@ -221,9 +189,6 @@ def sign_flip_p(differences: npt.ArrayLike, *, resamples: int = 10_000, seed: in
     return (1 + hits) / (1 + resamples)
 
 
-# ---- shares -------------------------------------------------------------------------------------
-
-
 def wilson_interval(share: float, count: int) -> tuple[float, float]:
     """Wilson's 95 % interval (J. Am. Stat. Assoc. 22, 1927) for a ``share`` of ``count`` cases.
 
@@ -241,9 +206,6 @@ def wilson_interval(share: float, count: int) -> tuple[float, float]:
     centre = shrunk * (share + 0.5 * z * z / count)
     reach = shrunk * z * math.sqrt(share * (1.0 - share) / count + 0.25 * (z / count) ** 2)
     return max(0.0, centre - reach), min(1.0, centre + reach)
-
-
-# ---- many comparisons ---------------------------------------------------------------------------
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
@@ -275,10 +237,8 @@ def shown_p(p: float | None) -> str:
 def _finite(name: str, values: npt.ArrayLike, dimensions: int) -> Floats:
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != dimensions or not array.size:
-        raise ValueError(
-            f"{name} must have {dimensions} dimension{'s' if dimensions > 1 else ''} and not be "
-            f"empty, got shape {list(array.shape)}"
-        )
+        wanted = f"{dimensions} dimension{'s' if dimensions > 1 else ''} and not be empty"
+        raise ValueError(f"{name} must have {wanted}, got shape {list(array.shape)}")
     if not np.isfinite(array).all():
         raise ValueError(f"{name} must be finite")
     return array
