@@ -11,12 +11,11 @@ import polars as pl
 
 from ..errors import DataError, listed
 from ..interactions import Interactions
-from .columns import ColumnNames, PlaceOf, interactions_of_parts
+from .columns import ColumnNames, Part, interactions_of_parts, table_of_parts
 from .csv_files import read_csv
-from .feature_tables import table_of_parts
 from .json_lines import Kind, json_parts
 from .recognise import FileFormat, Sign, find_source, header_of, keys_of
-from .streams import HEAD_BYTES, first_line, read_bytes
+from .streams import first_line
 
 # Keys of a review by role.
 _2014 = {"user": "reviewerID", "item": "asin", "time": "unixReviewTime", "rating": "overall"}
@@ -60,7 +59,7 @@ def read_amazon(path: str | Path, *, metadata: str | Path | None = None) -> Inte
 
 
 def _read_reviews(path: Path) -> Interactions:
-    line = first_line(read_bytes(path, HEAD_BYTES), path)
+    line = first_line(path)
     if not line.lstrip().startswith("{"):
         return _read_ratings(path, header_of(line))
     keys = set(keys_of(line))
@@ -87,7 +86,7 @@ def _read_ratings(path: Path, header: list[str]) -> Interactions:
 
 def read_metadata(path: str | Path) -> pl.DataFrame:
     """The metadata of any year, as ``items``."""
-    keys = set(keys_of(first_line(read_bytes(path, HEAD_BYTES), path)))
+    keys = set(keys_of(first_line(path)))
     key = "parent_asin" if "parent_asin" in keys else "asin"
     if key == "parent_asin":
         year = "2023"
@@ -102,9 +101,7 @@ def read_metadata(path: str | Path) -> pl.DataFrame:
     return table_of_parts(_metadata_parts(path, _METADATA[year]), "item", key, path)
 
 
-def _metadata_parts(
-    path: str | Path, fields: dict[str, tuple[str, Kind]]
-) -> Iterator[tuple[pl.DataFrame, PlaceOf]]:
+def _metadata_parts(path: str | Path, fields: dict[str, tuple[str, Kind]]) -> Iterator[Part]:
     names = {key: name for key, (name, _) in fields.items()}
     categories = pl.col("categories").list.unique(maintain_order=True)
     for frame, place_of in json_parts(path, {key: kind for key, (_, kind) in fields.items()}):

@@ -1,4 +1,4 @@
-"""Columns of a table to ``Interactions``: finds the role of each column and checks every value."""
+"""Tables as read to ``Interactions``: finds the role of each column and checks every value."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ _SECOND_GUESSES: dict[str, tuple[str, ...]] = {
 _REQUIRED = ("user", "item")
 
 PlaceOf = Callable[[int], str]  # "file:line" of a row
+Part = tuple[pl.DataFrame, PlaceOf]  # a part of a file as read
 
 
 class ColumnNames(TypedDict, total=False):
-    """The arguments by which readers get the names of columns.
+    """The arguments of readers that name columns.
 
-    A column that is missing here or None is guessed by its name. Times and ratings may be absent
-    from the table, and their empty name leaves a column unread. Weights (numbers in [0, 1]: how
-    clean each interaction is believed to be) are never guessed.
+    An argument that is missing or None lets the reader guess. An empty name leaves times or ratings
+    unread. Weights (P(clean), in [0, 1]) are never guessed.
     """
 
     user_column: str | None
@@ -53,18 +53,13 @@ class ColumnNames(TypedDict, total=False):
 
 
 def find_roles(columns: Sequence[str], place: str, named: ColumnNames) -> dict[str, str]:
-    """The column of each role: ``{"user": "userId", ...}``.
+    """The column of each role: ``{"user": "userId", ...}``; messages begin with ``place``.
 
     Warns if columns are left over and none holds times.
 
-    Args:
-        columns: The columns of the table.
-        place: What messages begin with.
-        named: The names that the caller gives.
-
     Raises:
-        DataError: if a named column is missing, a required one cannot be guessed, or more than one
-            column fits; the message names the columns found and the names tried.
+        DataError: if a named column is missing, a required column cannot be guessed, or more than
+            one column fits; the message names the columns found and the names tried.
         TypeError: on an unknown argument.
     """
     names = cast("dict[str, str | None]", named)
@@ -118,44 +113,34 @@ def find_roles(columns: Sequence[str], place: str, named: ColumnNames) -> dict[s
 
 
 def guessed(role: str, columns: Sequence[str]) -> list[str]:
-    """The ``columns`` whose name is one of the role's; the caller refuses more than one."""
-    first = [column for column in columns if column.lower() in GUESSES[role]]
-    second = _SECOND_GUESSES.get(role, ())
-    return first or [column for column in columns if column.lower() in second]
+    """The ``columns`` whose name is among the names of the role."""
+    for names in (GUESSES[role], _SECOND_GUESSES.get(role, ())):
+        if found := [column for column in columns if column.lower() in names]:
+            return found
+    return []
 
 
 def convert(frame: pl.DataFrame, roles: dict[str, str], place_of: PlaceOf) -> pl.DataFrame:
     """Names and converts the columns of ``frame``; columns without a role become features.
 
-    A feature whose name is that of a role (``user``, ``time``, ...) gets ``_as_read`` appended.
-
-    Args:
-        frame: As read; columns may be strings or typed.
-        roles: From :func:`find_roles`.
-        place_of: ``"file:line"`` of a row number, for errors.
+    A feature with the name of a role (``user``, ``time``, ...) gets ``_as_read`` appended.
 
     Raises:
         DataError: for the first value that does not fit, with its place and column.
     """
-    columns: list[pl.Series] = []
-    for role, column in roles.items():
-        columns.append(_CONVERTERS[role](frame[column], place_of).alias(role))
+    columns = [
+        _CONVERTERS[role](frame[column], place_of).alias(role) for role, column in roles.items()
+    ]
     for column in frame.columns:
         if column not in roles.values():
-            feature = f"{column}_as_read" if column in GUESSES else column
-            columns.append(frame[column].alias(feature))
+            columns.append(frame[column].alias(column + "_as_read" * (column in GUESSES)))
     return pl.DataFrame(columns)
 
 
 def interactions_of_parts(
-    parts: Iterable[tuple[pl.DataFrame, PlaceOf]], roles: dict[str, str], source: str | Path
+    parts: Iterable[Part], roles: dict[str, str], source: str | Path
 ) -> Interactions:
-    """One ``Interactions`` from the parts of a file, in order.
-
-    Args:
-        parts: Frames as read, each with ``"file:line"`` of its rows.
-        roles: The column of each role.
-        source: The file.
+    """One ``Interactions`` from the parts of the file ``source``, in order.
 
     Raises:
         DataError: as :func:`convert`, or if no part has a row.
@@ -170,6 +155,23 @@ def interactions_of_parts(
     return Interactions(frame, source=str(source))
 
 
+def table_of_parts(parts: Iterable[Part], key: str, column: str, path: str | Path) -> pl.DataFrame:
+    """One table of items or users from the parts of a file; the first row of each id counts.
+
+    The column of ids ``column`` becomes the first column, ``key`` (``"item"`` or ``"user"``).
+
+    Raises:
+        DataError: on an empty id, with its place; or if there are no rows.
+    """
+    frames = [
+        frame.select(ids(frame[column], place_of).alias(key), pl.exclude(column))
+        for frame, place_of in parts
+    ]
+    if not any(frame.height for frame in frames):
+        raise DataError(f"{path}: a table of {key}s without rows")
+    return pl.concat(frames, how="vertical_relaxed").unique(key, keep="first", maintain_order=True)
+
+
 def ids(values: pl.Series, place_of: PlaceOf) -> pl.Series:
     """Ids as strings, as they are written.
 
@@ -177,10 +179,7 @@ def ids(values: pl.Series, place_of: PlaceOf) -> pl.Series:
         DataError: on the first empty id, or if the column holds neither strings nor integers.
     """
     if not (values.dtype.is_integer() or values.dtype in (pl.String, pl.Categorical, pl.Enum)):
-        raise DataError(
-            f"{place_of(0)}: column {shown(values.name)} holds {values.dtype}, "
-            "ids must be strings or integers"
-        )
+        raise _wrong_type(values, "ids must be strings or integers", place_of)
     text: pl.Series = values.cast(pl.String)
     empty = text.is_null() | (text.str.strip_chars() == "")
     refuse(values, empty, "an id that is not empty", place_of)
@@ -193,19 +192,17 @@ def optional_numbers(values: pl.Series, place_of: PlaceOf) -> pl.Series:
     Raises:
         DataError: on the first text that is no number.
     """
-    text: pl.Series = values.str.strip_chars().replace("", None)
-    numbers: pl.Series = text.cast(pl.Float64, strict=False)
-    refuse(values, numbers.is_null() & text.is_not_null(), "a number, or empty", place_of)
+    numbers = _numbers(values)
+    empty = values.is_null() | (values.str.strip_chars() == "")
+    refuse(values, numbers.is_null() & ~empty, "a number, or empty", place_of)
     return numbers
 
 
 def _times(values: pl.Series, place_of: PlaceOf) -> pl.Series:
     times = seconds_since_1970(values)
     if times is None:
-        raise DataError(
-            f"{place_of(0)}: column {shown(values.name)} holds {values.dtype}, "
-            "times must be numbers, dates, datetimes or strings"
-        )
+        wanted = "times must be numbers, dates, datetimes or strings"
+        raise _wrong_type(values, wanted, place_of)
     wanted = (
         "a number (Unix time) or a date (YYYY-MM-DD[THH:MM:SS]), unmixed; "
         "an empty time_column skips it"
@@ -229,10 +226,7 @@ def _ratings(values: pl.Series, place_of: PlaceOf) -> pl.Series:
 
 def _weights(values: pl.Series, place_of: PlaceOf) -> pl.Series:
     if not (values.dtype.is_numeric() or values.dtype == pl.String):
-        raise DataError(
-            f"{place_of(0)}: column {shown(values.name)} holds {values.dtype}, weights must be "
-            "numbers in [0, 1]"
-        )
+        raise _wrong_type(values, "weights must be numbers in [0, 1]", place_of)
     numbers = _numbers(values)
     refuse(values, ~numbers.is_between(0.0, 1.0).fill_null(False), "a number in [0, 1]", place_of)
     return numbers
@@ -254,6 +248,11 @@ _CONVERTERS: dict[str, Callable[[pl.Series, PlaceOf], pl.Series]] = {
     "is_noise": _truths,
     "weight": _weights,
 }
+
+
+def _wrong_type(values: pl.Series, wanted: str, place_of: PlaceOf) -> DataError:
+    column = f"column {shown(values.name)} holds {values.dtype}"
+    return DataError(f"{place_of(0)}: {column}, {wanted}")
 
 
 def refuse(values: pl.Series, bad: pl.Series, wanted: str, place_of: PlaceOf) -> None:

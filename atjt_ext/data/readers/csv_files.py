@@ -10,7 +10,7 @@ from ..errors import DataError
 from ..interactions import Interactions
 from .columns import ColumnNames, find_roles
 from .recognise import FileFormat, Sign, is_number
-from .streams import HEAD_BYTES, first_line, read_bytes
+from .streams import first_line
 from .text import DelimitedText, read_delimited
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def read_csv(
     """
     if separator is not None and len(separator) != 1:
         raise ValueError(f"separator must be one character, got {separator!r}")
-    header = first_line(read_bytes(path, HEAD_BYTES), path)
+    header = first_line(path)
     separator = separator or _separator(header)
     try:
         names = next(csv.reader([header], delimiter=separator, strict=True))

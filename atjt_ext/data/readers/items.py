@@ -12,15 +12,14 @@ from ..errors import DataError, listed, shown
 from ..interactions import Interactions
 from .auto import READERS
 from .recognise import recognise
-from .streams import encoding_error, read_bytes
+from .streams import decoded, read_bytes
 
 
 def read_items(path: str | Path) -> pl.DataFrame:
     """A table of items, plain or gzip, for ``Interactions.items``.
 
-    It may be a table that :func:`read_interactions` finds beside interactions (RecBole's ``.item``,
-    MovieLens' ``movies``, Amazon's metadata, Yelp's businesses), or one JSON object
-    ``{item: [value, ...]}`` (S3-Rec's data), whose only feature is called ``attributes``.
+    The file is RecBole's ``.item``, MovieLens' ``movies``, Amazon's metadata, Yelp's businesses, or
+    one JSON object ``{item: [value, ...]}`` (S3-Rec's data), whose feature is ``attributes``.
 
     Returns:
         A row per item: its id in ``item`` (String), every other column a feature.
@@ -60,23 +59,19 @@ def _is_known(path: str | Path) -> bool:
 
 
 def _attributes(path: str | Path) -> pl.DataFrame:
-    data = read_bytes(path)
+    text = decoded(read_bytes(path), path)
     try:
-        table = json.loads(data)
-    except UnicodeDecodeError as error:
-        raise encoding_error(data, path) from error
+        table = json.loads(text)
     except ValueError as error:
         raise DataError(
             f"{path}: no JSON object {{item: [value, ...]}} ({error}), and no known table of items"
         ) from error
-    lists = []
     for item, values in table.items():
         if not isinstance(values, list) or any(isinstance(v, list | dict) for v in values):
             raise DataError(
                 f"{path}: item {shown(item)} must have a list of values, got {shown(str(values))}"
             )
-        lists.append([str(value) for value in values])
+    rows = [(item, list(map(str, values))) for item, values in table.items()]
     return pl.DataFrame(
-        {"item": list(table), "attributes": lists},
-        schema={"item": pl.String, "attributes": pl.List(pl.String)},
+        rows, schema={"item": pl.String, "attributes": pl.List(pl.String)}, orient="row"
     )

@@ -1,8 +1,7 @@
-"""JSON lines: to columns, and to interactions.
+"""JSON lines to columns, and to interactions.
 
-As in ``text.py``, polars parses each chunk first. If it refuses, Python reads the lines one by one
-and names the first line that it cannot read. Amazon's oldest files hold Python literals instead of
-JSON; they are always read line by line.
+As in ``text.py``, polars parses each chunk first; if it refuses, Python reads line by line. Python
+also reads Amazon's oldest files, which hold Python literals instead of JSON.
 """
 
 from __future__ import annotations
@@ -24,9 +23,9 @@ import polars as pl
 
 from ..errors import DataError, shown
 from ..interactions import Interactions
-from .columns import ColumnNames, PlaceOf, find_roles, interactions_of_parts
+from .columns import ColumnNames, Part, find_roles, interactions_of_parts
 from .recognise import FileFormat, Sign
-from .streams import Chunk, chunks, encoding_error, place_of
+from .streams import Chunk, chunks, decoded, place_of
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -45,22 +44,11 @@ _LITERAL = re.compile(rb"\s*\{\s*u?'")
 _OBJECTS_TO_KNOW_KEYS_BY = 1000
 
 
-def json_parts(
-    path: str | Path, fields: Mapping[str, Kind]
-) -> Iterator[tuple[pl.DataFrame, PlaceOf]]:
-    """A file of one object per line, plain or gzip, in parts of bounded size.
+def json_parts(path: str | Path, fields: Mapping[str, Kind]) -> Iterator[Part]:
+    """The ``fields`` (keys and their kinds) of one object per line, plain or gzip, part by part.
 
-    Lines are JSON or Python literals (``{'asin': ...}``); blank lines are skipped. If an object has
-    a key twice, either value may count.
-
-    Args:
-        path: The file.
-        fields: The keys to read and the kind of their values; for all others only the syntax is
-            checked.
-
-    Returns:
-        For each part a frame, with a column per field (null where a line lacks the field) and a row
-        per line, and ``"file:line"`` of its rows.
+    Lines are JSON or Python literals (``{'asin': ...}``); blank lines are skipped. A column is null
+    where a line lacks the field. If an object has a key twice, either value may count.
 
     Raises:
         DataError: for the first line that is no such object or has a field of another kind, or if
@@ -70,22 +58,7 @@ def json_parts(
         frame = _parsed(chunk, fields)
         if frame is None:
             frame = _line_by_line(path, chunk, fields)
-        yield frame, partial(_place_of, path, chunk)
-
-
-def _place_of(path: str | Path, chunk: Chunk, row: int) -> str:
-    return place_of(path, _lines(chunk), row)
-
-
-def first_objects(path: str | Path, limit: int) -> Iterator[tuple[int, dict[str, object]]]:
-    """The first objects of a file, at most ``limit``, each with its line (from 1).
-
-    Raises:
-        DataError: as ``json_parts``.
-    """
-    lines = chain.from_iterable(map(_lines, chunks(path)))
-    for number, line in islice(lines, limit):
-        yield number, _object(path, number, line)
+        yield frame, partial(place_of, path, partial(_lines, chunk))
 
 
 def _parsed(chunk: Chunk, fields: Mapping[str, Kind]) -> pl.DataFrame | None:
@@ -124,10 +97,7 @@ def _object(path: str | Path, number: int, line: bytes) -> dict[str, object]:
     place = f"{path}:{number}"
     literal = _LITERAL.match(line) is not None
     kind = "Python literal" if literal else "JSON"
-    try:
-        text = line.decode()
-    except UnicodeDecodeError as error:
-        raise encoding_error(line, path, number) from error
+    text = decoded(line, path, number)
     try:
         value = _literal(text.strip("\r\n")) if literal else json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -142,11 +112,7 @@ def _object(path: str | Path, number: int, line: bytes) -> dict[str, object]:
 
 
 def _literal(line: str) -> object:
-    """What ``ast.literal_eval`` reads from a line; it evaluates nothing.
-
-    Raises:
-        ValueError: if the line is no Python literal.
-    """
+    """A Python literal, evaluated without running code; ValueError if the line is none."""
     try:
         with warnings.catch_warnings():
             # Escapes that Python does not know, such as "\\/", give warnings about source code.
@@ -200,7 +166,8 @@ def read_json_lines(path: str | Path, **columns: Unpack[ColumnNames]) -> Interac
     Raises:
         DataError: for the first value that does not fit, with its file, line and column.
     """
-    first = list(first_objects(path, _OBJECTS_TO_KNOW_KEYS_BY))
+    lines = islice(chain.from_iterable(map(_lines, chunks(path))), _OBJECTS_TO_KNOW_KEYS_BY)
+    first = [(number, _object(path, number, line)) for number, line in lines]
     kinds = _kinds([value for _, value in first])
     roles = find_roles(list(kinds), f"{path}:{first[0][0]}", columns)
     for number, value in first:

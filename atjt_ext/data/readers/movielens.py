@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,11 +9,10 @@ import polars as pl
 
 from ..errors import DataError, shown
 from ..interactions import Interactions
-from .columns import PlaceOf
+from .columns import table_of_parts
 from .csv_files import read_csv
-from .feature_tables import table_of_parts
 from .recognise import FileFormat, Sign, find_source, header_of, is_number
-from .streams import HEAD_BYTES, first_line, read_bytes
+from .streams import first_line, read_bytes
 from .text import DelimitedText, read_delimited
 
 _RATINGS = ["user", "item", "rating", "time"]
@@ -29,11 +27,8 @@ def read_movielens(path: str | Path) -> Interactions:
     * ``ratings.dat`` (1M, 10M): ``user::item::rating::time``, no header;
     * ``ratings.csv`` (20M and later): header ``userId,movieId,rating,timestamp``.
 
-    In a folder ``movies.csv`` or ``movies.dat`` is read as ``items``: ``title`` (String) and
-    ``genres`` (List(String), empty if none are listed).
-
-    Args:
-        path: The file of ratings, or its folder.
+    ``path`` is the file or its folder. In a folder ``movies.csv`` or ``movies.dat`` is read as
+    ``items``: ``title`` (String) and ``genres`` (List(String), empty if none are listed).
 
     Raises:
         DataError: for the first value that does not fit, with its file, line and column.
@@ -46,7 +41,7 @@ def read_movielens(path: str | Path) -> Interactions:
 
 
 def _read_ratings(path: Path) -> Interactions:
-    line = first_line(read_bytes(path, HEAD_BYTES), path)
+    line = first_line(path)
     if header_of(line)[:2] == ["userId", "movieId"]:
         return read_csv(path)
     separator = "::" if "::" in line else "\t"
@@ -66,20 +61,18 @@ def _is_rating(line: str) -> bool:
 
 def read_movies(path: Path) -> pl.DataFrame:
     """``movies.csv`` or ``movies.dat``, as ``items``."""
-    if "::" in first_line(read_bytes(path, HEAD_BYTES), path, "latin-1"):
-        data = read_bytes(path)  # some 10,000 films
+    data = read_bytes(path)  # some 100,000 films
+    if b"::" in data.lstrip(b"\r\n").split(b"\n", 1)[0]:
         try:
             data.decode()
         except UnicodeDecodeError:
             data = data.decode("latin-1").encode()  # the 1M set
         text = DelimitedText(path, "::", _MOVIES, has_header=False, quoted=False, data=data)
-        parts: Iterable[tuple[pl.DataFrame, PlaceOf]] = [(text.parse(), text.place_of)]
     else:
-        parts = DelimitedText(path, ",", _MOVIES, has_header=True, quoted=True).frames()
+        text = DelimitedText(path, ",", _MOVIES, has_header=True, quoted=True, data=data)
     genres = pl.col("genres").fill_null("").replace(_NO_GENRES, "").str.split("|")
-    named = genres.list.eval(pl.element().filter(pl.element() != ""))
-    rows = ((frame.with_columns(named), place_of) for frame, place_of in parts)
-    return table_of_parts(rows, "item", "movieId", path)
+    frame = text.parse().with_columns(genres.list.eval(pl.element().filter(pl.element() != "")))
+    return table_of_parts([(frame, text.place_of)], "item", "movieId", path)
 
 
 FORMAT = FileFormat(

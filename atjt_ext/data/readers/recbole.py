@@ -12,11 +12,19 @@ import polars as pl
 
 from ..errors import DataError, listed, shown
 from ..interactions import Interactions
-from .columns import GUESSES, ColumnNames, PlaceOf, find_roles, guessed, optional_numbers
-from .feature_tables import table_of_parts
+from .columns import (
+    GUESSES,
+    ColumnNames,
+    Part,
+    PlaceOf,
+    find_roles,
+    guessed,
+    optional_numbers,
+    table_of_parts,
+)
 from .recognise import FileFormat, Sign, find_source
-from .streams import HEAD_BYTES, first_line, read_bytes
-from .text import DelimitedText, read_delimited
+from .streams import first_line
+from .text import DelimitedText, read_delimited, require_distinct
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -42,10 +50,9 @@ def read_recbole(path: str | Path, **columns: Unpack[ColumnNames]) -> Interactio
     types = header_types(source.interactions)
     roles = find_roles(list(types), str(source.interactions), columns)
     interactions = read_delimited(_text(source.interactions, types), roles)
-    tables = {"item": source.items, "user": source.users}
     items, users = (
         None if file is None else read_feature_table(file, key, roles[key])
-        for key, file in tables.items()
+        for key, file in (("item", source.items), ("user", source.users))
     )
     return replace(interactions, items=items, users=users)
 
@@ -56,19 +63,16 @@ def header_types(path: Path) -> dict[str, str]:
     Raises:
         DataError: on a field that is not ``name:type``, or a name that occurs twice.
     """
-    fields = first_line(read_bytes(path, HEAD_BYTES), path).split("\t")
+    fields = first_line(path).split("\t")
     for field in fields:
         if not _is_typed(field):
             raise DataError(
                 f"{path}:1: header field {shown(field)} must be name:type with a type among "
                 f"{', '.join(_TYPES)}; the header is {listed(fields)}"
             )
-    types: dict[str, str] = {}
-    for name, _, type in (field.rpartition(":") for field in fields):
-        if name in types:
-            raise DataError(f"{path}:1: the header names {shown(name)} more than once")
-        types[name] = type
-    return types
+    pairs = [(name, type) for name, _, type in (field.rpartition(":") for field in fields)]
+    require_distinct([name for name, _ in pairs], path)
+    return dict(pairs)
 
 
 def _is_typed(field: str) -> bool:
@@ -86,11 +90,7 @@ def _text(path: Path, types: dict[str, str]) -> DelimitedText:
 def read_feature_table(path: Path, key: str, name: str | None = None) -> pl.DataFrame:
     """An ``.item`` or ``.user`` file; types as in :func:`read_recbole`.
 
-    Args:
-        path: The file.
-        key: ``"item"`` or ``"user"``: the name that the column of ids gets.
-        name: The column of ids in the ``.inter`` file; if there is no such column here, it is
-            guessed.
+    The column of ids, ``name`` or a guessed column, becomes ``key`` (``"item"`` or ``"user"``).
     """
     types = header_types(path)
     ids = [name] if name in types else guessed(key, list(types))
@@ -102,9 +102,9 @@ def read_feature_table(path: Path, key: str, name: str | None = None) -> pl.Data
     return table_of_parts(_typed_parts(path, types), key, ids[0], path)
 
 
-def _typed_parts(path: Path, types: dict[str, str]) -> Iterator[tuple[pl.DataFrame, PlaceOf]]:
+def _typed_parts(path: Path, types: dict[str, str]) -> Iterator[Part]:
     for frame, place_of in _text(path, types).frames():
-        columns = [_typed(frame[name], types[name], place_of) for name in types]
+        columns = [_typed(frame[name], type, place_of) for name, type in types.items()]
         yield pl.DataFrame(columns), place_of
 
 

@@ -10,7 +10,7 @@ import polars as pl
 from ..errors import DataError, shown
 from ..interactions import Interactions
 from .recognise import FileFormat, Sign
-from .streams import encoding_error, read_bytes
+from .streams import decoded, read_bytes
 
 # An id with a digit; prose would otherwise pass for sequences.
 _ID = re.compile(r"[^\s,;]*\d[^\s,;]*")
@@ -19,20 +19,15 @@ _ID = re.compile(r"[^\s,;]*\d[^\s,;]*")
 def read_sequences(path: str | Path) -> Interactions:
     """A file of lines ``user item item ...`` with white space between, plain or gzip.
 
-    ``time`` is the position in the user's sequence, from 0. If a user has several lines, the later
-    lines continue the sequence; so pairs ``user item`` in the order of time (SASRec's layout) can
-    be read too. Blank lines are skipped.
+    ``time`` is the position in the user's sequence, from 0. Further lines of a user continue the
+    sequence, so pairs ``user item`` in the order of time (SASRec's layout) can be read too. Blank
+    lines are skipped.
 
     Raises:
         DataError: on a user without items, or text that is not UTF-8; names the line.
     """
-    data = read_bytes(path)
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise encoding_error(data, path) from error
     # Not splitlines(): it also cuts at form feeds and the like, which end no line in an editor.
-    lines = pl.Series("fields", text.split("\n"))
+    lines = pl.Series("fields", decoded(read_bytes(path), path).split("\n"))
     fields = lines.str.extract_all(r"\S+")
     lengths = fields.list.len()
     lonely = (lengths == 1).arg_true()

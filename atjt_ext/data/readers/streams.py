@@ -20,32 +20,23 @@ from ..errors import DataError
 
 # So large that the costs per call and per chunk do not matter; a few hundred MB once parsed.
 CHUNK_BYTES = 1 << 25
-# Read to recognise the format. The text of a review may stand before the keys that tell it.
+# Read to recognise the format. The text of a review may stand before its distinctive keys.
 HEAD_BYTES = 1 << 20
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Some whole records of a file.
-
-    Args:
-        line: The line (from 1) on which ``data`` starts.
-        data: Bytes that end at the end of a record, or of the file.
-    """
+    """Some whole records of a file, and the line (from 1) on which they start."""
 
     line: int
     data: bytes
 
 
 def read_bytes(path: str | Path, limit: int = -1) -> bytes:
-    """The content of a file, unpacked if its first bytes or its suffix say that it is gzip.
+    """At most ``limit`` bytes of a file (-1: all), unpacked if its start or its suffix is gzip's.
 
     A UTF-8 byte order mark is dropped.
-
-    Args:
-        path: The file.
-        limit: The number of (unpacked) bytes to read; -1 means all.
 
     Raises:
         DataError: if the file is missing, a directory, unreadable, empty, or a broken gzip.
@@ -73,7 +64,7 @@ def chunks(
     Raises:
         DataError: as ``read_bytes``; a broken gzip only when its broken part is reached.
     """
-    record_end = record_end or last_line_end
+    record_end = record_end or _last_line_end
     size = size or CHUNK_BYTES
     line, rest, empty = 1, b"", True
     with _opened(path) as stream:
@@ -96,8 +87,7 @@ def chunks(
         raise DataError(f"{path}: the file is empty")
 
 
-def last_line_end(data: bytes) -> int:
-    """The index after the last line break; 0 if there is none."""
+def _last_line_end(data: bytes) -> int:
     return data.rfind(b"\n") + 1
 
 
@@ -114,47 +104,43 @@ def quoted_record_end(separator: str) -> Callable[[bytes], int]:
 
     def record_end(data: bytes) -> int:
         if b'"' not in data:
-            return last_line_end(data)
+            return _last_line_end(data)
         ends = (m.end() for m in field_or_line_end.finditer(data) if m.lastgroup)
         return max(deque(ends, maxlen=1), default=0)
 
     return record_end
 
 
-def first_line(data: bytes, path: str | Path, encoding: str = "utf-8") -> str:
-    """The first line that is not blank, without its line break.
+def first_line(path: str | Path) -> str:
+    """The first line of a file that is not blank, without its line break.
 
     Raises:
-        DataError: if it is not in ``encoding``.
+        DataError: as ``read_bytes``, or if the line is not UTF-8.
     """
-    line = data.lstrip(b"\r\n").split(b"\n", 1)[0].removesuffix(b"\r")
-    try:
-        return line.decode(encoding)
-    except UnicodeDecodeError as error:
-        raise encoding_error(data, path) from error
+    head = read_bytes(path, HEAD_BYTES)
+    data = head.lstrip(b"\r\n")
+    line = data.split(b"\n", 1)[0].removesuffix(b"\r")
+    return decoded(line, path, 1 + head.count(b"\n", 0, len(head) - len(data)))
 
 
-def place_of(path: str | Path, lines: Iterable[tuple[int, object]], row: int) -> str:
-    """``file:line`` of row ``row``, given the number (from 1) and content of each line."""
-    return f"{path}:{next(islice(lines, row, None))[0]}"
+def decoded(data: bytes, path: str | Path, line: int = 1) -> str:
+    """UTF-8 text that starts on ``line`` of a file.
 
-
-def encoding_error(data: bytes, path: str | Path, line: int = 1) -> DataError:
-    """The error for bytes that are not UTF-8, with the line of the first bad byte.
-
-    Args:
-        data: The bytes.
-        path: For the message.
-        line: The line on which ``data`` starts.
+    Raises:
+        DataError: on bytes that are not UTF-8; names the line of the first.
     """
     try:
-        data.decode("utf-8")
+        return data.decode("utf-8")
     except UnicodeDecodeError as error:
         line += data.count(b"\n", 0, error.start)
-        return DataError(
+        raise DataError(
             f"{path}:{line}: not UTF-8 text (byte 0x{data[error.start]:02x}), wanted UTF-8"
-        )
-    return DataError(f"{path}: not UTF-8 text, wanted UTF-8")
+        ) from error
+
+
+def place_of(path: str | Path, lines: Callable[[], Iterable[tuple[int, object]]], row: int) -> str:
+    """``file:line`` of row ``row``; ``lines`` gives the number (from 1) and content of each line."""
+    return f"{path}:{next(islice(lines(), row, None))[0]}"
 
 
 @contextmanager

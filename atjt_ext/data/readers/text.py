@@ -1,8 +1,7 @@
 """Delimited text to columns of strings: fast if the file is sound, exact about its first bad line.
 
-polars parses a chunk at once, but cannot say on which line it failed, and fills short rows with
-nulls. So polars parses each chunk first. Only if something is wrong, the lines are read one by one
-to name the first bad line.
+polars parses each chunk, but cannot name a bad line, and fills short rows with nulls. So a chunk
+that looks wrong is read again line by line.
 """
 
 from __future__ import annotations
@@ -17,56 +16,40 @@ import polars as pl
 
 from ..errors import DataError, listed, shown
 from ..interactions import Interactions
-from .columns import PlaceOf, interactions_of_parts
-from .streams import chunks, encoding_error, place_of, quoted_record_end
+from .columns import Part, interactions_of_parts
+from .streams import chunks, decoded, place_of, quoted_record_end
 
 
 @dataclass(frozen=True, slots=True)
 class DelimitedText:
     """A file of text, or a part of it, and how its lines are cut into fields.
 
-    Args:
-        path: The file.
-        separator: One character, or ``"::"`` (MovieLens).
-        names: One name per field.
-        has_header: Whether the first line is a header.
-        quoted: Whether ``"`` quotes a field (CSV) or is an ordinary character.
-        data: The part of the file; see ``parts``.
-        line: The line (from 1) on which ``data`` starts.
-
     Raises:
         DataError: if a name occurs twice.
     """
 
     path: str | Path
-    separator: str
-    names: list[str]
+    separator: str  # one character, or "::" (MovieLens)
+    names: list[str]  # of the fields
     has_header: bool
-    quoted: bool
-    data: bytes = b""
-    line: int = 1
+    quoted: bool  # whether '"' quotes a field (CSV) or is an ordinary character
+    data: bytes = b""  # the part of the file
+    line: int = 1  # on which the part starts
 
     def __post_init__(self) -> None:
-        twice = sorted({name for name in self.names if self.names.count(name) > 1})
-        if twice:
-            raise DataError(f"{self.path}:1: the header names {listed(twice)} more than once")
+        require_distinct(self.names, self.path)
 
-    def parts(self) -> Iterator[DelimitedText]:
-        """The file in parts of whole rows, of bounded size, in order.
+    def frames(self) -> Iterator[Part]:
+        """The parsed parts of the file, in order.
 
         Raises:
-            DataError: if the file is missing, unreadable, empty, or a broken gzip.
+            DataError: if the file is missing, unreadable, empty, or a broken gzip; as ``parse``.
         """
         part = self
         for chunk in chunks(self.path, quoted_record_end(self.separator) if self.quoted else None):
             part = replace(part, data=chunk.data, line=chunk.line)
-            yield part
-            part = replace(part, has_header=False)
-
-    def frames(self) -> Iterator[tuple[pl.DataFrame, PlaceOf]]:
-        """The parsed parts of the file, each with ``"file:line"`` of its rows."""
-        for part in self.parts():
             yield part.parse(), part.place_of
+            part = replace(part, has_header=False)
 
     def parse(self) -> pl.DataFrame:
         """The fields as strings, one column per name; blank lines are skipped.
@@ -77,11 +60,12 @@ class DelimitedText:
         """
         # "::" is read as two separators with an empty field between them, so every other field is
         # taken. A separator of two characters would need a far slower engine.
+        schema = dict.fromkeys(self.names, pl.String)
         stride = len(self.separator)
         width = (len(self.names) - 1) * stride + 1
         start = self._first_row()
         if start >= len(self.data):
-            return pl.DataFrame(schema=dict.fromkeys(self.names, pl.String))
+            return pl.DataFrame(schema=schema)
         try:
             raw = pl.read_csv(
                 self.data[start:],
@@ -93,7 +77,8 @@ class DelimitedText:
         except pl.exceptions.PolarsError:
             # All lines may be sound still: an unquoted field may hold a quote, as in 5" disk.
             self._find_bad_line()
-            return self._record_by_record()
+            rows = [[field or None for field in fields] for _, fields in self._records()]
+            return pl.DataFrame(rows, schema=schema, orient="row")
         if raw.width != width:
             self._find_bad_line()
             raise DataError(f"{self.path}: {raw.width} columns, wanted {width}")
@@ -109,13 +94,9 @@ class DelimitedText:
             frame = frame.filter(~pl.all_horizontal(pl.all().is_null()))
         return frame
 
-    def _record_by_record(self) -> pl.DataFrame:
-        rows = [[field or None for field in fields] for _, fields in self._records()]
-        return pl.DataFrame(rows, schema=dict.fromkeys(self.names, pl.String), orient="row")
-
     def place_of(self, row: int) -> str:
         """``file:line`` of row ``row`` of ``parse()``."""
-        return place_of(self.path, self._records(), row)
+        return place_of(self.path, self._records, row)
 
     def _first_row(self) -> int:
         """The index in ``data`` of the first row, after the header and blank lines.
@@ -149,10 +130,7 @@ class DelimitedText:
 
     def _records(self) -> Iterator[tuple[int, list[str]]]:
         """Line number (from 1) and fields of every line but blank ones and the header."""
-        try:
-            text = self.data.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise encoding_error(self.data, self.path, self.line) from error
+        text = decoded(self.data, self.path, self.line)
         records = self._quoted(text) if self.quoted else self._plain(text)
         header = self.has_header
         for line, fields in records:
@@ -172,17 +150,19 @@ class DelimitedText:
         stream = io.StringIO(text, newline="\n")
         reader = csv.reader(stream, delimiter=self.separator, strict=True)
         start = self.line
-        while True:
-            try:
-                fields = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                raise DataError(
-                    f"{self.path}:{start}: broken quoting ({error}), wanted CSV"
-                ) from error
-            yield start, fields
-            start = self.line + reader.line_num
+        try:
+            for fields in reader:
+                yield start, fields
+                start = self.line + reader.line_num
+        except csv.Error as error:
+            raise DataError(f"{self.path}:{start}: broken quoting ({error}), wanted CSV") from error
+
+
+def require_distinct(names: list[str], path: str | Path) -> None:
+    """Raises DataError if a name occurs twice in the header of a file."""
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DataError(f"{path}:1: the header names {listed(twice)} more than once")
 
 
 def read_delimited(text: DelimitedText, roles: dict[str, str]) -> Interactions:

@@ -9,8 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from ..interactions import Interactions
-from .columns import PlaceOf, interactions_of_parts, optional_numbers, refuse
-from .feature_tables import table_of_parts
+from .columns import Part, PlaceOf, interactions_of_parts, optional_numbers, refuse, table_of_parts
 from .json_lines import json_parts
 from .recognise import FileFormat, Sign, find_source
 
@@ -64,7 +63,7 @@ def _with_seconds(frame: pl.DataFrame, place_of: PlaceOf) -> pl.DataFrame:
     return frame.with_columns(date=time.dt.epoch("s"))
 
 
-def _businesses(path: str | Path) -> Iterator[tuple[pl.DataFrame, PlaceOf]]:
+def _businesses(path: str | Path) -> Iterator[Part]:
     fields = ("business_id", "name", "city", "state", "categories")
     # Categories are one text with commas; the lists of the older data sets come as the text
     # '["Food", "Tea"]'.
@@ -80,7 +79,7 @@ def _businesses(path: str | Path) -> Iterator[tuple[pl.DataFrame, PlaceOf]]:
         yield named, place_of
 
 
-def _users(path: str | Path) -> Iterator[tuple[pl.DataFrame, PlaceOf]]:
+def _users(path: str | Path) -> Iterator[Part]:
     fields = ("user_id", "yelping_since", *_USER_COUNTS)
     for frame, place_of in json_parts(path, dict.fromkeys(fields, "text")):
         counts = [optional_numbers(frame[name], place_of) for name in _USER_COUNTS]
