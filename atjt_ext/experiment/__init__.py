@@ -20,24 +20,21 @@ if TYPE_CHECKING:
     from .spec import parse_noise as parse_noise
 
 _HOMES = {
-    "Cell": "spec",
-    "ExperimentRecipe": "recipes",
-    "ExperimentSpec": "spec",
-    "GridOutcome": "grid",
-    "parse_noise": "spec",
-    "recipe_names": "recipes",
-    "run_grid": "grid",
-    "settings_by_model": "settings",
-    "write_report": "results",
+    "grid": "GridOutcome run_grid",
+    "recipes": "ExperimentRecipe recipe_names",
+    "results": "write_report",
+    "settings": "settings_by_model",
+    "spec": "Cell ExperimentSpec parse_noise",
 }
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
-__all__ = list(_HOMES)
+__all__ = sorted(_HOME_OF)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _HOME_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    return getattr(import_module(f".{_HOME_OF[name]}", __name__), name)
 
 
 def __dir__() -> list[str]:

@@ -73,6 +73,7 @@ class Comparison:
         return {**asdict(self), "verdict": self.verdict}
 
 
+_Group = tuple[str, str, str, str]  # file, model, noise, recipe
 _Pairs = list[tuple[int, CellResult, CellResult]]  # seed, the recipe's cell, the baseline's
 
 
@@ -90,43 +91,40 @@ def compare(
         against: a recipe that replaces the baseline of every other recipe; baselines themselves are
             then not compared. None: each recipe has its own baseline.
     """
-    cells = {
-        (r.cell.file, r.cell.model, r.cell.noise, r.cell.recipe, r.cell.seed): r for r in results
-    }
-    groups: dict[tuple[str, str, str, str], list[int]] = {}
-    for *group, seed in cells:
-        groups.setdefault(tuple(group), []).append(seed)  # type: ignore[arg-type]
-    found: list[tuple[_Pairs, str]] = []
+    groups: dict[_Group, dict[int, CellResult]] = {}
+    for one in results:
+        cell = one.cell
+        group = cell.file, cell.model, cell.noise, cell.recipe
+        groups.setdefault(group, {})[cell.seed] = one
+    found: list[tuple[_Group, str, _Pairs]] = []
     for (file, model, noise, recipe), seeds in groups.items():
         own = ExperimentRecipe.named(recipe).baseline
         if own is None or recipe == against:
             continue
         baseline = against or own
-        pairs = [
-            (seed, cells[file, model, noise, recipe, seed], cells[other])
-            for seed in seeds
-            if (other := (file, model, noise, baseline, seed)) in cells
-        ]
-        if pairs:
-            found.append((pairs, baseline))
+        others = groups.get((file, model, noise, baseline), {})
+        if pairs := [(seed, one, others[seed]) for seed, one in seeds.items() if seed in others]:
+            found.append(((file, model, noise, recipe), baseline, pairs))
     # With too few flips, the smallest possible p would exceed the level after correction.
     flips = max(10_000, 200 * len(found))
-    return _corrected([_compared(pairs, baseline, metric, flips) for pairs, baseline in found])
+    compared = [_compared(*one, metric, flips) for one in found]
+    over_seeds = holm([c.seeds_p for c in compared])
+    over_users = holm([c.users_p for c in compared])
+    return [
+        replace(comparison, seeds_p_holm=seeds_p, users_p_holm=users_p)
+        for comparison, seeds_p, users_p in zip(compared, over_seeds, over_users, strict=True)
+    ]
 
 
-def _compared(pairs: _Pairs, baseline: str, metric: str, flips: int) -> Comparison:
-    cell = pairs[0][1].cell
+def _compared(group: _Group, baseline: str, pairs: _Pairs, metric: str, flips: int) -> Comparison:
     before = np.stack([user_gains(base.ranks, metric) for _, _, base in pairs])
     differences = np.stack([user_gains(ours.ranks, metric) for _, ours, _ in pairs]) - before
     over_seeds = paired_t(differences.mean(axis=1))
     low, high = crossed_bootstrap(differences)
     return Comparison(
-        file=cell.file,
-        model=cell.model,
-        noise=cell.noise,
-        recipe=cell.recipe,
-        baseline=baseline,
-        metric=metric,
+        *group,
+        baseline,
+        metric,
         seeds=tuple(seed for seed, _, _ in pairs),
         seed_baselines=tuple(before.mean(axis=1).tolist()),
         seed_differences=tuple(differences.mean(axis=1).tolist()),
@@ -146,12 +144,3 @@ def _compared(pairs: _Pairs, baseline: str, metric: str, flips: int) -> Comparis
 
 def _seconds(result: CellResult) -> float:
     return float(result.values["train_seconds"] + result.values["weighing_seconds"])
-
-
-def _corrected(comparisons: list[Comparison]) -> list[Comparison]:
-    over_seeds = holm([c.seeds_p for c in comparisons])
-    over_users = holm([c.users_p for c in comparisons])
-    return [
-        replace(comparison, seeds_p_holm=seeds, users_p_holm=users)
-        for comparison, seeds, users in zip(comparisons, over_seeds, over_users, strict=True)
-    ]

@@ -24,16 +24,13 @@ class Gain:
         """None if the baseline is 0."""
         if not one.baseline_mean:
             return None
-        scale = 100 / one.baseline_mean
-        if one.seeds_low is None or one.seeds_high is None:
-            return Gain(one.difference * scale, None)
-        return Gain(one.difference * scale, (one.seeds_low * scale, one.seeds_high * scale))
+        scale, low, high = 100 / one.baseline_mean, one.seeds_low, one.seeds_high
+        interval = None if low is None or high is None else (low * scale, high * scale)
+        return Gain(one.difference * scale, interval)
 
     def __str__(self) -> str:
-        text = f"{self.percent:+.1f} %"
-        if self.interval is None:
-            return text
-        return f"{text} [{self.interval[0]:+.1f}, {self.interval[1]:+.1f}]"
+        low_to_high = "" if self.interval is None else " [{:+.1f}, {:+.1f}]".format(*self.interval)
+        return f"{self.percent:+.1f} %{low_to_high}"
 
     @property
     def shown(self) -> bool:

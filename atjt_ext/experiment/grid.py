@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ class GridOutcome:
     """The outcome of a grid.
 
     Attributes:
-        results: the finished cells, in the order of the grid.
+        results: the finished cells, in the grid's order.
         failures: the reason why each other cell failed.
         skipped: number of cells that had finished before.
     """
@@ -42,15 +43,7 @@ class GridOutcome:
     skipped: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
-    cell: Cell
-    path: Path
-    spec: ExperimentSpec
-    options: Mapping[str, Any]
-    folder: Path
-    device: str | None
-    progress: bool
+_Jobs = Mapping[Cell, Callable[[], str | None]]  # returns an error as text
 
 
 def run_grid(
@@ -98,13 +91,15 @@ def run_grid(
     store = CellStore(folder)
     made = {cell: cell_settings(cell, spec, options[cell.model]) for cell in spec.cells()}
     _check_effects(spec, options, made)
-    found = {cell: store.find(cell, values) for cell, values in made.items()}
-    paths = {cell: found[cell] or store.path(cell, values) for cell, values in made.items()}
-    todo = [
-        _Job(cell, path, spec, options[cell.model], Path(folder), device, progress and jobs == 1)
-        for cell, path in paths.items()
-        if found[cell] is None
-    ]
+    paths: dict[Cell, Path] = {}
+    todo: dict[Cell, Callable[[], str | None]] = {}
+    shown = progress and jobs == 1
+    for cell, values in made.items():
+        found = store.find(cell, values)
+        paths[cell] = found or store.path(cell, values)
+        if found is None:
+            own = options[cell.model]
+            todo[cell] = partial(_work, cell, spec, own, store, paths[cell], device, shown)
     failures: dict[Cell, str] = {}
     started = time.perf_counter()
     run = _in_turn(todo, threads) if jobs == 1 else _at_once(todo, jobs, threads)
@@ -132,23 +127,24 @@ def _check_effects(
     settings: Mapping[Cell, dict[str, Any]],
 ) -> None:
     """Refuses an option that no cell uses."""
-    used: dict[str, list[Any]] = {}
-    for values in settings.values():
-        for part in (values, *values.values(), *values["config"].values()):
-            for name, value in part.items() if isinstance(part, dict) else ():
-                used.setdefault(name, []).append(value)
-    for name, value in [pair for own in options.values() for pair in own.items()]:
+    used = [
+        pair
+        for values in settings.values()
+        for part in (values, *values.values(), *values["config"].values())
+        if isinstance(part, dict)
+        for pair in part.items()
+    ]
+    for name, value in (pair for own in options.values() for pair in own.items()):
         # A noise model's name stands in a part of its own.
-        if name != "noise_model" and value not in used.get(name, []):
+        if name != "noise_model" and (name, value) not in used:
             recipes = ", ".join(spec.all_recipes)
             raise ValueError(f"{name}={value} has no effect under the recipes {recipes}")
 
 
 def _check_models(spec: ExperimentSpec, options: Mapping[str, Mapping[str, Any]]) -> None:
-    on_inputs = [
-        name for name in spec.recipes if ExperimentRecipe.named(name).acts_on in ("inputs", "both")
-    ]
-    of_column = [name for name in spec.recipes if ExperimentRecipe.named(name).source == "column"]
+    recipes = [ExperimentRecipe.named(name) for name in spec.recipes]
+    on_inputs = [one.name for one in recipes if one.acts_on in ("inputs", "both")]
+    of_column = [one.name for one in recipes if one.source == "column"]
     for name in spec.models:
         column = options[name].get("weight_column")
         if of_column and not column:
@@ -165,46 +161,39 @@ def _check_models(spec: ExperimentSpec, options: Mapping[str, Mapping[str, Any]]
                 ) from error
 
 
-def _work(job: _Job) -> str | None:
+def _work(
+    cell: Cell,
+    spec: ExperimentSpec,
+    options: Mapping[str, Any],
+    store: CellStore,
+    path: Path,
+    device: str | None,
+    progress: bool,
+) -> str | None:
     """Runs and stores a cell; returns the error as text, or None."""
     try:
-        result = run_cell(job.cell, job.spec, job.options, device=job.device, progress=job.progress)
-        CellStore(job.folder).write(job.path, result)
+        store.write(path, run_cell(cell, spec, options, device=device, progress=progress))
     except Exception as error:  # reported; the other cells go on
         traceback.print_exc()
         return f"{type(error).__name__}: {error}"
     return None
 
 
-def _in_turn(jobs: list[_Job], threads: int | None) -> Iterator[tuple[Cell, str | None]]:
+def _in_turn(jobs: _Jobs, threads: int | None) -> Iterator[tuple[Cell, str | None]]:
     before = torch.get_num_threads()
-    if threads is not None:
-        torch.set_num_threads(threads)
+    torch.set_num_threads(threads or before)
     try:
-        for job in jobs:
-            yield job.cell, _work(job)
+        for cell, job in jobs.items():
+            yield cell, job()
     finally:
         torch.set_num_threads(before)
 
 
-def _start(threads: int | None) -> None:
-    if threads is not None:
-        torch.set_num_threads(threads)
-
-
-def _at_once(
-    jobs: list[_Job], processes: int, threads: int | None
-) -> Iterator[tuple[Cell, str | None]]:
+def _at_once(jobs: _Jobs, processes: int, threads: int | None) -> Iterator[tuple[Cell, str | None]]:
+    start = None if threads is None else partial(torch.set_num_threads, threads)
     # spawn: a forked process inherits torch's threads and cannot use CUDA.
-    with ProcessPoolExecutor(
-        processes,
-        mp_context=get_context("spawn"),
-        initializer=_start,
-        initargs=(threads,),
-    ) as pool:
-        running: dict[Future[str | None], Cell] = {
-            pool.submit(_work, job): job.cell for job in jobs
-        }
+    with ProcessPoolExecutor(processes, get_context("spawn"), initializer=start) as pool:
+        running = {pool.submit(job): cell for cell, job in jobs.items()}
         for future in as_completed(running):
             try:
                 yield running[future], future.result()

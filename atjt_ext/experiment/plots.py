@@ -1,4 +1,7 @@
-"""Plots of a grid: differences from the baseline, and maps of the gain. They need matplotlib."""
+"""Plots of a grid: differences from the baseline, and maps of the gain.
+
+The suffix of ``path`` decides the format. Without matplotlib, every function raises ImportError.
+"""
 
 from __future__ import annotations
 
@@ -16,18 +19,13 @@ __all__ = ["plot_differences", "plot_gain_maps", "require_matplotlib"]
 
 
 def plot_differences(path: str | Path, comparisons: Sequence[Comparison]) -> None:
-    """One panel per file, model and noise, one row per recipe.
+    """Draws the comparisons of one metric: a panel per file, model and noise, a row per recipe.
 
     A dot is the mean difference, filled if a verdict was reached; no colour is needed to read it.
     The thick bar is the interval over users and seeds, the thin bar the one over seeds.
 
-    Args:
-        path: file to write; its suffix decides the format.
-        comparisons: at least one, all of one metric.
-
     Raises:
         ValueError: no comparisons.
-        ImportError: no matplotlib.
     """
     if not comparisons:
         raise ValueError("comparisons must not be empty")
@@ -59,16 +57,10 @@ def plot_differences(path: str | Path, comparisons: Sequence[Comparison]) -> Non
 
 
 def plot_gain_maps(path: str | Path, maps: Sequence[GainMap], *, metric: str) -> None:
-    """A panel per map on one colour scale; bold where the interval over seeds excludes 0.
-
-    Args:
-        path: file to write; its suffix decides the format.
-        maps: at least one.
-        metric: name of the metric.
+    """Draws a panel per map on one colour scale; bold where the interval over seeds excludes 0.
 
     Raises:
         ValueError: no maps.
-        ImportError: no matplotlib.
     """
     if not maps:
         raise ValueError("maps must not be empty")
@@ -98,11 +90,7 @@ def plot_gain_maps(path: str | Path, maps: Sequence[GainMap], *, metric: str) ->
 
 
 def require_matplotlib() -> type[Figure]:
-    """matplotlib's ``Figure``.
-
-    Raises:
-        ImportError: matplotlib is missing; the message says how to install it.
-    """
+    """matplotlib's ``Figure``."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:

@@ -45,7 +45,7 @@ class CellResult:
     """The result of a cell.
 
     Attributes:
-        cell: the cell.
+        cell: its coordinates.
         values: the content of its JSON file.
         ranks: ``[U]`` int32, the rank of each user's test target.
     """
@@ -58,8 +58,7 @@ class CellResult:
 class CellStore:
     """The folder of a grid. Several grids can share it: files are written whole, the JSON last.
 
-    Args:
-        folder: created by the first write.
+    The first write creates it.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -122,13 +121,8 @@ def _point(cell: dict[str, Any]) -> dict[str, Any]:
 
 
 def _coordinates(cell: Cell) -> str:
-    parts = (
-        Path(cell.file).name.split(".")[0],
-        cell.model,
-        cell.noise,
-        cell.recipe,
-        f"s{cell.seed}",
-    )
+    name = Path(cell.file).name.split(".")[0]
+    parts = name, cell.model, cell.noise, cell.recipe, f"s{cell.seed}"
     return "_".join(re.sub(r"[^A-Za-z0-9.-]+", "-", part) for part in parts)
 
 
