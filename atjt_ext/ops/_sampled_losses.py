@@ -14,19 +14,30 @@ from ._checks import (
     check_shape,
     check_temperature,
 )
+from ._dtypes import autocast_operands
 from .candidate_scores import candidate_scores
 
 
-def check_arguments(
+def scores_of_sampled(
     hidden: Tensor,
     item_embeddings: Tensor,
     targets: Tensor,
     negatives: Tensor,
     sample_weight: Tensor | None,
+    *,
     temperature: float,
+    mask_accidental_hits: bool,
+    ignore_index: int,
+    sparse_gradient: bool,
     reduction: str,
-) -> None:
-    """Raises ValueError or TypeError for an argument that both losses have."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Scores of the targets ``[N]`` and of the negatives ``[N, k]``, and a mask ``[N, k]`` of the
+    negatives that do not count: accidental hits, ``ignore_index``, all of an ignored row.
+
+    Raises ValueError or TypeError for an argument that both losses have. A row of weight 0 gets no
+    gradient, whatever it holds.
+    """
+    hidden, item_embeddings = autocast_operands(hidden, item_embeddings)
     check_catalogue(hidden, item_embeddings)
     rows = len(hidden)
     check_shape("targets", targets, rows)
@@ -41,33 +52,18 @@ def check_arguments(
     check_temperature(temperature, hidden.dtype)
     check_reduction(reduction)
 
-
-def scores_of_sampled(
-    hidden: Tensor,
-    item_embeddings: Tensor,
-    targets: Tensor,
-    negatives: Tensor,
-    sample_weight: Tensor | None,
-    *,
-    temperature: float,
-    mask_accidental_hits: bool,
-    ignore_index: int,
-    sparse_gradient: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Scores of the targets ``[N]`` and of the negatives ``[N, k]``, and a mask ``[N, k]`` of the
-    negatives that do not count: accidental hits, ``ignore_index``, all of an ignored row.
-
-    A row of weight 0 gets no gradient, whatever it holds."""
     silent = None if sample_weight is None else (sample_weight == 0)[:, None]
     absent = (negatives == ignore_index) | (targets == ignore_index)[:, None]
     if mask_accidental_hits:
         absent = absent | (negatives == targets[:, None])
 
-    candidates, options = targets[:, None], {"ignore_index": ignore_index}
+    candidates = targets[:, None]
     if negatives.dim() == 2:
         candidates = torch.cat([candidates, negatives.masked_fill(absent, ignore_index)], 1)
     scores = candidate_scores(
-        hidden, item_embeddings, candidates, sparse_gradient=sparse_gradient, **options
+        *(hidden, item_embeddings, candidates),
+        ignore_index=ignore_index,
+        sparse_gradient=sparse_gradient,
     )
     positive, negative = scores.split([1, scores.shape[1] - 1], dim=1)
     if negatives.dim() == 1:

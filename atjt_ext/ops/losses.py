@@ -1,12 +1,13 @@
 """Drop-in loss modules with one weight per example, over logits, a catalogue or sampled items.
 
-Each module holds the options of a function of :mod:`atjt_ext.ops`, which documents gradients,
-dtypes, memory, edge cases and errors. All have ``reduction="weighted_mean"`` by default:
-``sum(w * l) / sum(w)``, the paper's normaliser.
+Each module holds the options of a function of :mod:`atjt_ext.ops`, which documents the options,
+gradients, dtypes, memory, edge cases and errors. Without ``sample_weight`` all weights are 1. All
+have ``reduction="weighted_mean"`` by default: ``sum(w * l) / sum(w)``, the paper's normaliser.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -41,16 +42,19 @@ __all__ = [
 class _Loss(nn.Module):
     """Options of a function as checked attributes, shown by ``repr``."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__()
+    def __new__(cls, *_: Any, **__: Any) -> Any:
+        module = super().__new__(cls)
+        nn.Module.__init__(module)  # the __init__ of a dataclass does not call it
+        return module
+
+    def __post_init__(self) -> None:
+        self._names = tuple(field.name for field in fields(self))  # type: ignore[arg-type]
+        options = self.options()
         check_reduction(options["reduction"])
         check_label_smoothing(options.get("label_smoothing", 0.0))
         check_temperature(options.get("temperature", 1.0), torch.float64)
         check_z_loss(options.get("z_loss", 0.0))
         check_beta(options.get("beta", 1.0))
-        self._names = tuple(options)
-        for name, value in options.items():
-            setattr(self, name, value)
 
     def options(self) -> dict[str, Any]:
         """The options now, as keyword arguments of the function."""
@@ -60,38 +64,18 @@ class _Loss(nn.Module):
         return ", ".join(f"{name}={value!r}" for name, value in self.options().items())
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class ReweightedCrossEntropyLoss(_Loss):
     """Softmax cross-entropy with one weight per example; replaces ``nn.CrossEntropyLoss``.
 
-    Args:
-        ignore_index: rows with this target have loss and gradient 0 and do not count.
-        label_smoothing: share of every target that is spread over all classes, in ``[0, 1]``.
-        reduction: ``weighted_mean`` (default): ``sum(w * l) / sum(w)``; ``mean``: divided by the
-            number of examples that are not ignored; ``sum``; ``none``.
-        inplace_gradient: the backward pass writes the gradient over the logits, which saves one of
-            two tensors of that size.
-
-    Shapes:
-        logits ``[N, V]``; targets ``[N]`` int64 in ``0..V-1``; sample_weight ``[N]``, or None for
-        ones. Returns a scalar, or ``[N]`` for ``none``.
-
-    See :func:`atjt_ext.ops.reweighted_cross_entropy`.
+    :func:`atjt_ext.ops.reweighted_cross_entropy` of logits ``[N, V]``, targets ``[N]`` and
+    sample_weight ``[N]``: a scalar, or ``[N]`` for ``reduction="none"``.
     """
 
-    def __init__(
-        self,
-        *,
-        ignore_index: int = -100,
-        label_smoothing: float = 0.0,
-        reduction: Reduction = "weighted_mean",
-        inplace_gradient: bool = False,
-    ) -> None:
-        super().__init__(
-            ignore_index=ignore_index,
-            label_smoothing=label_smoothing,
-            reduction=reduction,
-            inplace_gradient=inplace_gradient,
-        )
+    ignore_index: int = -100
+    label_smoothing: float = 0.0
+    reduction: Reduction = "weighted_mean"
+    inplace_gradient: bool = False
 
     def forward(
         self, logits: Tensor, targets: Tensor, sample_weight: Tensor | None = None
@@ -99,33 +83,18 @@ class ReweightedCrossEntropyLoss(_Loss):
         return reweighted_cross_entropy(logits, targets, sample_weight, **self.options())
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class ReweightedBinaryCrossEntropyLoss(_Loss):
     """Sigmoid cross-entropy with one weight per example; replaces ``nn.BCEWithLogitsLoss``.
 
-    Args:
-        label_smoothing: targets move this share of the way to 1/2, in ``[0, 1]``.
-        reduction: ``weighted_mean`` (default): ``sum(w_i * l_ic) / sum(w_i * C)``; ``mean``:
-            divided by the number of logits; ``sum``; ``none``.
-        inplace_gradient: the backward pass writes the gradient over the logits.
-
-    Shapes:
-        logits ``[N]`` or ``[N, C]``, e.g. a positive and a negative item per row; targets of the
-        same shape, bool or floating point; sample_weight ``[N]``, or None for ones. Returns a
-        scalar, or the shape of the logits for ``none``.
-
-    See :func:`atjt_ext.ops.reweighted_binary_cross_entropy`.
+    :func:`atjt_ext.ops.reweighted_binary_cross_entropy` of logits ``[N]`` or ``[N, C]``, e.g. of a
+    positive and a negative item per row, targets of the same shape, and sample_weight ``[N]``: a
+    scalar, or the shape of the logits for ``reduction="none"``.
     """
 
-    def __init__(
-        self,
-        *,
-        label_smoothing: float = 0.0,
-        reduction: Reduction = "weighted_mean",
-        inplace_gradient: bool = False,
-    ) -> None:
-        super().__init__(
-            label_smoothing=label_smoothing, reduction=reduction, inplace_gradient=inplace_gradient
-        )
+    label_smoothing: float = 0.0
+    reduction: Reduction = "weighted_mean"
+    inplace_gradient: bool = False
 
     def forward(
         self, logits: Tensor, targets: Tensor, sample_weight: Tensor | None = None
@@ -133,41 +102,21 @@ class ReweightedBinaryCrossEntropyLoss(_Loss):
         return reweighted_binary_cross_entropy(logits, targets, sample_weight, **self.options())
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class LinearReweightedCrossEntropyLoss(_Loss):
     """Softmax cross-entropy over a whole catalogue, with one weight per example and without stored
     logits; replaces a product with the item table and ``nn.CrossEntropyLoss``.
 
-    Args:
-        temperature: logits are divided by it.
-        label_smoothing: share of every target that is spread over all items, in ``[0, 1]``.
-        z_loss: factor of the squared log-sum-exp, which is added to each loss.
-        ignore_index: rows with this target have loss and gradient 0, do not count and cost nothing.
-        reduction: as in :class:`ReweightedCrossEntropyLoss`.
-
-    Shapes:
-        hidden ``[..., D]``; item_embeddings ``[V, D]``; targets ``[...]`` int64 in ``0..V-1``;
-        sample_weight ``[...]``, or None for ones; bias ``[V]`` or None. Returns a scalar, or
-        ``[...]`` for ``none``.
-
-    See :func:`atjt_ext.ops.linear_reweighted_cross_entropy`.
+    :func:`atjt_ext.ops.linear_reweighted_cross_entropy` of hidden ``[..., D]``, item_embeddings
+    ``[V, D]``, targets ``[...]``, sample_weight ``[...]`` and bias ``[V]``: a scalar, or ``[...]``
+    for ``reduction="none"``.
     """
 
-    def __init__(
-        self,
-        *,
-        temperature: float = 1.0,
-        label_smoothing: float = 0.0,
-        z_loss: float = 0.0,
-        ignore_index: int = -100,
-        reduction: Reduction = "weighted_mean",
-    ) -> None:
-        super().__init__(
-            temperature=temperature,
-            label_smoothing=label_smoothing,
-            z_loss=z_loss,
-            ignore_index=ignore_index,
-            reduction=reduction,
-        )
+    temperature: float = 1.0
+    label_smoothing: float = 0.0
+    z_loss: float = 0.0
+    ignore_index: int = -100
+    reduction: Reduction = "weighted_mean"
 
     def forward(
         self,
@@ -183,41 +132,20 @@ class LinearReweightedCrossEntropyLoss(_Loss):
         return loss
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class SampledCrossEntropyLoss(_Loss):
     """Softmax cross-entropy over the target and sampled negatives, with one weight per example.
 
-    Args:
-        mask_accidental_hits: leaves out negatives that are the row's target.
-        temperature: scores are divided by it.
-        ignore_index: rows with this target have loss and gradient 0 and do not count.
-        reduction: as in :class:`ReweightedCrossEntropyLoss`.
-        sparse_gradient: the gradient of the item embeddings is sparse.
-
-    Shapes:
-        hidden ``[N, D]``; item_embeddings ``[V, D]``; targets ``[N]`` int64 in ``0..V-1``;
-        negatives ``[N, k]``, or ``[k]`` for all rows; sample_weight ``[N]``, or None for ones;
-        negative_log_probs, for the logQ correction: the negatives' shape, ``[k]`` or a number.
-        Returns a scalar, or ``[N]`` for ``none``.
-
-    See :func:`atjt_ext.ops.sampled_cross_entropy`.
+    :func:`atjt_ext.ops.sampled_cross_entropy` of hidden ``[N, D]``, item_embeddings ``[V, D]``,
+    targets ``[N]``, negatives ``[N, k]``, or ``[k]`` for all rows, sample_weight ``[N]`` and
+    negative_log_probs: a scalar, or ``[N]`` for ``reduction="none"``.
     """
 
-    def __init__(
-        self,
-        *,
-        mask_accidental_hits: bool = True,
-        temperature: float = 1.0,
-        ignore_index: int = -100,
-        reduction: Reduction = "weighted_mean",
-        sparse_gradient: bool = False,
-    ) -> None:
-        super().__init__(
-            mask_accidental_hits=mask_accidental_hits,
-            temperature=temperature,
-            ignore_index=ignore_index,
-            reduction=reduction,
-            sparse_gradient=sparse_gradient,
-        )
+    mask_accidental_hits: bool = True
+    temperature: float = 1.0
+    ignore_index: int = -100
+    reduction: Reduction = "weighted_mean"
+    sparse_gradient: bool = False
 
     def forward(
         self,
@@ -240,53 +168,40 @@ class SampledCrossEntropyLoss(_Loss):
         )
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class SampledBinaryCrossEntropyLoss(_Loss):
     """Binary cross-entropy over the target and sampled negatives, with one weight per example.
+
+    :func:`atjt_ext.ops.sampled_binary_cross_entropy`, with shapes as in
+    :class:`SampledCrossEntropyLoss`.
 
     Args:
         beta: power of the positive probability: 1 (default) is BCE, a smaller one gBCE.
         t: instead of ``beta``: how far gBCE calibrates, in ``[0, 1]``. ``t``, ``num_items`` and the
             number of negatives give ``beta`` (:func:`atjt_ext.ops.gbce_beta`, arXiv:2308.07192).
         num_items: size of the catalogue without padding; for ``t``.
-        mask_accidental_hits, temperature, ignore_index, reduction, sparse_gradient: as in
-            :class:`SampledCrossEntropyLoss`.
-
-    Shapes:
-        hidden ``[N, D]``; item_embeddings ``[V, D]``; targets ``[N]`` int64 in ``0..V-1``;
-        negatives ``[N, k]``, or ``[k]`` for all rows; sample_weight ``[N]``, or None for ones.
-        Returns a scalar, or ``[N]`` for ``none``.
-
-    See :func:`atjt_ext.ops.sampled_binary_cross_entropy`.
     """
 
-    def __init__(
-        self,
-        *,
-        beta: float = 1.0,
-        t: float | None = None,
-        num_items: int | None = None,
-        mask_accidental_hits: bool = True,
-        temperature: float = 1.0,
-        ignore_index: int = -100,
-        reduction: Reduction = "weighted_mean",
-        sparse_gradient: bool = False,
-    ) -> None:
+    beta: float = 1.0
+    t: float | None = None
+    num_items: int | None = None
+    mask_accidental_hits: bool = True
+    temperature: float = 1.0
+    ignore_index: int = -100
+    reduction: Reduction = "weighted_mean"
+    sparse_gradient: bool = False
+
+    def __post_init__(self) -> None:
+        beta, t, num_items = self.beta, self.t, self.num_items
         if (t is None) != (num_items is None):
             raise ValueError(f"t and num_items go together, got t={t}, num_items={num_items}")
         if t is not None and beta != 1.0:
             raise ValueError(f"at most one of beta and t may be given, got beta={beta}, t={t}")
         if t is not None and not 0 <= t <= 1:
             raise ValueError(f"t must be in [0, 1], got {t}")
-        power = {"beta": beta} if t is None else {"t": t, "num_items": num_items}
-        super().__init__(
-            **power,
-            mask_accidental_hits=mask_accidental_hits,
-            temperature=temperature,
-            ignore_index=ignore_index,
-            reduction=reduction,
-            sparse_gradient=sparse_gradient,
-        )
-        self.beta, self.t, self.num_items = beta, t, num_items
+        super().__post_init__()
+        unused = ("t", "num_items") if t is None else ("beta",)
+        self._names = tuple(name for name in self._names if name not in unused)
 
     def forward(
         self,
@@ -298,9 +213,8 @@ class SampledBinaryCrossEntropyLoss(_Loss):
     ) -> Tensor:
         options = self.options()
         if "t" in options:
-            options["beta"] = gbce_beta(
-                options.pop("t"), negatives.shape[-1], options.pop("num_items")
-            )
+            t, num_items = options.pop("t"), options.pop("num_items")
+            options["beta"] = gbce_beta(t, negatives.shape[-1], num_items)
         return sampled_binary_cross_entropy(
             hidden, item_embeddings, targets, negatives, sample_weight, **options
         )

@@ -6,10 +6,9 @@ import torch
 from torch import Tensor
 
 from . import _row_losses as row_losses
-from . import _sampled_losses as sampled_losses
 from ._checks import check_beta
-from ._dtypes import autocast_operands
 from ._row_losses import Reduction
+from ._sampled_losses import scores_of_sampled
 
 _NAME = "reweighted_binary_cross_entropy"  # the operator for the losses of the scores
 
@@ -40,40 +39,13 @@ def sampled_binary_cross_entropy(
     probability ``sigmoid(s)**beta`` back into a logit, in float64. The loss needs no such step:
     ``-log(sigmoid(s)**beta) = beta * softplus(-s)``.
 
-    No tensor of size ``[N, k, D]`` exists; see :func:`atjt_ext.ops.candidate_scores`, also for
-    repeatability. Shared negatives are scored by one matrix product in the dtype of ``hidden``.
-
-    Differentiable once, in ``hidden``, ``item_embeddings`` and ``sample_weight``. With sums over
-    rows whose target is not ``ignore_index``, ``reduction`` means
-
-    * ``"none"``: ``w_i * l_i`` per row, 0 in ignored rows
-    * ``"sum"``: ``sum(w * l)``
-    * ``"mean"``: ``sum(w * l) / number of rows``, 0 without rows
-    * ``"weighted_mean"``: ``sum(w * l) / sum(w)``, 0 if ``sum(w)`` is 0
+    The other arguments, gradients, result and errors are those of
+    :func:`atjt_ext.ops.sampled_cross_entropy`.
 
     Args:
-        hidden: ``[N, D]``, float32, float64, bfloat16 or float16.
-        item_embeddings: ``[V, D]`` of the same dtype, V >= 1.
-        targets: ``[N]`` int64 in ``[0, V)``, or ``ignore_index``.
-        negatives: ``[N, k]`` int64 rows of ``item_embeddings``, or ``[k]`` for all rows. An entry
-            ``ignore_index`` is no negative.
-        sample_weight: ``[N]``, floating point; None for ones.
         beta: Above 0.
         mask_accidental_hits: Leaves out negatives that are the row's target (default); ``k`` still
             counts them. gSASRec and RecTools keep them.
-        temperature: Scores are divided by it.
-        ignore_index: Rows with this target have loss and gradient 0 and do not count.
-        reduction: One of the four above.
-        sparse_gradient: A sparse gradient of ``item_embeddings``.
-
-    Returns:
-        ``[N]`` for ``"none"``, else a scalar; float64 for float64 inputs, else float32.
-
-    Raises:
-        ValueError: A wrong shape, dtype, device or option.
-        IndexError: A target or negative out of range, on the CPU. On CUDA the loss of the row
-            becomes NaN; for shared negatives torch raises a device assertion.
-        RuntimeError: A CUDA tensor in a build without CUDA kernels.
 
     Example:
         >>> import torch
@@ -84,21 +56,14 @@ def sampled_binary_cross_entropy(
         >>> round(loss.item(), 4)  # log 2
         0.6931
     """
-    hidden, item_embeddings = autocast_operands(hidden, item_embeddings)
-    sampled_losses.check_arguments(
-        hidden, item_embeddings, targets, negatives, sample_weight, temperature, reduction
-    )
     check_beta(beta)
-    positive, negative, absent = sampled_losses.scores_of_sampled(
-        hidden,
-        item_embeddings,
-        targets,
-        negatives,
-        sample_weight,
+    positive, negative, absent = scores_of_sampled(
+        *(hidden, item_embeddings, targets, negatives, sample_weight),
         temperature=temperature,
         mask_accidental_hits=mask_accidental_hits,
         ignore_index=ignore_index,
         sparse_gradient=sparse_gradient,
+        reduction=reduction,
     )
     positive = positive[:, None]
     negative = negative.masked_fill(absent, -torch.inf)  # whose loss as a negative is 0

@@ -7,10 +7,9 @@ import math
 import torch
 from torch import Tensor
 
-from . import _sampled_losses as sampled_losses
 from ._checks import check_floats
-from ._dtypes import autocast_operands
 from ._row_losses import Reduction
+from ._sampled_losses import scores_of_sampled
 from .reweighted_cross_entropy import reweighted_cross_entropy
 
 _IGNORED = -100
@@ -85,22 +84,21 @@ def sampled_cross_entropy(
         >>> sampled_cross_entropy(hidden, items, targets, negatives, reduction="none").exp()
         tensor([4., 3.])
     """
-    hidden, item_embeddings = autocast_operands(hidden, item_embeddings)
-    sampled_losses.check_arguments(
-        hidden, item_embeddings, targets, negatives, sample_weight, temperature, reduction
-    )
-    _check_log_probs(negative_log_probs, negatives)
-    positive, negative, absent = sampled_losses.scores_of_sampled(
-        hidden,
-        item_embeddings,
-        targets,
-        negatives,
-        sample_weight,
+    positive, negative, absent = scores_of_sampled(
+        *(hidden, item_embeddings, targets, negatives, sample_weight),
         temperature=temperature,
         mask_accidental_hits=mask_accidental_hits,
         ignore_index=ignore_index,
         sparse_gradient=sparse_gradient,
+        reduction=reduction,
     )
+    if isinstance(negative_log_probs, Tensor):
+        if negative_log_probs.shape not in (negatives.shape, negatives.shape[-1:]):
+            raise ValueError(
+                f"negative_log_probs must be {list(negatives.shape)} as negatives, or "
+                f"[{negatives.shape[-1]}], got shape {tuple(negative_log_probs.shape)}"
+            )
+        check_floats("negative_log_probs", negative_log_probs, negatives.device)
     if negative_log_probs is not None and negatives.shape[-1] > 0:
         negative = negative - (negative_log_probs + math.log(negatives.shape[-1]))
     negative = negative.to(positive.dtype).masked_fill(absent, -math.inf)
@@ -109,14 +107,3 @@ def sampled_cross_entropy(
     return reweighted_cross_entropy(
         logits, columns, sample_weight, ignore_index=_IGNORED, reduction=reduction
     )
-
-
-def _check_log_probs(log_probs: Tensor | float | None, negatives: Tensor) -> None:
-    if not isinstance(log_probs, Tensor):
-        return
-    if log_probs.shape not in (negatives.shape, negatives.shape[-1:]):
-        raise ValueError(
-            f"negative_log_probs must be {list(negatives.shape)} as negatives, or "
-            f"[{negatives.shape[-1]}], got shape {tuple(log_probs.shape)}"
-        )
-    check_floats("negative_log_probs", log_probs, negatives.device)
