@@ -45,7 +45,6 @@ def inject_noise(sequences: Sequences, noise: PlantedNoise, *, seed: int) -> Seq
     items = sequences.items.cpu().numpy().copy()
     lengths = sequences.lengths.cpu().numpy()
     trained = np.maximum(lengths - _HELD_OUT, 0)
-    owner = sequences.owners.cpu().numpy()
     eligible = sequences.from_the_end.cpu().numpy() > _HELD_OUT
     chosen = np.zeros(items.size, dtype=np.bool_)
     cells = np.flatnonzero(eligible)
@@ -60,8 +59,7 @@ def inject_noise(sequences: Sequences, noise: PlantedNoise, *, seed: int) -> Seq
     popularity = np.bincount(items[eligible], minlength=sequences.num_items + 1)[1:]
     mass = popularity.astype(np.float64) ** noise.popularity_power
     where = np.flatnonzero(from_catalogue)
-    _require_room(sequences, owner, items, where)
-    items[where] = _unseen_items(random, owner, items, where, mass)
+    items[where] = _unseen_items(random, sequences, items, where, mass)
     chosen |= of_noisy_users
     if sequences.is_noise is not None:
         chosen |= sequences.is_noise.cpu().numpy()
@@ -126,31 +124,26 @@ def _items_of_another_user(
     return drawn
 
 
-def _require_room(sequences: Sequences, owner: Codes, items: Codes, where: Codes) -> None:
-    """Raises DataError if the catalogue has too few items that a user does not have."""
-    wanted = np.bincount(owner[where], minlength=sequences.num_users)
-    held = np.unique(owner * (sequences.num_items + 1) + items) // (sequences.num_items + 1)
-    room = sequences.num_items - np.bincount(held, minlength=sequences.num_users)
-    short = np.flatnonzero(room < wanted)
-    if short.size:
-        user = int(short[0])
-        raise DataError(
-            f"user {shown(sequences.user_ids[user])} has all but {int(room[user])} of "
-            f"{sequences.num_items} items, too few to replace {int(wanted[user])}; "
-            "plant less noise"
-        )
-
-
 def _unseen_items(
     random: np.random.Generator,
-    owner: Codes,
+    sequences: Sequences,
     items: Codes,
     where: Codes,
     mass: npt.NDArray[np.float64],
 ) -> Codes:
     """``[K]``: a new item for each of ``where``, distinct from its user's old and new items."""
+    owner = sequences.owners.cpu().numpy()
     stride = mass.size + 1
     taken = np.unique(owner * stride + items)
+    wanted = np.bincount(owner[where], minlength=sequences.num_users)
+    room = mass.size - np.bincount(taken // stride, minlength=sequences.num_users)
+    short = np.flatnonzero(room < wanted)
+    if short.size:
+        user = int(short[0])
+        raise DataError(
+            f"user {shown(sequences.user_ids[user])} has all but {int(room[user])} of "
+            f"{mass.size} items, too few to replace {int(wanted[user])}; plant less noise"
+        )
     until = mass.cumsum()
     drawn = np.zeros(where.size, dtype=np.int64)
     pending = np.arange(where.size)

@@ -97,8 +97,8 @@ def simulate_interactions(
         max_length: Longest sequence.
 
     Returns:
-        Columns ``user`` ("u00012"), ``item`` ("i0345"), ``time`` (Unix seconds, rising for each
-        user) and ``is_noise``; user after user.
+        Columns ``user`` ("u00012"), ``item`` ("i0345"), ``time`` (Unix seconds) and ``is_noise``;
+        user after user, in the order of time.
 
     Raises:
         ValueError: on an argument out of range.
@@ -160,7 +160,7 @@ def simulate_interactions(
 
 
 class _Categorical:
-    """Draws columns in proportion to the weights of a matrix ``[rows, columns]``."""
+    """Draws columns of a matrix ``[rows, columns]`` of weights."""
 
     def __init__(self, weights: npt.NDArray[np.float64]) -> None:
         cumulative = weights.cumsum(1)

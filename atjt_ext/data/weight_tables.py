@@ -12,8 +12,6 @@ from .errors import DataError, listed, shown
 from .interactions import Interactions, positions_in_sequences
 from .sequences import Sequences
 
-__all__ = ["row_weights", "weights_from_table", "weights_table"]
-
 _UNKNOWN, _OTHER_ITEM = -1, -2
 _COLUMNS = ("user", "item", "position", "weight")
 
@@ -42,17 +40,12 @@ def weights_table(sequences: Sequences, weights: Tensor) -> pl.DataFrame:
 def weights_from_table(sequences: Sequences, table: pl.DataFrame) -> Tensor:
     """The inverse of :func:`weights_table`: ``[N]`` float32 from rows in any order.
 
-    Args:
-        sequences: The interactions.
-        table: Columns ``user``, ``item``, ``position`` and ``weight``; others are not read.
-
     Raises:
         DataError: if a column is missing or has another type, if a row is no interaction of
             ``sequences``, or if an interaction does not have exactly one row.
         ValueError: if a weight is negative or not finite.
     """
-    missing = [name for name in _COLUMNS if name not in table.columns]
-    if missing:
+    if missing := [name for name in _COLUMNS if name not in table.columns]:
         raise DataError(f"weights need columns {listed(_COLUMNS)}, {listed(missing)} missing")
     position, weight = table.schema["position"], table.schema["weight"]
     if not (position.is_integer() or position == pl.Null) or not weight.is_numeric():
@@ -164,5 +157,5 @@ def _checked(weights: Tensor, sequences: Sequences) -> Tensor:
 
 
 def _shown_row(frame: pl.DataFrame, row: int) -> str:
-    wanted = [name for name in ("user", "item", "position") if name in frame.columns]
+    wanted = [name for name in _COLUMNS[:3] if name in frame.columns]
     return ", ".join(f"{name} {shown(frame[name][row])}" for name in wanted)

@@ -41,9 +41,9 @@ def read_amazon(path: str | Path, *, metadata: str | Path | None = None) -> Inte
     * 2023: JSON lines with ``user_id``, ``parent_asin``, ``rating``, ``timestamp`` (milliseconds),
       or CSV with the same names.
 
-    All other fields are left out. Metadata becomes ``items``: ``title``, ``brand`` (2023: the
-    store), ``main_category`` (2018, 2023) as String and ``categories`` as List(String), from
-    general to special, each once. Some items are listed twice: their first line counts.
+    Other fields are left out. Metadata becomes ``items``: ``title``, ``brand`` (2023: the store),
+    ``main_category`` (2018, 2023) as String and ``categories`` as List(String), from general to
+    special, each once. The first line of an item counts.
 
     Args:
         path: The file of reviews, or the folder of reviews and metadata.
@@ -87,17 +87,15 @@ def _read_ratings(path: Path, header: list[str]) -> Interactions:
 def read_metadata(path: str | Path) -> pl.DataFrame:
     """The metadata of any year, as ``items``."""
     keys = set(keys_of(first_line(path)))
-    key = "parent_asin" if "parent_asin" in keys else "asin"
-    if key == "parent_asin":
-        year = "2023"
-    elif key in keys:
-        # "category" and "main_cat" are of 2018; older files have "categories".
-        year = "2018" if keys & {"category", "main_cat"} else "2014"
-    else:
+    if not keys & {"asin", "parent_asin"}:
         raise DataError(
             f"{path}:1: no Amazon metadata: wanted the key asin or parent_asin, "
             f"got {listed(sorted(keys))}"
         )
+    # Files of 2014 have "categories".
+    year = "2018" if keys & {"category", "main_cat"} else "2014"
+    year = "2023" if "parent_asin" in keys else year
+    key = next(iter(_METADATA[year]))
     return table_of_parts(_metadata_parts(path, _METADATA[year]), "item", key, path)
 
 

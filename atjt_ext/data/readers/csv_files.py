@@ -47,9 +47,8 @@ def read_csv(
         raise DataError(f"{path}:1: broken quoting ({error}), wanted a CSV header") from error
     names = [name.strip() for name in names]
     roles = find_roles(names, f"{path}:1", columns)
-    return read_delimited(
-        DelimitedText(path, separator, names, has_header=True, quoted=True), roles
-    )
+    text = DelimitedText(path, separator, names, has_header=True, quoted=True)
+    return read_delimited(text, roles)
 
 
 def _separator(line: str) -> str:

@@ -38,13 +38,13 @@ def read_parquet(path: str | Path, **columns: Unpack[ColumnNames]) -> Interactio
 def interactions_from_frame(
     frame: object, *, source: str = "data frame", **columns: Unpack[ColumnNames]
 ) -> Interactions:
-    """A data frame in memory; columns as in ``read_parquet``.
+    """A data frame in memory, with the columns of ``read_parquet``.
 
     Args:
         frame: A polars frame, or any frame that speaks Arrow's PyCapsule protocol (pandas 2.2+,
             pyarrow, duckdb).
-        source: What messages call it.
-        columns: Names of columns (:class:`~atjt_ext.data.readers.columns.ColumnNames`).
+        source: The name of the frame in messages.
+        columns: As in ``read_csv``.
 
     Raises:
         DataError: for the first value that does not fit, with its row (from 1) and column.

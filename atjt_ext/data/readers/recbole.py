@@ -35,13 +35,10 @@ _TYPES = ("token", "float", "token_seq", "float_seq")
 def read_recbole(path: str | Path, **columns: Unpack[ColumnNames]) -> Interactions:
     """A RecBole ``.inter`` file (``user_id:token <tab> item_id:token ...``), plain or gzip.
 
-    Columns are named without their type. In a folder the ``.item`` and ``.user`` files are read as
-    ``items`` and ``users``: ``token`` as String, ``token_seq`` as List(String), ``float`` as
-    Float64, ``float_seq`` as List(String) of the text.
-
-    Args:
-        path: The file, or the folder.
-        columns: Names of columns (:class:`~atjt_ext.data.readers.columns.ColumnNames`).
+    ``path`` is the file or its folder; columns as in ``read_csv``, named without their type. In a
+    folder the ``.item`` and ``.user`` files are read as ``items`` and ``users``: ``token`` as
+    String, ``token_seq`` as List(String), ``float`` as Float64, ``float_seq`` as List(String) of
+    the text.
 
     Raises:
         DataError: for the first value that does not fit, with its file, line and column.

@@ -1,8 +1,4 @@
-"""What a file holds, by its name and first line; which files of a folder belong together.
-
-Each reader's module states the signs of its format (:class:`FileFormat`); this module looks for
-them.
-"""
+"""The format and the role of a file, by its name and first line; the tables beside a file."""
 
 from __future__ import annotations
 
@@ -26,44 +22,32 @@ Role = Literal["interactions", "items", "users"]
 
 @dataclass(frozen=True, slots=True)
 class Sign:
-    """What one kind of file of a format looks like; any one part is enough.
+    """Marks of one kind of file of a format; one mark is enough.
 
     Names, keys and suffixes stand in one text, with blanks between.
-
-    Args:
-        role: What a row of the file is; items and users are tables of their features.
-        names: Names of files in lower case, or their suffixes.
-        magic: The first bytes.
-        header: The first names in the header of a CSV file.
-        keys: Keys that the first JSON object has.
-        no_keys: Keys that it must not have then.
-        events: Whether any JSON object will do that names a user and an item.
-        line: Whether the first line is one of this format; not asked about JSON objects.
-        suffixes: Suffixes that decide if nothing else does. The reader then says what is wrong
-            with the first line.
     """
 
-    role: Role = "interactions"
-    names: str = ""
-    magic: bytes | None = None
-    header: str = ""
-    keys: str = ""
-    no_keys: str = ""
-    events: bool = False
-    line: Callable[[str], bool] | None = None
-    suffixes: str = ""
+    role: Role = "interactions"  # of the rows; items and users are tables of features
+    names: str = ""  # of files in lower case, or their suffixes
+    magic: bytes | None = None  # the first bytes
+    header: str = ""  # the first names in the header of a CSV file
+    keys: str = ""  # of the first JSON object
+    no_keys: str = ""  # that an object with ``keys`` must not have
+    events: bool = False  # any JSON object that names a user and an item
+    line: Callable[[str], bool] | None = None  # accepts a first line that is no JSON object
+    suffixes: str = ""  # tried last; the reader then names the fault of the first line
 
 
 class FileFormat:
-    """A format: its reader, and the signs by which a file is recognised.
+    """A format: its reader, and the signs of its files.
 
     Args:
-        name: Its name in ``atjt_ext.data.formats``.
+        name: The name in ``atjt_ext.data.formats``.
         read: Reads interactions from a path; takes ``ColumnNames`` if ``named_columns``. The path
             may be a folder if there is a sign for tables of items or users.
         signs: One for each kind of file.
         named_columns: Whether the user may name the columns.
-        published: Whether it is a format of published data. In a folder such a file goes before
+        published: Whether published data have this format. In a folder such a file goes before
             tables that only look like interactions (MovieLens' ``tags.csv``).
         read_items: Reads a table of items.
     """
@@ -82,13 +66,9 @@ class FileFormat:
 
 
 class Content(NamedTuple):
-    """What a file holds.
+    """The format and the role of a file, and the general format that reads it by named columns.
 
-    Attributes:
-        format: Its format.
-        role: What its rows are.
-        named: The general format that reads it if the user names columns; ``None`` if its columns
-            have no names, or if ``format`` itself takes names.
+    ``named`` is ``None`` if the columns have no names, or if ``format`` itself takes names.
     """
 
     format: FileFormat
@@ -105,10 +85,11 @@ _KEY = re.compile(r"""(?<!\\)(["'])(\w+)\1\s*:""")
 
 
 def recognise(path: str | Path, formats: Iterable[FileFormat]) -> Content:
-    """What a file holds, by its name (without ``.gz``), then by its first line.
+    """The content of a file, by its name (without ``.gz``), then by its first line.
 
     Raises:
-        DataError: if neither tells (names what was tried and shows the line), or as ``read_bytes``.
+        DataError: if both are unknown (names what was tried and shows the line), or as
+            ``read_bytes``.
     """
     name = Path(path).name.lower().removesuffix(".gz")
     suffix = Path(name).suffix
@@ -150,7 +131,7 @@ def recognise(path: str | Path, formats: Iterable[FileFormat]) -> Content:
 
 
 def _first_line(head: bytes) -> str:
-    # The limit may cut the line, even inside a character; enough is left to tell.
+    # The limit may cut the line, even inside a character; the rest is enough.
     return head.lstrip(b"\r\n").split(b"\n", 1)[0].decode("utf-8", "replace").strip()
 
 
@@ -173,10 +154,10 @@ def names_user_and_item(line: str) -> bool:
     return isinstance(value, dict) and all(guessed(role, list(value)) for role in ("user", "item"))
 
 
-def header_of(line: str, separator: str = ",") -> list[str]:
+def header_of(line: str) -> list[str]:
     """The names in the header of a CSV file; none if its quoting is broken."""
     try:
-        return [name.strip() for name in next(csv.reader([line], delimiter=separator, strict=True))]
+        return [name.strip() for name in next(csv.reader([line], strict=True))]
     except (csv.Error, StopIteration):
         return []
 
@@ -200,12 +181,8 @@ def find_source(
 ) -> Source:
     """The file of interactions in a folder, and the tables of items and users of its format.
 
-    Subfolders are not searched.
-
-    Args:
-        path: The folder; a file stands for itself, in the first of ``formats``.
-        formats: The formats to look for.
-        only: Passes over files of other formats.
+    Subfolders are not searched. A file stands for itself, in the first of ``formats``. ``only``
+    passes over files of other formats.
 
     Raises:
         DataError: unless there is exactly one file of interactions, and at most one table of items

@@ -139,7 +139,7 @@ def decoded(data: bytes, path: str | Path, line: int = 1) -> str:
 
 
 def place_of(path: str | Path, lines: Callable[[], Iterable[tuple[int, object]]], row: int) -> str:
-    """``file:line`` of row ``row``; ``lines`` gives the number (from 1) and content of each line."""
+    """``file:line`` of row ``row``; ``lines`` gives numbers (from 1) and contents of lines."""
     return f"{path}:{next(islice(lines(), row, None))[0]}"
 
 

@@ -25,8 +25,7 @@ def read_yelp(
     ``time`` is the date of the review in seconds since 1970 (Int64); texts are left out. Businesses
     become ``items``: ``name``, ``city``, ``state`` as String and ``categories`` as List(String).
     Users become ``users``: ``yelping_since`` (String), and ``review_count``, ``fans`` and
-    ``average_stars`` (Float64). The last three are of the day of publication: a model must not
-    read them as known at the time of a review.
+    ``average_stars`` (Float64; as counted at publication, so a model must not read them).
 
     Args:
         path: The file of reviews, or the folder with businesses and users.
