@@ -42,15 +42,16 @@ class _Softmax:
 
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)  # type: ignore[call-arg]
-        if self.loss_type != "CE":  # type: ignore[attr-defined]
+        loss_type = self.loss_type  # type: ignore[attr-defined]
+        if loss_type != "CE":
             raise ValueError(
-                f"loss_type must be 'CE' (with train_neg_sample_args: None), got {self.loss_type!r}"  # type: ignore[attr-defined]
+                f"loss_type must be 'CE' (with train_neg_sample_args: None), got {loss_type!r}"
             )
 
     def hidden_and_table(self, interaction: Any) -> tuple[Tensor, Tensor]:
         """``[B, D]`` and ``[n_items, D]``; their products are RecBole's logits.
 
-        Override it for models that do not score as SASRec and GRU4Rec do.
+        Override this method for models that do not score as SASRec and GRU4Rec do.
         """
         model: Any = self
         hidden = model.forward(interaction[model.ITEM_SEQ], interaction[model.ITEM_SEQ_LEN])
@@ -61,8 +62,8 @@ class ReweightedLoss(_Softmax):
     """``sum(w * l) / sum(w)``; ``l`` are the softmax cross-entropies of a batch.
 
     Attributes:
-        weight_field: The float column of the ``.inter`` file with the weight of each interaction;
-            ``load_col`` must name it. A row takes the weight of its target.
+        weight_field: The float column of the ``.inter`` file with the weight of each interaction
+            (a row has the weight of its target); ``load_col`` must name it.
 
     Raises:
         ValueError: if the dataset has no such column, or ``loss_type`` is not CE.
@@ -82,9 +83,9 @@ class ReweightedLoss(_Softmax):
 
     def calculate_loss(self, interaction: Any) -> Tensor:
         """RecBole's hook: the loss of a batch, a scalar."""
-        hidden, table = self.hidden_and_table(interaction)
         targets = interaction[self.POS_ITEM_ID]  # type: ignore[attr-defined]
-        loss: Tensor = self.reweighted(hidden, table, targets, interaction[self.weight_field])
+        weights = interaction[self.weight_field]
+        loss: Tensor = self.reweighted(*self.hidden_and_table(interaction), targets, weights)
         return loss
 
 
@@ -95,7 +96,7 @@ class JointTraining(_Softmax):
     few users.
 
     Attributes:
-        joint_options: Options of ``JointLoss``. A step is a batch of RecBole.
+        joint_options: Options of ``JointLoss``. A step is a batch.
 
     Raises:
         ValueError: if ``loss_type`` is not CE.
@@ -111,13 +112,11 @@ class JointTraining(_Softmax):
     def calculate_loss(self, interaction: Any) -> Tensor:
         """RecBole's hook: the joint loss of a batch, a scalar."""
         model: Any = self
-        hidden, table = self.hidden_and_table(interaction)
-        targets = interaction[model.POS_ITEM_ID]
+        users, targets = interaction[model.USER_ID], interaction[model.POS_ITEM_ID]
         history = left_padded(interaction[model.ITEM_SEQ], interaction[model.ITEM_SEQ_LEN])
         sequences = torch.cat([history, targets[:, None]], dim=1)
-        return self.joint_loss.cross_entropy(
-            sequences, interaction[model.USER_ID], hidden, table, targets
-        )
+        scores = self.hidden_and_table(interaction)
+        return self.joint_loss.cross_entropy(sequences, users, *scores, targets)
 
 
 def left_padded(sequences: Tensor, lengths: Tensor) -> Tensor:

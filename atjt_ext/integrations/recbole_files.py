@@ -15,8 +15,6 @@ from ..data.readers.recbole import header_types, read_recbole
 from ..data.readers.streams import chunks
 from ..recognition import RecognitionConfig, recognise_noise
 
-__all__ = ["add_weights", "in_recboles_order"]
-
 
 def add_weights(
     source: str | Path,
@@ -29,16 +27,14 @@ def add_weights(
 ) -> Tensor:
     """Copies an ``.inter`` file and adds P(clean) of every interaction as a float column.
 
-    Noise is recognised (:func:`atjt_ext.recognition.recognise_noise`) in the training interactions:
-    all but the last ``held_out`` of each user, in RecBole's order of time. Held-out interactions
-    get weight 1.
+    :func:`atjt_ext.recognition.recognise_noise` reads the training interactions: all but the last
+    ``held_out`` of each user, in RecBole's order of time. Held-out interactions get weight 1.
 
     Args:
         source: An ``.inter`` file, plain or gzip. Its lines are copied unchanged.
         destination: The plain file to write; missing folders are made. RecBole looks for
             ``NAME/NAME.inter``, and for ``.item`` and ``.user`` files of that name beside it.
-        column: Name of the new column; ``load_col`` and ``ReweightedLoss.weight_field`` must name
-            it.
+        column: Name of the new column, for ``load_col`` and ``ReweightedLoss.weight_field``.
         held_out: Number of interactions at the end of each user that are not for training: 2 for
             RecBole's ``{"split": {"LS": "valid_and_test"}, "order": "TO"}``.
         config: Options of the recogniser.
@@ -59,8 +55,7 @@ def add_weights(
     train = to_sequences(interactions).without_last(int(held_out))
     if not train.num_interactions:
         raise ValueError(f"held_out is {held_out}, and no user has more interactions")
-    found = recognise_noise(train, config, seed=seed)
-    weights = row_weights(interactions, train, found.weights)
+    weights = row_weights(interactions, train, recognise_noise(train, config, seed=seed).weights)
 
     def write(temporary: Path) -> None:
         with temporary.open("wb") as file:
@@ -73,8 +68,8 @@ def add_weights(
 def in_recboles_order(interactions: Interactions) -> Interactions:
     """The interactions with times rounded to float32, as RecBole reads them.
 
-    Unix times of today are then multiples of 128 seconds. Interactions within 128 seconds keep the
-    order of the file, so RecBole may hold out other items than the exact times would.
+    Unix times of today are then multiples of 128 seconds. Interactions with the same rounded time
+    keep the order of the file, so RecBole may hold out other items than the exact times would.
     """
     frame = interactions.frame
     if "time" not in frame.columns:
@@ -99,18 +94,17 @@ def _require(source: Path, destination: Path, column: str, held_out: int) -> Non
 
 def _lines(source: Path, column: str, weights: Tensor) -> Iterator[bytes]:
     """The lines of the new file, in parts: all lines at once would take much memory."""
-    header, row, values = True, 0, weights.numpy()
+    row, values = -1, weights.numpy()  # the header is row -1
     for chunk in chunks(source):
         for line in chunk.data.split(b"\n"):
             line = line.rstrip(b"\r")
             if not line.strip():
                 continue
-            if header:
+            if row < 0:
                 yield b"%s\t%s:float\n" % (line, column.encode())
             elif row < len(values):
                 # Nine digits give every float32 back exactly.
                 yield b"%s\t%.9g\n" % (line, values[row])
-            row += not header
-            header = False
+            row += 1
     if row != len(values):
         raise DataError(f"{source}: {row} lines, {len(values)} when it was read; has it changed?")

@@ -43,9 +43,8 @@ class _SoftmaxModule(TransformerLightningModule):
         if self.loss_calculator is not None:
             # RecTools would use its own loss and never call this one.
             raise ValueError(f"loss must be a name that is not RecTools' own, got {self.loss!r}")
-        if not isinstance(similarity, DistanceSimilarityModule) or (
-            similarity.distance != Distance.DOT
-        ):
+        distance = isinstance(similarity, DistanceSimilarityModule) and similarity.distance
+        if distance != Distance.DOT:
             raise ValueError("similarity must be DistanceSimilarityModule with distance 'dot'")
         if len(self.item_extra_tokens) != 1:
             raise ValueError(
@@ -100,16 +99,15 @@ class JointModule(_SoftmaxModule):
     def _calc_custom_loss(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         if _USER not in batch:
             raise ValueError("batches must name their users: data_preparator_type=WithUsers")
-        x, y = batch["x"], batch["y"]
-        sequences = torch.cat([x, y[:, -1:]], dim=1)
-        hidden, table = self.hidden_and_table(batch)
-        return self.joint_loss.cross_entropy(sequences, batch[_USER], hidden, table, y, mask=y != 0)
+        users, y = batch[_USER], batch["y"]
+        sequences = torch.cat([batch["x"], y[:, -1:]], dim=1)
+        scores = self.hidden_and_table(batch)
+        return self.joint_loss.cross_entropy(sequences, users, *scores, y, mask=y != 0)
 
     optimizer: torch.optim.Adam | None
 
     def configure_optimizers(self) -> torch.optim.Adam:
-        """RecTools' optimizer, for the noise models too; its own method takes only
-        ``torch_model``."""
+        """RecTools' optimizer, for the noise models too; RecTools passes only ``torch_model``."""
         if self.optimizer is None:
             self.optimizer = torch.optim.Adam(self.parameters(), lr=self.lr, betas=self.adam_betas)
         return self.optimizer

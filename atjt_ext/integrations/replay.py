@@ -30,29 +30,26 @@ _IGNORED = -100
 
 
 class _Given(NamedTuple):
-    """The arguments of a loss: hidden states ``[B, T, D]`` and the item table; features by name;
-    and ``[B, T]`` each: inputs that are no padding, targets, and the targets that count."""
+    """The arguments of a loss."""
 
-    catalogue: tuple[Tensor, Tensor]
+    catalogue: tuple[Tensor, Tensor]  # hidden states [B, T, D] and the item table
     features: dict[str, Tensor]
-    is_read: Tensor
-    targets: Tensor
-    counted: Tensor
+    is_read: Tensor  # [B, T], inputs that are no padding
+    targets: Tensor  # [B, T]
+    counted: Tensor  # [B, T], targets that are no padding
 
 
 class _CatalogueLoss(nn.Module):
     """A loss by RePlay's protocol; it takes the item table from the model of its logits."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._logits_callback: Callable[..., Tensor] | None = None
+    _logits_callback: Callable[..., Tensor] | None = None
 
     @property
     def logits_callback(self) -> Callable[..., Tensor]:
-        """``get_logits`` of the model, which ``SasRec(body=..., loss=...)`` sets.
+        """``get_logits`` of the model; ``SasRec(body=..., loss=...)`` sets it.
 
         Raises:
-            RuntimeError: if it is read before it is set.
+            RuntimeError: if it is not set.
             ValueError: if the model does not score by its item table.
         """
         if self._logits_callback is None:
@@ -80,20 +77,12 @@ class _CatalogueLoss(nn.Module):
     ) -> Tensor:
         """RePlay's hook: the loss of a batch, a scalar."""
         if positive_labels.shape[-1] != 1:
-            raise ValueError(
-                "positive_labels must be [B, T, 1], one target each, "
-                f"got {list(positive_labels.shape)}"
-            )
+            shape = list(positive_labels.shape)
+            raise ValueError(f"positive_labels must be [B, T, 1], one target each, got {shape}")
         model: Any = self.logits_callback.__self__  # type: ignore[attr-defined]
-        return self._loss(
-            _Given(
-                catalogue=(model_embeddings, model.body.embedder.get_item_weights()),
-                features=feature_tensors,
-                is_read=padding_mask,
-                targets=positive_labels[..., 0],
-                counted=target_padding_mask[..., 0],
-            )
-        )
+        catalogue = (model_embeddings, model.body.embedder.get_item_weights())
+        targets, counted = positive_labels[..., 0], target_padding_mask[..., 0]
+        return self._loss(_Given(catalogue, feature_tensors, padding_mask, targets, counted))
 
     def _loss(self, given: _Given) -> Tensor:
         raise NotImplementedError
@@ -125,8 +114,8 @@ class JointCE(_CatalogueLoss):
     Args:
         num_items: Cardinality of the item feature.
         num_users: Cardinality of the user feature.
-        item_feature: Name of the item feature in the schema; batches must hold it.
-        user_feature: Name of the user feature in the schema; batches must hold it.
+        item_feature: Name of the item feature in the schema and in batches.
+        user_feature: Likewise.
         options: Options of ``JointLoss``. A step is a batch.
     """
 
@@ -156,8 +145,7 @@ class JointCE(_CatalogueLoss):
 def with_target_weights(transforms: list[nn.Module], feature_name: str) -> list[nn.Module]:
     """RePlay's training transforms, after one that moves the feature from items to targets.
 
-    The target at ``t`` is the item after the one that is read at ``t``. ``NextTokenTransform`` only
-    cuts the last entry of every feature, so without the move entry ``t`` would be the weight of the
-    item that is read.
+    The target at ``t`` is the item after the item at ``t``. ``NextTokenTransform`` only cuts the
+    last entry of every feature, so without the move entry ``t`` would be the weight of the input.
     """
     return [SequenceRollTransform(feature_name, roll=-1, padding_value=0), *transforms]
