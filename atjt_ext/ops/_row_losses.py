@@ -8,7 +8,6 @@ weights and the reduction.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -19,6 +18,7 @@ from ._library import contiguous, operator, refuse_second_derivative, register
 from ._native import _C
 
 Reduction = Literal["none", "sum", "mean", "weighted_mean"]
+_Options = tuple[Any, ...]
 
 
 def _rows_like(logits: Tensor) -> Tensor:
@@ -29,29 +29,28 @@ def _logits_like(logits: Tensor) -> Tensor:
     return torch.empty_like(logits, memory_format=torch.contiguous_format)
 
 
-def register_row_loss(name: str, options: str, kernel: Callable[..., None]) -> None:
+def register_row_loss(name: str, options: str) -> None:
     """Define the three operators of a loss.
 
     Args:
-        name: of the loss and its operators.
+        name: of the loss, its operators and its kernel. The kernel writes ``losses`` and, unless
+            None, ``grad_logits``, which may be the logits.
         options: their schema, e.g. ``int ignore_index, float label_smoothing``.
-        kernel: called with logits, targets, the options, and the keywords ``row_scale``,
-            ``losses``, ``grad_logits`` and ``num_threads``; writes ``losses`` and, unless None,
-            ``grad_logits``, which may be the logits.
     """
+    names = [option.split()[1] for option in options.split(", ")]
 
     def run(
         logits: Tensor, targets: Tensor, scale: Tensor | None, grad: Tensor | None, *values: Any
     ) -> Tensor:
         losses = _rows_like(logits)
-        kernel(
+        getattr(_C, name)(
             logits.contiguous(),
             targets.contiguous(),
-            *values,
             row_scale=contiguous(scale),
             losses=losses,
             grad_logits=grad,
             num_threads=torch.get_num_threads(),
+            **dict(zip(names, values, strict=True)),
         )
         return losses
 
@@ -85,13 +84,11 @@ def register_row_loss(name: str, options: str, kernel: Callable[..., None]) -> N
     )
 
 
-def _scale_gradient(gradient: Tensor, factor: Tensor) -> None:
-    _C.scale_gradient(gradient, factor, num_threads=torch.get_num_threads())
-
-
 register(
     "_scale_gradient(Tensor(a!) gradient, Tensor factor) -> ()",
-    _scale_gradient,
+    lambda gradient, factor: _C.scale_gradient(
+        gradient, factor, num_threads=torch.get_num_threads()
+    ),
     lambda gradient, factor: None,
 )
 
@@ -99,9 +96,10 @@ register(
 class RowLosses(torch.autograd.Function):
     """Losses ``[N]``; the backward pass reads the logits again and may overwrite them."""
 
+    # Not *options: torch.compile then drops ctx if no input requires a gradient.
     @staticmethod
     def forward(
-        ctx: Any, logits: Tensor, targets: Tensor, name: str, in_place: bool, *options: Any
+        ctx: Any, logits: Tensor, targets: Tensor, name: str, in_place: bool, options: _Options
     ) -> Tensor:
         losses: Tensor = operator(f"_{name}")(logits, targets, *options)
         ctx.save_for_backward(logits, targets)
@@ -120,7 +118,7 @@ class RowLosses(torch.autograd.Function):
             grad_logits = logits.detach()
         else:
             grad_logits = operator(f"_{ctx.name}_with_gradient")(*arguments)[1]
-        return grad_logits, *[None] * (3 + len(ctx.options))
+        return grad_logits, None, None, None, None
 
 
 class ReducedLoss(torch.autograd.Function):
@@ -129,7 +127,7 @@ class ReducedLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, logits: Tensor, targets: Tensor, row_scale: Tensor, name: str, *options: Any
+        ctx: Any, logits: Tensor, targets: Tensor, row_scale: Tensor, name: str, options: _Options
     ) -> Tensor:
         losses: Tensor
         losses, ctx.grad_logits = operator(f"_{name}_with_gradient")(
@@ -153,7 +151,7 @@ class ReducedLoss(torch.autograd.Function):
             )[1]
         operator("_scale_gradient")(grad_logits, grad)
         grad_scale = losses * grad if ctx.needs_input_grad[2] else None
-        return grad_logits, None, grad_scale, *[None] * (1 + len(ctx.options))
+        return grad_logits, None, grad_scale, None, None
 
 
 # Private to torch and absent from older versions; there is no public function for it.
@@ -206,7 +204,7 @@ def weighted_losses(
     in_place = (
         in_place and not torch.compiler.is_compiling() and not _saves_are_hooked(if_unknown=True)
     )
-    losses: Tensor = RowLosses.apply(logits, targets, name, in_place, *options)  # type: ignore[no-untyped-call]
+    losses: Tensor = RowLosses.apply(logits, targets, name, in_place, options)  # type: ignore[no-untyped-call]
     return at_weight(losses, row_weight) * row_weight
 
 
@@ -225,7 +223,7 @@ def reduced_loss(
     writes_ahead = wants_gradient and not in_place and logits.dtype != torch.float16
     if not writes_ahead or torch.compiler.is_compiling() or _saves_are_hooked(if_unknown=False):
         return weighted_losses(name, logits, targets, row_scale, *options, in_place=in_place).sum()
-    loss: Tensor = ReducedLoss.apply(logits, targets, row_scale, name, *options)  # type: ignore[no-untyped-call]
+    loss: Tensor = ReducedLoss.apply(logits, targets, row_scale, name, options)  # type: ignore[no-untyped-call]
     return loss
 
 

@@ -52,9 +52,13 @@ class _Loss(nn.Module):
         options = self.options()
         check_reduction(options["reduction"])
         check_label_smoothing(options.get("label_smoothing", 0.0))
-        check_temperature(options.get("temperature", 1.0), torch.float64)
         check_z_loss(options.get("z_loss", 0.0))
         check_beta(options.get("beta", 1.0))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "temperature":  # here, because nn.Module would refuse a parameter without reason
+            check_temperature(value, torch.float64)
+        super().__setattr__(name, value)
 
     def options(self) -> dict[str, Any]:
         """The options now, as keyword arguments of the function."""

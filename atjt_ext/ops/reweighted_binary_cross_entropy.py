@@ -6,8 +6,6 @@ its positive and its negative item alike.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -21,17 +19,10 @@ from ._checks import (
     check_shape,
 )
 from ._dtypes import arithmetic
-from ._native import _C
 from ._row_losses import Reduction
 
 _NAME = "reweighted_binary_cross_entropy"
-
-
-def _kernel(logits: Tensor, targets: Tensor, label_smoothing: float, **rest: Any) -> None:
-    _C.reweighted_binary_cross_entropy(logits, targets, label_smoothing=label_smoothing, **rest)
-
-
-row_losses.register_row_loss(_NAME, "float label_smoothing", _kernel)
+row_losses.register_row_loss(_NAME, "float label_smoothing")
 
 
 def reweighted_binary_cross_entropy(

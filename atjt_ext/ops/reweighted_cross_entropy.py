@@ -6,8 +6,6 @@ arXiv:2409.17402).
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor
 
 from . import _row_losses as row_losses
@@ -20,21 +18,10 @@ from ._checks import (
     check_shape,
 )
 from ._dtypes import arithmetic
-from ._native import _C
 from ._row_losses import Reduction
 
 _NAME = "reweighted_cross_entropy"
-
-
-def _kernel(
-    logits: Tensor, targets: Tensor, ignore_index: int, label_smoothing: float, **rest: Any
-) -> None:
-    _C.reweighted_cross_entropy(
-        logits, targets, ignore_index=ignore_index, label_smoothing=label_smoothing, **rest
-    )
-
-
-row_losses.register_row_loss(_NAME, "int ignore_index, float label_smoothing", _kernel)
+row_losses.register_row_loss(_NAME, "int ignore_index, float label_smoothing")
 
 
 def reweighted_cross_entropy(

@@ -205,6 +205,18 @@ def test_they_compile_without_a_graph_break(
         assert_all_close(got, wanted)
 
 
+@COMPILES
+@EACH_REDUCTION
+@BOTH
+def test_they_compile_for_logits_without_a_gradient(
+    device: torch.device, name: str, reduction: Reduction
+) -> None:
+    function, _, example = LOSSES[name]
+    arguments = example(6, 50, device)
+    traced = compiled(function, "eager")(*arguments, reduction=reduction)
+    torch.testing.assert_close(traced, function(*arguments, reduction=reduction))
+
+
 @pytest.mark.parametrize("inplace_gradient", [False, True])
 @pytest.mark.parametrize("dtype", DTYPES)
 @EACH_REDUCTION
