@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..ops.losses import LinearReweightedCrossEntropyLoss
 from ..training.joint_loss import JointLoss
-from .recbole_files import add_weights
+from .recbole_files import add_weights as add_weights
 
 try:
     from recbole.model.abstract_recommender import SequentialRecommender
@@ -25,8 +25,6 @@ except ImportError as error:
         "atjt_ext.integrations.recbole needs RecBole, which needs old companions: "
         'pip install "recbole==1.2.1" "numpy<2" "pandas<3" "setuptools<81"'
     ) from error
-
-__all__ = ["JointTraining", "ReweightedLoss", "add_weights", "left_padded"]
 
 
 class _Softmax:

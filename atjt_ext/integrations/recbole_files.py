@@ -71,11 +71,10 @@ def in_recboles_order(interactions: Interactions) -> Interactions:
     Unix times of today are then multiples of 128 seconds. Interactions with the same rounded time
     keep the order of the file, so RecBole may hold out other items than the exact times would.
     """
-    frame = interactions.frame
-    if "time" not in frame.columns:
+    if "time" not in interactions.frame.columns:
         return interactions
     rounded = pl.col("time").cast(pl.Float32).cast(pl.Float64)
-    return replace(interactions, frame=frame.with_columns(rounded))
+    return replace(interactions, frame=interactions.frame.with_columns(rounded))
 
 
 def _require(source: Path, destination: Path, column: str, held_out: int) -> None:

@@ -29,8 +29,6 @@ except ImportError as error:
         'atjt_ext.integrations.rectools needs RecTools: pip install "rectools[torch]==0.19.0"'
     ) from error
 
-__all__ = ["JointModule", "ReweightedModule", "WithUsers"]
-
 _USER = "user_code"
 
 
@@ -86,9 +84,7 @@ class ReweightedModule(_SoftmaxModule):
 class JointModule(_SoftmaxModule):
     """:class:`atjt_ext.JointLoss` beside the model; needs ``data_preparator_type=WithUsers``.
 
-    Args:
-        joint: Options of ``JointLoss``; pass ``lightning_module_kwargs={"joint": {...}}``. A step
-            is a batch.
+    ``lightning_module_kwargs={"joint": {...}}`` gives options of ``JointLoss``. A step is a batch.
     """
 
     def __init__(self, *args: Any, joint: dict[str, Any] | None = None, **kwargs: Any) -> None:

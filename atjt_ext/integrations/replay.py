@@ -24,8 +24,6 @@ except ImportError as error:
         'atjt_ext.integrations.replay needs RePlay: pip install "replay-rec[torch]==0.22.0"'
     ) from error
 
-__all__ = ["JointCE", "ReweightedCE", "with_target_weights"]
-
 _IGNORED = -100
 
 
