@@ -4,36 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..data import Batch
 from .options import require_positive
 
 Activation = Literal["relu", "prelu", "dice"]
 
-# A model that scores candidates one by one has one target per window. A window per prefix makes
-# every interaction a target.
+# These models have one target per window. A window per prefix makes every interaction a target.
 ONE_TARGET_PER_WINDOW = {"loss": "binary_cross_entropy", "window_stride": 1}
 
 # Largest number of floats in a tensor while scoring without gradients: 2**22 are 16 MiB.
 _MAX_CELLS = 2**22
-
-
-class History(Protocol):
-    """The part of a batch that a score may read."""
-
-    @property
-    def inputs(self) -> Tensor:
-        """``[B, L]`` int64, left-padded with 0."""
-        ...
-
-    @property
-    def users(self) -> Tensor:
-        """``[B]`` int64 user codes."""
-        ...
 
 
 class Dice(nn.Module):
@@ -65,29 +51,18 @@ class Dice(nn.Module):
 
 
 def activation_layer(activation: Activation, width: int) -> nn.Module:
-    """A new activation for ``width`` channels.
-
-    Raises:
-        ValueError: there is no such activation.
-    """
+    """A new activation for ``width`` channels."""
     if activation == "dice":
         return Dice(width)
-    if activation == "prelu":
-        return nn.PReLU()
-    if activation == "relu":
-        return nn.ReLU()
-    raise ValueError(f"activation must be one of relu, prelu, dice, got {activation!r}")
+    return nn.PReLU() if activation == "prelu" else nn.ReLU()
 
 
 def hidden_layers(widths: Sequence[int], activation: Activation, dropout: float) -> nn.Sequential:
     """Layers from ``widths[0]`` to ``widths[-1]`` channels, each with activation and dropout."""
     layers: list[nn.Module] = []
     for fan_in, fan_out in pairwise(widths):
-        layers += [
-            nn.Linear(fan_in, fan_out),
-            activation_layer(activation, fan_out),
-            nn.Dropout(dropout),
-        ]
+        layers += [nn.Linear(fan_in, fan_out), activation_layer(activation, fan_out)]
+        layers.append(nn.Dropout(dropout))
     return nn.Sequential(*layers)
 
 
@@ -96,12 +71,6 @@ class ItemEncoder(nn.Module):
 
     The encoder looks side features up by item id. So batches carry none, and an item that a
     corruption inserts has its own features.
-
-    Args:
-        num_items: catalogue size; items are ``1..num_items`` and 0 is padding.
-        embedding_dim: width of each embedding.
-        item_features: ``[num_items + 1, F]`` int64 codes from 0 (unknown); every column has its
-            own vocabulary, and row 0 is padding. None means no features.
 
     Attributes:
         width: length of an item's vector, ``embedding_dim * (1 + F)``.
@@ -158,6 +127,51 @@ def _shifted(item_features: Tensor | None, num_items: int) -> tuple[Tensor, int]
     return item_features + (sizes.cumsum(0) - sizes), int(sizes.sum())
 
 
+class PointwiseModel(nn.Module):
+    """Embeddings of items and users; the input of an MLP that scores a candidate.
+
+    Args:
+        num_items: catalogue size; items are ``1..num_items`` and 0 is padding.
+        embedding_dim: width of each embedding.
+        item_features: ``[num_items + 1, F]`` int64 codes from 0 (unknown); every column has its
+            own vocabulary, and row 0 is padding. None means no features.
+        num_users: number of users, for an embedding of each; None leaves users out.
+
+    Attributes:
+        width: length of the input: candidate, history and user.
+    """
+
+    def __init__(
+        self,
+        num_items: int,
+        embedding_dim: int,
+        item_features: Tensor | None,
+        num_users: int | None,
+    ) -> None:
+        super().__init__()
+        self.num_items = num_items
+        self.items = ItemEncoder(num_items, embedding_dim, item_features)
+        self.width = 2 * self.items.width
+        self.user_embedding: nn.Embedding | None = None
+        if num_users is not None:
+            require_positive(num_users=num_users)
+            self.user_embedding = nn.Embedding(num_users, embedding_dim)
+            nn.init.normal_(self.user_embedding.weight, std=embedding_dim**-0.5)
+            self.width += embedding_dim
+
+    def context(self, batch: Batch) -> Tensor:
+        """Mean vector of each history, and the user's: ``[B, width - items.width]``."""
+        context = [self.items.history_mean(batch.inputs)]
+        if self.user_embedding is not None:
+            context.append(self.user_embedding(batch.users))
+        return torch.cat(context, dim=-1)
+
+    def joined(self, candidates: Tensor, context: Tensor) -> Tensor:
+        """``candidates [B, C]`` int64, each with its row's context: ``[B, C, width]``."""
+        known = context[:, None, :].expand(-1, candidates.shape[1], -1)
+        return torch.cat([self.items(candidates), known], dim=-1)
+
+
 def pointwise_arguments(
     options: dict[str, Any],
     *,
@@ -165,27 +179,13 @@ def pointwise_arguments(
     num_users: int | None = None,
     item_features: Tensor | None = None,
 ) -> dict[str, Any]:
-    """Arguments of a pointwise model: the options of its config, and what its data hold.
-
-    Raises:
-        ValueError: ``see_users`` is on and ``num_users`` is None.
-    """
+    """Arguments of a pointwise model, from the options of its config and from its data."""
     arguments = {**options, "item_features": item_features}
     if arguments.pop("see_users"):
         if num_users is None:
             raise ValueError("num_users must be given where see_users is on")
         arguments["num_users"] = num_users
     return arguments
-
-
-def user_embedding(num_users: int | None, embedding_dim: int) -> nn.Embedding | None:
-    """An embedding of each user; None if ``num_users`` is None."""
-    if num_users is None:
-        return None
-    require_positive(num_users=num_users)
-    embedding = nn.Embedding(num_users, embedding_dim)
-    nn.init.normal_(embedding.weight, std=embedding_dim**-0.5)
-    return embedding
 
 
 def in_tiles(

@@ -6,9 +6,13 @@ packed into one ``[T, D]`` matrix. On common data sets nine tenths of the grid a
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from .options import require_heads, require_positive
 
 
 def unpacked(packed: Tensor, valid: Tensor) -> Tensor:
@@ -61,44 +65,88 @@ class TransformerBlock(nn.Module):
         self.attention_norm = nn.LayerNorm(embedding_dim)
         self.query_key_value = nn.Linear(embedding_dim, 3 * embedding_dim)
         self.attention_output = nn.Linear(embedding_dim, embedding_dim)
-        self.feed_forward = feed_forward(embedding_dim, dropout)
+        self.feed_forward = nn.Sequential(
+            nn.LayerNorm(embedding_dim),
+            nn.Linear(embedding_dim, embedding_dim),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(embedding_dim, embedding_dim),
+        )
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, packed: Tensor, valid: Tensor, mask: Tensor) -> Tensor:
         """``packed [T, D]``, ``valid [B, L]`` with T true, ``mask [B, 1, L, L]`` bool, or float
         summands for the scores."""
-        packed = packed + self.dropout(self._attend(packed, valid, mask))
+        grid = unpacked(self.query_key_value(self.attention_norm(packed)), valid)
+        attended = self.attention_output(self.attend(grid, mask)[valid])
+        packed = packed + self.dropout(attended)
         output: Tensor = packed + self.dropout(self.feed_forward(packed))
         return output
 
-    def _attend(self, packed: Tensor, valid: Tensor, mask: Tensor) -> Tensor:
-        grid = unpacked(self.query_key_value(self.attention_norm(packed)), valid)
+    def attend(self, grid: Tensor, mask: Tensor) -> Tensor:
+        """Queries, keys and values ``[B, L, 3 * D]`` -> ``[B, L, D]``."""
         query, key, value = (
             part.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
             for part in grid.chunk(3, dim=-1)
         )
         attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-        output: Tensor = self.attention_output(attended.transpose(1, 2).flatten(2)[valid])
+        return attended.transpose(1, 2).flatten(2)
+
+
+class Transformer(nn.Module):
+    """Embeddings of items and positions, blocks, and a last normalisation.
+
+    Args:
+        num_items: catalogue size; items are ``1..num_items`` and 0 is padding.
+        max_length: number of positions, counted from the end of a row.
+        num_heads: must divide ``embedding_dim``.
+        blocks: layers with the arguments of :class:`TransformerBlock`.
+    """
+
+    def __init__(
+        self,
+        num_items: int,
+        max_length: int,
+        embedding_dim: int,
+        num_heads: int,
+        dropout: float,
+        blocks: Iterable[nn.Module],
+    ) -> None:
+        super().__init__()
+        require_positive(num_items=num_items, max_length=max_length)
+        require_heads(embedding_dim, num_heads)
+        self.num_items = num_items
+        self.max_length = max_length
+        self.item_embedding = nn.Embedding(num_items + 1, embedding_dim, padding_idx=0)
+        self.position_embedding = nn.Embedding(max_length, embedding_dim)
+        self.blocks = nn.ModuleList(blocks)
+        self.final_norm = nn.LayerNorm(embedding_dim)
+        self.dropout = nn.Dropout(dropout)
+
+    def initialise(self) -> None:
+        """Truncated normal weights with standard deviation 0.02, zero biases, zero padding row."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear | nn.Embedding):
+                nn.init.trunc_normal_(module.weight, std=0.02, a=-0.04, b=0.04)
+            if isinstance(module, nn.Linear):
+                nn.init.zeros_(module.bias)
+        with torch.no_grad():
+            self.item_embedding.weight[0].zero_()
+
+    def item_table(self) -> Tensor:
+        """The item embeddings ``[num_items + 1, D]``; row 0 is padding."""
+        return self.item_embedding.weight
+
+    def scaled(self, items: Tensor) -> Tensor:
+        """Item vectors at the scale of the position embeddings."""
+        scaled: Tensor = items * self.item_embedding.embedding_dim**0.5
+        return scaled
+
+    def states(self, scaled: Tensor, valid: Tensor, mask: Tensor) -> Tensor:
+        """Hidden states ``[T, D]`` of item vectors ``[T, D]`` at the T true positions of
+        ``valid [B, L]``; ``mask`` as in :class:`TransformerBlock`."""
+        packed = self.dropout(scaled + self.position_embedding(positions_from_end(valid)))
+        for block in self.blocks:
+            packed = block(packed, valid, mask)
+        output: Tensor = self.final_norm(packed)
         return output
-
-
-def feed_forward(embedding_dim: int, dropout: float) -> nn.Sequential:
-    """The position-wise half of a block; its normalisation comes first."""
-    return nn.Sequential(
-        nn.LayerNorm(embedding_dim),
-        nn.Linear(embedding_dim, embedding_dim),
-        nn.ReLU(),
-        nn.Dropout(dropout),
-        nn.Linear(embedding_dim, embedding_dim),
-    )
-
-
-def initialise(model: nn.Module, item_embedding: nn.Embedding) -> None:
-    """Truncated normal weights with standard deviation 0.02, zero biases, zero padding row."""
-    for module in model.modules():
-        if isinstance(module, nn.Linear | nn.Embedding):
-            nn.init.trunc_normal_(module.weight, std=0.02, a=-0.04, b=0.04)
-        if isinstance(module, nn.Linear):
-            nn.init.zeros_(module.bias)
-    with torch.no_grad():
-        item_embedding.weight[0].zero_()

@@ -13,15 +13,14 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from ..data import Batch
 from ._pointwise import (
     ONE_TARGET_PER_WINDOW,
     Activation,
-    History,
-    ItemEncoder,
+    PointwiseModel,
     hidden_layers,
     in_tiles,
     pointwise_arguments,
-    user_embedding,
 )
 from .options import ModelConfig, share, size, sizes
 
@@ -72,7 +71,7 @@ class DCNConfig(ModelConfig):
         return DCN(num_items, **pointwise_arguments(self.options(), **given))
 
 
-class DCN(nn.Module):
+class DCN(PointwiseModel):
     """A cross network and an MLP on the same input; one linear layer combines them.
 
     Meets the ``PointwiseRecommender`` protocol of :mod:`atjt_ext.models.protocols`. The input is
@@ -80,7 +79,7 @@ class DCN(nn.Module):
 
     Args:
         num_items: catalogue size; items are ``1..num_items`` and 0 is padding.
-        item_features: ``[num_items + 1, F]`` int64 codes, see :class:`ItemEncoder`.
+        item_features: ``[num_items + 1, F]`` int64, see :func:`atjt_ext.data.item_feature_table`.
         num_users: number of users, for an embedding of each; None leaves users out.
 
     The other arguments are the options of :class:`DCNConfig`.
@@ -99,36 +98,26 @@ class DCN(nn.Module):
         item_features: Tensor | None = None,
         num_users: int | None = None,
     ) -> None:
-        super().__init__()
         DCNConfig.check(locals())
-        self.num_items = num_items
-        self.items = ItemEncoder(num_items, embedding_dim, item_features)
-        self.user_embedding = user_embedding(num_users, embedding_dim)
-        width = 2 * self.items.width + (0 if num_users is None else embedding_dim)
+        super().__init__(num_items, embedding_dim, item_features, num_users)
         self.cross_layers = nn.ModuleList(
-            _CrossLayer(width, cross_version) for _ in range(num_cross_layers)
+            _CrossLayer(self.width, cross_version) for _ in range(num_cross_layers)
         )
-        widths = [width, *hidden_dims]
+        widths = [self.width, *hidden_dims]
         self.deep = hidden_layers(widths, activation, dropout)
         # Without hidden layers the deep part is the input itself: a linear model.
-        self.output = nn.Linear(width + widths[-1], 1)
-        self._widest = max(width + widths[-1], *widths)
+        self.output = nn.Linear(self.width + widths[-1], 1)
+        self._widest = max(self.width + widths[-1], *widths)
 
-    def score(self, batch: History, candidates: Tensor) -> Tensor:
+    def score(self, batch: Batch, candidates: Tensor) -> Tensor:
         """Logits ``[B, C]`` of ``candidates [B, C]`` int64 as the item after ``batch.inputs``."""
-        context = [self.items.history_mean(batch.inputs)]
-        if self.user_embedding is not None:
-            context.append(self.user_embedding(batch.users))
-        known = torch.cat(context, dim=-1)
+        context = self.context(batch)
 
         def scores(tile: Tensor) -> Tensor:
-            first = torch.cat(
-                [self.items(tile), known[:, None, :].expand(-1, tile.shape[1], -1)], dim=-1
-            )
-            crossed = first
+            crossed = first = self.joined(tile, context)
             for layer in self.cross_layers:
                 crossed = layer(first, crossed)
             logits: Tensor = self.output(torch.cat([crossed, self.deep(first)], dim=-1))
             return logits.squeeze(-1)
 
-        return in_tiles(scores, candidates, len(known) * self._widest)
+        return in_tiles(scores, candidates, len(context) * self._widest)

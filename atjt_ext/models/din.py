@@ -12,16 +12,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..data import Batch
 from ._pointwise import (
     ONE_TARGET_PER_WINDOW,
     Activation,
-    History,
-    ItemEncoder,
+    PointwiseModel,
     activation_layer,
     hidden_layers,
     in_tiles,
     pointwise_arguments,
-    user_embedding,
 )
 from .options import ModelConfig, share, size, sizes
 
@@ -81,7 +80,7 @@ class DINConfig(ModelConfig):
         return DIN(num_items, **pointwise_arguments(self.options(), **given))
 
 
-class DIN(nn.Module):
+class DIN(PointwiseModel):
     """Target attention over the history, then an MLP.
 
     Meets the ``PointwiseRecommender`` protocol of :mod:`atjt_ext.models.protocols`. Affinities are
@@ -93,7 +92,7 @@ class DIN(nn.Module):
 
     Args:
         num_items: catalogue size; items are ``1..num_items`` and 0 is padding.
-        item_features: ``[num_items + 1, F]`` int64 codes, see :class:`ItemEncoder`.
+        item_features: ``[num_items + 1, F]`` int64, see :func:`atjt_ext.data.item_feature_table`.
         num_users: number of users, for an embedding of each; None leaves users out.
 
     The other arguments are the options of :class:`DINConfig`.
@@ -111,22 +110,18 @@ class DIN(nn.Module):
         item_features: Tensor | None = None,
         num_users: int | None = None,
     ) -> None:
-        super().__init__()
         DINConfig.check(locals())
         if not attention_dims:
             raise ValueError("attention_dims must hold at least one width, got none")
-        self.num_items = num_items
-        self.items = ItemEncoder(num_items, embedding_dim, item_features)
-        self.user_embedding = user_embedding(num_users, embedding_dim)
-        width = self.items.width
-        self.attention = _ActivationUnit(width, attention_dims, activation)
-        widths = [2 * width + (0 if num_users is None else embedding_dim), *hidden_dims]
+        super().__init__(num_items, embedding_dim, item_features, num_users)
+        self.attention = _ActivationUnit(self.items.width, attention_dims, activation)
+        widths = [self.width, *hidden_dims]
         self.mlp = hidden_layers(widths, activation, dropout)
         self.output = nn.Linear(widths[-1], 1)
-        self._attention_width = max(width, *attention_dims)
+        self._attention_width = max(self.items.width, *attention_dims)
         self._widest = max(widths)
 
-    def score(self, batch: History, candidates: Tensor) -> Tensor:
+    def score(self, batch: Batch, candidates: Tensor) -> Tensor:
         """Logits ``[B, C]`` of ``candidates [B, C]`` int64 as the item after ``batch.inputs``."""
         history = batch.inputs
         valid = history != 0

@@ -28,19 +28,18 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from ._pointwise import History
-from ._transformer import attention_mask, feed_forward, initialise, positions_from_end, unpacked
+from ..data import Batch
+from ._transformer import Transformer, TransformerBlock, attention_mask, unpacked
 from .options import (
     ModelConfig,
     above_zero,
     at_least_zero,
-    in_range,
-    require_heads,
+    from_0_to_1,
+    part,
     require_length,
-    require_positive,
     share,
     size,
 )
@@ -76,8 +75,8 @@ def band_pass(length: int, start: int, end: int) -> Tensor:
     return matrix.float()
 
 
-class _HybridBlock(nn.Module):
-    """A mix of time and frequency attention, then a feed-forward layer; each pre-normalised."""
+class _HybridBlock(TransformerBlock):
+    """A transformer block whose attention mixes time and frequency."""
 
     band_pass: Tensor
 
@@ -91,27 +90,17 @@ class _HybridBlock(nn.Module):
         time_share: float,
         delay_factor: float,
     ) -> None:
-        super().__init__()
-        self.num_heads = num_heads
+        super().__init__(embedding_dim, num_heads, dropout)
         self.time_share = time_share
         self.delay_factor = delay_factor
-        self.attention_norm = nn.LayerNorm(embedding_dim)
-        self.query_key_value = nn.Linear(embedding_dim, 3 * embedding_dim)
-        self.attention_output = nn.Linear(embedding_dim, embedding_dim)
-        self.feed_forward = feed_forward(embedding_dim, dropout)
-        self.dropout = nn.Dropout(dropout)
         self.register_buffer("band_pass", band, persistent=False)
 
-    def forward(self, packed: Tensor, valid: Tensor, mask: Tensor) -> Tensor:
-        """``packed [T, D]``, ``valid [B, L]`` with T true, ``mask [B, 1, L, L]``."""
-        grid = unpacked(self.query_key_value(self.attention_norm(packed)), valid)
+    def attend(self, grid: Tensor, mask: Tensor) -> Tensor:
         filtered = self.band_pass @ grid
         attended = (1 - self.time_share) * self._over_delays(filtered, grid)
         if self.time_share:
-            attended = attended + self.time_share * self._over_time(filtered, mask)
-        packed = packed + self.dropout(self.attention_output(attended[valid]))
-        output: Tensor = packed + self.dropout(self.feed_forward(packed))
-        return output
+            attended = attended + self.time_share * super().attend(filtered, mask)
+        return attended
 
     def _over_delays(self, filtered: Tensor, grid: Tensor) -> Tensor:
         """Values rolled by the delays at which queries are most similar to keys (Autoformer's
@@ -129,15 +118,6 @@ class _HybridBlock(nn.Module):
         weights = torch.zeros_like(similarity).scatter(1, delays, chosen)
         rolled = weights[:, (position - position[:, None]) % length]  # [B, L, L]
         return rolled @ grid.chunk(3, dim=-1)[2]
-
-    def _over_time(self, filtered: Tensor, mask: Tensor) -> Tensor:
-        """Scaled dot-product attention on the layer's band."""
-        query, key, value = (
-            part.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
-            for part in filtered.chunk(3, dim=-1)
-        )
-        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-        return attended.transpose(1, 2).flatten(2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,8 +142,8 @@ class FEARecConfig(ModelConfig):
     num_blocks: int = size(2)
     num_heads: int = size(2)
     dropout: float = share(0.5)
-    band_share: float = in_range(0.6, "in (0, 1]", lambda value: 0 < value <= 1)
-    time_share: float = in_range(0.1, "in [0, 1]", lambda value: 0 <= value <= 1)
+    band_share: float = part(0.6)
+    time_share: float = from_0_to_1(0.1)
     delay_factor: float = above_zero(1.0)
     contrast_weight: float = at_least_zero(0.1)
 
@@ -171,7 +151,7 @@ class FEARecConfig(ModelConfig):
         return FEARec(num_items, max_length=max_length, **self.options())
 
 
-class FEARec(nn.Module):
+class FEARec(Transformer):
     """A transformer with frequency-enhanced hybrid attention and a tied item table.
 
     Meets the ``SequenceRecommender`` protocol of :mod:`atjt_ext.models.protocols`, with
@@ -201,16 +181,8 @@ class FEARec(nn.Module):
         delay_factor: float = FEARecConfig.delay_factor,
         contrast_weight: float = FEARecConfig.contrast_weight,
     ) -> None:
-        super().__init__()
         FEARecConfig.check(locals())
-        require_positive(num_items=num_items, max_length=max_length)
-        require_heads(embedding_dim, num_heads)
-        self.num_items = num_items
-        self.max_length = max_length
-        self.contrast_weight = contrast_weight
-        self.item_embedding = nn.Embedding(num_items + 1, embedding_dim, padding_idx=0)
-        self.position_embedding = nn.Embedding(max_length, embedding_dim)
-        self.blocks = nn.ModuleList(
+        blocks = (
             _HybridBlock(
                 embedding_dim,
                 num_heads,
@@ -223,13 +195,9 @@ class FEARec(nn.Module):
             )
             for layer in range(num_blocks)
         )
-        self.final_norm = nn.LayerNorm(embedding_dim)
-        self.dropout = nn.Dropout(dropout)
-        initialise(self, self.item_embedding)
-
-    def item_table(self) -> Tensor:
-        """The item embeddings ``[num_items + 1, D]``; row 0 is padding."""
-        return self.item_embedding.weight
+        super().__init__(num_items, max_length, embedding_dim, num_heads, dropout, blocks)
+        self.contrast_weight = contrast_weight
+        self.initialise()
 
     def encode(self, sequences: Tensor) -> Tensor:
         """Hidden states: ``[B, L]`` int64, left-padded with 0 -> ``[B, L, D]``.
@@ -244,14 +212,11 @@ class FEARec(nn.Module):
         require_length(length, self.max_length)
         whole = F.pad(sequences, (self.max_length - length, 0))
         valid = whole != 0
-        mask = attention_mask(valid)
-        packed = self.item_embedding(whole[valid]) * self.item_embedding.embedding_dim**0.5
-        packed = self.dropout(packed + self.position_embedding(positions_from_end(valid)))
-        for block in self.blocks:
-            packed = block(packed, valid, mask)
-        return unpacked(self.final_norm(packed), valid)[:, self.max_length - length :]
+        items = self.scaled(self.item_embedding(whole[valid]))
+        states = self.states(items, valid, attention_mask(valid))
+        return unpacked(states, valid)[:, self.max_length - length :]
 
-    def auxiliary_loss(self, batch: History) -> Tensor:
+    def auxiliary_loss(self, batch: Batch) -> Tensor:
         """The unsupervised contrast of the paper's section 4.4: a scalar.
 
         Two passes with different dropout masks must recognise each other among the other sequences

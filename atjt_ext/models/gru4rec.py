@@ -79,17 +79,12 @@ class GRU4Rec(nn.Module):
             dropout=dropout if num_layers > 1 else 0.0,  # torch warns if it has no effect
         )
         self.output = nn.Linear(hidden_dim, embedding_dim)
-        self._initialise()
-
-    def _initialise(self) -> None:
         nn.init.xavier_normal_(self.item_embedding.weight)
         with torch.no_grad():
             self.item_embedding.weight[0].zero_()
         for name, parameter in self.gru.named_parameters():
-            if name.startswith("weight"):
-                nn.init.xavier_uniform_(parameter)
-            else:
-                nn.init.zeros_(parameter)
+            initialise = nn.init.xavier_uniform_ if "weight" in name else nn.init.zeros_
+            initialise(parameter)
 
     def item_table(self) -> Tensor:
         """The item embeddings ``[num_items + 1, D]``; row 0 is padding."""
@@ -105,13 +100,11 @@ class GRU4Rec(nn.Module):
         filled = valid.any(dim=1)
         lengths = valid.sum(dim=1)[filled]
         if not len(lengths):
-            return self.item_embedding.weight.new_zeros(
-                *sequences.shape, self.item_embedding.embedding_dim
-            )
+            width = self.item_embedding.embedding_dim
+            return self.item_embedding.weight.new_zeros(*sequences.shape, width)
         # Recurrent layers expect rows on the left. A boolean mask walks both grids row by row, so
         # positions keep their order.
-        columns = torch.arange(sequences.shape[1], device=sequences.device)
-        moved = columns < lengths[:, None]
+        moved = torch.arange(sequences.shape[1], device=sequences.device) < lengths[:, None]
         embedded = unpacked(self.dropout(self.item_embedding(sequences[valid])), moved)
         packed = pack_padded_sequence(
             embedded, lengths.cpu(), batch_first=True, enforce_sorted=False

@@ -6,20 +6,12 @@ A config is a dataclass. A field's metadata holds the range and the effect of an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import Field, dataclass, field, fields
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    ClassVar,
-    Literal,
-    Protocol,
-    get_args,
-    get_origin,
-    get_type_hints,
-)
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
     from torch import Tensor, nn
 
 __all__ = [
@@ -27,13 +19,17 @@ __all__ = [
     "ModelConfig",
     "above_zero",
     "at_least_zero",
+    "between_0_and_1",
     "check_options",
+    "from_0_to_1",
     "in_range",
     "only_under",
     "option",
+    "part",
     "refuse_without_effect",
     "require",
     "require_heads",
+    "require_known",
     "require_length",
     "require_positive",
     "share",
@@ -41,11 +37,6 @@ __all__ = [
     "sizes",
     "with_effect",
 ]
-
-
-class _Dataclass(Protocol):
-    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
-
 
 # ---- fields -------------------------------------------------------------------------------------
 
@@ -83,30 +74,30 @@ def in_range(
     return option(default, only, wanted=wanted, holds=holds)
 
 
-def size(default: int | None, only: Effect | None = None) -> Any:
-    return in_range(default, "at least 1", lambda value: value >= 1, only)
+def _range(wanted: str, holds: Callable[[Any], bool]) -> Callable[..., Any]:
+    def declare(default: Any, only: Effect | None = None) -> Any:
+        return in_range(default, wanted, holds, only)
+
+    return declare
+
+
+size = _range("at least 1", lambda value: value >= 1)
+share = _range("in [0, 1)", lambda value: 0 <= value < 1)
+part = _range("in (0, 1]", lambda value: 0 < value <= 1)
+from_0_to_1 = _range("in [0, 1]", lambda value: 0 <= value <= 1)
+between_0_and_1 = _range("in (0, 1)", lambda value: 0 < value < 1)
+at_least_zero = _range("at least 0", lambda value: value >= 0)
+above_zero = _range("above 0", lambda value: value > 0)
 
 
 def sizes(*default: int) -> Any:
-    return in_range(default, "at least 1", lambda value: value >= 1)
-
-
-def share(default: float, only: Effect | None = None) -> Any:
-    return in_range(default, "in [0, 1)", lambda value: 0 <= value < 1, only)
-
-
-def at_least_zero(default: float, only: Effect | None = None) -> Any:
-    return in_range(default, "at least 0", lambda value: value >= 0, only)
-
-
-def above_zero(default: float | None, only: Effect | None = None) -> Any:
-    return in_range(default, "above 0", lambda value: value > 0, only)
+    return size(default)
 
 
 # ---- checks of a whole config -------------------------------------------------------------------
 
 
-def check_options(config: _Dataclass) -> None:
+def check_options(config: DataclassInstance) -> None:
     """Raises ValueError for the first option that is out of its range or choices, or that differs
     from its default although it has no effect.
 
@@ -118,7 +109,7 @@ def check_options(config: _Dataclass) -> None:
         for member in value if isinstance(value, tuple | list) else (value,):
             if "holds" in one.metadata and member is not None:
                 require(one.name, member, one.metadata["wanted"], one.metadata["holds"](member))
-    options = {one.name: getattr(config, one.name) for one in fields(config)}
+    options = asdict(config)
     for name, only in _without_effect(type(config), options).items():
         refuse_without_effect(name, options[name], only, options)
 
@@ -132,7 +123,7 @@ def refuse_without_effect(
 
 
 def with_effect(
-    config: type[_Dataclass], options: Mapping[str, Any], keep: Collection[str] = ()
+    config: type[DataclassInstance], options: Mapping[str, Any], keep: Collection[str] = ()
 ) -> dict[str, Any]:
     """``options`` of a config without those that have no effect beside the others.
 
@@ -148,7 +139,9 @@ def with_effect(
     return left
 
 
-def _without_effect(config: type[_Dataclass], options: Mapping[str, Any]) -> dict[str, Effect]:
+def _without_effect(
+    config: type[DataclassInstance], options: Mapping[str, Any]
+) -> dict[str, Effect]:
     """The options that differ from their defaults although they have no effect."""
     values = {one.name: options.get(one.name, one.default) for one in fields(config)}
     return {
@@ -164,26 +157,30 @@ def _require_choices(config: object) -> None:
     for name, hint in get_type_hints(type(config)).items():
         value = getattr(config, name)
         allowed = [one for one in (hint, *get_args(hint)) if get_origin(one) is Literal]
-        if not allowed or (value is None and allowed[0] is not hint):
-            continue
-        if value not in (choices := get_args(allowed[0])):
-            raise ValueError(f"{name} must be one of {', '.join(map(str, choices))}, got {value!r}")
+        if allowed and (value is not None or allowed[0] is hint):
+            require_known(name, value, get_args(allowed[0]))
 
 
 # ---- checks of single arguments -----------------------------------------------------------------
 
 
-def require(name: str, value: float, wanted: str, holds: bool) -> None:
+def require(name: str, value: object, wanted: str, holds: bool) -> None:
     """Raises ValueError unless ``holds``."""
     if not holds:
         raise ValueError(f"{name} must be {wanted}, got {value}")
 
 
-def require_positive(**sizes: int | Sequence[int]) -> None:
-    """Raises ValueError for a size, or a member of a list of sizes, below 1."""
-    for name, size in sizes.items():
-        for value in (size,) if isinstance(size, int) else size:
-            require(name, value, "at least 1", value >= 1)
+def require_known(name: str, value: object, known: Iterable[object]) -> None:
+    """Raises ValueError unless ``value`` is one of ``known``."""
+    known = tuple(known)
+    if value not in known:
+        raise ValueError(f"{name} must be one of {', '.join(map(str, known))}, got {value!r}")
+
+
+def require_positive(**sizes: int) -> None:
+    """Raises ValueError for a size below 1."""
+    for name, value in sizes.items():
+        require(name, value, "at least 1", value >= 1)
 
 
 def require_heads(embedding_dim: int, num_heads: int) -> None:
@@ -233,7 +230,7 @@ class ModelConfig:
 
     def options(self, prefix: str = "") -> dict[str, Any]:
         """Values by field name, without the ``prefix`` of the names."""
-        return {one.name.removeprefix(prefix): getattr(self, one.name) for one in fields(self)}
+        return {name.removeprefix(prefix): value for name, value in asdict(self).items()}
 
     def build(
         self,

@@ -9,7 +9,7 @@ from importlib.resources import files
 
 from .options import ModelConfig
 
-__all__ = ["MODELS", "ConfigTable", "option_names"]
+__all__ = ["MODELS", "ConfigTable"]
 
 
 class ConfigTable(Mapping[str, type[ModelConfig]]):
@@ -64,8 +64,3 @@ MODELS = ConfigTable(
     },
 )
 """The config class of each recommender, by the name on the command line and in a run's config."""
-
-
-def option_names(model: str) -> tuple[str, ...]:
-    """Names of a recommender's own options. Imports no torch."""
-    return MODELS.option_names(model)

@@ -7,7 +7,7 @@ Information Maximization", CIKM 2020 (arXiv:2008.07873).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -20,12 +20,13 @@ from .options import (
     ModelConfig,
     above_zero,
     at_least_zero,
-    in_range,
+    between_0_and_1,
+    require,
     require_length,
     share,
     size,
 )
-from .sasrec import SASRec
+from .sasrec import SASRec, SASRecConfig
 
 __all__ = ["PretrainingWeights", "S3Rec", "S3RecConfig"]
 
@@ -72,11 +73,10 @@ class S3RecConfig(ModelConfig):
     dropout: float = share(0.2)
     pretrain_epochs: int = at_least_zero(20)
     pretrain_learning_rate: float = above_zero(1e-3, _PRETRAINS)
-    mask_ratio: float = in_range(0.2, "in (0, 1)", lambda value: 0 < value < 1, _PRETRAINS)
+    mask_ratio: float = between_0_and_1(0.2, _PRETRAINS)
 
     def build(self, num_items: int, *, max_length: int, **_: Any) -> S3Rec:
-        of_model = ("embedding_dim", "num_blocks", "num_heads", "dropout")
-        sizes = {name: getattr(self, name) for name in of_model}
+        sizes = {one.name: getattr(self, one.name) for one in fields(SASRecConfig)}
         return S3Rec(num_items, max_length=max_length, **sizes)
 
     def pretraining(self) -> dict[str, Any]:
@@ -141,8 +141,7 @@ class S3Rec(SASRec):
         Returns:
             The mean loss of each epoch.
         """
-        if not 0.0 < mask_ratio < 1.0:
-            raise ValueError(f"mask_ratio must be in (0, 1), got {mask_ratio}")
+        require("mask_ratio", mask_ratio, "in (0, 1)", 0 < mask_ratio < 1)
         device = self.item_embedding.weight.device
         training = self.training
         history = []
@@ -213,7 +212,8 @@ class _Tasks(nn.Module):
         valid = sequences != 0
         items = self.model.item_embedding(sequences[valid])
         items = torch.where(masked[valid][:, None], self.masked_item, items)
-        return self.model.transform(items, valid, attention_mask(valid, causal=False))
+        mask = attention_mask(valid, causal=False)
+        return self.model.states(self.model.scaled(items), valid, mask)
 
     def _masked_items(self, sequences: Tensor) -> Tensor:
         """MIP, and AAP and MAP if there are attributes, on one masked copy."""

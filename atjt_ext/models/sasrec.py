@@ -12,24 +12,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from ._transformer import (
-    TransformerBlock,
-    attention_mask,
-    initialise,
-    positions_from_end,
-    unpacked,
-    weighted_mask,
-)
-from .options import (
-    ModelConfig,
-    require_heads,
-    require_length,
-    require_positive,
-    share,
-    size,
-)
+from ._transformer import Transformer, TransformerBlock, attention_mask, unpacked, weighted_mask
+from .options import ModelConfig, require_length, share, size
 
 __all__ = ["SASRec", "SASRecConfig"]
 
@@ -54,7 +40,7 @@ class SASRecConfig(ModelConfig):
         return SASRec(num_items, max_length=max_length, **self.options())
 
 
-class SASRec(nn.Module):
+class SASRec(Transformer):
     """A causal transformer over item sequences with a tied item table.
 
     Meets the ``SequenceRecommender`` protocol of :mod:`atjt_ext.models.protocols`.
@@ -76,24 +62,10 @@ class SASRec(nn.Module):
         num_heads: int = SASRecConfig.num_heads,
         dropout: float = SASRecConfig.dropout,
     ) -> None:
-        super().__init__()
         SASRecConfig.check(locals())
-        require_positive(num_items=num_items, max_length=max_length)
-        require_heads(embedding_dim, num_heads)
-        self.num_items = num_items
-        self.max_length = max_length
-        self.item_embedding = nn.Embedding(num_items + 1, embedding_dim, padding_idx=0)
-        self.position_embedding = nn.Embedding(max_length, embedding_dim)
-        self.blocks = nn.ModuleList(
-            TransformerBlock(embedding_dim, num_heads, dropout) for _ in range(num_blocks)
-        )
-        self.final_norm = nn.LayerNorm(embedding_dim)
-        self.dropout = nn.Dropout(dropout)
-        initialise(self, self.item_embedding)
-
-    def item_table(self) -> Tensor:
-        """The item embeddings ``[num_items + 1, D]``; row 0 is padding."""
-        return self.item_embedding.weight
+        blocks = (TransformerBlock(embedding_dim, num_heads, dropout) for _ in range(num_blocks))
+        super().__init__(num_items, max_length, embedding_dim, num_heads, dropout, blocks)
+        self.initialise()
 
     def encode(self, sequences: Tensor, input_weight: Tensor | None = None) -> Tensor:
         """Hidden states after every item: ``[B, L]`` int64 (0 = padding) -> ``[B, L, D]``.
@@ -111,19 +83,8 @@ class SASRec(nn.Module):
         require_length(sequences.shape[1], self.max_length)
         valid = sequences != 0
         items = self.item_embedding(sequences[valid])
-        if input_weight is None:
-            return unpacked(self.transform(items, valid), valid)
-        weighted = items * input_weight[valid][:, None]
-        mask = weighted_mask(attention_mask(valid), input_weight)
-        return unpacked(self.transform(weighted, valid, mask), valid)
-
-    def transform(self, items: Tensor, valid: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Hidden states ``[T, D]`` of item vectors ``[T, D]`` at the T true positions of
-        ``valid [B, L]``; ``mask [B, 1, L, L]`` is the attention mask, causal if None."""
-        mask = attention_mask(valid) if mask is None else mask
-        packed = items * self.item_embedding.embedding_dim**0.5
-        packed = self.dropout(packed + self.position_embedding(positions_from_end(valid)))
-        for block in self.blocks:
-            packed = block(packed, valid, mask)
-        output: Tensor = self.final_norm(packed)
-        return output
+        mask = attention_mask(valid)
+        if input_weight is not None:
+            items = items * input_weight[valid][:, None]
+            mask = weighted_mask(mask, input_weight)
+        return unpacked(self.states(self.scaled(items), valid, mask), valid)

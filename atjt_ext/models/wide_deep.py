@@ -12,15 +12,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..data import Batch
 from ._pointwise import (
     ONE_TARGET_PER_WINDOW,
     Activation,
-    History,
     ItemEncoder,
+    PointwiseModel,
     hidden_layers,
     in_tiles,
     pointwise_arguments,
-    user_embedding,
 )
 from .options import ModelConfig, at_least_zero, share, size, sizes
 
@@ -57,19 +57,18 @@ class WideDeepConfig(ModelConfig):
         return WideDeep(num_items, **pointwise_arguments(self.options(), **given))
 
 
-class WideDeep(nn.Module):
+class WideDeep(PointwiseModel):
     """One logit: the wide part's plus the deep part's.
 
-    Meets the ``PointwiseRecommender`` protocol of :mod:`atjt_ext.models.protocols`.
-
-    The wide part is linear in the candidate's id, its side features, and cross products "item a is
-    in the history AND item b is the candidate", as the original crosses installed and impressed
-    apps. Crosses are hashed into buckets. The deep part is an MLP on the embeddings of candidate
-    and user and on the mean embedding of the history.
+    Meets the ``PointwiseRecommender`` protocol of :mod:`atjt_ext.models.protocols`. The wide part
+    is linear in the candidate's id, its side features, and cross products "item a is in the history
+    AND item b is the candidate", hashed into buckets. The original crosses installed and impressed
+    apps. The deep part is an MLP on the embeddings of candidate and user and on the mean embedding
+    of the history.
 
     Args:
         num_items: catalogue size; items are ``1..num_items`` and 0 is padding.
-        item_features: ``[num_items + 1, F]`` int64 codes, see :class:`ItemEncoder`.
+        item_features: ``[num_items + 1, F]`` int64, see :func:`atjt_ext.data.item_feature_table`.
         num_users: number of users, for an embedding of each; None leaves users out.
 
     The other arguments are the options of :class:`WideDeepConfig`.
@@ -87,16 +86,13 @@ class WideDeep(nn.Module):
         item_features: Tensor | None = None,
         num_users: int | None = None,
     ) -> None:
-        super().__init__()
         WideDeepConfig.check(locals())
-        self.num_items = num_items
+        super().__init__(num_items, embedding_dim, item_features, num_users)
         self.cross_buckets = cross_buckets
-        self.items = ItemEncoder(num_items, embedding_dim, item_features)
-        self.user_embedding = user_embedding(num_users, embedding_dim)
         self.wide = ItemEncoder(num_items, 1, item_features)
         self.wide_user = None if num_users is None else nn.Embedding(num_users, 1)
         self.crosses = nn.Parameter(torch.zeros(cross_buckets))
-        widths = [2 * self.items.width + (0 if num_users is None else embedding_dim), *hidden_dims]
+        widths = [self.width, *hidden_dims]
         self.deep = hidden_layers(widths, activation, dropout)
         self.output = nn.Linear(widths[-1], 1)
         # The linear model starts empty.
@@ -105,19 +101,13 @@ class WideDeep(nn.Module):
                 nn.init.zeros_(embedding.weight)
         self._widest = max(widths)
 
-    def score(self, batch: History, candidates: Tensor) -> Tensor:
+    def score(self, batch: Batch, candidates: Tensor) -> Tensor:
         """Logits ``[B, C]`` of ``candidates [B, C]`` int64 as the item after ``batch.inputs``."""
         history = batch.inputs
-        context = [self.items.history_mean(history)]
-        if self.user_embedding is not None:
-            context.append(self.user_embedding(batch.users))
-        known = torch.cat(context, dim=-1)
+        context = self.context(batch)
 
         def scores(tile: Tensor) -> Tensor:
-            deep = torch.cat(
-                [self.items(tile), known[:, None, :].expand(-1, tile.shape[1], -1)], dim=-1
-            )
-            logits: Tensor = self.output(self.deep(deep)).squeeze(-1)
+            logits: Tensor = self.output(self.deep(self.joined(tile, context))).squeeze(-1)
             logits = logits + self.wide(tile).sum(dim=-1) + self._crossed(history, tile)
             if self.wide_user is not None:
                 logits = logits + self.wide_user(batch.users)

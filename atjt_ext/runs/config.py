@@ -14,6 +14,7 @@ from ..models.options import (
     in_range,
     only_under,
     refuse_without_effect,
+    require_known,
     with_effect,
 )
 from ..models.registry import MODELS, ConfigTable
@@ -32,8 +33,7 @@ class DataConfig:
         format: format of the file; auto recognises it by name and content.
         user_column: name of the user column, for files with column names; None guesses.
         item_column: name of the item column; None guesses.
-        time_column: name of the time column; None guesses, and an empty name keeps the order of the
-            file.
+        time_column: name of the time column; None guesses, an empty name keeps the file's order.
         rating_column: name of the rating column; None guesses. Ratings are read but not used.
         weight_column: name of a column of weights in [0, 1] for ``weighting=given``: your belief
             that an interaction is clean. None reads no weights.
@@ -71,8 +71,8 @@ class RunConfig:
         recipe: name of the recipe that the run started from; the parts hold the options.
         data: the interactions to read.
         model: the recommender and its sizes.
-        noise_model: the noise model and its sizes; None unless the training learns one. A training
-            that does has ``target_attention`` by default.
+        noise_model: the noise model and its sizes, by default ``target_attention``; None unless the
+            training learns one.
         trainer: the training.
     """
 
@@ -86,10 +86,9 @@ class RunConfig:
         if self.trainer.learns_noise and self.noise_model is None:
             object.__setattr__(self, "noise_model", NOISE_MODELS[_NOISE_MODEL]())
         if self.noise_model is not None and not self.trainer.learns_noise:
-            weighting = {"weighting": self.trainer.weighting}
-            refuse_without_effect(
-                "noise_model", self.noise_model.name, TRAINS_NOISE_MODELS, weighting
-            )
+            beside = {"weighting": self.trainer.weighting}
+            name = self.noise_model.name
+            refuse_without_effect("noise_model", name, TRAINS_NOISE_MODELS, beside)
 
     @staticmethod
     def from_recipe(
@@ -104,8 +103,8 @@ class RunConfig:
         Args:
             recipe: its name.
             model: name of the recommender, whose own training defaults the recipe overrides.
-            shared: options that several configs share: they override the recipe, and are left out
-                where this config has no such option or the option has no effect.
+            shared: options that override the recipe; those that this config lacks, or that have no
+                effect, are left out.
             changes: override everything else.
 
         Raises:
@@ -113,17 +112,13 @@ class RunConfig:
                 ``changes`` has no effect.
             TypeError: one of ``changes`` is no option of any part.
         """
-        _require_known("model", model, MODELS)
+        require_known("model", model, MODELS)
         layers = merged(MODELS[model].training, recipe_options(recipe), shared or {}, changes)
         return _assembled(recipe, model, layers, changes)
 
     def under(self, **changes: Any) -> RunConfig:
-        """This run with ``changes``, without the options that have no effect beside them.
-
-        Raises:
-            ValueError: a value is out of range, or one of ``changes`` has no effect.
-            TypeError: one of ``changes`` is no option of any part.
-        """
+        """This run with ``changes``, without the options that have no effect beside them; errors as
+        in :meth:`from_recipe`."""
         noise: dict[str, Any] = {}
         if self.noise_model is not None:
             noise = {"noise_model": self.noise_model.name, **self.noise_model.options()}
@@ -161,7 +156,8 @@ class RunConfig:
             moved = {name: model.pop(name) for name in list(model) if name.startswith("noise_")}
             if trainer.learns_noise:
                 kind = moved.get("noise_model", _NOISE_MODEL)
-                own = [name for name in _noise_options().get(kind, ()) if name in moved]
+                require_known("noise_model", kind, NOISE_MODELS)
+                own = [name for name in NOISE_MODELS.option_names(kind) if name in moved]
                 noise = {"name": kind, **{name: moved[name] for name in own}}
         return RunConfig(
             recipe=values["recipe"],
@@ -172,8 +168,8 @@ class RunConfig:
         )
 
     def differences(self, other: RunConfig) -> list[str]:
-        """The options in which a run with this config differs from one with ``other``, as
-        ``part.option: value here -> value there``; the recipe's name is none of them."""
+        """Options that differ in ``other``, as ``part.option: value here -> value there``, without
+        the recipe's name."""
         ours, theirs = (
             {**one.as_dict(), "trainer": one.trainer.resolved()} for one in (self, other)
         )
@@ -199,7 +195,7 @@ def _assembled(
         return config(**with_effect(config, own, keep=changes))
 
     kind = options.get("noise_model", _NOISE_MODEL)
-    _require_known("noise_model", kind, NOISE_MODELS)
+    require_known("noise_model", kind, NOISE_MODELS)
     config = RunConfig(
         recipe=recipe,
         data=part(DataConfig),
@@ -207,45 +203,39 @@ def _assembled(
         trainer=(trainer := part(JointTrainerConfig)),
         noise_model=part(NOISE_MODELS[kind]) if trainer.learns_noise else None,
     )
-    of_noise_models = {"noise_model", *(name for own in _noise_options().values() for name in own)}
     known = {one.name for made in (config.data, config.model, trainer) for one in fields(made)}
-    if unknown := [name for name in changes if name not in known | of_noise_models]:
-        raise TypeError(f"no such option: {', '.join(unknown)}")
-    for name in changes.keys() & of_noise_models:
+    unknown = [name for name in changes if name not in known]
+    if strange := [name for name in unknown if name != "noise_model" and not _owners(name)]:
+        raise TypeError(f"no such option: {', '.join(strange)}")
+    for name in unknown:
         _require_noise_effect(name, changes[name], config)
     return config
 
 
 def _require_noise_effect(name: str, value: object, config: RunConfig) -> None:
     """Raises ValueError for a noise-model option that differs from its default without effect."""
-    used, owners = config.noise_model, [k for k, own in _noise_options().items() if name in own]
-    if used is not None and (name == "noise_model" or used.name in owners):
-        return
-    if value == (getattr(NOISE_MODELS[owners[0]], name) if owners else _NOISE_MODEL):
+    used, owners = config.noise_model, _owners(name)
+    usual = getattr(NOISE_MODELS[owners[0]], name) if owners else _NOISE_MODEL
+    if value == usual or (used is not None and used.name in (owners or NOISE_MODELS)):
         return
     only = TRAINS_NOISE_MODELS if used is None else only_under("noise_model", *owners)
     beside = {"weighting": config.trainer.weighting, "noise_model": used and used.name}
     refuse_without_effect(name, value, only, beside)
 
 
-def _noise_options() -> dict[str, tuple[str, ...]]:
-    return {name: NOISE_MODELS.option_names(name) for name in NOISE_MODELS}
+def _owners(name: str) -> list[str]:
+    """The noise models with the option ``name``."""
+    return [kind for kind in NOISE_MODELS if name in NOISE_MODELS.option_names(kind)]
 
 
 def _named(part: str, values: Mapping[str, Any], table: ConfigTable) -> ModelConfig:
-    """The config that :meth:`RunConfig.as_dict` wrote with its name."""
-    _require_known(part, values["name"], table)
-    own = {name: value for name, value in values.items() if name != "name"}
-    return table[values["name"]](**_with_tuples(own))
-
-
-def _require_known(part: str, name: str, table: ConfigTable) -> None:
-    if name not in table:
-        raise ValueError(f"{part} must be one of {', '.join(table)}, got {name!r}")
+    require_known(part, values["name"], table)
+    own = _with_tuples(values)
+    return table[own.pop("name")](**own)
 
 
 def _with_tuples(values: Mapping[str, Any]) -> dict[str, Any]:
     """``values`` with tuples for lists: JSON knows lists only."""
     return {
-        name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+        one: tuple(value) if isinstance(value, list) else value for one, value in values.items()
     }

@@ -12,10 +12,13 @@ from ..models.options import (
     Effect,
     above_zero,
     at_least_zero,
+    between_0_and_1,
     check_options,
+    from_0_to_1,
     in_range,
     only_under,
     option,
+    part,
     require,
     share,
     size,
@@ -24,9 +27,6 @@ from ..models.options import (
 from .recipes import AMOUNTS, merged, recipe_options
 
 __all__ = ["TRAINS_NOISE_MODELS", "JointTrainerConfig"]
-
-_FROM_0_TO_1 = ("in [0, 1]", lambda value: 0 <= value <= 1)
-_PART = ("in (0, 1]", lambda value: 0 < value <= 1)
 
 # ---- when an option has an effect ---------------------------------------------------------------
 
@@ -69,11 +69,11 @@ class JointTrainerConfig:
             ``calibrated``: ``clip(1 - rho / odds, 0, 1)`` by such a model, gated by ``gate_auc``.
         weights_act_on: ``targets``: the loss of each predicted item. ``inputs``: how much of each
             item the recommender reads, in training and, for weights known before training, in
-            evaluation. ``both``: targets and inputs. ``drop``: interactions with a weight below
-            ``drop_below`` leave the training sequences and the histories read in evaluation; the
-            others count alike. None: under ``co_occurrence`` ``both``, or ``drop`` if the
-            recommender takes no weights on inputs; otherwise ``targets``. Inputs need one weight
-            per position; dropping needs weights known before training.
+            evaluation; needs a weight per position. ``both``: targets and inputs. ``drop``:
+            interactions with a weight below ``drop_below`` leave training and the histories read in
+            evaluation, the others count alike; needs weights known before training. None: under
+            ``co_occurrence`` ``both``, or ``drop`` if the recommender takes no weights on inputs;
+            otherwise ``targets``.
         drop_below: the weight below which ``weights_act_on=drop`` drops an interaction.
         adaptive_denoising: further weights, made of the losses (arXiv:2006.04153): ``truncated``
             drops the largest losses of every batch, ``reweighted`` multiplies by ``p ** power``.
@@ -82,24 +82,22 @@ class JointTrainerConfig:
         reweighting_power: the power of ``reweighted``.
         cross_fitting: ``simultaneous``: every batch holds all folds, each weighed by the noise
             model that trains on the others. ``sequential``, the paper's: one phase of ``epochs``
-            per fold, in which the recommender learns on that fold only (under every weighting, so
-            that a baseline sees the same batches).
+            per fold, in which the recommender learns on that fold only, under every weighting.
         num_folds: folds of users, at least 2. No noise model, and no classifier of
             ``co_occurrence``, judges a user whose damaged sequences it learned from. None: 2 for
             noise models and phases, 5 for ``co_occurrence``.
         noise_loss_weight: the paper's lambda.
-        gradient_through_weights: let the recommender's loss train the noise model through the
-            weights. The noise model then learns from the users it weighs as well.
-        warmup_epochs: first epochs (of each phase under ``sequential``), in which the noise model
-            learns while all weights are 1.
+        gradient_through_weights: the recommender's loss trains the noise model through the weights,
+            so the noise model learns from the users that it weighs, too.
+        warmup_epochs: first epochs of a run or phase, in which the noise model learns while all
+            weights are 1.
         gate_auc: weights stay 1 while the held-out AUC of recognising artificial noise is lower.
             None: 0.55 under ``calibrated``, 0.6 (beyond popularity) under ``co_occurrence``.
         sequence_fraction: share of the sequences of a batch that are damaged for the noise model.
         num_replacements: number of items replaced in each damaged sequence, or
         replace_ratio: share of the items replaced in each damaged sequence, or
-        replace_probability: probability of each of its items to be replaced. Exactly one of the
-            three is given. Only with a probability are items of short and of long sequences
-            replaced equally often.
+        replace_probability: probability of each of its items to be replaced, in short and in long
+            sequences alike. Exactly one of the three is given.
         corrupt_target: also replace the last item of a sequence (the target).
         loss: ``cross_entropy`` over the whole catalogue at every position, or
             ``binary_cross_entropy`` of each positive against ``num_negatives`` uniform negatives
@@ -111,18 +109,15 @@ class JointTrainerConfig:
         num_negatives: negatives per positive of ``binary_cross_entropy``.
         max_length: longest history that a model reads; longer ones are cut into windows.
         window_stride: distance between the ends of a user's windows. None means max_length: each
-            interaction is a target once. 1 makes each the last target of a window, for models that
-            predict only there.
+            interaction is a target once. With 1 each is the last target of a window.
         batch_size: sequences per step.
         epochs: passes over the training data (of each phase under ``sequential``).
         optimizer: ``adam`` or ``adagrad``, for both models.
         learning_rate: the recommender's.
-        noise_learning_rate: the noise model's, which stays constant: a falling rate would be near 0
-            when a later phase starts.
+        noise_learning_rate: the noise model's; it stays constant, since later phases need it, too.
         schedule: the recommender's learning rate over all steps: constant, or falling to 0 along a
             line or half a cosine (:func:`atjt_ext.training.state.learning_rate_factor`).
-        schedule_warmup_steps: first steps, over which the recommender's rate rises to
-            ``learning_rate``.
+        schedule_warmup_steps: steps in which the recommender's rate rises to ``learning_rate``.
         weight_decay: L2 penalty of both optimizers.
         clip_grad_norm: largest gradient norm of the recommender; None clips nothing.
         precision: dtype of matrix products in training. ``bfloat16`` runs the models under
@@ -135,8 +130,7 @@ class JointTrainerConfig:
         patience: epochs without a better ``valid_metric`` before training stops; None trains all
             ``epochs``.
         min_epochs: training never stops early in the first ``min_epochs`` epochs.
-        min_steps: training never stops early in the first ``min_steps`` steps. On small data an
-            epoch has few steps: six epochs of twenty steps show little.
+        min_steps: training never stops early in the first ``min_steps`` steps.
         seed: decides everything random.
     """
 
@@ -144,7 +138,7 @@ class JointTrainerConfig:
         "co_occurrence"
     )
     weights_act_on: Literal["targets", "inputs", "both", "drop"] | None = option(None, _WEIGHS)
-    drop_below: float = in_range(0.6, *_FROM_0_TO_1, _MAY_DROP)
+    drop_below: float = from_0_to_1(0.6, _MAY_DROP)
     adaptive_denoising: Literal["none", "truncated", "reweighted"] = "none"
     truncated_share: float = share(0.2, _TRUNCATES)
     truncation_epochs: int = at_least_zero(5, _TRUNCATES)
@@ -154,13 +148,11 @@ class JointTrainerConfig:
     noise_loss_weight: float = at_least_zero(1.0, TRAINS_NOISE_MODELS)
     gradient_through_weights: bool = option(False, TRAINS_NOISE_MODELS)
     warmup_epochs: int = at_least_zero(2, TRAINS_NOISE_MODELS)
-    gate_auc: float | None = in_range(None, *_FROM_0_TO_1, _HAS_GATE)
-    sequence_fraction: float = in_range(
-        0.5, "in (0, 1)", lambda value: 0 < value < 1, TRAINS_NOISE_MODELS
-    )
+    gate_auc: float | None = from_0_to_1(None, _HAS_GATE)
+    sequence_fraction: float = between_0_and_1(0.5, TRAINS_NOISE_MODELS)
     num_replacements: int | None = size(None, TRAINS_NOISE_MODELS)
-    replace_ratio: float | None = in_range(0.3, *_PART, TRAINS_NOISE_MODELS)
-    replace_probability: float | None = in_range(None, *_PART, TRAINS_NOISE_MODELS)
+    replace_ratio: float | None = part(0.3, TRAINS_NOISE_MODELS)
+    replace_probability: float | None = part(None, TRAINS_NOISE_MODELS)
     corrupt_target: bool = option(True, TRAINS_NOISE_MODELS)
     loss: Literal["cross_entropy", "binary_cross_entropy"] = "cross_entropy"
     softmax: Literal["auto", "logits", "linear"] = option(
@@ -196,41 +188,26 @@ class JointTrainerConfig:
         check_options(self)
         if self.cross_fitting == "sequential" and self.patience is not None:
             raise ValueError(
-                "patience must be None under cross_fitting='sequential', got "
-                f"{self.patience}: stopping early would leave out whole folds"
+                f"patience must be None under cross_fitting='sequential', got {self.patience}: "
+                "stopping early would leave out whole folds"
             )
-        if self.valid_metric not in RANKING_METRICS:
-            raise ValueError(
-                f"valid_metric must be one of {', '.join(RANKING_METRICS)}, got {self.valid_metric}"
-            )
+        known = f"one of {', '.join(RANKING_METRICS)}"
+        require("valid_metric", self.valid_metric, known, self.valid_metric in RANKING_METRICS)
         if self.learns_noise and self.weights_act_on == "drop":
             raise ValueError(
                 "weights_act_on='drop' needs weights that are known before training "
                 f"(weighting='co_occurrence' or 'given'), got weighting={self.weighting!r}"
             )
-        amounts = self._amounts
-        if list(amounts.values()).count(None) != len(amounts) - 1:
-            raise ValueError(
-                f"exactly one of {', '.join(AMOUNTS)} must be given, got "
-                + ", ".join(f"{name}={value}" for name, value in amounts.items())
-            )
-        if self.window_stride is not None:
-            require(
-                "window_stride",
-                self.window_stride,
-                f"in 1..{self.max_length} (max_length)",
-                1 <= self.window_stride <= self.max_length,
-            )
-
-    # ---- making one -----------------------------------------------------------------------------
+        if list(self._amounts.values()).count(None) != len(AMOUNTS) - 1:
+            found = ", ".join(f"{name}={value}" for name, value in self._amounts.items())
+            raise ValueError(f"exactly one of {', '.join(AMOUNTS)} must be given, got {found}")
+        if (stride := self.window_stride) is not None:
+            wanted = f"in 1..{self.max_length} (max_length)"
+            require("window_stride", stride, wanted, 1 <= stride <= self.max_length)
 
     @staticmethod
     def from_recipe(recipe: str = "default", **changes: Any) -> JointTrainerConfig:
-        """The training part of a recipe under ``changes``, see :meth:`under`.
-
-        Raises:
-            ValueError: there is no such recipe, or see :meth:`under`.
-        """
+        """The training part of a recipe under ``changes``; errors as in :meth:`under`."""
         own = {one.name for one in fields(JointTrainerConfig)}
         of_recipe = {name: value for name, value in recipe_options(recipe).items() if name in own}
         return _under(of_recipe, changes)
@@ -250,8 +227,8 @@ class JointTrainerConfig:
 
         Args:
             values: by field name; absent options have their defaults.
-            earlier: the values are from a release that took options without effect, in which
-                ``num_folds`` and ``gate_auc`` belonged to noise models alone.
+            earlier: the values are from a release that took options without effect, and in which
+                ``num_folds`` and ``gate_auc`` belonged to noise models only.
 
         Raises:
             ValueError: a value is out of range or no longer offered.
@@ -269,11 +246,7 @@ class JointTrainerConfig:
         return JointTrainerConfig(**options)
 
     def decided(self, *, takes_input_weight: bool) -> JointTrainerConfig:
-        """This config with ``weights_act_on`` decided.
-
-        Args:
-            takes_input_weight: whether the recommender takes weights on inputs.
-        """
+        """This config with ``weights_act_on`` decided for a recommender."""
         if self.weights_act_on is not None or not self.weighs:
             return self
         if self.weighting != "co_occurrence":
@@ -287,13 +260,9 @@ class JointTrainerConfig:
             )
         return decided
 
-    # ---- reading it -----------------------------------------------------------------------------
-
     def resolved(self) -> dict[str, Any]:
-        """Values by field name, ``num_folds`` and ``gate_auc`` as noise models use them.
-
-        Two configs that train alike have equal values, whether a default was given or not.
-        """
+        """Values by field name, equal for configs that train alike: noise models' defaults stand
+        for None."""
         values = asdict(self)
         if self.weighting != "co_occurrence":
             values.update(num_folds=self.fold_count, gate_auc=self.gate)

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..models.options import require_known
+
 __all__ = ["AMOUNTS", "RECIPES", "merged", "recipe_options"]
 
-# Three ways to say how much is replaced: giving one of them resets the others.
+# Three options for the amount of damage: giving one of them resets the others.
 AMOUNTS = ("num_replacements", "replace_ratio", "replace_probability")
 
 RECIPES: dict[str, dict[str, Any]] = {
     "default": {},
     "joint": {"weighting": "calibrated"},
-    # Little damage in nearly all sequences, as real noise has it: the noise model must find items,
-    # not sequences. By chance: with an exact share, the row's length would reveal how likely damage
-    # is.
+    # Little damage in nearly all sequences, as in real data: the noise model must find items, not
+    # sequences. With an exact share, the row's length would reveal how likely damage is.
     "joint_positions": {
         "weighting": "calibrated",
         "noise_model": "bidirectional",
@@ -55,21 +56,13 @@ RECIPES: dict[str, dict[str, Any]] = {
 
 
 def recipe_options(recipe: str) -> dict[str, Any]:
-    """The options that ``recipe`` changes.
-
-    Raises:
-        ValueError: there is no such recipe.
-    """
-    if recipe not in RECIPES:
-        raise ValueError(f"recipe must be one of {', '.join(RECIPES)}, got {recipe!r}")
+    """The options that ``recipe`` changes; ValueError if there is no such recipe."""
+    require_known("recipe", recipe, RECIPES)
     return RECIPES[recipe]
 
 
 def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Options in layers, of which a later one overrides an earlier one.
-
-    A layer that gives one of ``AMOUNTS`` resets the others.
-    """
+    """Options in layers: a later one overrides an earlier one, see also ``AMOUNTS``."""
     options: dict[str, Any] = {}
     for layer in layers:
         if any(layer.get(name) is not None for name in AMOUNTS):

@@ -74,12 +74,11 @@ def test_the_frequency_attention_is_a_rolled_mean_over_the_best_delays() -> None
 
 
 def test_with_all_frequencies_the_time_attention_is_plain_attention() -> None:
-    block, grid = _block()
+    block, grid = _block(time_share=1.0)
     mask = attention_mask(torch.ones(3, 12, dtype=torch.bool))
     query, key, value = (part.unflatten(-1, (2, 4)).transpose(1, 2) for part in grid.chunk(3, -1))
     wanted = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-    found = block._over_time(block.band_pass @ grid, mask)
-    torch.testing.assert_close(found, wanted.transpose(1, 2).flatten(2), **CLOSE)
+    torch.testing.assert_close(block.attend(grid, mask), wanted.transpose(1, 2).flatten(2), **CLOSE)
 
 
 def test_time_share_mixes_the_two() -> None:

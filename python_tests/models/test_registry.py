@@ -13,7 +13,7 @@ from torch import nn
 from atjt_ext import models
 from atjt_ext.models.options import ModelConfig
 from atjt_ext.models.protocols import Pretrainable
-from atjt_ext.models.registry import MODELS, ConfigTable, option_names
+from atjt_ext.models.registry import MODELS, ConfigTable
 from atjt_ext.recognition import noise_models
 from atjt_ext.recognition.noise_models.registry import NOISE_MODELS
 from helpers.joint import parameters
@@ -41,7 +41,7 @@ def test_every_class_is_in_a_table() -> None:
 @EVERY
 def test_option_names_are_the_fields_of_the_config(table: ConfigTable, name: str) -> None:
     assert table.option_names(name) == tuple(one.name for one in fields(table[name]))
-    assert len(option_names("sasrec")) == 4
+    assert len(MODELS.option_names("sasrec")) == 4
 
 
 @EVERY

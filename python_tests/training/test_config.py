@@ -22,104 +22,61 @@ from atjt_ext.runs.config import DataConfig, RunConfig
 from atjt_ext.training.config import JointTrainerConfig
 
 NAN = float("nan")
-TRANSFORMER: list[tuple[str, Any]] = [
-    ("embedding_dim", 0),
-    ("num_blocks", 0),
-    ("num_heads", 0),
-    ("dropout", -0.1),
-    ("dropout", 1.0),
-]
-POINTWISE: list[tuple[str, Any]] = [
-    ("embedding_dim", 0),
+
+
+def each(names: str, *values: Any) -> list[tuple[str, Any]]:
+    return [(name, value) for name in names.split() for value in values]
+
+
+TRANSFORMER = [*each("embedding_dim num_blocks num_heads", 0), *each("dropout", -0.1, 1.0)]
+POINTWISE = [
+    *each("embedding_dim", 0),
     ("hidden_dims", (8, 0)),
     ("activation", "elu"),
     ("dropout", 1.0),
 ]
 OUT_OF_RANGE: dict[type, list[tuple[str, Any]]] = {
     JointTrainerConfig: [
-        ("weighting", "oracle"),
-        ("cross_fitting", "none"),
+        *each("weighting weights_act_on cross_fitting adaptive_denoising", "other"),
+        *each("loss softmax optimizer schedule precision", "other"),
+        *each("num_negatives max_length window_stride batch_size epochs patience", 0),
+        *each("warmup_epochs truncation_epochs schedule_warmup_steps", -1),
+        *each("min_epochs min_steps seed", -1),
+        *each("noise_loss_weight", -0.1, NAN),
+        *each("reweighting_power weight_decay", -1e-9),
+        *each("learning_rate", 0.0, NAN),
+        *each("noise_learning_rate clip_grad_norm", 0.0),
+        *each("gate_auc drop_below", -0.1, 1.1),
+        *each("sequence_fraction", 0.0, 1.0),
+        *each("replace_probability replace_ratio", 0.0, 1.1),
         ("num_folds", 1),
-        ("noise_loss_weight", -0.1),
-        ("noise_loss_weight", NAN),
-        ("warmup_epochs", -1),
-        ("gate_auc", -0.1),
-        ("gate_auc", 1.1),
-        ("sequence_fraction", 0.0),
-        ("sequence_fraction", 1.0),
-        ("replace_probability", 0.0),
-        ("replace_probability", 1.1),
-        ("replace_ratio", 0.0),
-        ("replace_ratio", 1.1),
-        ("loss", "hinge"),
-        ("softmax", "sampled"),
-        ("num_negatives", 0),
-        ("max_length", 0),
-        ("window_stride", 0),
         ("window_stride", 51),
-        ("batch_size", 0),
-        ("epochs", 0),
-        ("optimizer", "sgd"),
-        ("weights_act_on", "users"),
-        ("drop_below", 1.1),
-        ("drop_below", -0.1),
-        ("adaptive_denoising", "dropped"),
         ("truncated_share", 1.0),
-        ("truncation_epochs", -1),
-        ("reweighting_power", -0.1),
-        ("learning_rate", 0.0),
-        ("learning_rate", NAN),
-        ("noise_learning_rate", 0.0),
-        ("weight_decay", -1e-9),
-        ("clip_grad_norm", 0.0),
-        ("schedule", "step"),
-        ("schedule_warmup_steps", -1),
-        ("precision", "int8"),
-        ("patience", 0),
-        ("min_epochs", -1),
-        ("min_steps", -1),
-        ("seed", -1),
     ],
     SASRecConfig: TRANSFORMER,
     S3RecConfig: [
         *TRANSFORMER,
         ("pretrain_epochs", -1),
-        ("pretrain_learning_rate", 0.0),
-        ("mask_ratio", 0.0),
-        ("mask_ratio", 1.0),
+        *each("pretrain_learning_rate", 0.0),
+        *each("mask_ratio", 0.0, 1.0),
     ],
     FEARecConfig: [
         *TRANSFORMER,
-        ("band_share", 0.0),
-        ("band_share", 1.1),
-        ("time_share", -0.1),
-        ("time_share", 1.1),
+        *each("band_share", 0.0, 1.1),
+        *each("time_share", -0.1, 1.1),
         ("delay_factor", 0.0),
         ("contrast_weight", -0.1),
     ],
-    GRU4RecConfig: [
-        ("embedding_dim", 0),
-        ("hidden_dim", 0),
-        ("num_layers", 0),
-        ("dropout", 1.0),
-    ],
+    GRU4RecConfig: [*each("embedding_dim hidden_dim num_layers", 0), ("dropout", 1.0)],
     DINConfig: [*POINTWISE, ("attention_dims", (0,))],
     WideDeepConfig: [*POINTWISE, ("cross_buckets", -1)],
     DCNConfig: [*POINTWISE, ("num_cross_layers", 0), ("cross_version", 3)],
     TargetAttentionConfig: [("noise_embedding_dim", 0), ("noise_hidden_dims", (64, 0))],
     BidirectionalConfig: [
-        ("noise_embedding_dim", 0),
-        ("noise_num_blocks", 0),
-        ("noise_num_heads", 0),
+        *each("noise_embedding_dim noise_num_blocks noise_num_heads", 0),
         ("noise_num_heads", 3),
     ],
-    DataConfig: [
-        ("format", "xml"),
-        ("k_core", -1),
-        ("min_length", -1),
-        ("latest", -1),
-        ("latest", 2),
-    ],
+    DataConfig: [("format", "xml"), *each("k_core min_length", -1), *each("latest", -1, 2)],
 }
 # Switches and names have no range (valid_metric is checked against the metrics of an evaluation).
 FREE = (
@@ -157,26 +114,18 @@ def test_every_option_is_range_checked() -> None:
 
 
 @pytest.mark.parametrize(
-    ("recipe", "name", "value"),
+    ("recipe", "edges"),
     [
-        ("joint", "num_folds", 2),
-        ("joint", "noise_loss_weight", 0.0),
-        ("joint", "warmup_epochs", 0),
-        ("joint", "gate_auc", 0.0),
-        ("default", "gate_auc", 1.0),
-        ("joint", "replace_ratio", 1.0),
-        ("paper", "num_negatives", 1),
-        ("default", "weight_decay", 0.0),
-        ("default", "patience", None),
-        ("default", "patience", 1),
-        ("default", "clip_grad_norm", None),
-        ("default", "min_epochs", 0),
-        ("default", "min_steps", 0),
-        ("default", "seed", 0),
+        ("joint", [*each("noise_loss_weight warmup_epochs gate_auc", 0), ("num_folds", 2)]),
+        ("joint", each("replace_ratio", 1.0)),
+        ("paper", each("num_negatives", 1)),
+        ("default", each("weight_decay min_epochs min_steps seed", 0) + each("gate_auc", 1.0)),
+        ("default", each("patience", None, 1) + each("clip_grad_norm", None)),
     ],
 )
-def test_values_at_the_edge_are_taken(recipe: str, name: str, value: Any) -> None:
-    assert getattr(JointTrainerConfig.from_recipe(recipe, **{name: value}), name) == value
+def test_values_at_the_edge_are_taken(recipe: str, edges: list[tuple[str, Any]]) -> None:
+    for name, value in edges:
+        assert getattr(JointTrainerConfig.from_recipe(recipe, **{name: value}), name) == value
 
 
 @pytest.mark.parametrize("part", OUT_OF_RANGE)
@@ -216,14 +165,9 @@ WITHOUT_EFFECT = [
         ({"weighting": weighting}, name, value)
         for weighting in ("equal", "given", "co_occurrence")
         for name, value in (
-            ("noise_loss_weight", 2.0),
+            *each("sequence_fraction replace_ratio replace_probability noise_learning_rate", 0.4),
+            *each("noise_loss_weight warmup_epochs num_replacements", 3),
             ("gradient_through_weights", True),
-            ("warmup_epochs", 3),
-            ("noise_learning_rate", 0.1),
-            ("sequence_fraction", 0.4),
-            ("replace_ratio", 0.4),
-            ("num_replacements", 1),
-            ("replace_probability", 0.4),
             ("corrupt_target", False),
         )
     ),
@@ -331,11 +275,12 @@ def test_drop_below_without_effect_warns_once_it_is_known() -> None:
 def test_importing_options_needs_no_torch() -> None:
     code = (
         "import sys\n"
-        "from atjt_ext.models.registry import MODELS, option_names\n"
+        "from atjt_ext.models.registry import MODELS\n"
         "from atjt_ext.recognition.noise_models.registry import NOISE_MODELS\n"
         "from atjt_ext.runs.config import DataConfig, JointTrainerConfig, RunConfig\n"
-        "assert [option_names(model) for model in MODELS] and JointTrainerConfig.from_recipe()\n"
-        "assert [NOISE_MODELS.option_names(name) for name in NOISE_MODELS] and DataConfig()\n"
+        "for table in (MODELS, NOISE_MODELS):\n"
+        "    assert [table.option_names(name) for name in table]\n"
+        "assert JointTrainerConfig.from_recipe() and DataConfig()\n"
         "print({'torch', 'polars', 'numpy'} & sys.modules.keys())\n"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

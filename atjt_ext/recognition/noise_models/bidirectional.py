@@ -13,21 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from ...data import Batch
-from ...models._transformer import (
-    TransformerBlock,
-    attention_mask,
-    initialise,
-    positions_from_end,
-    unpacked,
-)
-from ...models.options import (
-    ModelConfig,
-    require,
-    require_heads,
-    require_length,
-    require_positive,
-    size,
-)
+from ...models._transformer import Transformer, TransformerBlock, attention_mask, unpacked
+from ...models.options import ModelConfig, require, require_length, require_positive, size
 
 __all__ = ["BidirectionalConfig", "BidirectionalNoiseModel"]
 
@@ -60,7 +47,7 @@ class BidirectionalConfig(ModelConfig):
         return BidirectionalNoiseModel(num_items, max_length=max_length, **options)
 
 
-class BidirectionalNoiseModel(nn.Module):
+class BidirectionalNoiseModel(Transformer):
     """Which items of this sequence are replaced? One logit per position.
 
     A transformer without a causal mask: later items say as much about an item as earlier ones, and
@@ -88,21 +75,16 @@ class BidirectionalNoiseModel(nn.Module):
         num_blocks: int = BidirectionalConfig.noise_num_blocks,
         num_heads: int = BidirectionalConfig.noise_num_heads,
     ) -> None:
-        super().__init__()
-        require_positive(num_items=num_items, max_length=max_length, num_blocks=num_blocks)
-        require_heads(embedding_dim, num_heads)
-        self.num_items = num_items
-        self.max_length = max_length
-        self.item_embedding = nn.Embedding(num_items + 1, embedding_dim, padding_idx=0)
-        self.position_embedding = nn.Embedding(max_length + 1, embedding_dim)
-        self.blocks = nn.ModuleList(
+        require_positive(max_length=max_length, num_blocks=num_blocks)
+        blocks = (
             TransformerBlock(embedding_dim, num_heads, dropout=0.0) for _ in range(num_blocks)
         )
-        self.final_norm = nn.LayerNorm(embedding_dim)
+        super().__init__(num_items, max_length + 1, embedding_dim, num_heads, 0.0, blocks)
+        self.max_length = max_length
         self.classifier = nn.Sequential(
             nn.Linear(2 * embedding_dim, embedding_dim), nn.ReLU(), nn.Linear(embedding_dim, 1)
         )
-        initialise(self, self.item_embedding)
+        self.initialise()
 
     def forward(self, batch: Batch) -> Tensor:
         """Noise logits ``[B, W]`` of ``batch.sequences [B, W]``; > 0 means replaced, padding has 0.
@@ -112,12 +94,8 @@ class BidirectionalNoiseModel(nn.Module):
         """
         require_length(batch.sequences.shape[1] - 1, self.max_length)
         valid = batch.sequences != 0
-        items = self.item_embedding(batch.sequences[valid]) * self.item_embedding.embedding_dim**0.5
-        mask = attention_mask(valid, causal=False)
-        states = items + self.position_embedding(positions_from_end(valid))
-        for block in self.blocks:
-            states = block(states, valid, mask)
-        states = self.final_norm(states)
+        items = self.scaled(self.item_embedding(batch.sequences[valid]))
+        states = self.states(items, valid, attention_mask(valid, causal=False))
         # The product compares the item with its surroundings.
         logits = self.classifier(torch.cat([states, states * items], dim=-1))
         return unpacked(logits, valid).squeeze(-1)
