@@ -60,8 +60,6 @@ def build_info() -> BuildInfo:
     Asks the CUDA driver for the number of devices, but creates no context on a device.
 
     Returns:
-        A dict with these entries:
-
         * ``version``: of the package
         * ``cuda_architectures``, ``cuda_toolkit``: ``None`` in a build without CUDA kernels
         * ``openmp``: whether CPU kernels use several threads

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ._checks import check_catalogue, check_integers, check_shape
 from ._dtypes import arithmetic, autocast_operands
-from ._library import refuse_second_derivative, register
+from ._library import operator, refuse_second_derivative, register
 from ._native import _C
 
 
@@ -98,9 +98,7 @@ class _CandidateScores(torch.autograd.Function):
         ignore_index: int,
         sparse_gradient: bool,
     ) -> Tensor:
-        scores: Tensor = torch.ops.atjt_ext._candidate_scores(
-            hidden, table, candidates, ignore_index
-        )
+        scores: Tensor = operator("_candidate_scores")(hidden, table, candidates, ignore_index)
         ctx.save_for_backward(hidden, table, candidates)
         ctx.ignore_index, ctx.sparse_gradient = ignore_index, sparse_gradient
         return scores
@@ -111,44 +109,32 @@ class _CandidateScores(torch.autograd.Function):
         hidden, table, candidates = ctx.saved_tensors
         grad_hidden = grad_table = None
         if ctx.needs_input_grad[0]:
-            grad_hidden = torch.ops.atjt_ext._candidate_hidden_gradient(
+            grad_hidden = operator("_candidate_hidden_gradient")(
                 table, candidates, grad_scores, ctx.ignore_index
             )
         if ctx.needs_input_grad[1]:
-            items, order = _by_item(candidates, ctx.ignore_index, table.shape[0])
-            gradient_of = _sparse_gradient if ctx.sparse_gradient else _dense_gradient
-            grad_table = gradient_of(hidden, table, grad_scores, items, order)
+            grad_table = _gradient_by_item(hidden, table, candidates, grad_scores, ctx)
         return grad_hidden, grad_table, None, None, None
 
 
-def _by_item(candidates: Tensor, ignore_index: int, num_items: int) -> tuple[Tensor, Tensor]:
-    """Items of all pairs, sorted, and the stable order; pairs without a score are last, as item
-    ``num_items``."""
-    scored = (candidates != ignore_index) & (candidates >= 0) & (candidates < num_items)
+def _gradient_by_item(
+    hidden: Tensor, table: Tensor, candidates: Tensor, grad_scores: Tensor, ctx: Any
+) -> Tensor:
+    """The gradient of the table: pairs in the order of their items, in a stable sort; pairs without
+    a score are last, as item V."""
+    num_items = table.shape[0]
+    scored = (candidates != ctx.ignore_index) & (candidates >= 0) & (candidates < num_items)
     items = torch.where(scored, candidates, num_items).flatten()
     if num_items < 2**31:
         items = items.int()  # int32 sorts in half the time
     items, order = torch.sort(items, stable=True)
-    return items.long(), order
-
-
-def _dense_gradient(
-    hidden: Tensor, table: Tensor, grad_scores: Tensor, items: Tensor, order: Tensor
-) -> Tensor:
-    gradient: Tensor = torch.ops.atjt_ext._candidate_table_gradient(
-        hidden, grad_scores, order, items, table.shape[0]
-    )
-    return gradient
-
-
-def _sparse_gradient(
-    hidden: Tensor, table: Tensor, grad_scores: Tensor, items: Tensor, order: Tensor
-) -> Tensor:
-    scored = items < table.shape[0]
+    items, gradient = items.long(), operator("_candidate_table_gradient")
+    if not ctx.sparse_gradient:
+        dense: Tensor = gradient(hidden, grad_scores, order, items, num_items)
+        return dense
+    scored = items < num_items
     items, slots = torch.unique_consecutive(items[scored], return_inverse=True)
-    values = torch.ops.atjt_ext._candidate_table_gradient(
-        hidden, grad_scores, order[scored], slots, len(items)
-    )
+    values = gradient(hidden, grad_scores, order[scored], slots, len(items))
     return torch.sparse_coo_tensor(
         items[None], values, table.shape, is_coalesced=True, check_invariants=False
     )

@@ -8,6 +8,7 @@ and with any number of threads. No two purposes share a number.
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -42,25 +43,14 @@ def _output(row_keys: Tensor, length: int) -> Tensor:
     return row_keys.new_empty((row_keys.shape[0], length))
 
 
-def _native(
-    row_keys: Tensor,
-    length: int,
-    purpose: int,
-    seed: int,
-    step: int,
-    seed_tensor: Tensor | None,
-    step_tensor: Tensor | None,
-) -> Tensor:
+def _native(row_keys: Tensor, length: int, *options: Any) -> Tensor:
     out = _output(row_keys, length)
+    names = ("purpose", "seed", "step", "seed_tensor", "step_tensor")
     _C.keyed_draws(
         row_keys.contiguous(),
         out=out,
-        purpose=purpose,
-        seed=seed,
-        step=step,
-        seed_tensor=seed_tensor,
-        step_tensor=step_tensor,
         num_threads=torch.get_num_threads(),
+        **dict(zip(names, options, strict=True)),
     )
     return out
 
@@ -122,13 +112,7 @@ def keyed_draws(
     seed, seed_tensor = number_or_tensor("seed", seed, 64, row_keys.device)
     step, step_tensor = number_or_tensor("step", step, 32, row_keys.device)
     draws: Tensor = torch.ops.atjt_ext._keyed_draws(
-        row_keys,
-        length,
-        int(purpose),
-        seed,
-        step,
-        seed_tensor,
-        step_tensor,
+        row_keys, length, int(purpose), seed, step, seed_tensor, step_tensor
     )
     return draws
 

@@ -7,7 +7,7 @@ sequences with randomly replaced items from untouched sequences.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -55,25 +55,24 @@ def _outputs(
     )
 
 
+# Options of the operator and the kernel. seed and step are SymInt: a compiled training step is not
+# compiled again for a new value.
+_OPTIONS = (
+    "int num_items, int padding_idx, int num_targets, float? sequence_fraction, "
+    "float? sequence_probability, int? num_replacements, float? replace_ratio, "
+    "float? replace_probability, bool avoid_history, SymInt seed, SymInt step, "
+    "Tensor? seed_tensor, Tensor? step_tensor"
+)
+_NAMES = [option.split()[1] for option in _OPTIONS.split(", ")]
+
+
 def _native(
     sequences: Tensor,
     row_keys: Tensor | None,
     alias_table: Tensor | None,
     features: Sequence[Tensor],
     feature_tables: Sequence[Tensor],
-    num_items: int,
-    padding_idx: int,
-    num_targets: int,
-    sequence_fraction: float | None,
-    sequence_probability: float | None,
-    num_replacements: int | None,
-    replace_ratio: float | None,
-    replace_probability: float | None,
-    avoid_history: bool,
-    seed: int,
-    step: int,
-    seed_tensor: Tensor | None,
-    step_tensor: Tensor | None,
+    *options: Any,
 ) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
     out, replaced, noise_labels, features_out = _outputs(sequences, features)
     _C.random_replacement(
@@ -86,31 +85,16 @@ def _native(
         replaced=replaced,
         noise_labels=noise_labels,
         features_out=features_out,
-        num_items=num_items,
-        padding_idx=padding_idx,
-        num_targets=num_targets,
-        sequence_fraction=sequence_fraction,
-        sequence_probability=sequence_probability,
-        num_replacements=num_replacements,
-        replace_ratio=replace_ratio,
-        replace_probability=replace_probability,
-        avoid_history=avoid_history,
-        seed=seed,
-        step=step,
-        seed_tensor=seed_tensor,
-        step_tensor=step_tensor,
         num_threads=torch.get_num_threads(),
+        **dict(zip(_NAMES, options, strict=True)),
     )
     return out, replaced, noise_labels, features_out
 
 
-# seed and step are SymInt: a compiled training step is not compiled again for a new value.
 register(
     "_random_replacement(Tensor sequences, Tensor? row_keys, Tensor? alias_table, "
-    "Tensor[] features, Tensor[] feature_tables, int num_items, int padding_idx, int num_targets, "
-    "float? sequence_fraction, float? sequence_probability, int? num_replacements, "
-    "float? replace_ratio, float? replace_probability, bool avoid_history, SymInt seed, "
-    "SymInt step, Tensor? seed_tensor, Tensor? step_tensor) -> (Tensor, Tensor, Tensor, Tensor[])",
+    f"Tensor[] features, Tensor[] feature_tables, {_OPTIONS}) "
+    "-> (Tensor, Tensor, Tensor, Tensor[])",
     _native,
     lambda sequences, row_keys, alias_table, features, *_: _outputs(sequences, features),
 )
@@ -221,24 +205,10 @@ def random_replacement(
     seed, seed_tensor = number_or_tensor("seed", seed, 64, sequences.device)
     step, step_tensor = number_or_tensor("step", step, 32, sequences.device)
     noisy, replaced, noise_labels, new_features = torch.ops.atjt_ext._random_replacement(
-        sequences,
-        row_keys,
-        alias_table,
-        features,
-        feature_tables,
-        num_items,
-        padding_idx,
-        num_targets,
-        sequence_fraction,
-        sequence_probability,
-        num_replacements,
-        replace_ratio,
-        replace_probability,
-        avoid_history,
-        seed,
-        step,
-        seed_tensor,
-        step_tensor,
+        *(sequences, row_keys, alias_table, features, feature_tables),
+        *(num_items, padding_idx, num_targets, sequence_fraction, sequence_probability),
+        *(num_replacements, replace_ratio, replace_probability, avoid_history),
+        *(seed, step, seed_tensor, step_tensor),
     )
     return RandomReplacementOutput(noisy, replaced, noise_labels, tuple(new_features))
 
