@@ -24,8 +24,7 @@ class Batch:
         users: ``[B]`` int64 user codes.
         sequences: ``[B, W]`` int64 item codes, left-padded with 0: the history *and* the last
             target, so that history and targets of a corrupted copy stay consistent.
-        weights: ``[B, W]`` float32, ``Sequences.weights`` of the interactions, 0 at padding; or
-            ``None``.
+        weights: ``[B, W]`` float32 or ``None``, weights of the interactions; 0 at padding.
     """
 
     rows: Tensor
@@ -103,9 +102,8 @@ class TrainingRows:
                 "to predict; leave-one-out keeps two for users with at least 4 interactions "
                 "(k_core=4)"
             )
-        nth = (
-            torch.arange(users.numel(), device=users.device) - (windows.cumsum(0) - windows)[users]
-        )
+        first_rows = windows.cumsum(0) - windows
+        nth = torch.arange(users.numel(), device=users.device) - first_rows[users]
         ends = sequences.offsets[users + 1] - nth * stride
         starts = torch.maximum(sequences.offsets[users], ends - max_length - 1)
         self.sequences = sequences
@@ -127,9 +125,8 @@ class TrainingRows:
 
     def to(self, device: torch.device | str) -> TrainingRows:
         """The same rows with sequences and windows on ``device``."""
-        return TrainingRows(
-            self.sequences.to(device), max_length=self.max_length, stride=self.stride
-        )
+        sequences = self.sequences.to(device)
+        return TrainingRows(sequences, max_length=self.max_length, stride=self.stride)
 
     def gather(self, rows: Tensor) -> Batch:
         """The windows ``rows`` (``[B]`` int64), padded to the longest of them.
@@ -141,8 +138,7 @@ class TrainingRows:
         return Batch(rows, self.users[rows], sequences, weights_at(self.sequences, positions))
 
     def positions(self, rows: Tensor) -> Tensor:
-        """``[B, W]`` int64, the indices of ``gather(rows).sequences`` in ``sequences.items``; -1 at
-        padding."""
+        """``[B, W]`` int64, the place of each item in ``sequences.items``; -1 at padding."""
         return self._cut(rows)[2]
 
     def noise(self, rows: Tensor) -> Tensor | None:
@@ -232,9 +228,8 @@ def per_interaction(
     result = torch.full((rows.sequences.num_interactions,), torch.nan, device=rows.device)
     chunks = torch.arange(len(rows), device=rows.device).split(_SCORING_BATCH)
     windows = [(rows.positions(chunk), score(rows.gather(chunk)).float()) for chunk in chunks]
-    # The oldest item of a window is the last target of the window before it. The second pass
-    # writes the values of targets over those of oldest items; only a user's first item, which is
-    # never a target, keeps the value of the first pass.
+    # The oldest item of a window is the last target of an older window. So the second pass, over
+    # targets, overwrites the first; only a user's first item keeps the value of the first pass.
     for first_column in (0, -1 if last_target_only else 1):
         for positions, values in windows:
             where = positions[:, first_column:]

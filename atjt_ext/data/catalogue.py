@@ -9,9 +9,11 @@ import torch
 
 from .features import ItemFeature
 
+Codes = npt.NDArray[np.int64]
 
-def codes_by_appearance(values: pl.Series) -> tuple[npt.NDArray[np.int64], list[str]]:
-    """Codes of text: ``[rows]`` int64 from 0 by first appearance, and the text of each code."""
+
+def codes_by_appearance(values: pl.Series) -> tuple[Codes, list[str]]:
+    """Codes of text: ``[rows]`` from 0 by first appearance, and the text of each code."""
     unique = values.unique(maintain_order=True)
     codes = values.cast(pl.Enum(unique)).to_physical().cast(pl.Int64)
     return codes.to_numpy(writable=True), unique.to_list()

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 
 class DataError(ValueError):
-    """Data that cannot be used: one line that names the place, what was wanted and what came.
+    """Unusable data; the message is one line with the place, what was wanted and what came.
 
-    The place is ``file:line`` where there is one; lines count from 1 and include the header.
+    The place is ``file:line`` if there is a line; lines count from 1 and include the header.
     """
 
 
@@ -26,7 +26,7 @@ def listed(names: Iterable[str], limit: int = 12) -> str:
 
 
 def at(source: str | None) -> str:
-    """How a message about data from ``source`` begins: ``"ratings.csv: "``, or nothing."""
+    """The start of a message about data from ``source``: ``"ratings.csv: "``, or nothing."""
     return f"{source}: " if source else ""
 
 

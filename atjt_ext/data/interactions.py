@@ -10,7 +10,7 @@ import numpy.typing as npt
 import polars as pl
 import torch
 
-from .catalogue import codes_by_appearance, item_features
+from .catalogue import Codes, codes_by_appearance, item_features
 from .errors import DataError, at, listed, require_at_least
 from .sequences import Sequences
 
@@ -188,17 +188,15 @@ def to_sequences(interactions: Interactions) -> Sequences:
     )
 
 
-def positions_in_sequences(interactions: Interactions) -> npt.NDArray[np.int64]:
-    """``[rows]`` int64: where each row of the frame stands in its user's sequence, from 0."""
+def positions_in_sequences(interactions: Interactions) -> Codes:
+    """``[rows]``: where each row of the frame stands in its user's sequence, from 0."""
     users, _, order, offsets = _by_user_and_time(interactions.frame)
     positions = np.empty(len(users), dtype=np.int64)
     positions[order] = np.arange(len(users)) - offsets[users[order]]
     return positions
 
 
-def _by_user_and_time(
-    frame: pl.DataFrame,
-) -> tuple[npt.NDArray[np.int64], list[str], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _by_user_and_time(frame: pl.DataFrame) -> tuple[Codes, list[str], Codes, Codes]:
     """User codes ``[rows]`` and their ids, the rows by (user, time, row), and users' offsets."""
     users, user_ids = codes_by_appearance(frame["user"])
     offsets = np.append(0, np.bincount(users).cumsum())
@@ -206,9 +204,7 @@ def _by_user_and_time(
     return users, user_ids, order, offsets
 
 
-def _order(
-    users: npt.NDArray[np.int64], times: npt.NDArray[np.int64 | np.float64] | None
-) -> npt.NDArray[np.int64]:
+def _order(users: Codes, times: npt.NDArray[np.int64 | np.float64] | None) -> Codes:
     """The rows by (user, time, row)."""
     if times is None:
         return np.argsort(users, kind="stable")

@@ -9,11 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from .catalogue import Codes
 from .errors import DataError, require_at_least, shown
 from .sequences import Sequences
 from .simulate import PlantedNoise
-
-Codes = npt.NDArray[np.int64]
 
 _HELD_OUT = 2  # items of every user that leave-one-out holds out
 # After so many draws by popularity the user has all popular items: draws are uniform from then on.

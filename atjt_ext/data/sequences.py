@@ -54,8 +54,9 @@ class Sequences:
         for name, tensor in tensors.items():
             if not isinstance(tensor, Tensor):
                 raise TypeError(f"{name} must be a tensor, got {type(tensor).__name__}")
-            if tensor.dtype != _DTYPES[name]:
-                raise TypeError(f"{name} must be {_DTYPES[name]}, got {tensor.dtype}")
+            dtype = {"is_noise": torch.bool, "weights": torch.float32}.get(name, torch.int64)
+            if tensor.dtype != dtype:
+                raise TypeError(f"{name} must be {dtype}, got {tensor.dtype}")
         if self.items.dim() != 1:
             raise ValueError(f"items must be [N], got {list(self.items.shape)}")
         for name, tensor in tensors.items():
@@ -140,7 +141,7 @@ class Sequences:
         return self.items[start:end]
 
     def user_index(self, user_id: str) -> int:
-        """The code of the user with the id ``user_id``.
+        """The code of a user.
 
         Raises:
             DataError: if there is no such user; names some users.
@@ -224,7 +225,7 @@ class Sequences:
                 f"got {list(keep.shape)} {keep.dtype}"
             )
         until = torch.cat([self.offsets.new_zeros(1), keep.long().cumsum(0)])
-        return self._keep(keep, until[self.offsets[1:]] - until[self.offsets[:-1]])
+        return self._keep(keep, until[self.offsets].diff())
 
     def _keep(self, keep: Tensor, lengths: Tensor) -> Sequences:
         """The interactions ``keep`` (a mask or indices); each user has ``lengths`` of them."""
@@ -245,14 +246,6 @@ class Sequences:
     @cached_property
     def _item_codes(self) -> dict[str, int]:
         return {item_id: code for code, item_id in enumerate(self.item_ids, start=1)}
-
-
-_DTYPES = {
-    "offsets": torch.int64,
-    "items": torch.int64,
-    "is_noise": torch.bool,
-    "weights": torch.float32,
-}
 
 
 def _lookup(codes: dict[str, int], key: str, kind: str, source: str | None) -> int:

@@ -14,10 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from .catalogue import Codes
 from .errors import require_at_least
 from .interactions import Interactions
-
-Codes = npt.NDArray[np.int64]
 
 _SECONDS_PER_DAY = 86_400
 _FIRST_DAY = 1_577_836_800  # 2020-01-01, UTC
@@ -53,11 +52,10 @@ class PlantedNoise:
     def __post_init__(self) -> None:
         for name in ("diffuse_share", "noisy_user_share", "noisy_item_share"):
             _check_share(name, getattr(self, name))
-        if self.noisy_item_source not in ("catalogue", "another_user"):
-            raise ValueError(
-                "noisy_item_source must be 'catalogue' or 'another_user', "
-                f"got {self.noisy_item_source!r}"
-            )
+        source = self.noisy_item_source
+        if source not in ("catalogue", "another_user"):
+            wanted = "'catalogue' or 'another_user'"
+            raise ValueError(f"noisy_item_source must be {wanted}, got {source!r}")
         require_at_least(0, popularity_power=self.popularity_power)
 
 
@@ -227,7 +225,7 @@ def _plant(
     popularity: npt.NDArray[np.float64],
     noise: PlantedNoise,
 ) -> npt.NDArray[np.bool_]:
-    """Replaces items of ``sequences`` (``[U, T]``, -1 where empty) in place; ``[U, T]`` bool."""
+    """Replaces items of ``sequences`` (``[U, T]``, -1 where empty); returns where, a bool mask."""
     num_users, width = sequences.shape
     eligible = np.arange(width) < (lengths - 2)[:, None]
     is_noise = np.zeros_like(eligible)

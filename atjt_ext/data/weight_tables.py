@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 import torch
 from torch import Tensor
 
+from .catalogue import Codes
 from .errors import DataError, listed, shown
 from .interactions import Interactions, positions_in_sequences
 from .sequences import Sequences
@@ -114,9 +114,7 @@ def row_weights(
     return result
 
 
-def _places(
-    sequences: Sequences, users: pl.Series, items: pl.Series, positions: npt.NDArray[np.int64]
-) -> npt.NDArray[np.int64]:
+def _places(sequences: Sequences, users: pl.Series, items: pl.Series, positions: Codes) -> Codes:
     """``[rows]``: the index of each row in ``sequences.items``, ``_UNKNOWN`` or ``_OTHER_ITEM``."""
     offsets, known = sequences.offsets.cpu().numpy(), sequences.items.cpu().numpy()
     owner = _codes_of(users, sequences.user_ids)
@@ -130,12 +128,12 @@ def _places(
     return places
 
 
-def _codes_of(ids: pl.Series, known: list[str]) -> npt.NDArray[np.int64]:
+def _codes_of(ids: pl.Series, known: list[str]) -> Codes:
     """``[rows]``: the index of each id in ``known``; -1 for unknown ids."""
     codes = pl.DataFrame({"id": known, "code": np.arange(len(known))})
     rows = pl.DataFrame({"id": ids.cast(pl.String), "row": np.arange(len(ids))})
     found = rows.join(codes, on="id", how="left").sort("row")
-    places: npt.NDArray[np.int64] = found["code"].fill_null(-1).cast(pl.Int64).to_numpy()
+    places: Codes = found["code"].fill_null(-1).cast(pl.Int64).to_numpy()
     return places
 
 

@@ -55,7 +55,7 @@ def read_interactions(
         weight_column: The column of weights in [0, 1]; never guessed.
 
     Raises:
-        DataError: if the format cannot be told, or for the first value that does not fit, with
+        DataError: if the format is unknown, or for the first value that does not fit, with
             its file, line and column.
         ValueError: on an unknown ``format``, or a column name for a format without such names.
     """

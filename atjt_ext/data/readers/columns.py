@@ -13,7 +13,7 @@ from ..errors import DataError, listed, shown
 from ..interactions import Interactions
 from .times import seconds_since_1970
 
-# The names tried, in lower case, for a role whose column the caller does not name.
+# The names, in lower case, for a role whose column the caller does not name.
 GUESSES: dict[str, tuple[str, ...]] = {
     "user": ("user", "user_id", "userid", "uid", "reviewer_id", "reviewerid"),
     "item": ("item", "item_id", "itemid", "iid", "movie_id", "movieid", "product_id", "asin",
@@ -23,8 +23,8 @@ GUESSES: dict[str, tuple[str, ...]] = {
     "is_noise": ("is_noise",),
     "weight": (),  # never guessed: parcels have weights too
 }  # fmt: skip
-# Names in exports of shops, tried if there is none of the names above. A column of times must not
-# be overlooked, or rows would keep the order of the file.
+# Names in exports of shops, tried after the names above. Without a column of times, rows would keep
+# the order of the file.
 _SECOND_GUESSES: dict[str, tuple[str, ...]] = {
     "user": ("customer_id", "customer", "customerid", "visitor_id", "visitorid"),
     "item": ("sku", "product", "productid", "article_id", "articleid"),
@@ -105,7 +105,7 @@ def find_roles(columns: Sequence[str], place: str, named: ColumnNames) -> dict[s
     if "time" not in found and names.get("time_column") is None and unread:
         warnings.warn(
             f"{place}: no column of times was found, so rows keep the order of the file; "
-            f"is it one of {listed(unread)}? Name it with time_column, or leave that empty "
+            f"is it one of {listed(unread)}? Name it with time_column, or leave time_column empty "
             "if the order is right",
             stacklevel=2,
         )
@@ -128,12 +128,10 @@ def convert(frame: pl.DataFrame, roles: dict[str, str], place_of: PlaceOf) -> pl
     Raises:
         DataError: for the first value that does not fit, with its place and column.
     """
-    columns = [
-        _CONVERTERS[role](frame[column], place_of).alias(role) for role, column in roles.items()
-    ]
-    for column in frame.columns:
-        if column not in roles.values():
-            columns.append(frame[column].alias(column + "_as_read" * (column in GUESSES)))
+    columns = [_CONVERTERS[role](frame[name], place_of).alias(role) for role, name in roles.items()]
+    for name in frame.columns:
+        if name not in roles.values():
+            columns.append(frame[name].alias(f"{name}_as_read" if name in GUESSES else name))
     return pl.DataFrame(columns)
 
 
@@ -201,8 +199,7 @@ def optional_numbers(values: pl.Series, place_of: PlaceOf) -> pl.Series:
 def _times(values: pl.Series, place_of: PlaceOf) -> pl.Series:
     times = seconds_since_1970(values)
     if times is None:
-        wanted = "times must be numbers, dates, datetimes or strings"
-        raise _wrong_type(values, wanted, place_of)
+        raise _wrong_type(values, "times must be numbers, dates, datetimes or strings", place_of)
     wanted = (
         "a number (Unix time) or a date (YYYY-MM-DD[THH:MM:SS]), unmixed; "
         "an empty time_column skips it"
@@ -212,7 +209,7 @@ def _times(values: pl.Series, place_of: PlaceOf) -> pl.Series:
 
 
 def _numbers(values: pl.Series) -> pl.Series:
-    """As Float64; null where a value is no number."""
+    """Float64; null where a value is no number."""
     text = values.str.strip_chars() if values.dtype == pl.String else values
     numbers: pl.Series = text.cast(pl.Float64, strict=False)
     return numbers

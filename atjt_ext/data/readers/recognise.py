@@ -141,12 +141,12 @@ def is_number(field: str) -> bool:
 
 
 def keys_of(line: str) -> list[str]:
-    """The keys of an object in JSON or as a Python literal, those of inner objects too."""
+    """The keys of an object in JSON or as a Python literal, and the keys of inner objects."""
     return [match[2] for match in _KEY.finditer(line)]
 
 
 def names_user_and_item(line: str) -> bool:
-    """Whether a line is a JSON object with a user and an item by the names that are guessed."""
+    """Whether a line is a JSON object with a user and an item under names of ``GUESSES``."""
     try:
         value = json.loads(line)
     except ValueError:
@@ -172,7 +172,7 @@ class Source:
     users: Path | None = None
 
 
-# Files in a folder are opened only with these suffixes, or with a name of a sign.
+# Files in a folder are opened only with these suffixes, or with the name of a sign.
 _SUFFIXES = (".dat", ".data", ".json", ".jsonl", ".ndjson", ".csv", ".tsv")
 
 
@@ -210,7 +210,7 @@ def find_source(
                 found[file] = content
     events = [file for file, content in found.items() if content.role == "interactions"]
     if any(content.named == "jsonl" for content in found.values()):
-        # A data set published as JSON lines; others beside it are a part of it (Yelp's tips).
+        # Other JSON lines beside a published file belong to its data set (Yelp's tips).
         events = [file for file in events if found[file].format.name != "jsonl"]
     events = [file for file in events if found[file].format.published] or events
     if len(events) != 1:

@@ -52,15 +52,15 @@ class DelimitedText:
             part = replace(part, has_header=False)
 
     def parse(self) -> pl.DataFrame:
-        """The fields as strings, one column per name; blank lines are skipped.
+        """The fields as strings, a column per name; blank lines are skipped.
 
         Raises:
             DataError: if a line has another number of fields, a quote is never closed, or the text
                 is not UTF-8; names the line.
         """
-        # "::" is read as two separators with an empty field between them, so every other field is
-        # taken. A separator of two characters would need a far slower engine.
         schema = dict.fromkeys(self.names, pl.String)
+        # "::" is read as two separators with an empty field between them, and every other field is
+        # dropped. A separator of two characters would need a far slower engine.
         stride = len(self.separator)
         width = (len(self.names) - 1) * stride + 1
         start = self._first_row()
@@ -75,7 +75,7 @@ class DelimitedText:
                 infer_schema=False,
             )
         except pl.exceptions.PolarsError:
-            # All lines may be sound still: an unquoted field may hold a quote, as in 5" disk.
+            # All lines may still be sound: an unquoted field may hold a quote, as in 5" disk.
             self._find_bad_line()
             rows = [[field or None for field in fields] for _, fields in self._records()]
             return pl.DataFrame(rows, schema=schema, orient="row")
@@ -117,7 +117,7 @@ class DelimitedText:
         """Raises DataError for the first line that cannot be cut into the fields, if any."""
         wanted = len(self.names)
         for line, fields in self._records():
-            # polars' result does not tell such a line from a blank one, which is skipped.
+            # In polars' result such a line looks like a blank line, which is skipped.
             if not any(fields):
                 raise DataError(f"{self.path}:{line}: every field is empty")
             if len(fields) != wanted:

@@ -20,8 +20,8 @@ def seconds_since_1970(values: pl.Series) -> pl.Series | None:
     """Times as numbers of seconds.
 
     Numbers are Unix times. Text holds numbers or dates in the form of ISO 8601, with or without a
-    time of day, with a ``T`` or a blank between. All values must be of the same sort as the first
-    (in each part, if a file is read in parts). Times without a zone are UTC.
+    time of day after a ``T`` or a blank. All values must be of the sort of the first value (of each
+    part, if a file is read in parts). Times without a zone are UTC.
 
     Returns:
         ``[rows]``: Int64 for integers and for text of whole numbers, else Float64; null for values
