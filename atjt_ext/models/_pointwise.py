@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..data import Batch
-from .options import require_positive
+from .options import require, require_positive, require_row_per_item
 
 Activation = Literal["relu", "prelu", "dice"]
 
@@ -23,10 +23,9 @@ _MAX_CELLS = 2**22
 
 
 class Dice(nn.Module):
-    """DIN's data-adaptive activation: ``p * x + alpha * (1 - p) * x``.
+    """DIN's activation ``p * x + alpha * (1 - p) * x`` with ``p = sigmoid(batchnorm(x))``.
 
-    ``p = sigmoid(batchnorm(x))``; Zhou et al., KDD 2018 (arXiv:1706.06978), section 5.3. alpha is
-    learned, one per channel, and starts at 0. Evaluation uses running statistics.
+    arXiv:1706.06978, section 5.3. alpha is learned, one per channel, and starts at 0.
     """
 
     running_mean: Tensor
@@ -67,13 +66,10 @@ def hidden_layers(widths: Sequence[int], activation: Activation, dropout: float)
 
 
 class ItemEncoder(nn.Module):
-    """Items as vectors: the embedding of the id, concatenated with one of every side feature.
+    """Items as vectors of ``width`` floats: embeddings of the id and of every side feature.
 
-    The encoder looks side features up by item id. So batches carry none, and an item that a
-    corruption inserts has its own features.
-
-    Attributes:
-        width: length of an item's vector, ``embedding_dim * (1 + F)``.
+    Features are looked up by item id. So batches carry none, and an item that a corruption inserts
+    has its own features.
     """
 
     feature_codes: Tensor
@@ -114,31 +110,23 @@ def _shifted(item_features: Tensor | None, num_items: int) -> tuple[Tensor, int]
     """Codes that no two columns share, and their number."""
     if item_features is None:
         return torch.zeros(num_items + 1, 0, dtype=torch.int64), 0
-    if item_features.dim() != 2 or len(item_features) != num_items + 1:
-        raise ValueError(
-            f"item_features must be [num_items + 1, F] = [{num_items + 1}, F], "
-            f"got {list(item_features.shape)}"
-        )
+    require_row_per_item("item_features", item_features, num_items, "F")
     if item_features.dtype != torch.int64:
         raise ValueError(f"item_features must be torch.int64, got {item_features.dtype}")
-    if item_features.numel() and int(item_features.min()) < 0:
-        raise ValueError(f"item_features must be at least 0, got {int(item_features.min())}")
+    if item_features.numel():
+        smallest = int(item_features.min())
+        require("item_features", smallest, "at least 0", smallest >= 0)
     sizes = item_features.amax(dim=0) + 1
     return item_features + (sizes.cumsum(0) - sizes), int(sizes.sum())
 
 
 class PointwiseModel(nn.Module):
-    """Embeddings of items and users; the input of an MLP that scores a candidate.
+    """Embeddings of items and users, and the ``width`` of both with the history.
 
     Args:
-        num_items: catalogue size; items are ``1..num_items`` and 0 is padding.
-        embedding_dim: width of each embedding.
         item_features: ``[num_items + 1, F]`` int64 codes from 0 (unknown); every column has its
             own vocabulary, and row 0 is padding. None means no features.
-        num_users: number of users, for an embedding of each; None leaves users out.
-
-    Attributes:
-        width: length of the input: candidate, history and user.
+        num_users: None leaves users out.
     """
 
     def __init__(
@@ -193,12 +181,11 @@ def in_tiles(
 ) -> Tensor:
     """``score`` of ``candidates [B, C]``, in tiles of columns if no gradient is recorded.
 
-    With gradients the graph holds every tile anyway, and candidates are few.
-
     Args:
         score: ``[B, c]`` item ids -> logits ``[B, c]``.
         cells_per_column: floats in the largest tensor for one column of candidates.
     """
+    # With gradients the graph holds every tile anyway, and candidates are few.
     if torch.is_grad_enabled():
         return score(candidates)
     columns = max(1, _MAX_CELLS // max(1, cells_per_column))

@@ -23,10 +23,7 @@ def unpacked(packed: Tensor, valid: Tensor) -> Tensor:
 
 
 def positions_from_end(valid: Tensor) -> Tensor:
-    """``[T]`` int64: the distance of each valid position from the end of its row.
-
-    More padding on the left does not change it.
-    """
+    """``[T]`` int64: the distance of each valid position from the end, whatever the padding."""
     length = valid.shape[1]
     return torch.arange(length - 1, -1, -1, device=valid.device).expand_as(valid)[valid]
 
@@ -94,13 +91,9 @@ class TransformerBlock(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Embeddings of items and positions, blocks, and a last normalisation.
+    """Embeddings of items and positions, ``blocks``, and a last normalisation.
 
-    Args:
-        num_items: catalogue size; items are ``1..num_items`` and 0 is padding.
-        max_length: number of positions, counted from the end of a row.
-        num_heads: must divide ``embedding_dim``.
-        blocks: layers with the arguments of :class:`TransformerBlock`.
+    A block has the arguments of :class:`TransformerBlock`. Positions count from the end of a row.
     """
 
     def __init__(

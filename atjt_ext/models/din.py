@@ -30,9 +30,9 @@ __all__ = ["DIN", "DINConfig"]
 class _ActivationUnit(nn.Module):
     """The affinity of an item of the history with a candidate, from both and their product.
 
-    The original also reads the difference of the two. Its first layer is linear, so the difference
-    adds parameters but no functions. Without it the layer splits into a part per item, a part per
-    candidate and a part per pair, and only the last part is as large as all pairs.
+    The original also reads their difference, which adds parameters but no functions to its linear
+    first layer. Here that layer is a sum of a part per item, one per candidate and one per pair,
+    and only the last is as large as all pairs.
     """
 
     def __init__(self, width: int, hidden_dims: Sequence[int], activation: Activation) -> None:

@@ -3,11 +3,10 @@
 Du et al., "Frequency Enhanced Hybrid Attention Network for Sequential Recommendation", SIGIR 2023
 (arXiv:2304.09184).
 
-**It is not causal**, and neither is the original. A band of a Fourier spectrum mixes all positions,
-and the frequency attention rolls values around the ends of the sequence. So every hidden state
-depends on every item, whatever the causal mask of the time attention. The original therefore trains
-on the last position of every prefix. This model does so as well: ``last_position_only`` tells the
-trainer, and ``window_stride=1`` makes the prefixes.
+**It is not causal**, like the original: a band of a Fourier spectrum mixes all positions, and the
+frequency attention rolls values around the ends of the sequence. So every hidden state depends on
+every item. Both models therefore train on the last position of every prefix: here
+``last_position_only`` tells the trainer, and ``window_stride=1`` makes the prefixes.
 
 Differences from the original:
 
@@ -48,10 +47,10 @@ __all__ = ["FEARec", "FEARecConfig"]
 
 
 def frequency_band(layer: int, num_layers: int, length: int, share: float) -> tuple[int, int]:
-    """The first frequency of a layer and the one after its last: early layers have high ones.
+    """The first frequency of a layer and the one after its last; early layers have high ones.
 
     If ``share`` exceeds 1 / layers, bands of that share slide down and overlap. Otherwise each
-    layer has its own 1 / layers (section 4.2 of the paper, with the rounding of its code).
+    layer has its own 1 / layers (section 4.2 of the paper, rounded as in its code).
     """
     frequencies = length // 2 + 1
     if share > 1 / num_layers:
@@ -65,8 +64,8 @@ def frequency_band(layer: int, num_layers: int, length: int, share: float) -> tu
 def band_pass(length: int, start: int, end: int) -> Tensor:
     """``[length, length]``: the matrix that keeps frequencies ``start .. end - 1`` of a sequence.
 
-    Up to a few hundred positions a product with this matrix is faster than a Fourier transform and
-    its inverse: on a CPU 5 times at 50 positions, 3 times at 200.
+    A product with it is faster than two Fourier transforms: on a CPU 5 times at 50 positions, 3
+    times at 200.
     """
     spectrum = torch.fft.rfft(torch.eye(length, dtype=torch.float64), dim=0)
     kept = torch.zeros_like(spectrum)
@@ -135,7 +134,7 @@ class FEARecConfig(ModelConfig):
         contrast_weight: weight of the contrast of two dropout masks; 0 saves two of three passes.
     """
 
-    # It predicts from the last position only: a window per prefix makes every interaction a target.
+    # Only last positions are trained: a window per prefix makes every interaction a target.
     training: ClassVar[Mapping[str, Any]] = {"window_stride": 1}
 
     embedding_dim: int = size(64)
@@ -202,8 +201,8 @@ class FEARec(Transformer):
     def encode(self, sequences: Tensor) -> Tensor:
         """Hidden states: ``[B, L]`` int64, left-padded with 0 -> ``[B, L, D]``.
 
-        Every state depends on all items of its row. More padding on the left changes nothing: all
-        rows are padded to ``max_length`` before the transform. States at padding are zero.
+        Every state depends on all items of its row; states at padding are zero. More padding on the
+        left changes nothing: rows are padded to ``max_length`` before the transform.
 
         Raises:
             ValueError: ``L`` exceeds ``max_length``.
@@ -220,8 +219,8 @@ class FEARec(Transformer):
         """The unsupervised contrast of the paper's section 4.4: a scalar.
 
         Two passes with different dropout masks must recognise each other among the other sequences
-        of the batch (InfoNCE on inner products, temperature 1) and have similar spectra. As in the
-        paper's code, the spectra are those of the final vector, over its channels.
+        of the batch (InfoNCE on inner products, temperature 1) and have similar spectra: those of
+        the final vector, over its channels, as in the paper's code.
         """
         if not self.contrast_weight:
             return self.item_embedding.weight.new_zeros(())

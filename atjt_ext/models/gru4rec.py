@@ -1,11 +1,10 @@
 """GRU4Rec: a recurrent network over item sequences.
 
 Hidasi et al., "Session-based Recommendations with Recurrent Neural Networks", ICLR 2016
-(arXiv:1511.06939), in the form that comparisons use (Tan et al., "Improved Recurrent Neural
-Networks for Session-based Recommendations", DLRS 2016, arXiv:1606.08117): sequences of users
-instead of session-parallel mini-batches, item embeddings with dropout instead of one-hot input, and
-an output layer back to the width of a tied item table. The trainer does not offer the ranking
-losses of the original (BPR, TOP1).
+(arXiv:1511.06939), in the form that comparisons use (Tan et al., DLRS 2016, arXiv:1606.08117):
+sequences of users instead of session-parallel mini-batches, item embeddings with dropout instead of
+one-hot input, and an output layer back to the width of a tied item table. The trainer does not
+offer the ranking losses of the original (BPR, TOP1).
 """
 
 from __future__ import annotations
@@ -47,8 +46,7 @@ class GRU4Rec(nn.Module):
     """Gated recurrent units over item sequences with a tied item table.
 
     Meets the ``SequenceRecommender`` protocol of :mod:`atjt_ext.models.protocols`. It never reads
-    padding: the state of an ordinary GRU at the first item of a left-padded row would depend on the
-    amount of padding.
+    padding, on which an ordinary GRU's state at the first item of a row would depend.
 
     Args:
         num_items: catalogue size; items are ``1..num_items`` and 0 is padding.
@@ -117,8 +115,7 @@ class GRU4Rec(nn.Module):
     def last_state(self, sequences: Tensor) -> Tensor:
         """``encode(sequences)[:, -1]``: ``[B, L] -> [B, D]``, as a graph that can be exported.
 
-        It moves rows to the left and runs over whole rows; states after a row's last item are
-        ignored. :meth:`encode` skips that work, so its shapes depend on the data.
+        It runs over whole rows, moved to the left, so that no shape depends on the data.
         """
         length = sequences.shape[1]
         lengths = (sequences != 0).sum(dim=1)

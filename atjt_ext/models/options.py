@@ -32,6 +32,7 @@ __all__ = [
     "require_known",
     "require_length",
     "require_positive",
+    "require_row_per_item",
     "share",
     "size",
     "sizes",
@@ -98,11 +99,8 @@ def sizes(*default: int) -> Any:
 
 
 def check_options(config: DataclassInstance) -> None:
-    """Raises ValueError for the first option that is out of its range or choices, or that differs
-    from its default although it has no effect.
-
-    None passes every range check: the type of a field says whether None is allowed.
-    """
+    """Raises ValueError for an option out of its range or choices, or one that differs from its
+    default although it has no effect. None passes every range check."""
     _require_choices(config)
     for one in fields(config):
         value = getattr(config, one.name)
@@ -125,12 +123,9 @@ def refuse_without_effect(
 def with_effect(
     config: type[DataclassInstance], options: Mapping[str, Any], keep: Collection[str] = ()
 ) -> dict[str, Any]:
-    """``options`` of a config without those that have no effect beside the others.
+    """``options`` without those that have no effect beside the others and the defaults.
 
-    Args:
-        config: its class.
-        options: values by field name; options that are absent have their defaults.
-        keep: names that stay in any case, for the config to refuse.
+    Names in ``keep`` stay in any case, for the config to refuse.
     """
     left = dict(options)
     # Dropping an option can take the effect from another one.
@@ -198,22 +193,25 @@ def require_length(length: int, max_length: int) -> None:
         raise ValueError(f"sequences have length {length}, at most max_length={max_length}")
 
 
+def require_row_per_item(name: str, table: Tensor, num_items: int, columns: str) -> None:
+    """Raises ValueError unless ``table`` is a matrix with ``num_items + 1`` rows."""
+    if table.dim() != 2 or len(table) != num_items + 1:
+        wanted = f"[num_items + 1, {columns}] = [{num_items + 1}, {columns}]"
+        raise ValueError(f"{name} must be {wanted}, got {list(table.shape)}")
+
+
 # ---- configs of models --------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """Options of a model, and how to build the model from them.
+    """Options of a model, and how to build the model from them. It stands in the model's file.
 
-    The config of a model stands in the model's file. It has no slots, so that its class attributes
-    are the defaults: the model's constructor takes its own defaults from there.
-
-    Attributes:
-        training: options of :class:`~atjt_ext.JointTrainerConfig` whose defaults differ for this
-            model; a recipe's options and the user's override them.
+    Without slots class attributes are the defaults: the model's constructor takes them from here.
     """
 
     training: ClassVar[Mapping[str, Any]] = {}
+    """Defaults of :class:`~atjt_ext.JointTrainerConfig` for this model; recipes override them."""
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -225,7 +223,7 @@ class ModelConfig:
 
     @property
     def name(self) -> str:
-        """The name of the model on the command line: the name of its file."""
+        """The model's name on the command line: that of its file."""
         return type(self).__module__.rpartition(".")[2]
 
     def options(self, prefix: str = "") -> dict[str, Any]:
@@ -240,14 +238,13 @@ class ModelConfig:
         num_users: int | None = None,
         item_features: Tensor | None = None,
     ) -> nn.Module:
-        """A new model with parameters from torch's random stream.
+        """A new model, initialised from torch's random stream; a model ignores what it cannot use.
 
         Args:
             num_items: catalogue size.
             max_length: longest history that the model reads.
-            num_users: for models with an embedding of each user.
-            item_features: ``[num_items + 1, F]`` int64, see
-                :func:`atjt_ext.data.item_feature_table`, for models that read features.
+            num_users: number of users.
+            item_features: ``[num_items + 1, F]`` int64 (:func:`atjt_ext.data.item_feature_table`).
 
         Raises:
             ValueError: sizes do not fit together, or the model needs ``num_users``.

@@ -21,10 +21,7 @@ def autocast(precision: Precision, device: torch.device) -> AbstractContextManag
 
 
 def in_autocast_dtype(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """``tensors`` in the dtype that an enclosing autocast gives to a matrix product.
-
-    For the operators of this package, which torch's autocast does not know.
-    """
+    """``tensors`` in autocast's dtype, for operators that torch's autocast does not know."""
     kind = tensors[0].device.type
     if not torch.is_autocast_enabled(kind):
         return tensors

@@ -30,8 +30,8 @@ class SequenceRecommender(Protocol):
     """Scores item v after position t as ``encode(sequences)[:, t] @ item_table()[v]``.
 
     The trainer trains it at every position, so the state at t must not depend on items after t. A
-    model that breaks this rule declares ``last_position_only = True``, and the trainer trains it at
-    the last position of each row only.
+    model that breaks this rule declares ``last_position_only = True``: the trainer then trains it
+    at the last position of each row only.
     """
 
     num_items: int
@@ -65,7 +65,7 @@ Recommender = SequenceRecommender | PointwiseRecommender
 
 @runtime_checkable
 class AuxiliaryLoss(Protocol):
-    """A recommender with a further loss, such as a contrast, beside the targets' loss."""
+    """A recommender with a further loss, such as a contrast."""
 
     def auxiliary_loss(self, batch: Batch) -> Tensor:
         """The loss times its weight: a scalar that is added to the recommender's loss."""
@@ -87,22 +87,19 @@ class Pretrainable(Protocol):
         **options: Any,
     ) -> list[float]:
         """Trains in place and returns the mean loss of each epoch; arguments: ``S3Rec.pretrain``.
-
-        ``options`` are further arguments from the config (:meth:`ModelConfig.pretraining`).
-        """
+        ``options`` come from the config (:meth:`ModelConfig.pretraining`)."""
         ...
 
 
-def predicts_last_position_only(recommender: SequenceRecommender) -> bool:
+def predicts_last_position_only(recommender: object) -> bool:
     """Whether only the last hidden state of a row may be trained to predict."""
     return bool(getattr(recommender, "last_position_only", False))
 
 
 def weighs_last_target_only(recommender: object) -> bool:
     """Whether the last item of a row is the only target with a loss, and so with a weight."""
-    return not isinstance(recommender, SequenceRecommender) or predicts_last_position_only(
-        recommender
-    )
+    by_position = isinstance(recommender, SequenceRecommender)
+    return not by_position or predicts_last_position_only(recommender)
 
 
 @runtime_checkable

@@ -16,8 +16,8 @@ class ConfigTable(Mapping[str, type[ModelConfig]]):
     """Config classes by the name of a model, each imported on first use.
 
     Args:
-        package: the package of the models' modules.
-        classes: the config class's name for each model; the module has the model's name.
+        package: the package of the models' modules, which have the models' names.
+        classes: the name of each model's config class.
     """
 
     def __init__(self, package: str, classes: Mapping[str, str]) -> None:

@@ -23,6 +23,7 @@ from .options import (
     between_0_and_1,
     require,
     require_length,
+    require_row_per_item,
     share,
     size,
 )
@@ -85,10 +86,7 @@ class S3RecConfig(ModelConfig):
 
 
 class S3Rec(SASRec):
-    """SASRec with :meth:`pretrain` and other defaults.
-
-    Meets the ``Pretrainable`` protocol of :mod:`atjt_ext.models.protocols` as well.
-    """
+    """SASRec with other defaults and :meth:`pretrain`. Meets the ``Pretrainable`` protocol, too."""
 
     def __init__(
         self,
@@ -130,8 +128,7 @@ class S3Rec(SASRec):
             batches: the training sequences of an epoch (from 0): ``[B, L]`` int64, left-padded
                 with 0.
             epochs: passes over the training sequences; 0 leaves the model as it is.
-            item_attributes: ``[num_items + 1, A]`` bool, the attributes of each item; None leaves
-                masked items and segments as the only tasks.
+            item_attributes: ``[num_items + 1, A]`` bool; None drops the two tasks on attributes.
             mask_ratio: share of the items masked, in ``(0, 1)``.
             learning_rate: Adam's.
             weights: weights of the tasks; None means the paper's.
@@ -191,12 +188,7 @@ class _Tasks(nn.Module):
         self.segment_head = nn.Linear(width, width)
         self.register_buffer("item_attributes", item_attributes)
         if item_attributes is not None:
-            wanted = model.num_items + 1
-            if item_attributes.dim() != 2 or len(item_attributes) != wanted:
-                raise ValueError(
-                    f"item_attributes must be [num_items + 1, A] = [{wanted}, A], "
-                    f"got {list(item_attributes.shape)}"
-                )
+            require_row_per_item("item_attributes", item_attributes, model.num_items, "A")
             self.associated_head = nn.Linear(width, width)
             self.masked_head = nn.Linear(width, width)
             self.attributes = nn.Parameter(0.02 * torch.randn(item_attributes.shape[1], width))
@@ -229,16 +221,14 @@ class _Tasks(nn.Module):
             ):
                 logits = head(states[rows]) @ self.attributes.T
                 truth = self.item_attributes[items[rows]].to(logits.dtype)
-                loss = loss + weight * F.binary_cross_entropy_with_logits(
-                    logits, truth, reduction="sum"
-                )
+                error = F.binary_cross_entropy_with_logits(logits, truth, reduction="sum")
+                loss = loss + weight * error
         return loss
 
     def _item_loss(self, states: Tensor, items: Tensor) -> Tensor:
         table = self.model.item_table()
         others = torch.randint(1, max(2, self.model.num_items), items.shape, device=items.device)
-        others = others + (others >= items).to(others.dtype)
-        others = others.clamp(max=self.model.num_items)
+        others = (others + (others >= items)).clamp(max=self.model.num_items)
         predicted = self.item_head(states)
         return -F.logsigmoid((predicted * (table[items] - table[others])).sum(dim=1)).sum()
 
@@ -255,12 +245,11 @@ class _Tasks(nn.Module):
 
 
 def segment_copies(sequences: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """A random segment of each row of ``[B, L]``, and one to replace it.
+    """A random segment of each row of ``[B, L]``, at most half of it, and one to replace it.
 
     Returns:
         The ``b`` rows with at least two items ``[b, L]``; these rows with the segment replaced by
-        as many successive items from anywhere in the batch; ``[b, L]`` bool, true in the segment,
-        which is at most half of its row.
+        as many successive items from anywhere in the batch; ``[b, L]`` bool, true in the segment.
     """
     valid = sequences != 0
     everything, counts = sequences[valid], valid.sum(dim=1)

@@ -3,8 +3,6 @@
 Kang and McAuley, "Self-Attentive Sequential Recommendation", ICDM 2018 (arXiv:1808.09781), in the
 form that current comparisons use: pre-normalised blocks, one item table for input and output, and a
 softmax over the whole catalogue as training loss, which the trainer computes.
-
-Padding costs no work: see ``_transformer.py``.
 """
 
 from __future__ import annotations
@@ -74,8 +72,8 @@ class SASRec(Transformer):
         so more padding on the left changes nothing. States at padding are zero.
 
         An item with weight w in ``input_weight [B, L]`` (in [0, 1]) enters as w times its
-        embedding. Later positions attend to it as if it stood there w times: log w is added to its
-        scores. Weight 1 changes nothing; weight 0 hides the item from later positions.
+        embedding, and log w is added to its attention scores at later positions, as if it stood
+        there w times. Weight 1 changes nothing; weight 0 hides the item from later positions.
 
         Raises:
             ValueError: ``L`` exceeds ``max_length``.

@@ -42,17 +42,17 @@ def takes_input_weight(recommender: object) -> bool:
 
 def require_input_weight(recommender: object) -> None:
     """Raises TypeError unless ``recommender.encode`` takes ``input_weight``."""
-    if takes_input_weight(recommender):
-        return
+    name = type(recommender).__name__
     if not isinstance(recommender, SequenceRecommender):
         raise TypeError(
             "weights on inputs need a recommender with encode(sequences, input_weight), "
-            f"{type(recommender).__name__} has no encode"
+            f"{name} has no encode"
         )
-    raise TypeError(
-        "weights on inputs need a recommender whose encode takes input_weight, that of "
-        f"{type(recommender).__name__} does not"
-    )
+    if not takes_input_weight(recommender):
+        raise TypeError(
+            f"weights on inputs need a recommender whose encode takes input_weight, that of {name} "
+            "does not"
+        )
 
 
 def encode(
@@ -74,18 +74,10 @@ def score_candidates(recommender: Recommender, batch: Batch, candidates: Tensor)
 
 
 def score_catalogue(recommender: Recommender, batch: Batch) -> Tensor:
-    """Scores ``[B, num_items]`` of all items as the item after ``batch.inputs``.
-
-    Column v belongs to item v + 1.
-    """
+    """Scores ``[B, num_items]`` of items ``1..num_items`` as the item after ``batch.inputs``."""
     if isinstance(recommender, SequenceRecommender):
         last = encode(recommender, batch.inputs, batch.input_weights)[:, -1]
         return last @ recommender.item_table()[1:].T
     items = torch.arange(1, recommender.num_items + 1, device=batch.sequences.device)
-    return torch.cat(
-        [
-            recommender.score(batch, tile.expand(len(batch), -1))
-            for tile in items.split(_CANDIDATE_TILE)
-        ],
-        dim=1,
-    )
+    tiles = items.expand(len(batch), -1).split(_CANDIDATE_TILE, dim=1)
+    return torch.cat([recommender.score(batch, tile) for tile in tiles], dim=1)
