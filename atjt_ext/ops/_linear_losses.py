@@ -29,11 +29,8 @@ def _allow_tf32() -> bool:
 
 
 def _counted_first(counts: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """An order of the rows, their targets in this order, and the number of rows that count, which
-    stays on the device.
-
-    Rows that count come first, sorted by target; the sort is stable.
-    """
+    """An order of the rows, their targets in this order, and the number of rows that count, on the
+    device. Rows that count come first, sorted by target; the sort is stable."""
     sorted_targets, order = torch.sort(torch.where(counts, targets, _LAST), stable=True)
     return order, sorted_targets, counts.sum()
 

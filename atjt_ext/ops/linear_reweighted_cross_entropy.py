@@ -88,7 +88,7 @@ def linear_reweighted_cross_entropy(
     ``hidden`` NaN, and the whole gradient of the table, to which every row contributes.
 
     Ignored rows cost nothing: they are removed before the pass over the catalogue. The host never
-    waits for the device, so that forward and backward pass can be captured in a CUDA graph.
+    waits for the device, so a CUDA graph can capture both passes.
 
     Memory beside the inputs and their gradients:
 
@@ -140,7 +140,14 @@ def linear_reweighted_cross_entropy(
         >>> round(loss.item() / 4, 4)  # log 4
         1.3863
     """
-    _check(hidden, item_embeddings, targets, sample_weight, bias)
+    check_dtype("hidden", hidden)
+    check_dtype("item_embeddings", item_embeddings)
+    if hidden.dim() < 1 or hidden.shape[-1] < 1:
+        raise ValueError(f"hidden must be [..., D] with D >= 1, got shape {tuple(hidden.shape)}")
+    check_table(hidden, item_embeddings, bias)
+    check_shape("targets", targets, *hidden.shape[:-1])
+    check_integers("targets", targets, hidden.device)
+    check_sample_weight(sample_weight, hidden.shape[:-1], hidden.device)
     check_reduction(reduction)
     check_label_smoothing(label_smoothing)
     check_temperature(temperature, hidden.dtype)
@@ -174,20 +181,3 @@ def _autocast(hidden: Tensor, table: Tensor) -> tuple[Tensor, Tensor]:
     if dtype is None:
         return hidden, table
     return hidden.to(dtype), table if table.dtype == torch.float32 else table.to(dtype)
-
-
-def _check(
-    hidden: Tensor,
-    item_embeddings: Tensor,
-    targets: Tensor,
-    sample_weight: Tensor | None,
-    bias: Tensor | None,
-) -> None:
-    check_dtype("hidden", hidden)
-    check_dtype("item_embeddings", item_embeddings)
-    if hidden.dim() < 1 or hidden.shape[-1] < 1:
-        raise ValueError(f"hidden must be [..., D] with D >= 1, got shape {tuple(hidden.shape)}")
-    check_table(hidden, item_embeddings, bias)
-    check_shape("targets", targets, *hidden.shape[:-1])
-    check_integers("targets", targets, hidden.device)
-    check_sample_weight(sample_weight, hidden.shape[:-1], hidden.device)

@@ -145,11 +145,8 @@ def random_replacement(
         sequences: ``[B, L]``, int32 or int64, items ``1..num_items`` or ``padding_idx``, on CPU or
             CUDA; ``B < 2**31``, ``L <= 2**23``. Not written to.
         num_items: Size of the catalogue without padding, in ``[1, 2**31)``.
-        seed: Key of the random numbers, in ``[0, 2**64)``. Or a 0-d int64 tensor on the device of
-            ``sequences``: the kernel reads it when it runs, so no one waits for the device, and a
-            replayed CUDA graph that increments it draws new numbers.
-        step: Another part of the key, in ``[0, 2**32)``: every step has new draws. Or a tensor as
-            for ``seed``, whose low 32 bits count.
+        seed, step: Parts of the key, as for :func:`atjt_ext.ops.keyed_draws`: numbers or tensors.
+            Every step has new draws.
         sequence_fraction: Share of the rows to corrupt, in ``[0, 1]``.
         sequence_probability: Probability that a row is corrupted, in ``[0, 1]``. Pass at most one
             of these two.

@@ -85,7 +85,16 @@ def reweighted_binary_cross_entropy(
         >>> round(loss.item() / 8, 4)  # log 2
         0.6931
     """
-    _check(logits, targets, sample_weight)
+    if logits.dim() not in (1, 2):
+        raise ValueError(f"logits must be [N] or [N, C], got shape {tuple(logits.shape)}")
+    check_dtype("logits", logits)
+    check_shape("targets", targets, *logits.shape)
+    check_device("targets", targets, logits.device)
+    if targets.dtype != torch.bool and not targets.is_floating_point():
+        raise ValueError(f"targets must be bool or floating point, got {targets.dtype}")
+    if targets.requires_grad:
+        raise ValueError("targets must not require a gradient, there is none in them; detach them")
+    check_sample_weight(sample_weight, logits.shape[:1], logits.device)
     check_reduction(reduction)
     check_label_smoothing(label_smoothing)
     if inplace_gradient:
@@ -97,7 +106,7 @@ def reweighted_binary_cross_entropy(
     weight = logits.new_ones(rows, dtype=dtype)
     if sample_weight is not None:
         weight = sample_weight.to(dtype)
-    options = (float(label_smoothing),)
+    smoothing = float(label_smoothing)
     if reduction == "none":
         per_element = weight if logits.dim() == 1 else weight[:, None].expand(logits.shape)
         return row_losses.weighted_losses(
@@ -105,7 +114,7 @@ def reweighted_binary_cross_entropy(
             logits.reshape(-1, 1),
             targets.reshape(-1, 1),
             per_element.reshape(-1),
-            *options,
+            smoothing,
             in_place=inplace_gradient,
         ).view(logits.shape)
     row_scale = weight
@@ -119,19 +128,6 @@ def reweighted_binary_cross_entropy(
         logits.reshape(matrix),
         targets.reshape(matrix),
         row_scale,
-        *options,
+        smoothing,
         in_place=inplace_gradient,
     )
-
-
-def _check(logits: Tensor, targets: Tensor, sample_weight: Tensor | None) -> None:
-    if logits.dim() not in (1, 2):
-        raise ValueError(f"logits must be [N] or [N, C], got shape {tuple(logits.shape)}")
-    check_dtype("logits", logits)
-    check_shape("targets", targets, *logits.shape)
-    check_device("targets", targets, logits.device)
-    if targets.dtype != torch.bool and not targets.is_floating_point():
-        raise ValueError(f"targets must be bool or floating point, got {targets.dtype}")
-    if targets.requires_grad:
-        raise ValueError("targets must not require a gradient, there is none in them; detach them")
-    check_sample_weight(sample_weight, logits.shape[:1], logits.device)

@@ -148,8 +148,8 @@ def top_k(
             ``table[1:]``, and add 1 to the items.
         k: In ``[1, V]``.
         bias: ``[V]``, floating point.
-        exclude_rows: ``[P]`` int64, in ``[0, N)``: the rows of the excluded pairs, in any order,
-            with or without repetition.
+        exclude_rows: ``[P]`` int64, in ``[0, N)``: the rows of the excluded pairs, in any order;
+            pairs may repeat.
         exclude_items: ``[P]`` int64, in ``[0, V)``: the items of the excluded pairs.
 
     Returns:
