@@ -58,12 +58,9 @@ def begin(
     seed: int | Tensor,
     step: int | Tensor,
 ) -> tuple[Draws, Tensor, Tensor]:
-    """The draws of a call, the damaged rows ``[B]`` bool, and the items that may change ``[B, W]``
-    bool; errors as :meth:`Draws.of` and :func:`open_to_change`.
-
-    Damaged are the ``round(sequence_fraction * B)`` rows with the smallest (draw, row), or each row
-    with ``sequence_probability``.
-    """
+    """The draws of a call, the rows to damage ``[B]`` bool and the items that may change ``[B, W]``
+    bool. The rows are the ``round(sequence_fraction * B)`` rows with the smallest (draw, row), or
+    each row with ``sequence_probability``. Errors as :meth:`Draws.of`, :func:`open_to_change`."""
     draws = Draws.of(sequences, row_keys, seed, step)
     of_rows = draws.rows(purpose)
     if kind.sequence_probability is not None:

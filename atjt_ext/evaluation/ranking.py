@@ -21,7 +21,7 @@ _MAX_SCORES = 2**24
 
 def require_usable(recommender: Recommender, data: EvaluationSet, weigh_inputs: bool) -> None:
     """Raises ValueError if ``data`` has no users, or another catalogue than ``recommender``;
-    TypeError if it cannot ``weigh_inputs``."""
+    TypeError for ``weigh_inputs`` if the recommender takes no input weights."""
     require_recommender(recommender)
     if not len(data):
         raise ValueError("data must hold at least one user, got none")

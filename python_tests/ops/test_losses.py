@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import pickle
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from atjt_ext import (
     LinearReweightedCrossEntropyLoss,
     ReweightedBinaryCrossEntropyLoss,
     ReweightedCrossEntropyLoss,
+    SampledBinaryCrossEntropyLoss,
 )
 from atjt_ext.ops import reference
 
@@ -186,3 +189,13 @@ def test_unknown_options_of_the_linear_loss_are_refused(wrong: dict[str, float])
     ((name, value),) = wrong.items()
     with pytest.raises(ValueError, match=rf"{name} must be finite and .*, got {value}"):
         LinearReweightedCrossEntropyLoss(**wrong)  # type: ignore[arg-type]
+
+
+def test_a_parameter_is_no_temperature() -> None:
+    with pytest.raises(TypeError, match="temperature must be a number, got a tensor; to learn"):
+        LinearReweightedCrossEntropyLoss(temperature=nn.Parameter(torch.ones(())))  # type: ignore[arg-type]
+
+
+def test_a_copy_of_a_loss_has_its_options() -> None:
+    loss = SampledBinaryCrossEntropyLoss(t=0.5, num_items=9)
+    assert repr(copy.deepcopy(loss)) == repr(pickle.loads(pickle.dumps(loss))) == repr(loss)
