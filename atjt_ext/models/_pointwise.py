@@ -4,19 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..data import Batch
-from .options import require, require_positive, require_row_per_item
-
-Activation = Literal["relu", "prelu", "dice"]
-
-# These models have one target per window. A window per prefix makes every interaction a target.
-ONE_TARGET_PER_WINDOW = {"loss": "binary_cross_entropy", "window_stride": 1}
+from .options import Activation, require, require_positive, require_row_per_item
 
 # Largest number of floats in a tensor while scoring without gradients: 2**22 are 16 MiB.
 _MAX_CELLS = 2**22
@@ -158,22 +152,6 @@ class PointwiseModel(nn.Module):
         """``candidates [B, C]`` int64, each with its row's context: ``[B, C, width]``."""
         known = context[:, None, :].expand(-1, candidates.shape[1], -1)
         return torch.cat([self.items(candidates), known], dim=-1)
-
-
-def pointwise_arguments(
-    options: dict[str, Any],
-    *,
-    max_length: int,
-    num_users: int | None = None,
-    item_features: Tensor | None = None,
-) -> dict[str, Any]:
-    """Arguments of a pointwise model, from the options of its config and from its data."""
-    arguments = {**options, "item_features": item_features}
-    if arguments.pop("see_users"):
-        if num_users is None:
-            raise ValueError("num_users must be given where see_users is on")
-        arguments["num_users"] = num_users
-    return arguments
 
 
 def in_tiles(

@@ -15,14 +15,11 @@ from torch import Tensor, nn
 
 from ..data import Batch
 from ._pointwise import (
-    ONE_TARGET_PER_WINDOW,
-    Activation,
     PointwiseModel,
     hidden_layers,
     in_tiles,
-    pointwise_arguments,
 )
-from .options import ModelConfig, share, size, sizes
+from .options import Activation, PointwiseConfig, size
 
 __all__ = ["DCN", "DCNConfig"]
 
@@ -44,31 +41,19 @@ class _CrossLayer(nn.Module):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DCNConfig(ModelConfig):
+class DCNConfig(PointwiseConfig):
     """Sizes of DCN.
 
     Attributes:
-        embedding_dim: width of each embedding (arXiv:2409.17402: 8).
-        hidden_dims: widths of the MLP (arXiv:2409.17402: 256, 64).
         num_cross_layers: layers of the cross network; l of them make crosses of degree up to l + 1.
         cross_version: 1 (a weight vector per layer) or 2 (a weight matrix: DCN V2, parallel).
-        activation: of the MLP.
-        dropout: in the MLP, in [0, 1).
-        see_users: the model has an embedding of every user.
     """
 
-    training = ONE_TARGET_PER_WINDOW
-
-    embedding_dim: int = size(32)
-    hidden_dims: tuple[int, ...] = sizes(256, 64)
     num_cross_layers: int = size(3)
     cross_version: Literal[1, 2] = 1
-    activation: Activation = "relu"
-    dropout: float = share(0.0)
-    see_users: bool = True
 
     def build(self, num_items: int, **given: Any) -> DCN:
-        return DCN(num_items, **pointwise_arguments(self.options(), **given))
+        return DCN(num_items, **self.arguments(**given))
 
 
 class DCN(PointwiseModel):

@@ -14,15 +14,12 @@ from torch import Tensor, nn
 
 from ..data import Batch
 from ._pointwise import (
-    ONE_TARGET_PER_WINDOW,
-    Activation,
     PointwiseModel,
     activation_layer,
     hidden_layers,
     in_tiles,
-    pointwise_arguments,
 )
-from .options import ModelConfig, share, size, sizes
+from .options import Activation, PointwiseConfig, sizes
 
 __all__ = ["DIN", "DINConfig"]
 
@@ -55,29 +52,18 @@ class _ActivationUnit(nn.Module):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DINConfig(ModelConfig):
+class DINConfig(PointwiseConfig):
     """Sizes of DIN.
 
     Attributes:
-        embedding_dim: width of each embedding (arXiv:2409.17402: 8).
-        hidden_dims: widths of the MLP (arXiv:2409.17402: 256, 64).
         attention_dims: hidden widths of the activation unit.
-        activation: of the MLP and the activation unit; dice is the original's.
-        dropout: in the MLP, in [0, 1).
-        see_users: the model has an embedding of every user.
     """
 
-    training = ONE_TARGET_PER_WINDOW
-
-    embedding_dim: int = size(32)
-    hidden_dims: tuple[int, ...] = sizes(256, 64)
     attention_dims: tuple[int, ...] = sizes(32)
     activation: Activation = "dice"
-    dropout: float = share(0.0)
-    see_users: bool = True
 
     def build(self, num_items: int, **given: Any) -> DIN:
-        return DIN(num_items, **pointwise_arguments(self.options(), **given))
+        return DIN(num_items, **self.arguments(**given))
 
 
 class DIN(PointwiseModel):

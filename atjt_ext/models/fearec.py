@@ -33,14 +33,12 @@ from torch.nn import functional as F
 from ..data import Batch
 from ._transformer import Transformer, TransformerBlock, attention_mask, unpacked
 from .options import (
-    ModelConfig,
+    TransformerConfig,
     above_zero,
     at_least_zero,
     from_0_to_1,
     part,
     require_length,
-    share,
-    size,
 )
 
 __all__ = ["FEARec", "FEARecConfig"]
@@ -120,14 +118,10 @@ class _HybridBlock(TransformerBlock):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FEARecConfig(ModelConfig):
+class FEARecConfig(TransformerConfig):
     """Sizes of FEARec.
 
     Attributes:
-        embedding_dim: width D of the item table and of the hidden states.
-        num_blocks: blocks, each with a lower frequency band.
-        num_heads: heads of the time attention; must divide embedding_dim.
-        dropout: on embeddings and on both residual branches of a block, in [0, 1).
         band_share: share of the frequencies that a block sees, in (0, 1].
         time_share: weight of the time attention, in [0, 1]; the frequency attention has the rest.
         delay_factor: the frequency attention uses the best delay_factor * ln(max_length) delays.
@@ -137,10 +131,6 @@ class FEARecConfig(ModelConfig):
     # Only last positions are trained: a window per prefix makes every interaction a target.
     training: ClassVar[Mapping[str, Any]] = {"window_stride": 1}
 
-    embedding_dim: int = size(64)
-    num_blocks: int = size(2)
-    num_heads: int = size(2)
-    dropout: float = share(0.5)
     band_share: float = part(0.6)
     time_share: float = from_0_to_1(0.1)
     delay_factor: float = above_zero(1.0)

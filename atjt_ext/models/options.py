@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 __all__ = [
+    "Activation",
     "Effect",
     "ModelConfig",
+    "PointwiseConfig",
+    "TransformerConfig",
     "above_zero",
     "at_least_zero",
     "between_0_and_1",
@@ -38,6 +41,8 @@ __all__ = [
     "sizes",
     "with_effect",
 ]
+
+Activation = Literal["relu", "prelu", "dice"]
 
 # ---- fields -------------------------------------------------------------------------------------
 
@@ -254,3 +259,53 @@ class ModelConfig:
     def pretraining(self) -> dict[str, Any]:
         """Arguments for :meth:`~atjt_ext.models.protocols.Pretrainable.pretrain`."""
         return {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformerConfig(ModelConfig):
+    """Sizes of a transformer.
+
+    Attributes:
+        embedding_dim: width D of the item table and of the hidden states.
+        num_blocks: transformer blocks.
+        num_heads: attention heads; must divide embedding_dim.
+        dropout: on embeddings and on both residual branches of a block, in [0, 1).
+    """
+
+    embedding_dim: int = size(64)
+    num_blocks: int = size(2)
+    num_heads: int = size(2)
+    dropout: float = share(0.5)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PointwiseConfig(ModelConfig):
+    """Sizes of a model that scores a candidate together with a history.
+
+    Attributes:
+        embedding_dim: width of each embedding (arXiv:2409.17402: 8).
+        hidden_dims: widths of the MLP (arXiv:2409.17402: 256, 64).
+        activation: of hidden layers; dice is DIN's.
+        dropout: in the MLP, in [0, 1).
+        see_users: the model has an embedding of every user.
+    """
+
+    # These models have one target per window. A window per prefix makes every interaction a target.
+    training: ClassVar[Mapping[str, Any]] = {"loss": "binary_cross_entropy", "window_stride": 1}
+
+    embedding_dim: int = size(32)
+    hidden_dims: tuple[int, ...] = sizes(256, 64)
+    activation: Activation = "relu"
+    dropout: float = share(0.0)
+    see_users: bool = True
+
+    def arguments(
+        self, *, num_users: int | None = None, item_features: Tensor | None = None, **_: Any
+    ) -> dict[str, Any]:
+        """Arguments of the model, from the options and from its data."""
+        arguments = {**self.options(), "item_features": item_features}
+        if arguments.pop("see_users"):
+            if num_users is None:
+                raise ValueError("num_users must be given where see_users is on")
+            arguments["num_users"] = num_users
+        return arguments

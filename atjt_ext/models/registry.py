@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from importlib import import_module
 from importlib.resources import files
 
+from . import options
 from .options import ModelConfig
 
 __all__ = ["MODELS", "ConfigTable"]
@@ -41,14 +43,20 @@ class ConfigTable(Mapping[str, type[ModelConfig]]):
     def option_names(self, name: str) -> tuple[str, ...]:
         """Field names of the config of ``name``, read from its source without importing it."""
         source = files(self._package).joinpath(f"{name}.py").read_text(encoding="utf-8")
-        return tuple(
-            line.target.id
+        (config,) = (
+            node
             for node in ast.parse(source).body
             if isinstance(node, ast.ClassDef) and node.name == self._classes[name]
-            for line in node.body
+        )
+        bases = [getattr(options, base.id) for base in config.bases if isinstance(base, ast.Name)]
+        inherited = [one.name for base in bases for one in fields(base)]
+        own = [
+            line.target.id
+            for line in config.body
             if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name)
             if "ClassVar" not in ast.dump(line.annotation)
-        )
+        ]
+        return tuple(dict.fromkeys([*inherited, *own]))
 
 
 MODELS = ConfigTable(

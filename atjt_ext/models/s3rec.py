@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from ._transformer import attention_mask, unpacked
 from .options import (
     Effect,
-    ModelConfig,
+    TransformerConfig,
     above_zero,
     at_least_zero,
     between_0_and_1,
@@ -25,9 +25,8 @@ from .options import (
     require_length,
     require_row_per_item,
     share,
-    size,
 )
-from .sasrec import SASRec, SASRecConfig
+from .sasrec import SASRec
 
 __all__ = ["PretrainingWeights", "S3Rec", "S3RecConfig"]
 
@@ -55,29 +54,22 @@ _PRETRAINS = Effect(
 
 
 @dataclass(frozen=True, kw_only=True)
-class S3RecConfig(ModelConfig):
+class S3RecConfig(TransformerConfig):
     """Sizes and pre-training of S3-Rec.
 
     Attributes:
-        embedding_dim: width of the recommender.
-        num_blocks: transformer blocks.
-        num_heads: attention heads; must divide embedding_dim.
-        dropout: on embeddings and residual branches.
         pretrain_epochs: passes over the training data in pre-training; 0 trains plain SASRec.
         pretrain_learning_rate: Adam's learning rate in pre-training.
         mask_ratio: share of the items masked in pre-training.
     """
 
-    embedding_dim: int = size(64)
-    num_blocks: int = size(2)
-    num_heads: int = size(2)
     dropout: float = share(0.2)
     pretrain_epochs: int = at_least_zero(20)
     pretrain_learning_rate: float = above_zero(1e-3, _PRETRAINS)
     mask_ratio: float = between_0_and_1(0.2, _PRETRAINS)
 
     def build(self, num_items: int, *, max_length: int, **_: Any) -> S3Rec:
-        sizes = {one.name: getattr(self, one.name) for one in fields(SASRecConfig)}
+        sizes = {one.name: getattr(self, one.name) for one in fields(TransformerConfig)}
         return S3Rec(num_items, max_length=max_length, **sizes)
 
     def pretraining(self) -> dict[str, Any]:

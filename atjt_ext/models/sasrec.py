@@ -13,26 +13,16 @@ from typing import Any
 from torch import Tensor
 
 from ._transformer import Transformer, TransformerBlock, attention_mask, unpacked, weighted_mask
-from .options import ModelConfig, require_length, share, size
+from .options import TransformerConfig, require_length, size
 
 __all__ = ["SASRec", "SASRecConfig"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class SASRecConfig(ModelConfig):
-    """Sizes of SASRec.
+class SASRecConfig(TransformerConfig):
+    """Sizes of SASRec."""
 
-    Attributes:
-        embedding_dim: width D of the item table and of the hidden states.
-        num_blocks: transformer blocks.
-        num_heads: attention heads; must divide embedding_dim.
-        dropout: on embeddings and on both residual branches of a block, in [0, 1).
-    """
-
-    embedding_dim: int = size(64)
-    num_blocks: int = size(2)
     num_heads: int = size(1)
-    dropout: float = share(0.5)
 
     def build(self, num_items: int, *, max_length: int, **_: Any) -> SASRec:
         return SASRec(num_items, max_length=max_length, **self.options())

@@ -14,15 +14,12 @@ from torch import Tensor, nn
 
 from ..data import Batch
 from ._pointwise import (
-    ONE_TARGET_PER_WINDOW,
-    Activation,
     ItemEncoder,
     PointwiseModel,
     hidden_layers,
     in_tiles,
-    pointwise_arguments,
 )
-from .options import ModelConfig, at_least_zero, share, size, sizes
+from .options import Activation, PointwiseConfig, at_least_zero
 
 __all__ = ["WideDeep", "WideDeepConfig"]
 
@@ -31,30 +28,18 @@ _MULTIPLIERS = (0x9E3779B97F4A7C15 - 2**64, 0xC2B2AE3D27D4EB4F - 2**64)
 
 
 @dataclass(frozen=True, kw_only=True)
-class WideDeepConfig(ModelConfig):
+class WideDeepConfig(PointwiseConfig):
     """Sizes of Wide & Deep.
 
     Attributes:
-        embedding_dim: width of each embedding (arXiv:2409.17402: 8).
-        hidden_dims: widths of the MLP (arXiv:2409.17402: 256, 64).
         cross_buckets: number of weights that all pairs (item of the history, candidate) share by
             hashing; 0 leaves pairs out.
-        activation: of the MLP.
-        dropout: in the MLP, in [0, 1).
-        see_users: the model has an embedding of every user.
     """
 
-    training = ONE_TARGET_PER_WINDOW
-
-    embedding_dim: int = size(32)
-    hidden_dims: tuple[int, ...] = sizes(256, 64)
     cross_buckets: int = at_least_zero(2**16)
-    activation: Activation = "relu"
-    dropout: float = share(0.0)
-    see_users: bool = True
 
     def build(self, num_items: int, **given: Any) -> WideDeep:
-        return WideDeep(num_items, **pointwise_arguments(self.options(), **given))
+        return WideDeep(num_items, **self.arguments(**given))
 
 
 class WideDeep(PointwiseModel):
