@@ -3,19 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-from ...models.options import check_options, in_range, size
+from ...models.options import between_0_and_1, check_options, from_0_to_1, in_range, part, size
 
 __all__ = ["RecognitionConfig"]
-
-
-def _open_share(default: float) -> Any:
-    return in_range(default, "in (0, 1)", lambda value: 0.0 < value < 1.0)
-
-
-def _closed_share(default: float) -> Any:
-    return in_range(default, "in [0, 1]", lambda value: 0.0 <= value <= 1.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,11 +44,11 @@ class RecognitionConfig:
     max_pairs: int = size(50_000_000)
     dimension: int = size(64)
     attributes: bool = True
-    artificial_rate: float = _open_share(0.1)
-    uniform_share: float = _closed_share(0.8)
-    evidence: float = in_range(0.3, "in (0, 1]", lambda value: 0.0 < value <= 1.0)
+    artificial_rate: float = between_0_and_1(0.1)
+    uniform_share: float = from_0_to_1(0.8)
+    evidence: float = part(0.3)
     largest_ratio: float = in_range(20.0, "above 1", lambda value: value > 1.0)
-    gate_auc: float = _closed_share(0.6)
+    gate_auc: float = from_0_to_1(0.6)
 
     def __post_init__(self) -> None:
         check_options(self)

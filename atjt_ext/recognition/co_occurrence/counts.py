@@ -36,13 +36,12 @@ class CoOccurrences:
         self._counts = self._outside(pair, np.concatenate(folds), len(self._pairs))
         self.popularity: Floats = self._outside(events.items, events.folds, self._stride)
         # Pair ends at each item: by chance, items meet in proportion to these.
-        self._ends = np.stack(
-            [
-                np.bincount(self._pairs // self._stride, row, self._stride)
-                + np.bincount(self._pairs % self._stride, row, self._stride)
-                for row in self._counts
-            ]
-        ).astype(np.float32)
+        low, high = np.divmod(self._pairs, self._stride)
+        ends = [
+            np.bincount(low, row, self._stride) + np.bincount(high, row, self._stride)
+            for row in self._counts
+        ]
+        self._ends = np.stack(ends).astype(np.float32)
         self._total = np.maximum(self._ends.sum(axis=1), 1.0)
 
     def _keys(self, first: Codes, second: Codes) -> Codes:
@@ -75,7 +74,7 @@ class CoOccurrences:
         factor shrinks pairs seen once or twice. Two items that never met are similar if they meet
         the same others. See :func:`~.item_vectors.unit_vectors`.
         """
-        low, high = self._pairs // self._stride, self._pairs % self._stride
+        low, high = np.divmod(self._pairs, self._stride)
         width = min(dimension, self._stride)
         result = np.zeros((self.num_folds, self._stride, width), np.float32)
         for fold, counts in enumerate(self._counts):

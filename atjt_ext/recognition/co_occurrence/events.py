@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -20,41 +20,22 @@ Doubles = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Events:
-    """The users' items one after another.
+    """The users' items one after another."""
 
-    Attributes:
-        items: ``[N]``, codes ``1 .. num_items``.
-        users: ``[N]``, the user of each interaction, ascending.
-        folds: ``[N]``, the fold of that user.
-        lengths: ``[num_users]``, interactions of each user.
-        num_items: size of the catalogue.
-        num_folds: folds of users.
-    """
-
-    items: Codes
-    users: Codes
-    folds: Codes
-    lengths: Codes
+    items: Codes  # [N], codes 1 .. num_items
+    users: Codes  # [N], the user of each interaction, ascending
+    folds: Codes  # [N], the fold of that user
+    lengths: Codes  # [num_users], interactions of each user
     num_items: int
     num_folds: int
 
     @staticmethod
     def of(sequences: Sequences, folds: torch.Tensor, num_folds: int) -> Events:
         """Flattens ``sequences``; ``folds [num_users]`` is the fold of each user."""
-        lengths = sequences.lengths.cpu().numpy()
+        items, lengths = sequences.items.cpu().numpy(), sequences.lengths.cpu().numpy()
         users = np.repeat(np.arange(sequences.num_users), lengths)
-        return Events(
-            sequences.items.cpu().numpy(),
-            users,
-            folds.cpu().numpy()[users],
-            lengths,
-            sequences.num_items,
-            num_folds,
-        )
-
-    def with_items(self, items: Codes) -> Events:
-        """The same events with other items."""
-        return replace(self, items=items)
+        of_users = folds.cpu().numpy()[users]
+        return Events(items, users, of_users, lengths, sequences.num_items, num_folds)
 
     def neighbours(self, window: int) -> Iterator[tuple[int, Codes, Codes]]:
         """Pairs of one user's events, one distance from 1 to ``window`` at a time.

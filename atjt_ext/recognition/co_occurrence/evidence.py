@@ -36,13 +36,7 @@ class Evidence:
 
 
 def evidence_of(events: Events, table: CoOccurrences, *, window: int) -> Evidence:
-    """The counts behind :func:`~.interaction_features.interaction_features`.
-
-    Args:
-        events: the interactions to judge.
-        table: co-occurrences in the training sequences.
-        window: the window of ``table``.
-    """
+    """The counts behind :func:`~.interaction_features.interaction_features` of the same data."""
     size = len(events.items)
     neighbours, neighbours_met, times_met = (np.zeros(size, np.int64) for _ in range(3))
     times_expected = np.zeros(size, np.float64)

@@ -70,7 +70,7 @@ class FoldClassifier:
         relative = fit_logistic(damaged[~own], truth)
         absolute = fit_logistic(_absolute_columns(damaged[~own]), truth)
         rate = float(truth.mean())
-        logits = _logits(relative, absolute, original[own])
+        logits = torch.from_numpy(_logits(relative, absolute, original[own]))
         on_damaged = torch.from_numpy(_logits(relative, absolute, damaged[own]))
         is_replaced = torch.from_numpy(replaced[own])
         strata = equal_strata(torch.from_numpy(popularity[own]), _STRATA)
@@ -78,7 +78,7 @@ class FoldClassifier:
             relative,
             absolute,
             rate,
-            estimate_noise_rate(torch.from_numpy(logits), artificial_rate=rate),
+            estimate_noise_rate(logits, artificial_rate=rate),
             auc(on_damaged, is_replaced),
             stratified_auc(on_damaged, is_replaced, strata),
         )

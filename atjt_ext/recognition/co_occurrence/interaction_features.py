@@ -28,24 +28,13 @@ __all__ = ["ATTRIBUTE_FEATURES", "FEATURES", "interaction_features"]
 _MEASURES = ("pmi", "cosine", "vector")
 _SUMMARIES = ("mean", "near", "best", "best_3")
 _OTHERS = (
-    "share_met",
-    "pooled_pmi",
-    "log_met",
-    "log_expected",
-    "log_popularity",
-    "log_length",
+    *("share_met", "pooled_pmi", "log_met", "log_expected"),
+    *("log_popularity", "log_length"),
 )
 _USER_MEANS = ("pmi_mean", "cosine_mean", "vector_mean", "vector_best_3", "log_popularity")
 _BY_POPULARITY = (
-    "pmi_mean",
-    "cosine_mean",
-    "vector_mean",
-    "vector_near",
-    "vector_best",
-    "share_met",
-    "pooled_pmi",
-    "log_popularity",
-    "log_length",
+    *("pmi_mean", "cosine_mean", "vector_mean", "vector_near", "vector_best"),
+    *("share_met", "pooled_pmi", "log_popularity", "log_length"),
 )
 
 FEATURES = (
@@ -80,12 +69,11 @@ class _Summary:
 
     def columns(self, count: Floats, nearness: Floats) -> list[Floats]:
         best = np.where(np.isfinite(self.best), self.best, 0.0)
-        held = np.clip(count, 1.0, 3.0)
         return [
             self.total / np.maximum(count, 1.0),
             self.near / np.maximum(nearness, 1e-6),
             best[:, 2],
-            best.sum(axis=1) / held,
+            best.sum(axis=1) / np.clip(count, 1.0, 3.0),
         ]
 
 
@@ -110,19 +98,19 @@ def interaction_features(
         attributes: ``attribute_vectors(...)``; None if items share no attribute.
     """
     size = len(events.items)
-    summaries = [_Summary(size) for _ in _MEASURES]
-    alike = _Summary(size)
+    summaries = [_Summary(size) for _ in range(len(_MEASURES) + (attributes is not None))]
     count, nearness, met, total, chance = (np.zeros(size, np.float32) for _ in range(5))
     for distance, earlier, later in events.neighbours(window):
         first, second, fold = events.items[earlier], events.items[later], events.folds[earlier]
-        counts = table.counts(first, second, fold)
-        expected = table.expected(first, second, fold)
+        counts, expected = (of(first, second, fold) for of in (table.counts, table.expected))
         popularity = table.popularity[fold, first] * table.popularity[fold, second]
-        measures = (
+        measures = [
             np.log((counts + 1.0) / (expected + 1.0)),
             counts / np.sqrt(popularity + 1.0),
             np.einsum("pd,pd->p", vectors[fold, first], vectors[fold, second]),
-        )
+        ]
+        if attributes is not None:
+            measures.append(np.einsum("pd,pd->p", attributes[first], attributes[second]))
         for end in (earlier, later):
             count[end] += 1.0
             nearness[end] += 1.0 / distance
@@ -131,15 +119,9 @@ def interaction_features(
             chance[end] += expected
             for summary, values in zip(summaries, measures, strict=True):
                 summary.add(end, values, distance)
-        if attributes is not None:
-            similarity = np.einsum("pd,pd->p", attributes[first], attributes[second])
-            for end in (earlier, later):
-                alike.add(end, similarity, distance)
-
+    by_measure = [summary.columns(count, nearness) for summary in summaries]
     columns: list[npt.NDArray[Any]] = [
-        column for summary in summaries for column in summary.columns(count, nearness)
-    ]
-    columns += [
+        *(column for own in by_measure[: len(_MEASURES)] for column in own),
         met / np.maximum(count, 1.0),
         np.log((total + 1.0) / (chance + 1.0)),
         np.log1p(total),
@@ -150,9 +132,8 @@ def interaction_features(
     by_name = dict(zip(FEATURES, columns, strict=False))
     columns += [_user_mean(events, by_name[name]) for name in _USER_MEANS]
     columns += [by_name[name] * by_name["log_popularity"] for name in _BY_POPULARITY]
-    if attributes is not None:
-        of_attributes = alike.columns(count, nearness)
-        columns += [*of_attributes, _user_mean(events, of_attributes[0])]
+    for own in by_measure[len(_MEASURES) :]:
+        columns += [*own, _user_mean(events, own[0])]
     return np.stack(columns, axis=1).astype(np.float32)
 
 

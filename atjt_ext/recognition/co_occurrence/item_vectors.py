@@ -17,16 +17,13 @@ def unit_vectors(matrix: Tensor, dimension: int, *, seed: int) -> Floats:
     The left factor of a randomised SVD (Halko et al., arXiv:0909.4061) times the square roots of
     the singular values, normalised: similar rows get similar vectors. A row of zeros gets zeros.
 
-    Args:
-        matrix: ``[rows, columns]`` float32, coalesced sparse COO without stored zeros.
-        dimension: at least 1.
-        seed: decides the random projection.
+    ``matrix [rows, columns]`` is float32, coalesced sparse COO without stored zeros; ``seed``
+    decides the random projection.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         left, singular, _ = torch.svd_lowrank(matrix, q=min(dimension, *matrix.shape), niter=2)
-    vectors = left * singular.sqrt()
-    units = torch.nn.functional.normalize(vectors, dim=1)
+    units = torch.nn.functional.normalize(left * singular.sqrt(), dim=1)
     # Empty rows hold rounding errors here, which normalising would blow up to unit length.
     filled = torch.zeros(len(matrix), dtype=torch.bool)
     filled[matrix.indices()[0]] = True
@@ -40,13 +37,8 @@ def attribute_vectors(sequences: Sequences, dimension: int, *, seed: int) -> Flo
     brands), weighted by ``log((num_items + 1) / count)``: a genre that half of the items have
     hardly shows which items go together.
 
-    Args:
-        sequences: the owner of ``item_features``.
-        dimension: largest D.
-        seed: of the randomised SVD.
-
-    Returns:
-        None if items share no attribute.
+    D is at most ``dimension``, ``seed`` decides the randomised SVD. None if items share no
+    attribute.
     """
     rows, columns, width = [], [], 0
     for feature in shared_features(sequences).values():

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .events import Floats
+from .events import Doubles, Floats
 
 __all__ = ["LogisticRegression", "fit_logistic"]
 
@@ -21,12 +21,12 @@ _MAX_STEPS = 50
 class LogisticRegression:
     """``logit = ((features - mean) / scale) @ coefficients + intercept``."""
 
-    mean: npt.NDArray[np.float64]
-    scale: npt.NDArray[np.float64]
-    coefficients: npt.NDArray[np.float64]
+    mean: Doubles
+    scale: Doubles
+    coefficients: Doubles
     intercept: float
 
-    def logits(self, features: Floats) -> npt.NDArray[np.float64]:
+    def logits(self, features: Floats) -> Doubles:
         """Logits ``[N]`` float64 of ``features [N, F]``."""
         standard = (features - self.mean) / self.scale
         return np.asarray(standard @ self.coefficients + self.intercept, dtype=np.float64)

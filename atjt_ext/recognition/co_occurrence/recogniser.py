@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -84,10 +84,6 @@ def recognise_noise(
         config: options; None takes the defaults.
         seed: decides folds, damage and the randomised SVD.
 
-    Returns:
-        ``weights [N]``, P(clean) of every interaction (1 if the signal is too weak), its
-        ``noise_logits [N]``, and AUCs for artificial noise.
-
     Raises:
         ValueError: fewer users than folds, or a negative seed.
     """
@@ -117,11 +113,7 @@ class NoiseRecogniser:
     def fit(self, train: Sequences) -> NoiseRecogniser:
         """Learns from ``train`` and judges its interactions; returns the recogniser itself.
 
-        Args:
-            train: training sequences, without held-out interactions.
-
-        Raises:
-            ValueError: fewer users than folds, or a negative seed.
+        Arguments and errors are those of :func:`recognise_noise`.
         """
         config, seed = self.config, self.seed
         self._train = train
@@ -130,29 +122,22 @@ class NoiseRecogniser:
         self._window = max(1, min(config.window, config.max_pairs // max(1, len(events.items))))
         self._table = CoOccurrences(events, self._window)
         self._vectors = self._table.vectors(config.dimension, seed=seed)
-        self._attributes = (
-            attribute_vectors(train.to("cpu"), config.dimension, seed=seed)
-            if config.attributes
-            else None
-        )
+        self._attributes = None
+        if config.attributes:
+            self._attributes = attribute_vectors(train.to("cpu"), config.dimension, seed=seed)
         items, replaced = _damaged(events, config, seed)
         # An item's count includes an original interaction, but not one that replaces another:
         # without the correction, originals would seem more popular than they are to others.
         popularity = np.bincount(events.items, minlength=events.num_items + 1)[items] - ~replaced
-        damaged = self._features(events.with_items(items))
+        damaged = self._features(replace(events, items=items))
         original = self._features(events)
         self._classifiers = [
-            FoldClassifier.fit(
-                *(damaged, replaced, original),
-                own=events.folds == fold,
-                popularity=popularity,
-            )
+            FoldClassifier.fit(damaged, replaced, original, events.folds == fold, popularity)
             for fold in range(config.num_folds)
         ]
         ratios = self._ratios(events, original)
-        self._shares = common_shares(
-            ratios, events.users, train.num_users, evidence=config.evidence
-        )
+        to_users = ratios, events.users, train.num_users
+        self._shares = common_shares(*to_users, evidence=config.evidence)
         self._found = self._judged(events, ratios)
         return self
 
@@ -172,13 +157,9 @@ class NoiseRecogniser:
 
     @staticmethod
     def usual(train: Sequences, *, seed: int, **changes: Any) -> NoiseRecogniser:
-        """A recogniser with the default options, fitted on ``train``.
+        """A recogniser with the default options but for ``changes``, fitted on ``train``.
 
-        Args:
-            train: training sequences.
-            seed: see :class:`NoiseRecogniser`.
-            changes: options of :class:`RecognitionConfig`. ``num_folds`` defaults to 5, or to the
-                number of users if there are fewer.
+        ``num_folds`` defaults to 5, or to the number of users if there are fewer.
 
         Raises:
             ValueError: fewer than two users, or fewer than ``num_folds``.
@@ -188,8 +169,7 @@ class NoiseRecogniser:
                 f"train must have at least 2 users, got {train.num_users}: the others judge each"
             )
         changes.setdefault("num_folds", min(RecognitionConfig().num_folds, train.num_users))
-        config = RecognitionConfig(**changes)
-        return NoiseRecogniser(config, seed=seed).fit(train)
+        return NoiseRecogniser(RecognitionConfig(**changes), seed=seed).fit(train)
 
     def evidence(self) -> Evidence:
         """The counts behind ``found``, to explain the judgement."""
@@ -213,12 +193,9 @@ class NoiseRecogniser:
         return Events.of(sequences, self._folds, self.config.num_folds)
 
     def _features(self, events: Events) -> Floats:
+        learned = self._table, self._vectors
         return interaction_features(
-            events,
-            self._table,
-            self._vectors,
-            window=self._window,
-            attributes=self._attributes,
+            events, *learned, window=self._window, attributes=self._attributes
         )
 
     def _ratios(self, events: Events, features: Floats) -> Doubles:
@@ -229,21 +206,16 @@ class NoiseRecogniser:
         return ratios
 
     def _judged(self, events: Events, ratios: Doubles) -> RecognisedNoise:
-        evidence = self.config.evidence
+        config, of_users = self.config, (ratios, events.users)
         shares = share_posterior(
-            ratios,
-            events.users,
-            self._train.num_users,
-            self._shares,
-            evidence=evidence,
+            *of_users, self._train.num_users, self._shares, evidence=config.evidence
         )
-        noise = noise_probability(
-            ratios, events.users, shares, largest=self.config.largest_ratio
-        ).clip(1e-6, 1.0 - 1e-6)
+        noise = noise_probability(*of_users, shares, largest=config.largest_ratio)
+        noise = noise.clip(1e-6, 1.0 - 1e-6)
         beyond = tuple(classifier.auc_beyond_popularity for classifier in self._classifiers)
         # The mean, because the AUC of a single fold of few users is mostly chance.
         known = mean_of_known(beyond)
-        trusts = known is not None and known >= self.config.gate_auc
+        trusts = known is not None and known >= config.gate_auc
         trusted = np.array([trusts and area is not None for area in beyond])
         return RecognisedNoise(
             noise_logits=torch.from_numpy(np.log(noise) - np.log1p(-noise)).float(),

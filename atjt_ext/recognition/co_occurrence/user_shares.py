@@ -12,13 +12,7 @@ import numpy as np
 
 from .events import Codes, Doubles
 
-__all__ = [
-    "SHARES",
-    "common_shares",
-    "likelihood_ratios",
-    "noise_probability",
-    "share_posterior",
-]
+__all__ = ["SHARES", "common_shares", "likelihood_ratios", "noise_probability", "share_posterior"]
 
 SHARES = np.array([0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8])
 """The shares of noise that a user can have."""
