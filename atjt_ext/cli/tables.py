@@ -54,8 +54,7 @@ def metrics_table(metrics: dict[str, Any]) -> Table:
 
 def comparison_table(runs: dict[str, dict[str, Any]]) -> Table:
     """Test metrics of several runs; for two runs, also their difference in per cent."""
-    first = next(iter(runs.values()))
-    pair = len(runs) == 2
+    first, pair = next(iter(runs.values())), len(runs) == 2
     names = [*runs, *(["difference"] if pair else [])]
     table = _table(_title(first), "test metric", *(f">{name}" for name in names))
 
@@ -63,8 +62,8 @@ def comparison_table(runs: dict[str, dict[str, Any]]) -> Table:
         cells = [_number(value) for value in values]
         if pair:
             ours, other = values
-            comparable = compare and ours is not None and other
-            cells.append(f"{100 * (ours / other - 1):+.1f} %" if comparable else "")  # type: ignore[operator]
+            differ = compare and ours is not None and other
+            cells.append(f"{100 * (ours / other - 1):+.1f} %" if differ else "")  # type: ignore[operator]
         table.add_row(label, *cells)
 
     for name in SHOWN_METRICS:
@@ -72,9 +71,8 @@ def comparison_table(runs: dict[str, dict[str, Any]]) -> Table:
     table.add_section()
     for name in first["sampled_test"]:
         add(f"sampled {name}", [metrics["sampled_test"][name] for metrics in runs.values()])
-    noise_names = {name: None for metrics in runs.values() for name in metrics["noise"]}
     table.add_section()
-    for name in noise_names:
+    for name in dict.fromkeys(name for metrics in runs.values() for name in metrics["noise"]):
         values = [metrics["noise"].get(name) for metrics in runs.values()]
         add(f"noise {name}", values, compare=False)
     for name in ("mean", "std"):
@@ -144,12 +142,7 @@ def calibration_table(bins: Sequence[CalibrationBin]) -> Table:
     columns = (">P(noise)", ">interactions", ">mean P(noise)", ">are noise")
     table = _table("does P(noise) mean what it says?", *columns)
     for one in bins:
-        table.add_row(
-            f"{one.low:.1f} to {one.high:.1f}",
-            f"{one.count:,}",
-            f"{one.predicted:.3f}",
-            f"{one.observed:.3f}",
-        )
+        table.add_row(*one.as_texts())
     return table
 
 

@@ -70,6 +70,11 @@ class CalibrationBin:
     predicted: float
     observed: float
 
+    def as_texts(self) -> tuple[str, str, str, str]:
+        """The cells of a table's row: range, count, predicted and observed."""
+        span = f"{self.low:.1f} to {self.high:.1f}"
+        return span, f"{self.count:,}", f"{self.predicted:.3f}", f"{self.observed:.3f}"
+
 
 def calibration(
     probabilities: Tensor, truth: Tensor, *, num_bins: int = 10

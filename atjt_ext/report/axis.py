@@ -28,6 +28,10 @@ class Axis:
     label: str
     ticks: tuple[tuple[float, str], ...]
 
+    def share(self, value: float) -> float:
+        """How far along the axis ``value`` lies: 0 at ``low``, 1 at ``high``."""
+        return (value - self.low) / (self.high - self.low)
+
     @staticmethod
     def of(low: float, high: float, label: str, *, about: int = 5, percent: bool = False) -> Axis:
         """An axis with ticks at round numbers; if ``low == high``, 0.5 of room on either side."""

@@ -43,41 +43,23 @@ class Headline:
 
 @dataclass(frozen=True, eq=False)
 class Contents:
-    """All data that the page shows.
+    """All data that the page shows."""
 
-    Attributes:
-        title: name of the run's folder.
-        config: the run's config.
-        changed: options that differ from the recipe, as ``name = value``.
-        data: the run's sequences.
-        watched: the metric of early stopping.
-        metrics: metrics.json by label; first the run, then its baseline if there is one.
-        histories: the epochs, by the same labels.
-        headlines: metrics of full ranking on test data.
-        sampled: metrics of the paper's sampled protocol.
-        reproduced: whether the stored models reproduce the metrics of metrics.json here.
-        by_length: groups of users by the length of their history.
-        by_popularity: groups of users by the number of users who have their target.
-        weights: ``[N]``, weights of the training interactions.
-        audit: judgement of the training interactions.
-        versions: versions of the software that made the page.
-    """
-
-    title: str
+    title: str  # name of the run's folder
     config: RunConfig
-    changed: list[str]
+    changed: list[str]  # options that differ from the recipe, as `name = value`
     data: Sequences
-    watched: str
-    metrics: dict[str, dict[str, Any]]
-    histories: dict[str, list[EpochRecord]]
-    headlines: list[Headline]
-    sampled: list[Headline]
-    reproduced: bool
-    by_length: list[Segment]
-    by_popularity: list[Segment]
-    weights: torch.Tensor
+    watched: str  # the metric of early stopping
+    metrics: dict[str, dict[str, Any]]  # metrics.json of the run, then of its baseline, if any
+    histories: dict[str, list[EpochRecord]]  # the epochs, by the same labels
+    headlines: list[Headline]  # full ranking of the test targets
+    sampled: list[Headline]  # the paper's sampled protocol
+    reproduced: bool  # whether the stored models reproduce metrics.json here
+    by_length: list[Segment]  # users by the length of their history
+    by_popularity: list[Segment]  # users by the number of users who have their target
+    weights: torch.Tensor  # [N], of the training interactions
     audit: Audit
-    versions: dict[str, str]
+    versions: dict[str, str]  # of the software that made the page
 
     @property
     def watched_headline(self) -> Headline:
@@ -95,10 +77,9 @@ def contents_of(run: Run, *, device: torch.device | str | None = None) -> Conten
     weighs = config.trainer.weighs
     name = config.recipe.replace("_", " ") if weighs else BASELINE
     runs = {name: run}
-    baseline = run.baseline
-    if weighs and baseline.metrics_path.is_file():
-        baseline.check_same_data(sequences)
-        runs[BASELINE] = baseline
+    if weighs and run.baseline.metrics_path.is_file():
+        run.baseline.check_same_data(sequences)
+        runs[BASELINE] = run.baseline
     metrics = {label: one.metrics() for label, one in runs.items()}
     models = {
         label: load_models(one, sequences, device=device, train=split.train)

@@ -52,7 +52,7 @@ def curves_figure(
     caption: str,
     reference: float | None = None,
 ) -> Figure:
-    """Values by epoch, one line per run.
+    """Values by epoch, one line per run; a dotted horizontal line at ``reference``.
 
     Args:
         name: prefix of the element ids; unique in the page.
@@ -60,7 +60,7 @@ def curves_figure(
         curves: ``(epoch, value)`` of one or two runs; none may be empty.
         kept: the epoch whose models each run kept.
         caption: says how to read the chart.
-        reference: value of a dotted horizontal line.
+        reference: None draws no such line.
     """
     values = [value for curve in curves.values() for _, value in curve]
     values += [] if reference is None else [reference]
@@ -122,21 +122,18 @@ def weights_figure(groups: dict[str, Tensor]) -> Figure:
     if len(groups) > 1:
         caption += " The further the dashed line (noise) lies to the left, the better."
     rows = tuple(
-        (
-            f"{low:.2f} to {high:.2f}",
-            *(f"{100 * heights[index]:.1f} %" for heights in shares.values()),
+        (f"{low:.2f} to {high:.2f}", *(f"{100 * share:.1f} %" for share in of_groups))
+        for (low, high), of_groups in zip(
+            pairwise(edges), zip(*shares.values(), strict=True), strict=True
         )
-        for index, (low, high) in enumerate(pairwise(edges))
     )
     return Figure(chart, caption, ("weight", *shares), rows)
 
 
 def roc_figure(scores: dict[str, tuple[Tensor, Tensor]]) -> Figure:
-    """ROC curves of noise detection.
+    """ROC curves of noise detection, for one or two kinds (interactions, users).
 
-    Args:
-        scores: for one or two kinds of things (interactions, users), noise scores ``[N]`` and truth
-            ``[N]`` bool that holds both values.
+    Each kind has noise ``scores [N]`` and a truth ``[N]`` bool that holds both values.
     """
     labels = [f"{kind}, AUC {_number(auc(*pair), 3)}" for kind, pair in scores.items()]
     chart = Chart(
@@ -171,21 +168,12 @@ def calibration_figure(bins: Sequence[CalibrationBin], error: float) -> Figure:
         chart.vertical_interval(one.predicted, *wilson_interval(one.observed, one.count))
     chart.line([(one.predicted, one.observed) for one in bins], 0)
     chart.legend(f"calibration error {error:.3f}", 0, corner="top-left")
-    rows = tuple(
-        (
-            f"{one.low:.1f} to {one.high:.1f}",
-            f"{one.count:,}",
-            f"{one.predicted:.3f}",
-            f"{one.observed:.3f}",
-        )
-        for one in bins
-    )
     return Figure(
         chart,
         "On the dotted line, P(noise) equals the observed share of noise. Below it, P(noise) is "
         "too high. Bars: 95 % intervals (Wilson), long where a bin holds few interactions.",
         ("P(noise)", "interactions", "mean P(noise)", "observed share"),
-        rows,
+        tuple(one.as_texts() for one in bins),
     )
 
 

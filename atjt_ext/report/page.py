@@ -101,16 +101,13 @@ def _training(contents: Contents) -> list[Figure]:
         for run, records in histories.items()
     }
     if areas := {run: curve for run, curve in areas.items() if curve}:
+        title = "Noise models: held-out AUC"
+        caption = (
+            "How well the noise models detect artificial noise on users that they did not train "
+            "on. Dotted: random guessing."
+        )
         figures.append(
-            curves_figure(
-                "noise-auc",
-                "Noise models: held-out AUC",
-                areas,
-                kept=kept,
-                reference=0.5,
-                caption="How well the noise models detect artificial noise on users that they did "
-                "not train on. Dotted: random guessing.",
-            )
+            curves_figure("noise-auc", title, areas, kept=kept, reference=0.5, caption=caption)
         )
     return figures
 
@@ -138,8 +135,7 @@ def _weight_group(label: str, weights: torch.Tensor) -> dict[str, Any]:
 
 def _noise(contents: Contents) -> list[Figure]:
     """Figures of detection; none if the truth is unknown or holds one class only."""
-    audit = contents.audit
-    truth = audit.sequences.is_noise
+    audit, truth = contents.audit, contents.audit.sequences.is_noise
     if truth is None or not truth.any() or truth.all():
         return []
     judged = ~audit.noise_logits.isnan()
@@ -152,24 +148,19 @@ def _noise(contents: Contents) -> list[Figure]:
 
 
 def _groups(contents: Contents) -> list[dict[str, Any]]:
-    runs = list(contents.metrics)
+    runs, watched = list(contents.metrics), contents.watched
+    popularity = "By popularity of the target", "users of the target", contents.by_popularity
+    groups = {
+        "by-length": ("By length of history", "history length", contents.by_length),
+        "by-popularity": popularity,
+    }
     return [
         {
             "name": name,
             "heading": heading,
             "column": column,
-            "segments": segments,
-            "figure": segments_figure(
-                name, f"{contents.watched}, {heading.lower()}", segments, contents.watched, runs
-            ),
+            "segments": found,
+            "figure": segments_figure(name, f"{watched}, {heading.lower()}", found, watched, runs),
         }
-        for name, heading, column, segments in (
-            ("by-length", "By length of history", "history length", contents.by_length),
-            (
-                "by-popularity",
-                "By popularity of the target",
-                "users of the target",
-                contents.by_popularity,
-            ),
-        )
+        for name, (heading, column, found) in groups.items()
     ]

@@ -61,18 +61,17 @@ def segments(values: npt.NDArray[np.int64], ranks: Ranks, metric: str) -> list[S
     found = []
     for low, high in _groups(values):
         inside = (values >= low) & (values <= high)
-        own = Ranks(ranks.run[inside], None if ranks.baseline is None else ranks.baseline[inside])
-        gains = user_gains(own.run, metric)
+        run, other = ranks.run[inside], ranks.baseline
+        baseline = None if other is None else other[inside]
+        gains = user_gains(run, metric)
         found.append(
             Segment(
                 label=f"{low:,}" if low == high else f"{low:,} to {high:,}",
                 users=int(inside.sum()),
                 value=float(gains.mean()),
                 interval=users_interval(gains),
-                baseline=None
-                if own.baseline is None
-                else float(user_gains(own.baseline, metric).mean()),
-                difference=difference_interval(own, metric),
+                baseline=None if baseline is None else float(user_gains(baseline, metric).mean()),
+                difference=difference_interval(Ranks(run, baseline), metric),
             )
         )
     return found

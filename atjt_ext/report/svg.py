@@ -26,14 +26,12 @@ _MARKERS = 16  # most markers on a line
 
 
 class Chart:
-    """A chart between two axes; each method adds one element.
+    """A chart between two axes, ``x`` and ``y``; each method adds one element.
 
     Args:
         name: prefix of the element ids; unique in the page.
         title: read by screen readers.
         description: the content in words, read by screen readers.
-        x: the horizontal axis.
-        y: the vertical axis.
         rows: row labels in place of the ticks of ``y``; ``y`` then counts rows downwards from 0.
         end_labels: the labels that lines will get, to reserve room at their right.
     """
@@ -62,11 +60,10 @@ class Chart:
     # ---- coordinates ------------------------------------------------------------------------
 
     def _to_x(self, value: float) -> float:
-        share = (value - self._x.low) / (self._x.high - self._x.low)
-        return self._left + share * (self._right - self._left)
+        return self._left + self._x.share(value) * (self._right - self._left)
 
     def _to_y(self, value: float) -> float:
-        share = (value - self._y.low) / (self._y.high - self._y.low)
+        share = self._y.share(value)
         if self._rows:
             share = 1.0 - share
         return self._height - _BOTTOM - share * (self._height - _BOTTOM - _TOP)
@@ -100,11 +97,8 @@ class Chart:
         for low, high, height in zip(edges[:-1], edges[1:], heights, strict=True):
             corners += [(low, height), (high, height)]
         corners.append((edges[-1], 0.0))
-        self._add(
-            '<path class="area line s{series}" d="{path}"/>',
-            series=series,
-            path=_path([self._at(corner) for corner in corners]),
-        )
+        path = _path([self._at(corner) for corner in corners])
+        self._add('<path class="area line s{series}" d="{path}"/>', series=series, path=path)
 
     def marker(self, point: Point, series: int) -> None:
         """A disc for series 0, a hollow square for series 1."""
@@ -113,22 +107,18 @@ class Chart:
     def ring(self, point: Point, series: int) -> None:
         """A ring around a marker, to highlight it."""
         x, y = self._at(point)
-        self._add(
-            '<circle class="ring s{series}" cx="{x:.1f}" cy="{y:.1f}" r="7.5"/>',
-            series=series, x=x, y=y,
-        )  # fmt: skip
+        ring = '<circle class="ring s{series}" cx="{x:.1f}" cy="{y:.1f}" r="7.5"/>'
+        self._add(ring, series=series, x=x, y=y)
 
     def _marker(self, place: Point, series: int) -> None:
         x, y = place
         if series == 0:
             self._add('<circle class="mark s0" cx="{x:.1f}" cy="{y:.1f}" r="3.4"/>', x=x, y=y)
         else:
-            self._add(
-                '<rect class="mark s{series}" x="{x:.1f}" y="{y:.1f}" width="6.4" height="6.4"/>',
-                series=series,
-                x=x - 3.2,
-                y=y - 3.2,
+            square = (
+                '<rect class="mark s{series}" x="{x:.1f}" y="{y:.1f}" width="6.4" height="6.4"/>'
             )
+            self._add(square, series=series, x=x - 3.2, y=y - 3.2)
 
     def horizontal_interval(self, low: float, high: float, y: float) -> None:
         """A horizontal interval at height ``y``."""
@@ -210,38 +200,32 @@ class Chart:
         self._text(middle, self._height - 8.0, self._x.label, "axis-label", "middle")
         if self._y.label:
             centre = (_TOP + bottom) / 2.0
-            self._add(
+            turned = (
                 '<text class="axis-label" text-anchor="middle" '
-                'transform="translate(11 {centre:.1f}) rotate(-90)">{text}</text>',
-                centre=centre,
-                text=self._y.label,
+                'transform="translate(11 {centre:.1f}) rotate(-90)">{text}</text>'
             )
+            self._add(turned, centre=centre, text=self._y.label)
 
     def _draw_legend(self) -> None:
         if not self._legend:
             return
         widths = [34.0 + _LETTER * len(label) for label, *_ in self._legend]
-        lines = len(self._legend)
-        if self._corner == "below":
-            x, y, across, down = 12.0, self._height + 12.0, widths, 0.0
-        elif self._corner == "top-left":
-            x, y, across, down = self._left + 12.0, _TOP + 12.0, [0.0] * lines, _LINE
-        else:
-            x = self._right - max(widths)
-            y = self._height - _BOTTOM - _LINE * lines + 2.0
-            across, down = [0.0] * lines, _LINE
-        for (label, series, line), step in zip(self._legend, across, strict=True):
+        x, y = {
+            "below": (12.0, self._height + 12.0),
+            "top-left": (self._left + 12.0, _TOP + 12.0),
+            "bottom-right": (
+                self._right - max(widths),
+                self._height - _BOTTOM - _LINE * len(widths) + 2.0,
+            ),
+        }[self._corner]
+        for (label, series, line), width in zip(self._legend, widths, strict=True):
             if line:
-                self._add(
-                    '<path class="line s{series}" d="M{x:.1f} {y:.1f}h22"/>',
-                    series=series,
-                    x=x,
-                    y=y,
-                )
+                sample = '<path class="line s{series}" d="M{x:.1f} {y:.1f}h22"/>'
+                self._add(sample, series=series, x=x, y=y)
             else:
                 self._marker((x + 14.0, y), series)
             self._text(x + 27.0, y + 4.0, label, f"label t{series}")
-            x, y = x + step, y + down
+            x, y = (x + width, y) if self._corner == "below" else (x, y + _LINE)
 
 
 def _path(places: Sequence[Point]) -> str:
