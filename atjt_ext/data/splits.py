@@ -90,14 +90,16 @@ class EvaluationSet:
     def _batch(self, rows: slice, max_length: int) -> EvaluationBatch:
         users = self.users[rows]
         read = self.histories if self.read is None else self.read
-        kept = read.lengths[users].clamp(max=max_length)
+        # Not ``lengths[users]``: that would take time for all users in every batch.
+        kept = (read.offsets[users + 1] - read.offsets[users]).clamp(max=max_length)
         # At least one column: a user with an empty history still has a last position.
         width = max(1, int(kept.max()))
         inputs, positions = left_padded(read.items, read.offsets[users + 1], kept, width)
-        lengths = self.histories.lengths[users]
+        ends = self.histories.offsets[users + 1]
+        lengths = ends - self.histories.offsets[users]
         seen_rows = torch.repeat_interleave(lengths)
         # From the place among the seen items of the batch to the place among all items.
-        shift = self.histories.offsets[users + 1] - lengths.cumsum(0)
+        shift = ends - lengths.cumsum(0)
         places = torch.arange(seen_rows.numel(), device=seen_rows.device) + shift[seen_rows]
         seen_items = self.histories.items[places]
         weights = weights_at(read, positions)
