@@ -18,13 +18,9 @@ def batch_pairs(
 ) -> Iterator[tuple[Batch, Batch]]:
     """Pairs (for the recommender, for the noise models), ``steps_per_epoch`` of them.
 
-    Args:
-        rows: windows of the training data.
-        config: batch size and seed.
-        epoch: from 0; with the seed it decides the order.
-        phase: under sequential cross-fitting, the fold that the recommender learns on, and the
-            fold of each user ``[num_users]``; the noise models learn on the other folds. None gives
-            both the same batches of all users.
+    Seed and epoch (from 0) decide the order. Under sequential cross-fitting, ``phase`` holds the
+    fold that the recommender learns on, and the fold of each user ``[num_users]``; the noise models
+    learn on the other folds. None gives both the same batches of all users.
 
     Raises:
         ValueError: a phase without sequences inside or outside its fold.
@@ -54,8 +50,8 @@ def _in_and_out(
     rows: TrainingRows, config: JointTrainerConfig, phase: tuple[int, Tensor]
 ) -> tuple[Tensor, Tensor]:
     """The rows inside and outside a phase's fold."""
-    fold = phase[1][rows.users]
-    own, others = (fold == phase[0]).nonzero().flatten(), (fold != phase[0]).nonzero().flatten()
+    inside = phase[1][rows.users] == phase[0]
+    own, others = inside.nonzero().flatten(), (~inside).nonzero().flatten()
     if not len(own) or not len(others):
         raise ValueError(
             f"sequential cross-fitting needs sequences inside and outside every fold, "

@@ -2,7 +2,7 @@
 
 | ``weighting`` | source | weights are known |
 |---|---|---|
-| ``equal`` | none: every weight is 1 | always |
+| ``equal`` | :class:`Beliefs` itself: every weight is 1 | always |
 | ``given`` | weights that the sequences carry | before training |
 | ``co_occurrence`` | :class:`atjt_ext.recognition.NoiseRecogniser` | before training |
 | ``clean_probability``, ``calibrated`` | noise models | while training |
@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from ..data import Batch, EvaluationSet, Sequences, user_folds
@@ -25,27 +26,15 @@ from ..models.inference import inference
 from ..recognition.calibration import Calibration
 from ..recognition.co_occurrence.recogniser import NoiseRecogniser
 from ..recognition.cross_fitting import CrossFittedNoiseModels
-from .beliefs import Beliefs, Found, Setting
+from .beliefs import Beliefs, Found
 from .config import JointTrainerConfig
 
 __all__ = ["beliefs_of", "cross_fitted"]
 
 
 @dataclass(eq=False)
-class EqualBeliefs(Beliefs):
-    """Every interaction counts alike."""
-
-    setting: Setting
-
-    def to_store(self, train: Sequences) -> Found | None:
-        return None
-
-
-@dataclass(eq=False)
 class GivenBeliefs(Beliefs):
     """The sequences carry their weights."""
-
-    setting: Setting
 
     def to_learn_from(self, train: Sequences) -> Sequences:
         if train.weights is None:
@@ -53,7 +42,7 @@ class GivenBeliefs(Beliefs):
                 "weighting='given' needs training sequences that carry weights: of a column that "
                 "weight_column names, or made by dataclasses.replace(train, weights=...)"
             )
-        return _learnable(train, self.setting)
+        return self._learnable(train)
 
     def folds_weighed(self, active: Sequence[int], epoch: int) -> str:
         return "all"
@@ -62,34 +51,29 @@ class GivenBeliefs(Beliefs):
         return super().weights(train) if train.weights is None else train.weights.cpu()
 
     def as_read(self, data: EvaluationSet) -> EvaluationSet:
-        changes = self.setting.config.changes_reading and data.histories.weights is not None
+        changes = self.config.changes_reading and data.histories.weights is not None
         if data.read is not None or not changes:
             return data
-        return replace(data, read=self.setting.without_dropped(data.histories))
+        return replace(data, read=self._without_dropped(data.histories))
 
 
 @dataclass(eq=False)
 class CoOccurrenceBeliefs(Beliefs):
     """A recogniser judges every interaction by the sequences of other users, before training."""
 
-    setting: Setting
     judges_noise = True
+    judge = "the run's own co-occurrence recogniser"
     _fitted: tuple[Sequences, NoiseRecogniser] | None = field(default=None, init=False)
     _found: Found | None = field(default=None, init=False)
-
-    @property
-    def judge(self) -> str:
-        return "the run's own co-occurrence recogniser"
 
     def recogniser(self, train: Sequences) -> NoiseRecogniser:
         if self._fitted is None or not (
             _same(self._fitted[0], train)
             and same_features(self._fitted[0].item_features, train.item_features)
         ):
-            config = self.setting.config
-            given = {"num_folds": config.num_folds, "gate_auc": config.gate_auc}
+            given = {"num_folds": self.config.num_folds, "gate_auc": self.config.gate_auc}
             changes = {name: value for name, value in given.items() if value is not None}
-            recogniser = NoiseRecogniser.usual(train, seed=config.seed, **changes)
+            recogniser = NoiseRecogniser.usual(train, seed=self.config.seed, **changes)
             self._fitted = train, recogniser
             self._found = Found(train, recogniser.found.noise_logits, recogniser.found.weights)
         return self._fitted[1]
@@ -98,11 +82,10 @@ class CoOccurrenceBeliefs(Beliefs):
         if stored is None:
             self.recogniser(train)
             return
+        wanted = train.items.shape
         for name, values in zip(("noise_logits", "weights"), stored, strict=True):
-            if values.shape != train.items.shape:
-                raise ValueError(
-                    f"{name} must be {list(train.items.shape)}, got {list(values.shape)}"
-                )
+            if values.shape != wanted:
+                raise ValueError(f"{name} must be {list(wanted)}, got {list(values.shape)}")
         self._found = Found(train, *stored)
 
     def _known(self, train: Sequences) -> Found:
@@ -110,15 +93,13 @@ class CoOccurrenceBeliefs(Beliefs):
         known = self._found
         if known is not None and _same(known.train, train):
             return known
-        if known is None:
-            found = self.recogniser(train).found
-        else:
-            found = self.recogniser(known.train).judge(train)
+        learned = self.recogniser(train if known is None else known.train)
+        found = learned.found if known is None else learned.judge(train)
         return Found(train, found.noise_logits, found.weights)
 
     def to_learn_from(self, train: Sequences) -> Sequences:
         weights = self.recogniser(train).found.weights.to(train.device)
-        return _learnable(replace(train, weights=weights), self.setting)
+        return self._learnable(replace(train, weights=weights))
 
     def summary(self, left_out: int) -> str | None:
         return None if self._fitted is None else self._fitted[1].found.summary(left_out)
@@ -139,10 +120,10 @@ class CoOccurrenceBeliefs(Beliefs):
 
     @property
     def reading_needs_training(self) -> bool:
-        return self.setting.config.changes_reading
+        return self.config.changes_reading
 
     def as_read(self, data: EvaluationSet) -> EvaluationSet:
-        if data.read is not None or not self.setting.config.changes_reading:
+        if data.read is not None or not self.config.changes_reading:
             return data
         if self._found is None:
             raise RuntimeError(
@@ -151,34 +132,30 @@ class CoOccurrenceBeliefs(Beliefs):
             )
         train, _, weights = self._found
         read = replace(data.histories, weights=extended_weights(train, weights, data.histories))
-        return replace(data, read=self.setting.without_dropped(read))
+        return replace(data, read=self._without_dropped(read))
 
 
 @dataclass(eq=False)
 class NoiseModelBeliefs(Beliefs):
     """Noise models learn along with the recommender; each judges the users of its own fold."""
 
-    setting: Setting
-    prototype: nn.Module
-    noise_models: CrossFittedNoiseModels | None = None
     judges_noise = True
+    prototype: nn.Module
 
     @property
     def judge(self) -> str:
-        weighting = self.setting.config.weighting
+        weighting = self.config.weighting
         return f"the run's own noise models (weighting={weighting}), which know none of the reasons"
 
     def to_learn_from(self, train: Sequences) -> Sequences:
-        _folds(train.num_users, self.setting.config)  # refuses more folds than users
+        _folds(train.num_users, self.config)  # refuses more folds than users
         return train
 
     def begin(self, num_users: int) -> None:
-        self.noise_models = cross_fitted(
-            self.prototype,
-            num_users,
-            self.setting.config,
-            last_target_only=self.setting.last_target_only,
-        ).to(self.setting.device)
+        models = cross_fitted(
+            self.prototype, num_users, self.config, last_target_only=self.last_target_only
+        )
+        self.noise_models = models.to(self.device)
 
     @property
     def _models(self) -> CrossFittedNoiseModels:
@@ -187,7 +164,7 @@ class NoiseModelBeliefs(Beliefs):
         return self.noise_models
 
     def folds_weighed(self, active: Sequence[int], epoch: int) -> str:
-        warm = epoch >= self.setting.config.warmup_epochs
+        warm = epoch >= self.config.warmup_epochs
         return self._models.folds_weighed(active) if warm else "none"
 
     def batch_weights(self, batch: Batch) -> Tensor:
@@ -195,11 +172,11 @@ class NoiseModelBeliefs(Beliefs):
 
     def noise_logits(self, train: Sequences) -> Tensor:
         with inference(self._models):
-            return self.setting.per_interaction(train, self._models.logits)
+            return self._per_interaction(train, self._models.logits)
 
     def weights(self, train: Sequences) -> Tensor:
         with inference(self._models):
-            return self.setting.per_interaction(train, self._models.weights)
+            return self._per_interaction(train, self._models.weights)
 
     @property
     def held_out_auc(self) -> float | None:
@@ -216,34 +193,39 @@ class NoiseModelBeliefs(Beliefs):
         ]
 
 
-def beliefs_of(setting: Setting, noise_model: nn.Module | None) -> Beliefs:
-    """The beliefs that ``setting.config.weighting`` names.
+def beliefs_of(
+    config: JointTrainerConfig,
+    device: torch.device,
+    noise_model: nn.Module | None,
+    *,
+    last_target_only: bool,
+) -> Beliefs:
+    """The beliefs that ``config.weighting`` names.
 
     Args:
-        setting: see :class:`Setting`.
+        config: see :class:`Beliefs`, also for ``device`` and ``last_target_only``.
         noise_model: prototype of the noise models. Equal weights ignore it, so that a baseline
             takes the arguments of the run beside it.
 
     Raises:
         ValueError: a noise model is missing, or has no use.
     """
-    weighting = setting.config.weighting
-    if setting.config.learns_noise:
+    weighting = config.weighting
+    if config.learns_noise:
         if noise_model is None:
             raise ValueError(
                 f"noise_model must be given under weighting={weighting!r}; "
                 "only weighting='co_occurrence', 'given' and 'equal' need none"
             )
-        return NoiseModelBeliefs(setting, noise_model)
-    if weighting == "equal":
-        return EqualBeliefs(setting)
-    if noise_model is not None:
+        return NoiseModelBeliefs(config, device, last_target_only, noise_model)
+    if noise_model is not None and weighting != "equal":
         raise ValueError(
             f"noise_model must be None under weighting={weighting!r}, which trains "
             f"none, got {type(noise_model).__name__}; the recipe 'joint' "
             "(weighting='calibrated') trains one along"
         )
-    return GivenBeliefs(setting) if weighting == "given" else CoOccurrenceBeliefs(setting)
+    source = {"given": GivenBeliefs, "co_occurrence": CoOccurrenceBeliefs}.get(weighting, Beliefs)
+    return source(config, device, last_target_only)
 
 
 def cross_fitted(
@@ -253,7 +235,7 @@ def cross_fitted(
     *,
     last_target_only: bool = False,
 ) -> CrossFittedNoiseModels:
-    """Copies of ``noise_model`` for the folds of ``num_users`` users, as ``config`` weighs.
+    """Copies of ``noise_model``, one for each fold of ``num_users`` users.
 
     Raises:
         ValueError: ``config`` trains no noise models, or has more folds than users.
@@ -276,17 +258,6 @@ def cross_fitted(
 
 def _folds(num_users: int, config: JointTrainerConfig) -> Tensor:
     return user_folds(num_users, config.fold_count, seed=config.seed)
-
-
-def _learnable(train: Sequences, setting: Setting) -> Sequences:
-    """``train`` without dropped interactions; refuses to leave nothing to learn."""
-    left = setting.without_dropped(train)
-    if left.num_users and int(left.lengths.max()) < 2 <= int(train.lengths.max()):
-        raise ValueError(
-            f"drop_below={setting.config.drop_below} leaves no user two interactions to train on: "
-            f"{left.num_interactions} of {train.num_interactions} are left"
-        )
-    return left
 
 
 def _same(one: Sequences, other: Sequences) -> bool:

@@ -1,14 +1,14 @@
 """Beliefs: how clean each interaction is. The interface of the four sources.
 
 The trainer, audits, exports, experiments and runs ask :class:`Beliefs`; none asks which source it
-is. ``belief_sources`` holds the sources and chooses one by ``config.weighting``.
+is. ``belief_sources`` holds the other three sources and chooses one by ``config.weighting``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,38 +20,7 @@ from ..recognition.co_occurrence.recogniser import NoiseRecogniser
 from ..recognition.cross_fitting import CrossFittedNoiseModels
 from .config import JointTrainerConfig
 
-__all__ = ["Beliefs", "Found", "Setting"]
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """The training that beliefs serve.
-
-    Attributes:
-        config: the training's options.
-        device: where the models live.
-        last_target_only: whether the last item of a window is the only target with a loss.
-    """
-
-    config: JointTrainerConfig
-    device: torch.device
-    last_target_only: bool
-
-    def per_interaction(self, train: Sequences, score: Callable[[Batch], Tensor]) -> Tensor:
-        """``score`` of the training windows, as one value per interaction ``[N]``."""
-        every_end = self.config.window_stride == 1 and self.last_target_only
-        rows = TrainingRows(
-            train.to(self.device),
-            max_length=self.config.max_length,
-            stride=1 if every_end else None,
-        )
-        return per_interaction(rows, score, last_target_only=every_end)
-
-    def without_dropped(self, sequences: Sequences) -> Sequences:
-        """``sequences`` without their interactions of low weight, if the config drops them."""
-        if not self.config.drops:
-            return sequences
-        return without_dropped(sequences, below=self.config.drop_below)
+__all__ = ["Beliefs", "Found"]
 
 
 class Found(NamedTuple):
@@ -62,26 +31,29 @@ class Found(NamedTuple):
     weights: Tensor
 
 
-class Beliefs(Protocol):
-    """How clean each interaction is. The bodies here are the answers of equal weights.
+@dataclass(eq=False)
+class Beliefs:
+    """How clean each interaction is. The answers here are the ones for equal weights.
 
     Attributes:
-        setting: see :class:`Setting`.
+        config: the options of training.
+        device: where the models live.
+        last_target_only: whether the last item of a window is the only target with a loss.
         noise_models: the noise models that are trained along; None where there are none.
         judges_noise: whether the weights come from recognising noise in the training data.
     """
 
-    setting: Setting
-    noise_models: CrossFittedNoiseModels | None = None
-    judges_noise: bool = False
+    config: JointTrainerConfig
+    device: torch.device
+    last_target_only: bool
+    noise_models: CrossFittedNoiseModels | None = field(default=None, init=False)
+    judges_noise: ClassVar[bool] = False
 
     @property
     def judge(self) -> str:
         """Who judges an audit of the training data, in words."""
-        weighting = self.setting.config.weighting
+        weighting = self.config.weighting
         return f"co-occurrence, judged anew: weighting={weighting} judges no noise itself"
-
-    # ---- before and during training -------------------------------------------------------------
 
     def to_learn_from(self, train: Sequences) -> Sequences:
         """The sequences that the recommender trains on: ``train`` with the weights that are known
@@ -95,32 +67,22 @@ class Beliefs(Protocol):
 
     def begin(self, num_users: int) -> None:
         """Makes fresh noise models for training on ``num_users`` users, where any are trained."""
-        return None
 
     def summary(self, left_out: int) -> str | None:
-        """One line about the noise recognised before training, or None.
-
-        Args:
-            left_out: number of interactions that ``to_learn_from`` left out.
-        """
+        """One line about the noise recognised before training, or None; ``to_learn_from`` left out
+        ``left_out`` interactions."""
         return None
 
     def folds_weighed(self, active: Sequence[int], epoch: int) -> str:
-        """Whether ``all``, ``some`` or ``none`` of the ``active`` folds have weights other than 1.
-
-        Args:
-            active: folds whose noise models learn.
-            epoch: epoch of the phase, from 0.
-        """
+        """Whether ``all``, ``some`` or ``none`` of the ``active`` folds, whose noise models learn,
+        have weights other than 1 in ``epoch`` of the phase (from 0)."""
         return "none"
 
     def batch_weights(self, batch: Batch) -> Tensor:
         """Weights ``[B]`` (sequences) or ``[B, W]`` (positions) of a batch in a weighed epoch."""
         if batch.weights is not None:
             return batch.weights
-        return torch.ones(len(batch), device=self.setting.device)
-
-    # ---- afterwards -----------------------------------------------------------------------------
+        return torch.ones(len(batch), device=self.device)
 
     def noise_logits(self, train: Sequences) -> Tensor:
         """Out-of-fold noise logits ``[N]``; > 0 looks noisy, NaN is not judged."""
@@ -128,9 +90,8 @@ class Beliefs(Protocol):
 
     def weights(self, train: Sequences) -> Tensor:
         """Out-of-fold weights ``[N]``; NaN is not judged."""
-        device = self.setting.device
-        return self.setting.per_interaction(
-            train, lambda batch: torch.ones(len(batch), device=device)
+        return self._per_interaction(
+            train, lambda batch: torch.ones(len(batch), device=self.device)
         )
 
     @property
@@ -140,9 +101,7 @@ class Beliefs(Protocol):
 
     def recogniser(self, train: Sequences) -> NoiseRecogniser:
         """A co-occurrence recogniser fitted on ``train``."""
-        return NoiseRecogniser.usual(train, seed=self.setting.config.seed)
-
-    # ---- histories ------------------------------------------------------------------------------
+        return NoiseRecogniser.usual(train, seed=self.config.seed)
 
     @property
     def reading_needs_training(self) -> bool:
@@ -153,28 +112,47 @@ class Beliefs(Protocol):
         """``data`` with the histories that the recommender reads; see ``JointModels.as_read``."""
         return data
 
-    # ---- files ----------------------------------------------------------------------------------
-
     def state_dict(self) -> dict[str, Any]:
         """Parameters and plain values for a checkpoint."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """The inverse of :meth:`state_dict`; ``begin`` comes first."""
-        return None
 
     def to_store(self, train: Sequences) -> Found | None:
         """Beliefs for the run folder to store; None for equal weights."""
+        if not self.config.weighs:
+            return None
         return Found(train, self.noise_logits(train), self.weights(train))
 
     def recall(self, train: Sequences, stored: tuple[Tensor, Tensor] | None) -> None:
-        """Takes over the noise logits and weights that a run folder stores for ``train``.
-
-        Args:
-            train: training sequences.
-            stored: ``[N]`` each; None fits a recogniser anew where one is needed.
+        """Takes over the noise logits and weights (``[N]`` each) that a run folder stores for
+        ``train``; None fits a recogniser anew where one is needed.
 
         Raises:
             ValueError: not one value per interaction.
         """
-        return None
+
+    # ---- for the sources ------------------------------------------------------------------------
+
+    def _per_interaction(self, train: Sequences, score: Callable[[Batch], Tensor]) -> Tensor:
+        """``score`` of the training windows, as one value per interaction ``[N]``."""
+        every_end = self.config.window_stride == 1 and self.last_target_only
+        length, stride = self.config.max_length, 1 if every_end else None
+        rows = TrainingRows(train.to(self.device), max_length=length, stride=stride)
+        return per_interaction(rows, score, last_target_only=every_end)
+
+    def _without_dropped(self, sequences: Sequences) -> Sequences:
+        """``sequences`` without their interactions of low weight, if the config drops them."""
+        below = self.config.drop_below
+        return without_dropped(sequences, below=below) if self.config.drops else sequences
+
+    def _learnable(self, train: Sequences) -> Sequences:
+        """``train`` without dropped interactions; refuses to leave nothing to learn."""
+        left = self._without_dropped(train)
+        if left.num_users and int(left.lengths.max()) < 2 <= int(train.lengths.max()):
+            raise ValueError(
+                f"drop_below={self.config.drop_below} leaves no user two interactions to train "
+                f"on: {left.num_interactions} of {train.num_interactions} are left"
+            )
+        return left

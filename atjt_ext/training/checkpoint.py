@@ -10,11 +10,7 @@ import torch
 
 from ..data.files import write_atomically
 
-__all__ = [
-    "CheckpointError",
-    "load_checkpoint",
-    "save_checkpoint",
-]
+__all__ = ["CheckpointError", "load_checkpoint", "save_checkpoint"]
 
 # In format 1 the config may hold options without effect.
 _FORMAT = 2

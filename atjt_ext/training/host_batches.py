@@ -70,12 +70,8 @@ def counted_targets(batch: Batch, like: Tensor, mask: Tensor | None, name: str) 
 
 
 def aligned_weights(weights: Tensor, counted: Tensor) -> Tensor:
-    """Weights in the shape of the losses; 0 where no loss counts.
-
-    Args:
-        weights: ``[B]``, one per row, or ``[B, W]``, one per position.
-        counted: ``[B]`` or ``[B, W - 1]`` bool, which losses count.
-    """
+    """Weights of rows ``[B]`` or positions ``[B, W]`` in the shape of ``counted``, ``[B]`` or
+    ``[B, W - 1]`` bool; 0 where no loss counts."""
     if weights.dim() == 2:
         weights = weights[:, -1] if counted.dim() == 1 else weights[:, 1:]
     elif counted.dim() == 2:
@@ -84,11 +80,8 @@ def aligned_weights(weights: Tensor, counted: Tensor) -> Tensor:
 
 
 class RecentRows:
-    """The latest rows of a training loop, with the interface of ``TrainingRows``.
-
-    Args:
-        size: about how many rows to keep, in whole batches; the latest batch always stays.
-    """
+    """The latest rows of a training loop, about ``size`` in whole batches and at least one batch,
+    with the interface of ``TrainingRows``."""
 
     def __init__(self, size: int) -> None:
         self.size = size

@@ -49,7 +49,7 @@ class JointLoss(nn.Module):
         corruption: how sequences are damaged; None builds ``RandomReplacement`` from the config.
         config: None is the recipe ``joint``. These options have an effect: ``weighting``
             (``calibrated`` or ``clean_probability``), ``num_folds``, ``noise_loss_weight``
-            (lambda), ``gate_auc``, ``gradient_through_weights``, ``seed``, and those of the damage.
+            (lambda), ``gate_auc``, ``gradient_through_weights``, ``seed``, and all about damage.
         warmup_steps: first steps, in which all weights are 1; at least 1.
         calibrate_every: steps between calibrations; the first calibration follows the warm-up.
         calibration_rows: about how many of the latest rows a calibration reads.
@@ -83,10 +83,7 @@ class JointLoss(nn.Module):
                 raise ValueError(f"{name} must be at least 1, got {value}")
         self.num_items, self.num_users = num_items, num_users
         self.warmup_steps, self.calibrate_every = warmup_steps, calibrate_every
-        self.corruption = corruption or RandomReplacement(
-            num_items=num_items,
-            **config.damage,
-        )
+        self.corruption = corruption or RandomReplacement(num_items=num_items, **config.damage)
         # The host's own initial parameters and shuffles must not depend on this module.
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(config.seed)
@@ -107,7 +104,7 @@ class JointLoss(nn.Module):
             users: ``[B]`` int64.
             losses: ``[B]``, one for the last item of each row, or ``[B, W - 1]``, one for every
                 item but the first; neither reduced nor weighted.
-            mask: bool in the shape of ``losses``, which losses count; None: those of all items.
+            mask: bool in the shape of ``losses``, which losses count; None: all but padding.
 
         Raises:
             ValueError: shapes that do not fit together, ids out of range, or a row without a last
@@ -130,13 +127,12 @@ class JointLoss(nn.Module):
         """The joint loss from the softmax over a whole catalogue, computed without logits.
 
         Args:
-            sequences: as for :meth:`forward`.
-            users: as for :meth:`forward`.
+            sequences, users: as for :meth:`forward`.
             hidden: ``[B, D]`` or ``[B, W - 1, D]``.
             item_table: ``[V, D]``, the rows that the softmax runs over.
             targets: ``[B]`` or ``[B, W - 1]`` int64, rows of ``item_table`` where they count.
             bias: ``[V]`` or None.
-            mask: bool in the shape of ``targets``, which targets count; None: those of all items.
+            mask: bool in the shape of ``targets``, which targets count; None: all but padding.
         """
         batch = self._batch(sequences, users)
         counted = counted_targets(batch, targets, mask, "targets")

@@ -17,7 +17,7 @@ from ..models.scoring import require_input_weight, require_recommender, takes_in
 from ..recognition import RecognisedNoise
 from ..recognition.cross_fitting import CrossFittedNoiseModels
 from .belief_sources import beliefs_of
-from .beliefs import Beliefs, Setting
+from .beliefs import Beliefs
 from .checkpoint import CheckpointError, load_checkpoint
 from .config import JointTrainerConfig
 
@@ -25,16 +25,8 @@ __all__ = ["JointModels"]
 
 
 class JointModels:
-    """A recommender and the beliefs about its training data; :class:`atjt_ext.JointTrainer` trains
-    both.
-
-    Serving, audits and exports need no more than this: it has neither optimizers nor history.
-
-    Args:
-        recommender: see ``JointTrainer``.
-        noise_model: see ``JointTrainer``.
-        config: the options of training; None takes the defaults.
-        device: where the models live; None keeps the recommender's device.
+    """A recommender and the beliefs about its training data: all that serving, audits and exports
+    need. :class:`atjt_ext.JointTrainer` trains both; the arguments are described there.
 
     Attributes:
         noise_model: the prototype of the noise models, or None.
@@ -64,8 +56,8 @@ class JointModels:
             require_input_weight(recommender)
 
     def _fresh_beliefs(self) -> Beliefs:
-        last_target_only = weighs_last_target_only(self.recommender)
-        return beliefs_of(Setting(self.config, self.device, last_target_only), self.noise_model)
+        last = weighs_last_target_only(self.recommender)
+        return beliefs_of(self.config, self.device, self.noise_model, last_target_only=last)
 
     @property
     def noise_models(self) -> CrossFittedNoiseModels | None:
@@ -75,13 +67,11 @@ class JointModels:
     # ---- ranking --------------------------------------------------------------------------------
 
     def evaluate(self, data: EvaluationSet, *, exclude_seen: bool = True) -> dict[str, float]:
-        """Full-ranking HR, NDCG and MRR at 5, 10, 20; see
-        :func:`atjt_ext.evaluation.ranking.evaluate`."""
+        """HR, NDCG and MRR at 5, 10, 20, see :func:`atjt_ext.evaluation.ranking.evaluate`."""
         return evaluate(*self._on(data), exclude_seen=exclude_seen, **self._reading)
 
     def ranks(self, data: EvaluationSet, *, exclude_seen: bool = True) -> Tensor:
-        """The rank of every user's target, ``[U]``; see
-        :func:`atjt_ext.evaluation.ranking.full_ranks`."""
+        """``[U]``, the ranks of the targets, see :func:`atjt_ext.evaluation.ranking.full_ranks`."""
         return full_ranks(*self._on(data), exclude_seen=exclude_seen, **self._reading)
 
     def recommend(
@@ -106,7 +96,7 @@ class JointModels:
         interactions had in training, or without the interactions that were dropped.
 
         Later interactions are read in full: nothing that came after them could judge them. Given
-        weights apply to whole histories. Seen items are always those of whole histories.
+        weights apply to whole histories. Seen items always come from whole histories.
 
         Raises:
             RuntimeError: the noise is unknown, as after ``load``: call ``recognise``.
@@ -134,15 +124,14 @@ class JointModels:
         return self.beliefs.weights(train)
 
     def sequence_weights(self, train: Sequences) -> Tensor:
-        """Mean weight of each user's training interactions: ``[num_users]``, NaN for users without
-        any."""
+        """Mean weight of each user's training interactions, ``[num_users]``; NaN without any."""
         return per_user(train, self.interaction_weights(train))
 
     def recognise(self, train: Sequences) -> RecognisedNoise:
         """Recognises the noise in ``train`` by co-occurrence.
 
-        It takes seconds for 10^5 interactions. Where the weights come from co-occurrence, ``fit``
-        does it by itself, and the result is kept for ``as_read``.
+        It takes seconds for 10^5 interactions. ``as_read`` uses the result, which ``fit`` computes
+        by itself where the weights come from co-occurrence.
 
         Raises:
             ValueError: fewer than two users.
@@ -150,8 +139,7 @@ class JointModels:
         return self.beliefs.recogniser(train).found
 
     def noise_detection(self, train: Sequences) -> dict[str, float | None]:
-        """AUCs of finding the planted noise, where ``train`` knows the truth; see
-        ``detection_auc``."""
+        """AUCs of finding the planted noise in ``train``, see ``detection_auc``."""
         return detection_auc(train, self.interaction_noise_logits(train))
 
     @property
@@ -170,8 +158,7 @@ class JointModels:
         self.beliefs.begin(num_users)
 
     def load(self, path: str | Path, *, num_users: int) -> dict[str, Any]:
-        """Takes over the models in a checkpoint: those of the best epoch, or of the last one
-        without ``patience``.
+        """Takes over a checkpoint's models: the best epoch's under ``patience``, else the last.
 
         Checkpoints hold no beliefs by co-occurrence: see ``recognise``.
 
@@ -202,15 +189,15 @@ class JointModels:
         sizes = {"num_items": self.recommender.num_items, "num_users": self.num_users}
         try:
             config = JointTrainerConfig.from_dict(saved["config"], earlier=saved["format"] == 1)
-            for name, wanted in (sizes | self.config.resolved()).items():
-                made_with = saved[name] if name in sizes else config.resolved()[name]
-                if made_with != wanted:
-                    raise CheckpointError(
-                        f"{path}: the checkpoint was made with {name}={made_with}, "
-                        f"this run has {name}={wanted}"
-                    )
         except (TypeError, ValueError) as error:
             raise CheckpointError(f"{path}: the checkpoint's config is refused: {error}") from error
+        made_with = {**saved, **config.resolved()}
+        for name, wanted in (sizes | self.config.resolved()).items():
+            if made_with[name] != wanted:
+                raise CheckpointError(
+                    f"{path}: the checkpoint was made with {name}={made_with[name]}, "
+                    f"this run has {name}={wanted}"
+                )
         try:
             self.load_state_dict(saved["models"])
         except RuntimeError as error:

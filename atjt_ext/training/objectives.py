@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor
@@ -36,18 +36,18 @@ __all__ = [
     "weighted_mean",
 ]
 
+_Loss = Literal["cross_entropy", "binary_cross_entropy"]
+_Softmax = Literal["auto", "logits", "linear"]
+_Route = Literal["logits", "linear"]
+_Adapt = Callable[[Tensor], Tensor] | None
+
 # From this number of items on, the softmax is computed without logits. On the CPU this is where it
 # becomes faster (measured); on a GPU, where [N, V] logits and their gradient take gigabytes (not
 # measured).
 LINEAR_SOFTMAX_FROM = {"cpu": 10_000, "cuda": 50_000}
 
 
-def softmax_route(
-    recommender: Recommender,
-    *,
-    loss: Literal["cross_entropy", "binary_cross_entropy"],
-    softmax: Literal["auto", "logits", "linear"],
-) -> Literal["logits", "linear"] | None:
+def softmax_route(recommender: Recommender, *, loss: _Loss, softmax: _Softmax) -> _Route | None:
     """How the softmax over the catalogue is computed; None under a loss without softmax.
 
     ``linear`` goes from hidden states and item table to the loss without logits. ``auto`` chooses
@@ -70,9 +70,7 @@ def softmax_route(
         return _route_for(recommender.item_table(), softmax)
 
 
-def _route_for(
-    table: Tensor, softmax: Literal["auto", "logits", "linear"]
-) -> Literal["logits", "linear"]:
+def _route_for(table: Tensor, softmax: _Softmax) -> _Route:
     if softmax != "auto":
         return softmax
     least = LINEAR_SOFTMAX_FROM.get(table.device.type)
@@ -85,14 +83,13 @@ def recommender_loss(
     batch: Batch,
     sample_weight: Tensor,
     *,
-    loss: Literal["cross_entropy", "binary_cross_entropy"],
+    loss: _Loss,
     num_negatives: int,
-    softmax: Literal["auto", "logits", "linear"] = "auto",
+    softmax: _Softmax = "auto",
     input_weight: Tensor | None = None,
-    adapt: Callable[[Tensor], Tensor] | None = None,
+    adapt: _Adapt = None,
 ) -> Tensor:
-    """``sum_i w_i * loss_i / sum_i w_i`` over the batch's targets (arXiv:2409.17402, the joint
-    loss).
+    """``sum_i w_i * loss_i / sum_i w_i`` over the targets of a batch (arXiv:2409.17402).
 
     A sequence recommender predicts every item that has a predecessor. A pointwise recommender, or
     one with ``last_position_only``, predicts the last item.
@@ -102,10 +99,9 @@ def recommender_loss(
         batch: training windows.
         sample_weight: ``[B]``, one weight per sequence, or ``[B, W]``, one per position of
             ``batch.sequences``; a target takes the weight of its own position.
-        loss: softmax over the catalogue, or each positive against ``num_negatives`` uniform
-            negatives.
-        num_negatives: see ``loss``.
-        softmax: how the softmax is computed, see :func:`softmax_route`.
+        loss, num_negatives: softmax over the catalogue, or each positive against ``num_negatives``
+            uniform negatives.
+        softmax: see :func:`softmax_route`.
         input_weight: ``[B, W - 1]``, weights of ``batch.inputs``; None reads all inputs in full.
         adapt: makes further weights ``[N]`` from the targets' losses ``[N]``, see
             :func:`atjt_ext.training.step_weights.adaptive_denoising`.
@@ -131,11 +127,8 @@ def recommender_loss(
         valid[:, :-1] = False
     hidden = encode(recommender, batch.inputs, input_weight)[valid]
     targets = batch.targets[valid]
-    weights = (
-        sample_weight[valid.nonzero()[:, 0]]
-        if sample_weight.dim() == 1
-        else sample_weight[:, 1:][valid]
-    )
+    per_row = sample_weight.dim() == 1
+    weights = sample_weight[valid.nonzero()[:, 0]] if per_row else sample_weight[:, 1:][valid]
     table = recommender.item_table()
     if loss == "cross_entropy" and _route_for(table, softmax) == "linear":
         # Class v is item v + 1: padding is no class.
@@ -157,15 +150,11 @@ def auxiliary_loss(recommender: Recommender, batch: Batch) -> Tensor:
     return batch.sequences.new_zeros((), dtype=torch.float)
 
 
-def _softmax_loss(
-    logits: Tensor, targets: Tensor, weights: Tensor, adapt: Callable[[Tensor], Tensor] | None
-) -> Tensor:
+def _softmax_loss(logits: Tensor, targets: Tensor, weights: Tensor, adapt: _Adapt) -> Tensor:
     return _weighted(partial(reweighted_cross_entropy, logits, targets - 1), weights, adapt)
 
 
-def _weighted(
-    loss: Callable[..., Tensor], weights: Tensor, adapt: Callable[[Tensor], Tensor] | None
-) -> Tensor:
+def _weighted(loss: Callable[..., Tensor], weights: Tensor, adapt: _Adapt) -> Tensor:
     """The weighted mean of an op's loss; ``loss`` takes ``sample_weight`` and ``reduction``."""
     if adapt is None:
         return loss(sample_weight=weights, reduction="weighted_mean")
@@ -181,9 +170,7 @@ def _with_negatives(targets: Tensor, num_items: int, num_negatives: int) -> Tens
     return torch.cat([targets[:, None], drawn + (drawn >= targets[:, None])], dim=1)
 
 
-def _binary_loss(
-    logits: Tensor, weights: Tensor, adapt: Callable[[Tensor], Tensor] | None
-) -> Tensor:
+def _binary_loss(logits: Tensor, weights: Tensor, adapt: _Adapt) -> Tensor:
     """Column 0 is the positive, the others are negatives; one weight per row, as in the paper."""
     logits = widened(logits)
     labels = torch.zeros_like(logits)
@@ -193,8 +180,7 @@ def _binary_loss(
 
 
 def weighted_mean(losses: Tensor, weights: Tensor) -> Tensor:
-    """``sum(w * l) / sum(w)`` over ``losses`` and ``weights`` of one shape; 0 if all weights are
-    0."""
+    """``sum(w * l) / sum(w)``, both of one shape; 0 if all weights are 0."""
     total = weights.sum()
     nothing_counts = total == 0
     # A loss of weight 0 may be infinite.
@@ -214,15 +200,11 @@ def compiled(recommender: Recommender) -> Recommender:
     warns. Torch's ``capture_dynamic_output_shape_ops`` avoids the break for SASRec, but with torch
     2.13 neither DIN nor GRU4Rec then runs.
     """
+    view = SimpleNamespace(num_items=recommender.num_items)
     if isinstance(recommender, SequenceRecommender):
-        view: Any = SimpleNamespace(
-            num_items=recommender.num_items,
-            encode=torch.compile(recommender.encode, dynamic=True),
-            item_table=recommender.item_table,
-            last_position_only=predicts_last_position_only(recommender),
-        )
-        return view  # type: ignore[no-any-return]
-    view = SimpleNamespace(
-        num_items=recommender.num_items, score=torch.compile(recommender.score, dynamic=True)
-    )
-    return view  # type: ignore[no-any-return]
+        view.encode = torch.compile(recommender.encode, dynamic=True)
+        view.item_table = recommender.item_table
+        view.last_position_only = predicts_last_position_only(recommender)
+    else:
+        view.score = torch.compile(recommender.score, dynamic=True)
+    return cast(Recommender, view)

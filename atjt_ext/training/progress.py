@@ -2,16 +2,8 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from .history import EpochRecord
 
@@ -19,14 +11,9 @@ __all__ = ["FitProgress"]
 
 
 class FitProgress:
-    """Shows the progress of a fit.
+    """Shows the progress of a fit on ``console``, stderr by default.
 
-    Args:
-        title: how every line begins.
-        total_epochs: largest number of epochs.
-        valid_metric: the metric to show.
-        enabled: False shows nothing.
-        console: where to show; None is stderr.
+    Every line begins with ``title``; ``valid_metric`` is the metric to show.
     """
 
     def __init__(
@@ -38,10 +25,8 @@ class FitProgress:
         enabled: bool = True,
         console: Console | None = None,
     ) -> None:
-        self._title = title
-        self._total_epochs = total_epochs
-        self._valid_metric = valid_metric
-        self._enabled = enabled
+        self._title, self._total_epochs = title, total_epochs
+        self._valid_metric, self._enabled = valid_metric, enabled
         self._said: set[str] = set()
         self._console = console or Console(stderr=True)
         self._bar = Progress(
@@ -59,20 +44,12 @@ class FitProgress:
         self._bar.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
     def start_epoch(self, epoch: int, steps: int) -> None:
-        self._bar.reset(
-            self._task,
-            total=steps,
-            description=f"{self._title} epoch {epoch}/{self._total_epochs}",
-        )
+        shown = f"{self._title} epoch {epoch}/{self._total_epochs}"
+        self._bar.reset(self._task, total=steps, description=shown)
 
     def advance(self) -> None:
         self._bar.advance(self._task)
@@ -93,7 +70,7 @@ class FitProgress:
         self.message("  ".join(parts))
 
     def message_once(self, text: str) -> None:
-        """Shows a message unless one with the same text before its colon was shown before."""
+        """Shows a message, unless an earlier one has the same text before its colon."""
         kind = text.split(":")[0]
         if kind not in self._said:
             self._said.add(kind)

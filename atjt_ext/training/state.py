@@ -16,14 +16,13 @@ from .checkpoint import save_checkpoint
 from .history import EpochRecord
 from .joint_models import JointModels
 
-__all__ = ["TrainingState", "learning_rate_factor", "require_schedule"]
+__all__ = ["TrainingState", "learning_rate_factor"]
 
 
 class TrainingState:
     """Optimizers, step count, history and the best epoch so far.
 
-    Random numbers need no state: batches, damage and dropout are functions of (seed, epoch or
-    step).
+    Random numbers and learning rates need no state: they are functions of seed, epoch and step.
 
     Args:
         models: trained in place; their ``begin`` comes first.
@@ -45,10 +44,8 @@ class TrainingState:
             )
 
     def _optimizer(self, parameters: Iterable[nn.Parameter], rate: float) -> torch.optim.Optimizer:
-        weight_decay = self.config.weight_decay
-        if self.config.optimizer == "adagrad":
-            return torch.optim.Adagrad(parameters, lr=rate, weight_decay=weight_decay)
-        return torch.optim.Adam(parameters, lr=rate, weight_decay=weight_decay)
+        kind = torch.optim.Adagrad if self.config.optimizer == "adagrad" else torch.optim.Adam
+        return kind(parameters, lr=rate, weight_decay=self.config.weight_decay)
 
     def update(self, loss: torch.Tensor) -> None:
         """One optimizer step of all models on the joint loss."""
@@ -57,8 +54,9 @@ class TrainingState:
             optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if self.config.clip_grad_norm is not None:
-            recommender = self.models.recommender
-            nn.utils.clip_grad_norm_(recommender.parameters(), self.config.clip_grad_norm)
+            nn.utils.clip_grad_norm_(
+                self.models.recommender.parameters(), self.config.clip_grad_norm
+            )
         for optimizer in self.optimizers.values():
             optimizer.step()
         self.steps += 1
@@ -112,10 +110,9 @@ class TrainingState:
 
     def out_of_patience(self) -> bool:
         """Whether early stopping ends training here."""
-        patience = self.config.patience
+        patience, epochs = self.config.patience, len(self.history)
         if patience is None or self.best_epoch is None:
             return False
-        epochs = len(self.history)
         return (
             epochs >= self.config.min_epochs
             and self.steps >= self.config.min_steps
@@ -142,29 +139,18 @@ class TrainingState:
                 "history": [record.as_dict() for record in self.history],
                 "models": self.models.state_dict(),
                 "best": self._best,
-                "optimizers": {
-                    name: optimizer.state_dict() for name, optimizer in self.optimizers.items()
-                },
+                "optimizers": {name: one.state_dict() for name, one in self.optimizers.items()},
             },
         )
 
     def take(self, saved: dict[str, Any]) -> None:
-        """Takes over what :meth:`save` wrote, except for the models (``JointModels.load``)."""
+        """Takes over the state that :meth:`save` wrote; ``JointModels.load`` does so for models."""
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(saved["optimizers"][name])
         self.steps = int(saved["steps"])
         self.total_steps = int(saved.get("total_steps", self.total_steps))
         self.history = [EpochRecord.from_dict(values) for values in saved["history"]]
         self._best = saved["best"]
-
-
-def require_schedule(warmup_steps: int, total_steps: int) -> None:
-    """Raises ValueError if the warm-up would take all of training."""
-    if warmup_steps >= total_steps:
-        raise ValueError(
-            f"schedule_warmup_steps must be below the {total_steps} steps of training, "
-            f"got {warmup_steps}"
-        )
 
 
 def learning_rate_factor(
@@ -177,12 +163,9 @@ def learning_rate_factor(
     """The factor on the learning rate at ``step`` (from 0) of ``total_steps``.
 
     It rises linearly over the first ``warmup_steps`` and reaches 1 at the last of them. Let p be
-    the share of the remaining steps that are done. The factor then is 1 (``constant``), ``1 - p``
-    (``linear``) or ``(1 + cos(pi p)) / 2`` (``cosine``; Loshchilov and Hutter, "SGDR", ICLR 2017,
-    arXiv:1608.03983, without restarts). It would reach 0 at step ``total_steps``, the first one
-    after training, and later steps have that value.
-
-    It depends on the step alone, so a resumed run needs no state.
+    the share of the remaining steps that are done, at most 1. The factor then is 1 (``constant``),
+    ``1 - p`` (``linear``) or ``(1 + cos(pi p)) / 2`` (``cosine``; Loshchilov and Hutter, "SGDR",
+    ICLR 2017, arXiv:1608.03983, without restarts).
     """
     if step < warmup_steps:
         return (step + 1) / warmup_steps

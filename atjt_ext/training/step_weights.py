@@ -1,4 +1,4 @@
-"""The weights of a step: what they act on, and further weights made from the losses.
+"""The weights of a step on targets and inputs, and further weights made from the losses.
 
 The further weights are adaptive denoising training (ADT): Wang et al., "Denoising Implicit Feedback
 for Recommendation", WSDM 2021, arXiv:2006.04153. A model fits noisy interactions late, so large
@@ -29,11 +29,8 @@ __all__ = [
 def on_targets_and_inputs(
     weights: Tensor, config: JointTrainerConfig
 ) -> tuple[Tensor, Tensor | None]:
-    """The weights of the targets, ``[B]`` or ``[B, W]``, and of the inputs, ``[B, W - 1]``.
-
-    Args:
-        weights: ``[B]``, one per sequence, or ``[B, W]``, one per position.
-        config: ``config.weights_act_on`` decides.
+    """The weights of the targets, ``[B]`` or ``[B, W]``, and of the inputs, ``[B, W - 1]``, from
+    ``weights``: ``[B]``, one per sequence, or ``[B, W]``, one per position.
 
     Raises:
         ValueError: inputs are to be weighed, but ``weights`` has one weight per sequence.

@@ -13,15 +13,13 @@ _OURS = ".atjt"  # suffix of our files: the folder may hold curves of other prog
 
 
 class TensorBoardLog:
-    """Writes every epoch's ``EpochRecord.scalars`` to a folder; give it to ``fit`` as ``on_epoch``.
+    """Writes every epoch's ``EpochRecord.scalars`` to ``folder``, which the first epoch creates;
+    give it to ``fit`` as ``on_epoch``.
 
     A resumed run has one unbroken set of curves. The first call writes the whole history again and
     deletes the files of earlier processes, because they may lack the last epochs, or hold epochs
     after the checkpoint. Files of other programs stay, but a resumed run makes a running
     TensorBoard discard all curves of the folder: use a folder of its own.
-
-    Args:
-        folder: created at the first epoch.
 
     Raises:
         ImportError: tensorboard is not installed.
@@ -44,7 +42,7 @@ class TensorBoardLog:
         earlier: list[Path] = []
         if self._writer is None:
             earlier = list(self.folder.glob(f"events.out.tfevents.*{_OURS}"))
-            # Makes a running TensorBoard discard what it has read from them.
+            # A running TensorBoard then discards the curves that it read from them.
             purge = 1 if earlier else None
             self._writer = self._make_writer(
                 str(self.folder), purge_step=purge, filename_suffix=_OURS

@@ -12,8 +12,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Concatenate, Literal, ParamSpec, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +23,6 @@ from ..corruption import Corruption, RandomReplacement
 from ..data import Batch, EvaluationSet, Sequences, TrainingRows, user_folds
 from ..models.precision import autocast
 from ..models.protocols import weighs_last_target_only
-from ..recognition import RecognisedNoise
 from ..recognition.weighting import summarise_weights
 from .batch_pairs import batch_pairs, steps_per_epoch
 from .config import JointTrainerConfig
@@ -30,7 +30,7 @@ from .history import EpochRecord
 from .joint_models import JointModels
 from .objectives import auxiliary_loss, compiled, recommender_loss, softmax_route
 from .progress import FitProgress
-from .state import TrainingState, require_schedule
+from .state import TrainingState
 from .step_weights import adaptive_denoising, on_targets_and_inputs
 from .trouble import (
     TrainingDivergedError,
@@ -40,6 +40,9 @@ from .trouble import (
 )
 
 __all__ = ["JointTrainer", "StepResult", "TrainingDivergedError", "WeightsCollapsedWarning"]
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +54,16 @@ class StepResult:
     weights: Tensor
 
 
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """What a fit goes through: training sequences, their windows, and steps of all epochs.
+def _of_models(
+    method: Callable[Concatenate[JointModels, _P], _R],
+) -> Callable[Concatenate[JointTrainer, _P], _R]:
+    """``method`` of a trainer's models as a method of the trainer."""
 
-    ``folds [num_users]`` is the fold of each user under sequential cross-fitting, else None.
-    """
+    @wraps(method)
+    def of_trainer(self: JointTrainer, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        return method(self.models, *args, **kwargs)
 
-    learned_from: Sequences
-    rows: TrainingRows
-    folds: Tensor | None
-    total_steps: int
+    return of_trainer
 
 
 class JointTrainer:
@@ -80,6 +82,9 @@ class JointTrainer:
 
     Attributes:
         models: the models without the training, for serving, audits and exports.
+        config: all options, with ``weights_act_on`` decided.
+        device: where the models live.
+        recommender: the recommender that is trained.
 
     Two trainers with one seed do the same thing. Dropout masks depend on (seed, step) only, so a
     run with equal weights has the same masks and batches, whatever random numbers the noise models
@@ -96,31 +101,16 @@ class JointTrainer:
         device: torch.device | str | None = None,
     ) -> None:
         self.models = JointModels(recommender, noise_model, config=config, device=device)
+        self.config, self.device = self.models.config, self.models.device
+        self.recommender = self.models.recommender
         self.corruption = corruption or RandomReplacement(
-            num_items=cast(int, self.recommender.num_items),
-            **self.config.damage,
+            num_items=cast(int, self.recommender.num_items), **self.config.damage
         )
-        self._trained_through = (
-            compiled(self.recommender) if self.config.compile else self.recommender
-        )
+        compiles = self.config.compile
+        self._trained_through = compiled(self.recommender) if compiles else self.recommender
         self._state: TrainingState | None = None
         self._checkpoint: Path | None = None
         self._steps_per_epoch = 1
-
-    @property
-    def config(self) -> JointTrainerConfig:
-        """All options, with ``weights_act_on`` decided."""
-        return self.models.config
-
-    @property
-    def device(self) -> torch.device:
-        """Where the models live."""
-        return self.models.device
-
-    @property
-    def recommender(self) -> Any:
-        """The recommender that is trained."""
-        return self.models.recommender
 
     @property
     def state(self) -> TrainingState:
@@ -161,7 +151,7 @@ class JointTrainer:
                 weights = beliefs.batch_weights(batch)
         if not config.gradient_through_weights:
             weights = weights.detach()
-        # The recommender's dropout must not depend on what else drew random numbers before it.
+        # The recommender's dropout must not depend on random numbers drawn before it.
         torch.manual_seed(config.seed * 1_000_003 + state.steps)
         on_targets, on_inputs = on_targets_and_inputs(weights, config)
         with autocast(config.precision, self.device):
@@ -214,9 +204,9 @@ class JointTrainer:
 
         Args:
             train: training sequences.
-            valid: what early stopping watches; None trains all epochs.
+            valid: validation data for early stopping; None trains all epochs.
             checkpoint: file that holds the whole state after every epoch.
-            resume: go on from ``checkpoint`` if it exists; the result is that of an unbroken run.
+            resume: go on from ``checkpoint`` if it exists, to the result of an unbroken run.
             progress: show a bar and a line per epoch on stderr.
             title: how the progress lines begin.
             on_epoch: called with the history so far after every epoch.
@@ -229,7 +219,7 @@ class JointTrainer:
         """
         if resume and checkpoint is None:
             raise ValueError("resume needs a checkpoint to go on from")
-        plan = self._plan(train)
+        rows, folds, total_steps = self._plan(train)
         self._checkpoint = None if checkpoint is None else Path(checkpoint)
         watched = None if valid is None else self.models.as_read(valid).to(self.device)
         self.models.begin(train.num_users)
@@ -238,19 +228,15 @@ class JointTrainer:
             state.take(self.models.read_checkpoint(self._checkpoint))
             if on_epoch is not None:  # a kill between checkpoint and callback left it behind
                 on_epoch(state.history)
-        state.total_steps = plan.total_steps  # the data decide, not a checkpoint
+        state.total_steps = total_steps  # the data decide, not a checkpoint
+        epochs, metric = self.config.total_epochs, self.config.valid_metric
         with (
             torch.random.fork_rng([self.device] if self.device.type == "cuda" else []),
-            FitProgress(
-                title,
-                total_epochs=self.config.total_epochs,
-                valid_metric=self.config.valid_metric,
-                enabled=progress,
-            ) as shown,
+            FitProgress(title, total_epochs=epochs, valid_metric=metric, enabled=progress) as shown,
         ):
-            self._announce(plan, train, title, shown)
+            self._announce(rows, train, title, shown)
             while not self._ended():
-                state.record(self._epoch(len(state.history), plan, watched, shown))
+                state.record(self._epoch(len(state.history), rows, folds, watched, shown))
                 shown.end_epoch(state.history[-1])
                 if self._checkpoint is not None:
                     state.save(self._checkpoint)
@@ -261,10 +247,12 @@ class JointTrainer:
         state.restore_best()
         return state.history
 
-    def _announce(self, plan: _Plan, train: Sequences, title: str, shown: FitProgress) -> None:
+    def _announce(
+        self, rows: TrainingRows, train: Sequences, title: str, shown: FitProgress
+    ) -> None:
         if self._ended():
             shown.message(f"{title}: trained already (epochs: {len(self.state.history)})")
-        left_out = train.num_interactions - plan.learned_from.num_interactions
+        left_out = train.num_interactions - rows.sequences.num_interactions
         if (found := self.models.beliefs.summary(left_out)) is not None:
             shown.message(f"{title}: {found}")
         if self.softmax == "linear":
@@ -281,7 +269,9 @@ class JointTrainer:
         """Raises the errors that ``fit`` would raise for ``train`` before its first step."""
         self._plan(train)
 
-    def _plan(self, train: Sequences) -> _Plan:
+    def _plan(self, train: Sequences) -> tuple[TrainingRows, Tensor | None, int]:
+        """Windows to learn from, the fold of each user (``[num_users]``; None without phases), and
+        the steps of all epochs."""
         config = self.config
         if train.num_items != self.recommender.num_items:
             raise ValueError(
@@ -289,41 +279,47 @@ class JointTrainer:
                 f"train has {train.num_items}"
             )
         _ = self.softmax  # refuses a recommender without the item table that it needs
-        learned_from = self.models.beliefs.to_learn_from(train)
-        rows = TrainingRows(
-            learned_from.to(self.device), max_length=config.max_length, stride=config.window_stride
-        )
-        folds = None
+        learned_from = self.models.beliefs.to_learn_from(train).to(self.device)
+        rows = TrainingRows(learned_from, max_length=config.max_length, stride=config.window_stride)
+        folds: Tensor | None = None
+        phases: list[tuple[int, Tensor] | None] = [None]
         if config.cross_fitting == "sequential":
             folds = user_folds(train.num_users, config.fold_count, seed=config.seed).to(self.device)
-            phases = [(phase, folds) for phase in range(config.fold_count)]
-            steps = sum(steps_per_epoch(rows, config, phase) for phase in phases)
-        else:
-            steps = steps_per_epoch(rows, config, None)
-        require_schedule(config.schedule_warmup_steps, config.epochs * steps)
-        return _Plan(learned_from, rows, folds, config.epochs * steps)
+            phases = [(fold, folds) for fold in range(config.fold_count)]
+        total_steps = config.epochs * sum(steps_per_epoch(rows, config, one) for one in phases)
+        if config.schedule_warmup_steps >= total_steps:
+            raise ValueError(
+                f"schedule_warmup_steps must be below the {total_steps} steps of training, "
+                f"got {config.schedule_warmup_steps}"
+            )
+        return rows, folds, total_steps
 
     def _epoch(
-        self, epoch: int, plan: _Plan, valid: EvaluationSet | None, shown: FitProgress
+        self,
+        epoch: int,
+        rows: TrainingRows,
+        folds: Tensor | None,
+        valid: EvaluationSet | None,
+        shown: FitProgress,
     ) -> EpochRecord:
         config, beliefs = self.config, self.models.beliefs
-        fold, active, epoch_of_phase = None, range(config.fold_count), epoch
-        if plan.folds is not None:
-            phase, epoch_of_phase = divmod(epoch, config.epochs)
-            fold, active = (phase, plan.folds), range(phase, phase + 1)
+        phase, active, epoch_of_phase = None, range(config.fold_count), epoch
+        if folds is not None:
+            fold, epoch_of_phase = divmod(epoch, config.epochs)
+            phase, active = (fold, folds), range(fold, fold + 1)
         used = beliefs.folds_weighed(active, epoch_of_phase)
         started = time.perf_counter()
         self.recommender.train()
-        self._steps_per_epoch = steps_per_epoch(plan.rows, config, fold)
+        self._steps_per_epoch = steps_per_epoch(rows, config, phase)
         shown.start_epoch(epoch + 1, self._steps_per_epoch)
         results = []
-        for batch, noise_batch in batch_pairs(plan.rows, config, epoch, fold):
+        for batch, noise_batch in batch_pairs(rows, config, epoch, phase):
             results.append(self.step(batch, noise_batch, active=active, weigh=used != "none"))
             shown.advance()
         seconds = time.perf_counter() - started
-        noise_losses = [r.noise_loss for r in results if r.noise_loss is not None]
+        noise_losses = [one.noise_loss for one in results if one.noise_loss is not None]
         if (noise_models := beliefs.noise_models) is not None:
-            noise_models.calibrate(plan.rows, self.corruption, active)
+            noise_models.calibrate(rows, self.corruption, active)
             gated = noise_models.folds_weighed(active) != "all" != used
             if gated and epoch_of_phase + 1 >= config.warmup_epochs:
                 shown.message_once(noise_models.gate_message(active))
@@ -346,51 +342,23 @@ class JointTrainer:
         self.state.save(Path(path))
 
     def load(self, path: str | Path, *, num_users: int) -> None:
-        """Takes over what ``save`` or ``fit`` wrote, with the best epoch's models in place; see
-        :meth:`JointModels.load`."""
+        """Takes over the state that ``save`` or ``fit`` wrote; :meth:`JointModels.load` describes
+        the arguments and the choice of the models."""
         saved = self.models.load(path, num_users=num_users)
         self._state = TrainingState(self.models)
         self._state.take(saved)
 
-    # ---- the models, see JointModels ------------------------------------------------------------
+    # ---- of the models --------------------------------------------------------------------------
 
-    def evaluate(self, data: EvaluationSet, *, exclude_seen: bool = True) -> dict[str, float]:
-        """See :meth:`JointModels.evaluate`."""
-        return self.models.evaluate(data, exclude_seen=exclude_seen)
-
-    def ranks(self, data: EvaluationSet, *, exclude_seen: bool = True) -> Tensor:
-        """See :meth:`JointModels.ranks`."""
-        return self.models.ranks(data, exclude_seen=exclude_seen)
-
-    def recommend(
-        self, data: EvaluationSet, *, k: int = 10, exclude_seen: bool = True
-    ) -> tuple[Tensor, Tensor]:
-        """See :meth:`JointModels.recommend`."""
-        return self.models.recommend(data, k=k, exclude_seen=exclude_seen)
-
-    def as_read(self, data: EvaluationSet) -> EvaluationSet:
-        """See :meth:`JointModels.as_read`."""
-        return self.models.as_read(data)
-
-    def recognise(self, train: Sequences) -> RecognisedNoise:
-        """See :meth:`JointModels.recognise`."""
-        return self.models.recognise(train)
-
-    def interaction_noise_logits(self, train: Sequences) -> Tensor:
-        """See :meth:`JointModels.interaction_noise_logits`."""
-        return self.models.interaction_noise_logits(train)
-
-    def interaction_weights(self, train: Sequences) -> Tensor:
-        """See :meth:`JointModels.interaction_weights`."""
-        return self.models.interaction_weights(train)
-
-    def sequence_weights(self, train: Sequences) -> Tensor:
-        """See :meth:`JointModels.sequence_weights`."""
-        return self.models.sequence_weights(train)
-
-    def noise_detection(self, train: Sequences) -> dict[str, float | None]:
-        """See :meth:`JointModels.noise_detection`."""
-        return self.models.noise_detection(train)
+    evaluate = _of_models(JointModels.evaluate)
+    ranks = _of_models(JointModels.ranks)
+    recommend = _of_models(JointModels.recommend)
+    as_read = _of_models(JointModels.as_read)
+    recognise = _of_models(JointModels.recognise)
+    interaction_noise_logits = _of_models(JointModels.interaction_noise_logits)
+    interaction_weights = _of_models(JointModels.interaction_weights)
+    sequence_weights = _of_models(JointModels.sequence_weights)
+    noise_detection = _of_models(JointModels.noise_detection)
 
     @property
     def held_out_auc(self) -> float | None:

@@ -29,8 +29,7 @@ class WeightsCollapsedWarning(UserWarning):
 
 
 def require_finite(loss: Tensor, batch: Batch, step: int, checkpoint: Path | None) -> None:
-    """Raises TrainingDivergedError, with step, rows and last checkpoint, for an infinite or NaN
-    loss."""
+    """Raises TrainingDivergedError for an infinite or NaN loss."""
     if not bool(torch.isfinite(loss)):
         rows = batch.rows.tolist()
         more = ", ..." if len(rows) > 8 else ""
@@ -43,9 +42,8 @@ def require_finite(loss: Tensor, batch: Batch, step: int, checkpoint: Path | Non
 
 def warn_if_collapsed(history: Sequence[EpochRecord]) -> None:
     """Warns the caller of the caller if the last weights used are all alike."""
-    weighed = [record for record in history if record.weights_used != "none"]
-    if weighed and weighed[-1].weights.collapsed:
-        weights = weighed[-1].weights
+    used = [record.weights for record in history if record.weights_used != "none"]
+    if used and (weights := used[-1]).collapsed:
         warnings.warn(
             f"weights have collapsed to {weights.mean:.3f} ± {weights.std:.4f}: normalised by "
             "their sum, they act like equal weights. The noise model has usually learned nothing: "
