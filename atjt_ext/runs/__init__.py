@@ -3,11 +3,11 @@
 | module | holds |
 |---|---|
 | ``config`` | everything that a run depends on, except the file; imports no torch |
-| ``data`` | reading the file, and what can be ranked |
+| ``data`` | reading the file; splits and histories |
 | ``build`` | the models of a run: fresh, pre-trained, or loaded |
 | ``train``, ``evaluate`` | training and measuring a run |
 | ``folder``, ``stored_sequences`` | the files of a run |
-| ``recommendations``, ``export`` | what a run is for: top-k lists, models for other programs |
+| ``recommendations``, ``export`` | top-k lists; models for other programs |
 """
 
 from __future__ import annotations
@@ -27,23 +27,19 @@ if TYPE_CHECKING:
 
 # Loaded on first use: configs need no torch.
 _HOMES = {
-    "build_trainer": "build",
-    "load_models": "build",
-    "load_trainer": "build",
-    "trainer_for": "build",
-    "compare_runs": "evaluate",
-    "evaluate_run": "evaluate",
-    "sampled_test": "evaluate",
-    "train_run": "train",
+    "build": "build_trainer load_models load_trainer trainer_for",
+    "evaluate": "compare_runs evaluate_run sampled_test",
+    "train": "train_run",
 }
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
-__all__ = list(_HOMES)
+__all__ = sorted(_HOME_OF)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _HOME_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()[name] = value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    globals()[name] = value = getattr(import_module(f".{_HOME_OF[name]}", __name__), name)
     return value
 
 

@@ -28,45 +28,38 @@ __all__ = [
 
 
 def pretrain(
-    recommender: nn.Module,
+    trainer: JointTrainer,
     config: RunConfig,
-    rows: TrainingRows,
+    train: Sequences,
     *,
     progress: bool = True,
     title: str = "train",
 ) -> None:
-    """Trains a ``Pretrainable`` recommender before joint training; others stay as they are.
-
-    Args:
-        recommender: trained in place.
-        config: the config of the run.
-        rows: windows of the training data, on the recommender's device.
-        progress: show a bar and a line per epoch on stderr.
-        title: how the progress lines begin.
-    """
+    """Trains a ``Pretrainable`` recommender on ``train``; leaves every other one as it is."""
+    recommender, training = trainer.recommender, config.trainer
     if not isinstance(recommender, Pretrainable):
         return
-    options, trainer = config.model.pretraining(), config.trainer
-    features = shared_features(rows.sequences, config.data.item_columns).values()
+    learned_from = trainer.models.beliefs.to_learn_from(train).to(trainer.device)
+    rows = TrainingRows(learned_from, max_length=training.max_length)
+    features = shared_features(learned_from, config.data.item_columns).values()
     # Column 0 stands for a missing value.
     attributes = [feature.multi_hot()[:, 1:] for feature in features]
 
     def batches(epoch: int) -> Iterator[Tensor]:
-        for batch in rows.batches(trainer.batch_size, seed=trainer.seed, epoch=epoch):
-            yield batch.sequences[:, -trainer.max_length :]
+        for batch in rows.batches(training.batch_size, seed=training.seed, epoch=epoch):
+            yield batch.sequences[:, -training.max_length :]
 
+    options = config.model.pretraining()
+    epochs = options["epochs"]
     with FitProgress(
-        title,
-        total_epochs=options["epochs"],
-        valid_metric=trainer.valid_metric,
-        enabled=progress,
+        title, total_epochs=epochs, valid_metric=training.valid_metric, enabled=progress
     ) as shown:
         recommender.pretrain(
             batches,
             item_attributes=torch.cat(attributes, dim=1) if attributes else None,
-            seed=trainer.seed,
+            seed=training.seed,
             on_epoch=lambda epoch, loss: shown.message(
-                f"{title} pre-training epoch {epoch:>3}/{options['epochs']}  loss {loss:.4f}"
+                f"{title} pre-training epoch {epoch:>3}/{epochs}  loss {loss:.4f}"
             ),
             **options,
         )
@@ -83,9 +76,7 @@ def base_model(
     """A trainer with the models of ``config``, initialised from its seed and pre-trained on
     ``train`` where the model does that."""
     trainer = trainer_for(train, config, device)
-    learned_from = trainer.models.beliefs.to_learn_from(train).to(trainer.device)
-    rows = TrainingRows(learned_from, max_length=config.trainer.max_length)
-    pretrain(trainer.recommender, config, rows, progress=progress, title=title)
+    pretrain(trainer, config, train, progress=progress, title=title)
     return trainer
 
 

@@ -41,7 +41,7 @@ def load_sequences(
 
     Args:
         path: the file.
-        config: its ``data`` part says how to read the file and what to keep.
+        config: its ``data`` part holds the options of reading and filtering.
         on_read: called with the interactions of the file, before any are left out.
 
     Raises:
@@ -49,15 +49,11 @@ def load_sequences(
             ``item_columns`` is no feature (the message lists the features).
     """
     data = config.data
-    interactions = read_interactions(
-        path,
-        format=data.format,
-        user_column=data.user_column,
-        item_column=data.item_column,
-        time_column=data.time_column,
-        rating_column=data.rating_column,
-        weight_column=data.weight_column,
-    )
+    columns = {
+        f"{kind}_column": getattr(data, f"{kind}_column")
+        for kind in ("user", "item", "time", "rating", "weight")
+    }
+    interactions = read_interactions(path, format=data.format, **columns)
     if on_read is not None:
         on_read(interactions)
     if data.item_file is not None:
@@ -92,19 +88,12 @@ def rankable_split(sequences: Sequences) -> LeaveOneOut:
 def _complete_users(sequences: Sequences, train: Sequences) -> Tensor:
     """``[U]`` int64, the users who have every item of ``train``."""
     is_trained_on = torch.bincount(train.items, minlength=sequences.num_items + 1) > 0
-    count = int(is_trained_on.sum())
-    long = (sequences.lengths >= count).nonzero().flatten()
-    if not long.numel():
-        return long
-    # [len(long), count] has no more cells than these users have interactions.
-    row = torch.full((sequences.num_users,), -1)
-    row[long] = torch.arange(len(long))
-    rows = torch.repeat_interleave(row, sequences.lengths)
-    known = (rows >= 0) & is_trained_on[sequences.items]
-    columns = is_trained_on.cumsum(0) - 1
-    has = torch.zeros(len(long), count, dtype=torch.bool)
-    has[rows[known], columns[sequences.items[known]]] = True
-    return long[has.all(dim=1)]
+    count, owners, lengths = int(is_trained_on.sum()), sequences.owners, sequences.lengths
+    # Users with fewer interactions lack an item: most pairs need no sorting.
+    known = is_trained_on[sequences.items] & (lengths >= count)[owners]
+    pairs = owners[known] * (sequences.num_items + 1) + sequences.items[known]
+    counts = torch.bincount(pairs.unique() // (sequences.num_items + 1), minlength=len(lengths))
+    return (counts == count).nonzero().flatten()
 
 
 def everything_known(sequences: Sequences, users: Tensor) -> EvaluationSet:

@@ -39,10 +39,7 @@ def evaluate_run(
 ) -> dict[str, Any]:
     """Full ranking on test and validation data, and the paper's sampled protocol on test data.
 
-    Args:
-        models: the models of the run.
-        split: its data.
-        ranks: ``models.ranks(split.test)``; None computes them.
+    ``ranks`` are ``models.ranks(split.test)``; None computes them.
     """
     ranks = models.ranks(split.test) if ranks is None else ranks
     return {

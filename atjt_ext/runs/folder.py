@@ -20,7 +20,7 @@ from ..data.files import write_atomically, write_text_atomically
 from ..training.checkpoint import CheckpointError
 from ..training.history import EpochRecord
 from .config import RunConfig
-from .stored_sequences import StoredSequences, read_table
+from .stored_sequences import PathIn, StoredSequences, read_table
 
 __all__ = ["Run"]
 
@@ -30,6 +30,15 @@ class Run:
     """The folder of one run, and its files."""
 
     folder: Path
+    config_path = PathIn("config.json")
+    metrics_path = PathIn("metrics.json")
+    history_path = PathIn("history.jsonl")
+    weights_path = PathIn("weights.parquet")
+    ranks_path = PathIn("ranks.parquet")
+    comparison_path = PathIn("comparison.json")
+    checkpoint_path = PathIn("checkpoint.pt")
+    tensorboard_path = PathIn("tensorboard")
+    interactions_path = PathIn("interactions.parquet")
 
     @property
     def baseline(self) -> Run:
@@ -37,45 +46,9 @@ class Run:
         return Run(self.folder / "equal_weights")
 
     @property
-    def config_path(self) -> Path:
-        return self.folder / "config.json"
-
-    @property
-    def metrics_path(self) -> Path:
-        return self.folder / "metrics.json"
-
-    @property
-    def history_path(self) -> Path:
-        return self.folder / "history.jsonl"
-
-    @property
-    def weights_path(self) -> Path:
-        return self.folder / "weights.parquet"
-
-    @property
-    def ranks_path(self) -> Path:
-        return self.folder / "ranks.parquet"
-
-    @property
-    def comparison_path(self) -> Path:
-        return self.folder / "comparison.json"
-
-    @property
-    def checkpoint_path(self) -> Path:
-        return self.folder / "checkpoint.pt"
-
-    @property
     def data(self) -> StoredSequences:
         """The stored sequences, held-out items included."""
         return StoredSequences(self.folder)
-
-    @property
-    def tensorboard_path(self) -> Path:
-        return self.folder / "tensorboard"
-
-    @property
-    def interactions_path(self) -> Path:
-        return self.folder / "interactions.parquet"
 
     def require_free(self, *, resume: bool) -> None:
         """Raises CheckpointError if the folder holds a run and ``resume`` is off."""
@@ -102,18 +75,15 @@ class Run:
                 f"{self.folder}: the run to resume has another config ({'; '.join(changed)})"
             )
         mine = self.check_same_data(sequences)
-        if not mine.items.equal(sequences.items):
-            raise CheckpointError(
-                f"{self.folder}: the interactions have changed since the run to resume began"
-            )
-        if not _same_weights(mine, sequences):
-            raise CheckpointError(
-                f"{self.folder}: the weights have changed since the run to resume began"
-            )
-        if not same_features(mine.item_features, sequences.item_features):
-            raise CheckpointError(
-                f"{self.folder}: the items' features have changed since the run to resume began"
-            )
+        for kind, same in (
+            ("interactions", mine.items.equal(sequences.items)),
+            ("weights", _same_weights(mine, sequences)),
+            ("items' features", same_features(mine.item_features, sequences.item_features)),
+        ):
+            if not same:
+                raise CheckpointError(
+                    f"{self.folder}: the {kind} have changed since the run to resume began"
+                )
 
     def check_same_data(self, sequences: Sequences) -> Sequences:
         """The run's own data.
@@ -259,10 +229,10 @@ class Run:
 
 def _interactions(sequences: Sequences) -> pl.DataFrame:
     """User and item ids, a row per interaction."""
-    owner = torch.repeat_interleave(sequences.lengths).numpy()
-    users = pl.Series(sequences.user_ids, dtype=pl.String)
-    items = pl.Series(sequences.item_ids, dtype=pl.String)
-    return pl.DataFrame({"user": users[owner], "item": items[(sequences.items - 1).numpy()]})
+    users = pl.Series("user", sequences.user_ids, dtype=pl.String)
+    items = pl.Series("item", sequences.item_ids, dtype=pl.String)
+    rows = sequences.owners.numpy(), (sequences.items - 1).numpy()
+    return pl.DataFrame([users.gather(rows[0]), items.gather(rows[1])])
 
 
 def _same_weights(one: Sequences, other: Sequences) -> bool:

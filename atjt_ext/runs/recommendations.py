@@ -23,7 +23,7 @@ _ROWS_PER_PART = 2**20
 def users_named(sequences: Sequences, path: str | Path) -> Tensor:
     """``[U]`` int64, the codes of the users whose ids are the lines of a text file.
 
-    The order is that of the file. Empty lines and repetitions are skipped.
+    They keep the order of the file. Empty lines and repetitions are skipped.
 
     Raises:
         DataError: a user is not in ``sequences``, or the file has no user.
@@ -80,14 +80,8 @@ def write_recommendations(
 ) -> int:
     """Writes :func:`recommendation_frames` to one file, whole or not at all.
 
-    Memory holds a million rows at a time, whatever the number of users and items.
-
-    Args:
-        path: its ending, ``.parquet`` or ``.csv``, decides the format.
-        models: the models that recommend.
-        data: the users and their histories.
-        k: number of items per user.
-        exclude_seen: leave out items that the user has.
+    The ending of ``path``, ``.parquet`` or ``.csv``, decides the format. Memory holds a million
+    rows at a time, whatever the number of users and items.
 
     Returns:
         The number of rows.
@@ -100,18 +94,11 @@ def write_recommendations(
         raise ValueError(f"out must end in .parquet or .csv, got {path.name!r}")
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
-        parts = _write_parts(
-            Path(folder), recommendation_frames(models, data, k=k, exclude_seen=exclude_seen)
-        )
+        parts: list[Path] = []
+        for frame in recommendation_frames(models, data, k=k, exclude_seen=exclude_seen):
+            parts.append(Path(folder) / f"{len(parts):06}.parquet")
+            frame.write_parquet(parts[-1])
         # Without glob=False, [, * and ? in the folder's name would be patterns.
         rows = pl.scan_parquet(parts, glob=False)
         write_atomically(path, rows.sink_csv if path.suffix == ".csv" else rows.sink_parquet)
         return int(rows.select(pl.len()).collect().item())
-
-
-def _write_parts(folder: Path, frames: Iterator[pl.DataFrame]) -> list[Path]:
-    parts = []
-    for index, frame in enumerate(frames):
-        parts.append(folder / f"{index:06}.parquet")
-        frame.write_parquet(parts[-1])
-    return parts

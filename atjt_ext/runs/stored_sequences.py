@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import torch
@@ -14,24 +15,28 @@ from ..training.checkpoint import CheckpointError
 
 __all__ = ["StoredSequences"]
 
+_PER_INTERACTION = {"items": "int64", "is_noise": "bool", "weights": "float32"}
+
+
+class PathIn:
+    """Attribute of an object with a ``folder``: the path ``name`` in it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, owner: Any, kind: type) -> Path:
+        path: Path = owner.folder / self.name
+        return path
+
 
 @dataclass(frozen=True)
 class StoredSequences:
     """The three files of a folder that hold sequences."""
 
     folder: Path
-
-    @property
-    def sequences_path(self) -> Path:
-        return self.folder / "sequences.parquet"
-
-    @property
-    def catalogue_path(self) -> Path:
-        return self.folder / "catalogue.parquet"
-
-    @property
-    def item_features_path(self) -> Path:
-        return self.folder / "item_features.parquet"
+    sequences_path = PathIn("sequences.parquet")
+    catalogue_path = PathIn("catalogue.parquet")
+    item_features_path = PathIn("item_features.parquet")
 
     def read(self) -> Sequences:
         """The sequences that :meth:`write` wrote.
@@ -44,21 +49,18 @@ class StoredSequences:
                 raise CheckpointError(f"{self.folder}: no run here (no {path.name})")
         frame, catalogue = read_table(self.sequences_path), read_table(self.catalogue_path)
         lengths = torch.from_numpy(frame["items"].list.len().to_numpy().astype("int64"))
+        flat = {
+            name: torch.from_numpy(frame[name].explode().to_numpy().astype(dtype))
+            for name, dtype in _PER_INTERACTION.items()
+            if name in frame.columns
+        }
         return Sequences(
             offsets=torch.cat([lengths.new_zeros(1), lengths.cumsum(0)]),
-            items=torch.from_numpy(frame["items"].explode().to_numpy().astype("int64")),
+            items=flat["items"],
             user_ids=frame["user"].to_list(),
             item_ids=catalogue["item"].to_list(),
-            is_noise=(
-                torch.from_numpy(frame["is_noise"].explode().to_numpy().astype("bool"))
-                if "is_noise" in frame.columns
-                else None
-            ),
-            weights=(
-                torch.from_numpy(frame["weights"].explode().to_numpy().astype("float32"))
-                if "weights" in frame.columns
-                else None
-            ),
+            is_noise=flat.get("is_noise"),
+            weights=flat.get("weights"),
             source=str(self.folder),
             item_features=self._item_features(),
         )
@@ -74,19 +76,16 @@ class StoredSequences:
     def write(self, sequences: Sequences) -> None:
         """Creates the folder, and writes each file atomically."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        columns = {"user": pl.Series(sequences.user_ids, dtype=pl.String)}
-        owner = torch.repeat_interleave(sequences.lengths).numpy()
-        flat = {"items": sequences.items.to(torch.int32).numpy()}
-        if sequences.is_noise is not None:
-            flat["is_noise"] = sequences.is_noise.numpy()
-        if sequences.weights is not None:
-            flat["weights"] = sequences.weights.numpy()
-        lists = (
-            pl.DataFrame({"owner": owner, **flat})
-            .group_by("owner", maintain_order=True)
-            .agg(pl.col(name) for name in flat)
-        )
-        frame = pl.DataFrame(columns).with_columns(lists.drop("owner"))
+        flat = {"owner": sequences.owners, "items": sequences.items.to(torch.int32)}
+        flat |= {
+            name: values
+            for name in ("is_noise", "weights")
+            if (values := getattr(sequences, name)) is not None
+        }
+        lists = pl.DataFrame({name: values.numpy() for name, values in flat.items()})
+        lists = lists.group_by("owner", maintain_order=True).agg(pl.all()).drop("owner")
+        users = pl.DataFrame({"user": pl.Series(sequences.user_ids, dtype=pl.String)})
+        frame = users.with_columns(lists)
         catalogue = pl.DataFrame({"item": pl.Series(sequences.item_ids, dtype=pl.String)})
         write_atomically(self.sequences_path, frame.write_parquet)
         write_atomically(self.catalogue_path, catalogue.write_parquet)

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ..data import Sequences, TrainingRows
+from ..data import Sequences
 from ..recognition.weighting import summarise_weights
 from ..training.history import EpochRecord
 from ..training.tensorboard_log import TensorBoardLog
@@ -56,8 +56,6 @@ def train_run(
     trainer = trainer_for(sequences, config, device)
     trainer.require_trainable(split.train)
     models = trainer.models
-    learned_from = models.beliefs.to_learn_from(split.train)
-    rows = TrainingRows(learned_from, max_length=config.trainer.max_length)
     run = Run(Path(folder))
     curves = TensorBoardLog(run.tensorboard_path) if tensorboard else None
 
@@ -69,7 +67,7 @@ def train_run(
     run.create(config, sequences, resume=resume)
     title = title or config.recipe
     if not (resume and run.checkpoint_path.exists()):
-        pretrain(models.recommender, config, rows.to(models.device), progress=progress, title=title)
+        pretrain(trainer, config, split.train, progress=progress, title=title)
     history = trainer.fit(
         split.train,
         split.valid,
@@ -91,10 +89,7 @@ def train_run(
         "recipe": config.recipe,
         "softmax": trainer.softmax,
         **evaluate_run(models, split, ranks),
-        "noise": {
-            "held_out_AUC": models.held_out_auc,
-            **models.noise_detection(split.train),
-        },
+        "noise": {"held_out_AUC": models.held_out_auc, **models.noise_detection(split.train)},
         "weights": summarise_weights(weights[~weights.isnan()]).as_dict(),
         "kept_epoch": trainer.state.kept_epoch,
         "kept_epoch_weighed": history[trainer.state.kept_epoch - 1].weights_used,

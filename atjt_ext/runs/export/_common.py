@@ -45,7 +45,6 @@ def write_item_ids(folder: Path, item_ids: Sequence[str], num_items: int) -> Pat
     """
     if len(item_ids) != num_items:
         raise ValueError(f"item_ids must be {num_items} (the items), got {len(item_ids)}")
-    text = json.dumps([None, *item_ids], ensure_ascii=False)
     path = folder / ITEM_IDS
-    write_text_atomically(path, text)
+    write_text_atomically(path, json.dumps([None, *item_ids], ensure_ascii=False))
     return path

@@ -29,12 +29,8 @@ def export_safetensors(
     The tensors are ``item_table [num_items + 1, D]`` (row 0 is padding) and
     ``recommender.<name>`` for each entry of the recommender's ``state_dict``. A parameter that is
     the table itself is not written again: ``item_table_is`` of the metadata has its name.
-
-    Args:
-        models: their recommender has ``encode`` and ``item_table``.
-        folder: created if missing; files of these names are replaced.
-        item_ids: the id of each item 1..num_items (``Sequences.item_ids``).
-        metadata: added to ``max_length``, ``num_items``, ``weighs_inputs`` and ``item_table_is``.
+    ``metadata`` is added to ``max_length``, ``num_items``, ``weighs_inputs`` and ``item_table_is``;
+    :func:`export_onnx` describes the other arguments.
 
     Returns:
         The paths of both files.
