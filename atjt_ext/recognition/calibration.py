@@ -62,16 +62,8 @@ def calibrate(
     gate_auc: float,
     last_target_only: bool,
 ) -> Calibration:
-    """Measures ``model`` on the rows ``own [R]``, once damaged and once as they are.
-
-    Args:
-        model: a noise model in evaluation mode.
-        rows: where ``own`` points into.
-        own: rows of users that the model did not learn from.
-        corruption: how sequences are damaged.
-        seed: decides the damage.
-        gate_auc: the model is trusted from this AUC on.
-        last_target_only: of logits per position, measure only the last.
+    """Measures ``model``, in evaluation mode, on the rows ``own [R]``, whose users it did not learn
+    from, once damaged and once as they are. For the other arguments see ``CrossFittedNoiseModels``.
     """
 
     def logits_of(batch: Batch) -> Tensor:
@@ -82,9 +74,8 @@ def calibrate(
     for chunk in own.split(_SCORING_BATCH):
         batch = rows.gather(chunk)
         noisy = corruption(batch.sequences, seed=seed, step=_HELD_OUT_STEP, row_keys=batch.rows)
-        every = torch.arange(len(batch), device=chunk.device)
         damaged = logits_of(replace(batch, sequences=noisy.sequences))
-        score, label = labelled(damaged, noisy, every)
+        score, label = labelled(damaged, noisy, torch.arange(len(batch), device=chunk.device))
         scores.append(score)
         labels.append(label)
         original = logits_of(batch)
@@ -102,7 +93,7 @@ def calibrate(
 def labelled(logits: Tensor, noisy: CorruptionOutput, rows: Tensor) -> tuple[Tensor, Tensor]:
     """Logits of the damaged ``rows`` and their labels (true = damaged), both flat.
 
-    Logits ``[B]`` have a label per sequence. Logits ``[B, K]`` are those of the last K columns and
+    Logits ``[B]`` have a label per sequence. Logits ``[B, K]`` belong to the last K columns and
     have a label per valid position.
     """
     if logits.dim() == 1:

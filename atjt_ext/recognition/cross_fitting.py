@@ -73,11 +73,9 @@ class CrossFittedNoiseModels(nn.Module):
             if len(rows):
                 logits = self.models[index](damaged.select(rows))
                 losses.append(noise_recognition_loss(*labelled(logits, noisy, rows)))
-        return (
-            torch.stack(losses).mean()
-            if losses
-            else batch.sequences.new_zeros((), dtype=torch.float)
-        )
+        if not losses:
+            return batch.sequences.new_zeros((), dtype=torch.float)
+        return torch.stack(losses).mean()
 
     def logits(self, batch: Batch) -> Tensor:
         """Noise logits ``[B]`` or ``[B, W]``, each row by the noise model of its own fold."""
@@ -126,8 +124,7 @@ class CrossFittedNoiseModels(nn.Module):
                     )
 
     def folds_weighed(self, active: Sequence[int]) -> str:
-        """Whether ``all``, ``some`` or ``none`` of the ``active`` folds have weights other than
-        1."""
+        """Whether weights act in ``all``, ``some`` or ``none`` of the ``active`` folds."""
         if not self.calibrated:
             return "all"
         trusted = [c is not None and c.trusted for c in (self.calibrations[i] for i in active)]

@@ -36,8 +36,7 @@ def clean_probability(noise_logits: Tensor) -> Tensor:
 
 
 def _log_clean_odds(noise_logits: Tensor, artificial_rate: float) -> Tensor:
-    """Log of the density of the data over the density of the artificial noise, as the noise model
-    estimates it."""
+    """Log of the estimated density of the data over that of the artificial noise."""
     if not 0.0 < artificial_rate < 1.0:
         raise ValueError(f"artificial_rate must be in (0, 1), got {artificial_rate}")
     return math.log(artificial_rate / (1.0 - artificial_rate)) - noise_logits

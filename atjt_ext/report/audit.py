@@ -57,7 +57,7 @@ class Audit:
 
     @cached_property
     def order(self) -> npt.NDArray[np.int64]:
-        """``[N]``, interactions by falling P(noise), then logit; those not judged come last."""
+        """``[N]``, interactions by falling P(noise), then logit; unjudged ones come last."""
         keys = [-np.nan_to_num(v.numpy(), nan=-np.inf) for v in (self.noise_logits, self.p_noise)]
         return np.lexsort(keys)
 
@@ -76,7 +76,7 @@ class Audit:
 
     @cached_property
     def _owner(self) -> npt.NDArray[np.int64]:
-        return torch.repeat_interleave(self.sequences.lengths).numpy()
+        return self.sequences.owners.numpy()
 
     @cached_property
     def _columns(self) -> dict[str, npt.NDArray[Any]]:
@@ -84,7 +84,7 @@ class Audit:
         sequences, owner = self.sequences, self._owner
         rank = np.empty(len(owner), np.int64)
         rank[self.order] = np.arange(1, len(owner) + 1)
-        position = np.arange(len(owner)) - sequences.offsets.numpy()[owner] + 1
+        position = sequences.positions.numpy() + 1
         users = self.item_users
         fewer = np.searchsorted(np.sort(users), users) * (100.0 / len(users))
         item = sequences.items.numpy() - 1
@@ -110,28 +110,22 @@ class Audit:
             values = {name: column[at].item() for name, column in self._columns.items()}
             if np.isnan(values["user_share"]):
                 values["user_share"] = None
-            found.append(
-                Suspicion(
-                    user=sequences.user_ids[self._owner[at]],
-                    item=sequences.item_ids[int(sequences.items[at]) - 1],
-                    is_noise=None if truth is None else bool(truth[at]),
-                    **values,
-                )
-            )
+            user, item = sequences.user_ids[self._owner[at]], int(sequences.items[at])
+            known = None if truth is None else bool(truth[at])
+            item_id = sequences.item_ids[item - 1]
+            found.append(Suspicion(user=user, item=item_id, is_noise=known, **values))
         return found
 
     def interactions(self) -> pl.DataFrame:
         """All interactions, the most suspicious first. The columns are the fields of
         ``Suspicion``; ``is_noise`` only where the truth is known."""
-        ids = {
-            "user": pl.Series(self.sequences.user_ids, dtype=pl.String)[self._owner],
-            "item": pl.Series(self.sequences.item_ids, dtype=pl.String)[
-                self.sequences.items.numpy() - 1
-            ],
-        }
+        sequences = self.sequences
+        users = pl.Series(sequences.user_ids, dtype=pl.String)
+        items = pl.Series(sequences.item_ids, dtype=pl.String)
+        ids = {"user": users[self._owner], "item": items[sequences.items.numpy() - 1]}
         columns = {**self._columns, **ids}
-        if self.sequences.is_noise is not None:
-            columns["is_noise"] = self.sequences.is_noise.numpy()
+        if sequences.is_noise is not None:
+            columns["is_noise"] = sequences.is_noise.numpy()
         first = ["rank", "user", "position", "item", "p_noise"]
         frame = pl.DataFrame(columns).select(*first, pl.exclude(first))
         return frame.with_columns(pl.col("p_noise", "user_share").fill_nan(None)).sort("rank")
@@ -146,8 +140,8 @@ class Audit:
             "length": sequences.lengths.numpy(),
             "noise_share": self.user_noise.numpy(),
             "suspicious": np.bincount(
-                self._owner, self.suspicious.numpy(), sequences.num_users
-            ).astype(np.int64),
+                self._owner[self.suspicious.numpy()], minlength=sequences.num_users
+            ),
         }
         if sequences.is_noise is not None:
             columns["noise_share_true"] = per_user(sequences, sequences.is_noise).numpy()
@@ -191,11 +185,8 @@ class Audit:
             return "no interaction has a neighbour"
         share = np.median(evidence.neighbours_met[known] / evidence.neighbours[known])
         compared = evidence.times_expected > 0
-        ratio = (
-            np.median(evidence.times_met[compared] / evidence.times_expected[compared])
-            if compared.any()
-            else 0.0
-        )
+        ratios = evidence.times_met[compared] / evidence.times_expected[compared]
+        ratio = np.median(ratios) if compared.any() else 0.0
         return (
             f"the median interaction: item of {np.median(columns['item_users']):.0f} users, "
             f"elsewhere near {100 * share:.0f} % of its neighbours, "
@@ -208,26 +199,18 @@ class Audit:
             return None
         found = self.detection()
         areas = [
-            f"AUC of {kind} {'-' if area is None else f'{area:.3f}'}"
-            for kind, area in (
-                ("interactions", found["interaction_AUC"]),
-                ("users", found["sequence_AUC"]),
-            )
+            f"AUC of {kind} {'-' if (area := found[name]) is None else f'{area:.3f}'}"
+            for kind, name in (("interactions", "interaction_AUC"), ("users", "sequence_AUC"))
         ]
-        noisy = int(noisy_users(self.sequences).sum())
+        noisy, planted = int(noisy_users(self.sequences).sum()), int(self.sequences.is_noise.sum())
         return (
-            f"{int(self.sequences.is_noise.sum()):,} interactions of {noisy:,} users are planted "
-            f"noise: {', '.join(areas)}, calibration error "
-            f"{calibration_error(self.calibration()):.3f}"
+            f"{planted:,} interactions of {noisy:,} users are planted noise: {', '.join(areas)}, "
+            f"calibration error {calibration_error(self.calibration()):.3f}"
         )
 
     def write(self, folder: str | Path, *, kind: str = "parquet") -> list[Path]:
-        """Writes ``interactions`` and ``sequences`` (a row per user), and returns their paths.
-
-        Args:
-            folder: where to write; created if missing.
-            kind: ``parquet`` or ``csv``.
-        """
+        """Writes ``interactions`` and ``sequences`` (a row per user) as ``parquet`` or ``csv`` to
+        ``folder``, which is created if missing, and returns their paths."""
         if kind not in ("parquet", "csv"):
             raise ValueError(f"kind must be parquet or csv, got {kind!r}")
         paths = []
@@ -241,12 +224,9 @@ class Audit:
 def audit_sequences(
     sequences: Sequences, config: RecognitionConfig | None = None, *, seed: int = 0
 ) -> Audit:
-    """Judges whole sequences by the sequences of other users (:class:`NoiseRecogniser`).
+    """Judges whole sequences by the sequences of other users.
 
-    Args:
-        sequences: to judge.
-        config: options of the recogniser; None takes the defaults.
-        seed: of the recogniser.
+    :class:`NoiseRecogniser` describes ``config`` and ``seed``.
 
     Raises:
         ValueError: fewer than two users, or fewer users than folds.
@@ -260,13 +240,10 @@ def audit_sequences(
 
 
 def audit_run(run: Run, *, device: torch.device | str | None = None) -> Audit:
-    """The judgement of a run on the interactions that it was trained on.
+    """The judgement of a run on the interactions that it was trained on, computed on ``device``
+    (None: the CPU).
 
-    For a run whose weights come from no judgement, a new recogniser judges; ``judge`` says so.
-
-    Args:
-        run: its folder.
-        device: where its models live; None is the CPU.
+    For a run whose weights come from no judgement, a new recogniser judges; ``judge`` names it.
 
     Raises:
         CheckpointError: there is no such run.
