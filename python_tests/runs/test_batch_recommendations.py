@@ -1,4 +1,4 @@
-"""Lists of many users to a file, by function and by command."""
+"""Top-k lists of many users, written by function and by command."""
 
 from __future__ import annotations
 

@@ -33,14 +33,16 @@ needs_safetensors = pytest.mark.skipif(
 
 @pytest.fixture
 def onnxruntime() -> Any:
-    for name in ("onnx", "onnxscript"):
-        pytest.importorskip(name, reason=f"{name} is not installed")
-    return pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    for name in ("onnx", "onnxscript", "onnxruntime"):
+        found = pytest.importorskip(name, reason=f"{name} is not installed")
+    return found
 
 
-def models_of(name: str, **config: Any) -> JointModels:
+def models_of(recommender: str | torch.nn.Module, **config: Any) -> JointModels:
+    """Models of a recommender, or of the one with this name."""
     options = {"weighting": "equal", "max_length": 12, **config}
-    return JointModels(shaken(name), config=JointTrainerConfig(**options))
+    model = shaken(recommender) if isinstance(recommender, str) else recommender
+    return JointModels(model, config=JointTrainerConfig(**options))
 
 
 def histories(rows: int, length: int) -> Tensor:
@@ -108,8 +110,7 @@ def test_gru4recs_last_state_is_that_of_encode() -> None:
 
 def test_a_model_of_somebody_else_is_exported_too(onnxruntime: Any, tmp_path: Path) -> None:
     model = LastItemModel()
-    models = JointModels(model, config=JointTrainerConfig(weighting="equal"))
-    path = export_onnx(models, tmp_path, IDS[:9])[0]
+    path = export_onnx(models_of(model), tmp_path, IDS[:9])[0]
     (state,) = onnxruntime.InferenceSession(path).run(None, {"sequences": np.array([[3, 7]])})
     np.testing.assert_allclose(state[0], model.states[7].detach().numpy(), rtol=0, atol=1e-6)
     assert model.training
@@ -126,9 +127,8 @@ class Undecided(LastItemModel):
 
 @pytest.mark.usefixtures("onnxruntime")
 def test_what_torch_can_not_export_is_refused_with_the_reason(tmp_path: Path) -> None:
-    models = JointModels(Undecided(), config=JointTrainerConfig(weighting="equal"))
     with pytest.raises(ValueError, match=r"can't export the encoder of Undecided .*last_state"):
-        export_onnx(models, tmp_path, IDS[:9])
+        export_onnx(models_of(Undecided()), tmp_path, IDS[:9])
     assert list(tmp_path.iterdir()) == []
 
 
@@ -170,8 +170,7 @@ def test_a_table_that_is_no_parameter_is_written_beside_them(tmp_path: Path) -> 
             return 2 * self.table
 
     model = Projected()
-    models = JointModels(model, config=JointTrainerConfig(weighting="equal"))
-    tensors = load_file(export_safetensors(models, tmp_path, IDS[:9])[0])
+    tensors = load_file(export_safetensors(models_of(model), tmp_path, IDS[:9])[0])
     assert sorted(tensors) == ["item_table", "recommender.states", "recommender.table"]
     np.testing.assert_array_equal(tensors["item_table"], 2 * model.table.detach().numpy())
 
@@ -185,8 +184,7 @@ def test_the_table_is_that_of_evaluation(tmp_path: Path) -> None:
             return torch.nn.functional.dropout(self.table, 0.5, self.training)
 
     model = Dropped()
-    models = JointModels(model, config=JointTrainerConfig(weighting="equal"))
-    tensors = load_file(export_safetensors(models, tmp_path, IDS[:9])[0])
+    tensors = load_file(export_safetensors(models_of(model), tmp_path, IDS[:9])[0])
     np.testing.assert_array_equal(tensors["item_table"], model.table.detach().numpy())
     assert model.training
 
@@ -196,9 +194,7 @@ def test_the_table_is_that_of_evaluation(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("export", [export_onnx, export_safetensors])
 def test_pointwise_models_are_refused(export: Any, tmp_path: Path) -> None:
-    pointwise = JointModels(
-        ScoreTable(torch.zeros(3, 9)), config=JointTrainerConfig(weighting="equal")
-    )
+    pointwise = models_of(ScoreTable(torch.zeros(3, 9)))
     with pytest.raises(ValueError, match="ScoreTable scores candidates one by one"):
         export(pointwise, tmp_path, IDS[:9])
     assert list(tmp_path.iterdir()) == []

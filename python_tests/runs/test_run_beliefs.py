@@ -1,4 +1,4 @@
-"""What a run believed of its training interactions is kept, and not learned again."""
+"""A run folder keeps the beliefs about its training interactions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def copied(trained_run: Run, tmp_path: Path) -> Run:
 
 @pytest.fixture
 def learned(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many interactions were learned from, each time something was."""
+    """The number of interactions in each fit of a recogniser."""
     sizes: list[int] = []
     usual = NoiseRecogniser.usual
 
@@ -58,9 +58,8 @@ def test_a_run_is_measured_again_without_learning(trained_run: Run, learned: lis
     again = evaluate_run(load_models(trained_run, sequences, train=split.train), split)
     metrics = trained_run.metrics()
     assert {name: metrics[name] for name in again} == again
-    assert (
-        main(["recommend", f"--run={trained_run.folder}", f"--user={train_user(trained_run)}"]) == 0
-    )
+    user = sequences.user_ids[3]
+    assert main(["recommend", f"--run={trained_run.folder}", f"--user={user}"]) == 0
     assert learned == []
 
 
@@ -69,10 +68,6 @@ def test_serving_builds_no_optimizer(trained_run: Run, monkeypatch: pytest.Monke
     sequences = trained_run.sequences()
     models = load_models(trained_run, sequences)
     assert models.evaluate(leave_one_out(sequences).test) == trained_run.metrics()["test"]
-
-
-def train_user(run: Run) -> str:
-    return run.sequences().user_ids[3]
 
 
 def test_a_folder_from_before_is_learned_from_again(copied: Run, learned: list[int]) -> None:

@@ -19,14 +19,9 @@ from atjt_ext.training.recipes import RECIPES
 
 def test_sequential_cross_fitting_has_a_phase_per_fold() -> None:
     assert JointTrainerConfig(epochs=4, num_folds=3).total_epochs == 4
-    equal = JointTrainerConfig(
-        epochs=4, num_folds=3, cross_fitting="sequential", patience=None, weighting="equal"
-    )
-    assert equal.total_epochs == 12
-    sequential = JointTrainerConfig(
-        epochs=4, num_folds=3, cross_fitting="sequential", patience=None
-    )
-    assert sequential.total_epochs == 12
+    phases: dict[str, Any] = {"num_folds": 3, "cross_fitting": "sequential", "patience": None}
+    for weighting in ("equal", "co_occurrence"):
+        assert JointTrainerConfig(epochs=4, weighting=weighting, **phases).total_epochs == 12
 
 
 def test_stopping_early_would_leave_out_phases() -> None:
@@ -98,11 +93,8 @@ def test_changing_a_recipe_leaves_it_as_it_was() -> None:
 
 
 def test_unknown_recipe_lists_the_known_ones() -> None:
-    with pytest.raises(
-        ValueError,
-        match="recipe must be one of default, joint, joint_positions, equal_weights, paper, "
-        "got 'papers'",
-    ):
+    known = "default, joint, joint_positions, equal_weights, paper"
+    with pytest.raises(ValueError, match=f"recipe must be one of {known}, got 'papers'"):
         RunConfig.from_recipe("papers")
 
 
@@ -113,13 +105,8 @@ def test_unknown_option_is_named() -> None:
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_configs_survive_a_round_trip_through_json(recipe: str) -> None:
-    run = RunConfig.from_recipe(
-        recipe,
-        shared={"noise_hidden_dims": (32,)},
-        user_column="who",
-        k_core=3,
-        clip_grad_norm=1.0,
-    )
+    changes: dict[str, Any] = {"user_column": "who", "k_core": 3, "clip_grad_norm": 1.0}
+    run = RunConfig.from_recipe(recipe, shared={"noise_hidden_dims": (32,)}, **changes)
     assert RunConfig.from_dict(json.loads(json.dumps(run.as_dict()))) == run
 
 

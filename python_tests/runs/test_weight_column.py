@@ -1,4 +1,4 @@
-"""Weights that come with a file, in a column of their own: read, trained by, and compared."""
+"""Weights from a column of the file: reading, training, comparing."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_every_table_with_names_may_have_weights(tmp_path: Path) -> None:
     for name in ("a.parquet", "a.tsv", "a.jsonl", "a.inter"):
         got = read_interactions(tmp_path / name, weight_column="weight")
         assert got.frame["weight"].to_list() == [0.5], name
-    # Somebody else's weights are a feature like any other.
+    # A column that nobody named as weights is a feature like any other.
     got = interactions_from_frame(frame)
     assert got.frame["weight_as_read"].to_list() == [0.5]
     assert to_sequences(got).weights is None

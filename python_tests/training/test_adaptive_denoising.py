@@ -101,13 +101,8 @@ def test_the_options_reach_training_and_leave_the_random_stream_alone(split: Lea
         assert float((other - equal).abs().max()) > 1e-2
 
 
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda: truncated_loss_weights(torch.ones(2), 1.0), r"share must be in \[0, 1\), got 1.0"),
-        (lambda: reweighted_loss_weights(torch.ones(2), -1.0), "power must be at least 0, got -1"),
-    ],
-)
-def test_options_out_of_range_are_refused(call: object, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        call()  # type: ignore[operator]
+def test_options_out_of_range_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"share must be in \[0, 1\), got 1.0"):
+        truncated_loss_weights(torch.ones(2), 1.0)
+    with pytest.raises(ValueError, match="power must be at least 0, got -1"):
+        reweighted_loss_weights(torch.ones(2), -1.0)

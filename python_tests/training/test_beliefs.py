@@ -64,16 +64,3 @@ def test_only_folds_that_are_dealt_need_users(weighting: str) -> None:
             models.beliefs.to_learn_from(train)
     else:
         assert models.beliefs.to_learn_from(train).num_users == 6
-
-
-def test_folds_and_gate_reach_the_recogniser(split: LeaveOneOut) -> None:
-    models = models_of("co_occurrence", split.train.num_items, num_folds=3, gate_auc=1.0)
-    found = models.recognise(split.train)
-    assert len(found.artificial_auc) == 3
-    assert bool((found.weights == 1).all())
-
-
-def test_noise_models_answer_only_after_training_began(split: LeaveOneOut) -> None:
-    models = models_of("calibrated", split.train.num_items)
-    with pytest.raises(RuntimeError, match="nothing is trained yet: call fit or load first"):
-        models.interaction_weights(split.train)

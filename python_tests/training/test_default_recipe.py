@@ -1,4 +1,4 @@
-"""The recipe `default`: weights by co-occurrence, on what is read and on what is predicted."""
+"""The recipe `default`: weights by co-occurrence, on inputs and targets."""
 
 from __future__ import annotations
 
@@ -63,14 +63,16 @@ def test_folds_and_gate_reach_the_recogniser(noisy: LeaveOneOut) -> None:
     made = trainer(noisy, recipe="default", num_folds=3, gate_auc=0.0)
     options = RecognitionConfig(num_folds=3, gate_auc=0.0)
     wanted = recognise_noise(noisy.train, options, seed=0)
-    assert torch.equal(made.recognise(noisy.train).weights, wanted.weights)
+    found = made.recognise(noisy.train)
+    assert torch.equal(found.weights, wanted.weights)
+    assert len(found.artificial_auc) == 3
     assert bool((wanted.weights < 1).any())
     gated = trainer(noisy, recipe="default", gate_auc=1.0)
     assert bool((gated.recognise(noisy.train).weights == 1).all())
 
 
 def test_weights_of_one_are_equal_weights(noisy: LeaveOneOut) -> None:
-    """The same batches and masks, so that a difference is the weights' doing."""
+    """Batches and masks are the same: only weights could make a difference."""
     equal = trainer(noisy, weighting="equal")
     equal.fit(noisy.train, noisy.valid, progress=False)
     made = trainer(noisy, recipe="default")

@@ -25,7 +25,7 @@ def small(num_items: int = 9) -> SASRec:
     torch.manual_seed(0)
     model = SASRec(num_items, max_length=6, embedding_dim=16, dropout=0.0)
     with torch.no_grad():
-        for parameter in model.parameters():  # larger than at the start, so that things show
+        for parameter in model.parameters():  # larger than at the start: differences show
             parameter.add_(0.3 * torch.randn_like(parameter))
         model.item_embedding.weight[0] = 0.0
     return model

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -267,11 +268,7 @@ def test_a_pointwise_recommender_has_no_table_to_take_the_softmax_from() -> None
 @BOTH_LOSSES
 def test_padding_changes_nothing(loss: str) -> None:
     model = LastItemModel()
-    wide = Batch(
-        BATCH.rows,
-        BATCH.users,
-        torch.cat([torch.zeros(3, 5, dtype=torch.int64), BATCH.sequences], dim=1),
-    )
+    wide = replace(BATCH, sequences=F.pad(BATCH.sequences, (5, 0)))
     torch.testing.assert_close(
         _loss(model, wide, torch.ones(3), loss), _loss(model, BATCH, torch.ones(3), loss)
     )
@@ -298,8 +295,8 @@ def test_number_of_negatives_is_an_option() -> None:
     assert [candidates.shape for candidates in model.asked] == [(3, 2), (3, 6)]
 
 
-@pytest.mark.parametrize("kind", ["sequence", "pointwise"])
-def test_binary_loss_needs_a_second_item(kind: Literal["sequence", "pointwise"]) -> None:
+@BOTH_KINDS
+def test_binary_loss_needs_a_second_item(kind: str) -> None:
     model = LastItemModel(num_items=1) if kind == "sequence" else ScoreTable(torch.zeros(1, 1))
     with pytest.raises(ValueError, match="at least two items"):
         _loss(model, tiny_batch([1, 1]), torch.ones(1), "binary_cross_entropy")

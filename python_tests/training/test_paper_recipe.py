@@ -1,7 +1,7 @@
 """The `paper` recipe, walked step by step through one epoch of each of its two phases.
 
-What every step must do is written down here once more, in plain torch, from the paper's public code
-(docs/paper.md): which rows are damaged, judged and recommended from, and what the loss is.
+Plain torch repeats what the paper's public code (docs/paper.md) does in every step: which rows it
+damages, judges and recommends from, and its loss.
 """
 
 from __future__ import annotations

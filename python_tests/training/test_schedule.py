@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,16 +16,10 @@ from helpers.resuming import assert_resumes_like_unbroken
 from helpers.small_run import make_run
 
 
-def factors(schedule: str, warmup_steps: int, total_steps: int) -> list[float]:
-    return [
-        learning_rate_factor(
-            step,
-            schedule=schedule,  # type: ignore[arg-type]
-            warmup_steps=warmup_steps,
-            total_steps=total_steps,
-        )
-        for step in range(total_steps)
-    ]
+def factors(schedule: str, warmup_steps: int, total_steps: int, *steps: int) -> list[float]:
+    """The factors at ``steps``, or at every step of training."""
+    options: Any = {"schedule": schedule, "warmup_steps": warmup_steps, "total_steps": total_steps}
+    return [learning_rate_factor(step, **options) for step in steps or range(total_steps)]
 
 
 def test_rates_are_those_of_the_formulas() -> None:
@@ -42,14 +37,8 @@ def test_rates_are_those_of_the_formulas() -> None:
 )
 @pytest.mark.parametrize("warmup_steps", [0, 4])
 def test_steps_after_training_have_its_end(schedule: str, last: float, warmup_steps: int) -> None:
-    for step in (4, 5, 8, 100):
-        found = learning_rate_factor(
-            step,
-            schedule=schedule,  # type: ignore[arg-type]
-            warmup_steps=warmup_steps,
-            total_steps=4,
-        )
-        assert found == (1.0 if step == warmup_steps else last)
+    found = factors(schedule, warmup_steps, 4, 4, 5, 8, 100)
+    assert found == [1.0 if warmup_steps == 4 else last, last, last, last]
 
 
 def rates(made: JointTrainer, split: LeaveOneOut, monkeypatch: pytest.MonkeyPatch) -> list[float]:

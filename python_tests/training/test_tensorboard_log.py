@@ -1,4 +1,4 @@
-"""Curves for TensorBoard: what they hold, and that a resumed run goes on with them."""
+"""Curves for TensorBoard: their content, and their continuation by a resumed run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from atjt_ext.runs.folder import Run
 from atjt_ext.runs.train import train_run
 from atjt_ext.training.history import EpochRecord
 from atjt_ext.training.tensorboard_log import TensorBoardLog
-from helpers.small_run import make_run, small_sequences
+from helpers.small_run import make_run, small_interactions, small_sequences
 
 WEIGHTS = WeightSummary(mean=0.9, std=0.1, min=0.2, max=1.0)
 
@@ -140,12 +140,7 @@ def test_curves_of_others_in_the_folder_stay(curves: Any, tmp_path: Path) -> Non
 
 def test_the_command_writes_curves_of_the_run_and_its_baseline(curves: Any, tmp_path: Path) -> None:
     path, out = tmp_path / "ratings.csv", tmp_path / "run"
-    sequences = small_sequences()
-    lines = ["user,item,time"]
-    for user in range(sequences.num_users):
-        items = sequences.decode_items(sequences.items_of(user))
-        lines += [f"{sequences.user_ids[user]},{item},{time}" for time, item in enumerate(items)]
-    path.write_text("\n".join(lines) + "\n")
+    small_interactions().frame.select("user", "item", "time").write_csv(path)
     command = ["train", str(path), f"--out={out}", "--tensorboard", "--device=cpu", "--epochs=2"]
     command += ["--recipe=joint", "--embedding_dim=8", "--num_blocks=1", "--max_length=10"]
     for resume in ([], ["--resume"]):

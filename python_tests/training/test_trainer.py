@@ -1,4 +1,4 @@
-"""JointTrainer: one step, epochs, and what it says about the noise."""
+"""JointTrainer: steps, epochs, messages, and finding planted noise."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from atjt_ext.data import (
 from atjt_ext.training.trainer import TrainingDivergedError, WeightsCollapsedWarning
 from helpers.joint import config, fit, parameters, trainer
 
-# A noise model that barely trained says the same of everything; some tests are not about that.
+# A barely trained noise model gives all rows one weight, which does not matter in some tests.
 collapsed_is_fine = pytest.mark.filterwarnings(
     "ignore::atjt_ext.training.trainer.WeightsCollapsedWarning"
 )
@@ -293,7 +293,7 @@ def test_what_cannot_be_trained_is_refused(split: LeaveOneOut) -> None:
         JointTrainer(SASRec(9), None, config=config(weighting="equal")).fit(split.train)
     with pytest.raises(ValueError, match="resume needs a checkpoint"):
         trainer(split).fit(split.train, resume=True)
-    with pytest.raises(RuntimeError, match="call fit or load first"):
+    with pytest.raises(RuntimeError, match="nothing is trained yet: call fit or load first"):
         trainer(split).sequence_weights(split.train)
 
 

@@ -1,4 +1,4 @@
-"""What training remembers: the best epoch, checkpoints, and resuming to the same result."""
+"""The state of training: best epoch, checkpoints, and resuming to the same result."""
 
 from __future__ import annotations
 
@@ -147,17 +147,13 @@ def test_a_checkpoint_of_something_else_is_refused(split: LeaveOneOut, tmp_path:
     path = tmp_path / "c.pt"
     trainer(split, epochs=1).fit(split.train, checkpoint=path, progress=False)
     users = split.train.num_users
-    with pytest.raises(
-        CheckpointError, match=r"made with learning_rate=0\.005, this run has .*0\.1"
-    ):
+    wanted = r"made with learning_rate=0\.005, this run has .*0\.1"
+    with pytest.raises(CheckpointError, match=wanted):
         trainer(split, epochs=1, learning_rate=0.1).load(path, num_users=users)
     with pytest.raises(CheckpointError, match="made with num_users=120, this run has num_users=7"):
         trainer(split, epochs=1).load(path, num_users=7)
-    other = JointTrainer(
-        SASRec(9, max_length=12),
-        TargetAttentionNoiseModel(9),
-        config=config(epochs=1),
-    )
+    noise_model = TargetAttentionNoiseModel(9)
+    other = JointTrainer(SASRec(9, max_length=12), noise_model, config=config(epochs=1))
     with pytest.raises(CheckpointError, match="made with num_items=60, this run has num_items=9"):
         other.load(path, num_users=users)
     wider = JointTrainer(
