@@ -39,8 +39,8 @@ class DataConfig:
             that an interaction is clean. None reads no weights.
         item_file: table of the items' features, if it does not lie in the folder of the
             interactions: RecBole .item, MovieLens, Amazon, Yelp, or JSON {item: [value, ...]}.
-        item_columns: names of the features that models and noise recognition use. Empty means all;
-            models then see the features whose values items share (so no titles).
+        item_columns: names of the features that models and noise recognition use. Empty means all,
+            for models only those whose values items share (no titles).
         k_core: repeatedly drop users and items with fewer interactions; 0 keeps all.
         min_length: then drop users with fewer interactions (items may fall below ``k_core``).
         latest: then keep only this number of each user's latest interactions; 0 keeps all.
@@ -102,7 +102,7 @@ class RunConfig:
 
         Args:
             recipe: its name.
-            model: name of the recommender, whose own training defaults the recipe overrides.
+            model: name of the recommender; the recipe overrides its own training defaults.
             shared: options that override the recipe; those that this config lacks, or that have no
                 effect, are left out.
             changes: override everything else.
@@ -141,8 +141,8 @@ class RunConfig:
     def from_dict(values: Mapping[str, Any]) -> RunConfig:
         """The inverse of :meth:`as_dict`, also after a round trip through JSON.
 
-        Configs of earlier releases hold noise-model options among those of the model, and options
-        without effect, which are left out.
+        Earlier releases wrote noise-model options into those of the model, and options without
+        effect, which are left out.
 
         Raises:
             KeyError: a part is missing.
@@ -171,7 +171,7 @@ class RunConfig:
         """Options that differ in ``other``, as ``part.option: value here -> value there``, without
         the recipe's name."""
         ours, theirs = (
-            {**one.as_dict(), "trainer": one.trainer.resolved()} for one in (self, other)
+            one.as_dict() | {"trainer": one.trainer.resolved()} for one in (self, other)
         )
         return [
             f"{part}.{name}: {one.get(name)!r} -> {two.get(name)!r}"

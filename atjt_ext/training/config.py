@@ -28,8 +28,6 @@ from .recipes import AMOUNTS, merged, recipe_options
 
 __all__ = ["TRAINS_NOISE_MODELS", "JointTrainerConfig"]
 
-# ---- when an option has an effect ---------------------------------------------------------------
-
 TRAINS_NOISE_MODELS = only_under("weighting", "clean_probability", "calibrated")
 """The condition under which noise models are trained along with the recommender."""
 
@@ -83,9 +81,8 @@ class JointTrainerConfig:
         cross_fitting: ``simultaneous``: every batch holds all folds, each weighed by the noise
             model that trains on the others. ``sequential``, the paper's: one phase of ``epochs``
             per fold, in which the recommender learns on that fold only, under every weighting.
-        num_folds: folds of users, at least 2. No noise model, and no classifier of
-            ``co_occurrence``, judges a user whose damaged sequences it learned from. None: 2 for
-            noise models and phases, 5 for ``co_occurrence``.
+        num_folds: folds of users, at least 2. No noise model or classifier judges a user whose
+            damaged sequences it learned from. None: 5 for ``co_occurrence``, otherwise 2.
         noise_loss_weight: the paper's lambda.
         gradient_through_weights: the recommender's loss trains the noise model through the weights,
             so the noise model learns from the users that it weighs, too.
@@ -120,15 +117,13 @@ class JointTrainerConfig:
         schedule_warmup_steps: steps in which the recommender's rate rises to ``learning_rate``.
         weight_decay: L2 penalty of both optimizers.
         clip_grad_norm: largest gradient norm of the recommender; None clips nothing.
-        precision: dtype of matrix products in training. ``bfloat16`` runs the models under
-            ``torch.autocast``; parameters, sums of losses, evaluation and recommendations stay
-            float32.
+        precision: dtype of matrix products in training, by ``torch.autocast``. Parameters, sums of
+            losses, evaluation and recommendations stay float32.
         compile: train through ``torch.compile`` of the recommender's ``encode`` or ``score``. For
             your own models: the models of this package drop padding, which breaks their graphs and
             makes them slower on a CPU. Dropout masks differ from those of an uncompiled run.
         valid_metric: the metric that early stopping watches, e.g. ``NDCG@10``.
-        patience: epochs without a better ``valid_metric`` before training stops; None trains all
-            ``epochs``.
+        patience: epochs without a better ``valid_metric`` before training stops; None never stops.
         min_epochs: training never stops early in the first ``min_epochs`` epochs.
         min_steps: training never stops early in the first ``min_steps`` steps.
         seed: decides everything random.
@@ -223,10 +218,10 @@ class JointTrainerConfig:
 
     @staticmethod
     def from_dict(values: Mapping[str, Any], *, earlier: bool = False) -> JointTrainerConfig:
-        """The config that a run folder or a checkpoint holds as plain values.
+        """The config that a run folder or a checkpoint holds as ``values`` by field name.
 
         Args:
-            values: by field name; absent options have their defaults.
+            values: absent options have their defaults.
             earlier: the values are from a release that took options without effect, and in which
                 ``num_folds`` and ``gate_auc`` belonged to noise models only.
 

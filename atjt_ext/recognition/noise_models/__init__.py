@@ -1,7 +1,4 @@
-"""RECOGNISE: noise models, which learn to tell replaced items from original ones.
-
-One file each; a class is imported on first use.
-"""
+"""RECOGNISE: noise models, one file each. A class is imported on first use."""
 
 from __future__ import annotations
 

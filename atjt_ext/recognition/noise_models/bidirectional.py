@@ -54,9 +54,8 @@ class BidirectionalNoiseModel(Transformer):
     history and target are judged alike. It has no dropout, so it draws no random numbers.
 
     Damage most sequences, and each of their items with a small probability, as the recipe
-    ``joint_positions`` for this model does (:meth:`JointTrainerConfig.from_recipe`). If half of the
-    sequences stay whole, the model learns to recognise damaged *sequences*, and finds planted noise
-    worse than rarity alone does.
+    ``joint_positions`` does. If half of the sequences stay whole, the model learns to recognise
+    damaged *sequences*, and finds planted noise worse than rarity alone does.
 
     Args:
         num_items: catalogue size; items are ``1..num_items`` and 0 is padding.

@@ -1,9 +1,8 @@
 """The noise-recognition model of the paper: one logit per sequence.
 
 Liu et al., "Enhancing Recommendation with Denoising Auxiliary Task", JCST 39(5) 2024,
-arXiv:2409.17402: target attention over the history as in DIN (Zhou et al., KDD 2018,
-arXiv:1706.06978), then an MLP with one output, trained to tell sequences with replaced items from
-original ones.
+arXiv:2409.17402. It tells sequences with replaced items from original ones by target attention over
+the history as in DIN (Zhou et al., KDD 2018, arXiv:1706.06978) and an MLP.
 """
 
 from __future__ import annotations
@@ -60,9 +59,8 @@ class TargetAttentionNoiseModel(nn.Module):
         embedding_dim: width of the model's own item table (the paper: 8).
         hidden_dims: widths of the MLP (the paper: 256, 64).
         attention_dims: widths of the attention's MLP.
-        num_users: number of users, for an embedding of each, as in the paper. It adds nothing
-            under cross-fitting, which weighs only users that the model did not train on. None
-            leaves users out.
+        num_users: number of users, for an embedding of each, as in the paper; None leaves users
+            out. Under cross-fitting it adds nothing: the model judges users that it never saw.
     """
 
     def __init__(
