@@ -22,21 +22,9 @@ LEVEL = 0.05
 class Comparison:
     """A recipe and its baseline on one file, model and noise.
 
-    Attributes:
-        seeds: the seeds that both have finished.
-        seed_baselines: the baseline's metric, for each seed.
-        seed_differences: recipe minus baseline, for each seed.
-        baseline_mean: the baseline's metric, mean over seeds.
-        difference: recipe minus baseline, mean over seeds.
-        seeds_low: lower end of the 95 % t interval over seeds; None for one seed.
-        seeds_high: its upper end.
-        seeds_p: p of the paired t test over seeds; None for one seed.
-        users_low: lower end of the 95 % bootstrap interval over users and seeds, crossed.
-        users_high: its upper end.
-        users_p: p of the sign-flip test over users.
-        seeds_p_holm: ``seeds_p``, corrected by Holm over all comparisons of the report.
-        users_p_holm: ``users_p``, corrected alike.
-        time_ratio: seconds of weighing and training divided by the baseline's; median over seeds.
+    Differences are recipe minus baseline. Intervals are 95 % intervals: t over seeds, bootstrap
+    over users and seeds, crossed. ``p_holm`` is p corrected by Holm over all comparisons of the
+    report. One seed has no interval and no p over seeds.
     """
 
     file: str
@@ -45,20 +33,20 @@ class Comparison:
     recipe: str
     baseline: str
     metric: str
-    seeds: tuple[int, ...]
-    seed_baselines: tuple[float, ...]
+    seeds: tuple[int, ...]  # those that both have finished
+    seed_baselines: tuple[float, ...]  # the baseline's metric, for each seed
     seed_differences: tuple[float, ...]
-    baseline_mean: float
-    difference: float
+    baseline_mean: float  # over seeds
+    difference: float  # mean over seeds
     seeds_low: float | None
     seeds_high: float | None
-    seeds_p: float | None
+    seeds_p: float | None  # paired t test
     users_low: float
     users_high: float
-    users_p: float
+    users_p: float  # sign-flip test
     seeds_p_holm: float | None
     users_p_holm: float | None
-    time_ratio: float
+    time_ratio: float  # seconds of weighing and training by the baseline's; median over seeds
 
     @property
     def verdict(self) -> str:

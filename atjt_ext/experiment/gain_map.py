@@ -40,19 +40,12 @@ class Gain:
 
 @dataclass(frozen=True, slots=True)
 class GainMap:
-    """The gains of one recipe under noise that is concentrated on some users.
+    """The gains of one recipe under noise that is concentrated on some users."""
 
-    Attributes:
-        title: file, model and recipe.
-        user_shares: shares of noisy users, ascending.
-        item_shares: shares of their items replaced, ascending.
-        gains: a row per user share, a column per item share; None where there is no gain.
-    """
-
-    title: str
-    user_shares: tuple[float, ...]
-    item_shares: tuple[float, ...]
-    gains: tuple[tuple[Gain | None, ...], ...]
+    title: str  # file, model and recipe
+    user_shares: tuple[float, ...]  # shares of noisy users, ascending
+    item_shares: tuple[float, ...]  # shares of their items replaced, ascending
+    gains: tuple[tuple[Gain | None, ...], ...]  # a row per user share; None without a gain
 
 
 def gain_maps(comparisons: Sequence[Comparison]) -> list[GainMap]:

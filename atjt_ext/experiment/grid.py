@@ -30,13 +30,8 @@ __all__ = ["GridOutcome", "run_grid"]
 
 @dataclass(frozen=True, slots=True)
 class GridOutcome:
-    """The outcome of a grid.
-
-    Attributes:
-        results: the finished cells, in the grid's order.
-        failures: the reason why each other cell failed.
-        skipped: number of cells that had finished before.
-    """
+    """The finished cells of a grid in order, the reason why each other cell failed, and the number
+    of cells that had finished before."""
 
     results: list[CellResult]
     failures: dict[Cell, str]

@@ -31,20 +31,17 @@ ACTS_ON = ("targets", "inputs", "both", "drop")
 """What given weights act on; ``drop`` removes interactions with a weight below ``drop_below``."""
 
 _PAPER = ("paper", "paper_equal_weights")
-_EQUAL = RECIPES["equal_weights"]
+_EQUAL, _USUAL = RECIPES["equal_weights"], JointTrainerConfig().weighting
 _TRAINED: dict[str, dict[str, Any]] = {
     BASELINE: _EQUAL,
     "more_epochs": _EQUAL,
     # Explicit, because the shared options may come from a config with another weighting.
-    "default": {"weighting": JointTrainerConfig().weighting, **RECIPES["default"]},
+    "default": {"weighting": _USUAL, **RECIPES["default"]},
     "joint": RECIPES["joint"],
     "joint_positions": RECIPES["joint_positions"],
     "truncated_loss": {**_EQUAL, "adaptive_denoising": "truncated"},
     "reweighted_loss": {**_EQUAL, "adaptive_denoising": "reweighted"},
-    "default_reweighted_loss": {
-        "weighting": JointTrainerConfig().weighting,
-        "adaptive_denoising": "reweighted",
-    },
+    "default_reweighted_loss": {"weighting": _USUAL, "adaptive_denoising": "reweighted"},
     "paper": {},
     "paper_equal_weights": _EQUAL,
 }
@@ -57,8 +54,8 @@ class ExperimentRecipe:
     Attributes:
         name: name on the command line.
         baseline: name of the recipe to compare with; None for a baseline.
-        source: source of given weights; None without given weights.
-        acts_on: what given weights act on; None without given weights.
+        source: source of given weights, one of ``SOURCES``, or None.
+        acts_on: what given weights act on, one of ``ACTS_ON``, or None.
         changes: options that the recipe sets, by field name of any part of a run's config.
     """
 
@@ -75,11 +72,7 @@ class ExperimentRecipe:
 
     @staticmethod
     def named(name: str) -> ExperimentRecipe:
-        """The recipe with this name.
-
-        Raises:
-            ValueError: there is no such recipe; the message lists the recipes.
-        """
+        """The recipe with this name; ValueError lists the recipes if there is none."""
         if name in _TRAINED:
             baselines = {BASELINE: None, "paper_equal_weights": None, "paper": _PAPER[1]}
             return ExperimentRecipe(name, baselines.get(name, BASELINE), changes=_TRAINED[name])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -35,17 +35,14 @@ _HEADS = {
     "paper_NDCG@5": "paper's NDCG@5",
 }
 """Heads of columns that differ from the key in results.json."""
-_DETECTION = {
-    "interaction_AUC": "detection",
-    "within_popularity_AUC": "detection",
-    "popularity_AUC": "detection",
-    "sequence_AUC": "detection",
-    "held_out_AUC": "detection",
-    "mean_clean": "weights",
-    "mean_noise": "weights",
-    "std": "weights",
-}
-"""Columns of the table of detection, and the part of a cell that holds each."""
+_AREAS = (
+    "interaction_AUC",
+    "within_popularity_AUC",
+    "popularity_AUC",
+    "sequence_AUC",
+    "held_out_AUC",
+)
+_WEIGHTS = ("mean_clean", "mean_noise", "std")
 
 
 def write_report(
@@ -62,7 +59,7 @@ def write_report(
 
     Args:
         results: finished cells of one grid.
-        folder: folder to write to.
+        folder: created if missing.
         metric: the metric to compare.
         against: a recipe with which a second table compares all others; None writes no such table.
         figures: draw the plots.
@@ -78,11 +75,17 @@ def write_report(
     others = compare(results, metric, against=against) if against else []
     document: dict[str, Any] = {
         "metric": metric,
-        "comparisons": [comparison.as_dict() for comparison in comparisons],
-        "against": [comparison.as_dict() for comparison in others],
-        "means": _means(results, "test", SHOWN_METRICS),
-        "sampled": _means(results, "sampled_test", SAMPLED_METRICS),
-        "detection": _detections(results),
+        "comparisons": [one.as_dict() for one in comparisons],
+        "against": [one.as_dict() for one in others],
+        "means": _means(results, fmean, test=SHOWN_METRICS),
+        "sampled": _means(results, fmean, sampled_test=SAMPLED_METRICS),
+        "detection": _means(
+            [one for one in results if one.values["detection"]],
+            mean_of_known,
+            counted=False,
+            detection=_AREAS,
+            weights=_WEIGHTS,
+        ),
         "cells": [{"cell": r.cell.as_dict(), **r.values} for r in results],
     }
     write_text_atomically(
@@ -99,35 +102,27 @@ def write_report(
     return comparisons
 
 
-def _groups(results: Sequence[CellResult]) -> Iterator[tuple[dict[str, Any], list[CellResult]]]:
-    """The results of a recipe's seeds, with the coordinates that they share."""
+def _means(
+    results: Sequence[CellResult],
+    mean: Callable[[Iterable[Any]], float | None],
+    *,
+    counted: bool = True,
+    **parts: Sequence[str],
+) -> list[dict[str, Any]]:
+    """Means over a recipe's seeds of the values that ``parts`` name in each part of a cell."""
     groups: dict[tuple[str, ...], list[CellResult]] = {}
     for result in results:
         key = tuple(getattr(result.cell, name) for name in _KEY)
         groups.setdefault(key, []).append(result)
-    for key, members in groups.items():
-        yield dict(zip(_KEY, key, strict=True)), members
-
-
-def _detections(results: Sequence[CellResult]) -> list[dict[str, Any]]:
-    """Means over seeds for each recipe that judges interactions; None if no seed has a value."""
     return [
-        row
+        dict(zip(_KEY, key, strict=True))
+        | ({"seeds": len(members)} if counted else {})
         | {
-            name: mean_of_known(m.values[part].get(name) for m in members)
-            for name, part in _DETECTION.items()
+            name: mean(one.values[part].get(name) for one in members)
+            for part, names in parts.items()
+            for name in names
         }
-        for row, members in _groups([one for one in results if one.values["detection"]])
-    ]
-
-
-def _means(results: Sequence[CellResult], part: str, names: Sequence[str]) -> list[dict[str, Any]]:
-    """Means over seeds of the metrics in one ``part`` of the results, for each recipe."""
-    return [
-        row
-        | {"seeds": len(members)}
-        | {name: fmean(m.values[part][name] for m in members) for name in names}
-        for row, members in _groups(results)
+        for key, members in groups.items()
     ]
 
 
@@ -170,7 +165,7 @@ def _markdown(
             "AUC for interactions; for interactions of similar popularity; for interactions by "
             "rarity alone; for users; and for artificial noise on users outside the training "
             "folds. Then the mean weights of clean and of noisy interactions.",
-            _table(detections, (*_KEY, *(name for name in _DETECTION if name != "std")), 3),
+            _table(detections, (*_KEY, *_AREAS, *_WEIGHTS[:2]), 3),
         )
     return "\n".join(lines) + "\n"
 
@@ -181,10 +176,11 @@ def _section(title: str, text: str, table: list[str]) -> list[str]:
 
 def _comparisons(comparisons: Sequence[Comparison], baseline: str) -> list[str]:
     """A table of comparisons as lines of Markdown; ``baseline`` heads the baseline's column."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for c in comparisons:
         relative = f" ({100 * c.difference / c.baseline_mean:+.1f} %)" if c.baseline_mean else ""
         cells = {
+            **{name: getattr(c, name) for name in _KEY},
             "seeds": len(c.seeds),
             baseline: c.baseline_mean,
             "difference": f"{c.difference:+.4f}{relative}",
@@ -195,7 +191,7 @@ def _comparisons(comparisons: Sequence[Comparison], baseline: str) -> list[str]:
             "time": f"{c.time_ratio:.1f} x",
             "verdict": c.verdict,
         }
-        rows.append({name: getattr(c, name) for name in _KEY} | cells)
+        rows.append(cells)
     names = ("seeds", baseline, "difference", "over seeds", "p over seeds", "over users")
     return _table(rows, (*_KEY, *names, "p over users", "time", "verdict"), 4)
 
@@ -222,20 +218,13 @@ def _table(rows: Iterable[dict[str, Any]], names: Sequence[str], digits: int) ->
     heads = [_HEADS.get(name, name) for name in names]
     lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
     for row in rows:
+        values = [Path(row[name]).name if name == "file" else row[name] for name in names]
         cells = [
-            Path(row[name]).name
-            if name == "file"
-            else str(row[name])
-            if isinstance(row[name], str | int)
-            else _number(row[name], digits)
-            for name in names
+            "-" if one is None else f"{one:.{digits}f}" if isinstance(one, float) else str(one)
+            for one in values
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
-
-
-def _number(value: float | None, digits: int = 4) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def _interval(low: float | None, high: float | None) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..data import EvaluationSet, LeaveOneOut, Sequences, inject_noise, leave_one_out
+from ..data import LeaveOneOut, Sequences, inject_noise, leave_one_out
 from ..evaluation.detection import detection_auc, popularity_detection
 from ..evaluation.metrics import ranking_metrics
 from ..models.options import ModelConfig
@@ -24,7 +24,7 @@ from ..runs.config import DataConfig, RunConfig
 from ..runs.data import load_sequences, rankable_split
 from ..runs.evaluate import sampled_test
 from ..training.config import JointTrainerConfig
-from ..training.trainer import JointTrainer, WeightsCollapsedWarning
+from ..training.trainer import WeightsCollapsedWarning
 from .recipes import WITHOUT_RECOGNITION, ExperimentRecipe
 from .spec import Cell, ExperimentSpec, parse_noise
 from .store import CellResult, data_digest
@@ -70,10 +70,8 @@ def cell_settings(cell: Cell, spec: ExperimentSpec, options: Mapping[str, Any]) 
         DataError: the file can't be read, or its users' last interactions can't be ranked.
     """
     recipe, config = ExperimentRecipe.named(cell.recipe), _config(cell, spec, options)
-    values: dict[str, Any] = {
-        "config": config.as_dict(),
-        "data": _load(cell.file, config.data)[1],
-    }
+    values: dict[str, Any] = {"config": config.as_dict()}
+    values["data"] = _load(cell.file, config.data)[1]
     if recipe.acts_on in ("inputs", "both", "drop") or recipe.recognises:
         values["clean_at_test"] = spec.clean_at_test
     if recipe.acts_on == "drop":
@@ -118,14 +116,9 @@ def run_cell(
     device: torch.device | str | None = None,
     progress: bool = False,
 ) -> CellResult:
-    """Trains and measures one cell; writes nothing.
+    """Trains and measures one cell of the grid ``spec``; writes nothing.
 
-    Args:
-        cell: a point of the grid.
-        spec: the grid.
-        options: options that the recipes share, by field name.
-        device: None is the CPU.
-        progress: show a line per epoch.
+    ``options`` are those that the recipes share, by field name.
 
     Raises:
         ValueError: an option is out of range.
@@ -143,15 +136,14 @@ def run_cell(
     else:
         of_all, weights, seconds = column, column[sequences.from_the_end > 2], 0.0
         detection = _detection(plain.train, -weights, None)
-    split = plain
-    at_test = spec.clean_at_test
+    split, at_test = plain, spec.clean_at_test
     if of_all is not None and recipe.acts_on == "drop":
-        below = _drop_below(options)
-        split = without_noise(sequences, of_all, below=below, at_test=at_test)
+        split = without_noise(sequences, of_all, below=_drop_below(options), at_test=at_test)
     elif of_all is not None:
         split = with_weights(sequences, of_all, at_test=at_test)
     elif recipe.recognises and not at_test:
-        split = LeaveOneOut(plain.train, _read_whole(plain.valid), _read_whole(plain.test))
+        whole = (replace(part, read=part.histories) for part in (plain.valid, plain.test))
+        split = LeaveOneOut(plain.train, *whole)
     started = time.perf_counter()
     trainer = base_model(config, split.train, device=device, progress=progress, title=str(cell))
     with warnings.catch_warnings():
@@ -181,15 +173,11 @@ def run_cell(
             "weighing_seconds": seconds,
             "train_interactions": learned_from.num_interactions,
             "seen_items_excluded": True,
-            "machine": _machine(trainer),
+            "machine": _machine(trainer.device),
             "settings": cell_settings(cell, spec, options),
         },
         ranks.int().numpy(),
     )
-
-
-def _read_whole(part: EvaluationSet) -> EvaluationSet:
-    return replace(part, read=part.histories)
 
 
 def _weights(
@@ -242,7 +230,6 @@ def _spread(weights: Tensor | None, train: Sequences) -> dict[str, float | None]
     return result
 
 
-def _machine(trainer: JointTrainer) -> dict[str, str | int]:
-    device = trainer.device
+def _machine(device: torch.device) -> dict[str, str | int]:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
     return {"device": name, "threads": torch.get_num_threads(), "torch": torch.__version__}

@@ -17,12 +17,10 @@ __all__ = ["flat_options", "options_of", "settings_by_model"]
 def settings_by_model(
     models: Sequence[str], options: Mapping[str, Any]
 ) -> dict[str, dict[str, Any]]:
-    """The shared options of every model, for :func:`~atjt_ext.experiment.run_grid`.
+    """The shared options of every base model, for :func:`~atjt_ext.experiment.run_grid`.
 
-    Args:
-        models: names of base models.
-        options: values by field name, of any part of a :class:`~atjt_ext.RunConfig`. An option
-            that only some of the models have goes to those (``num_blocks`` means nothing to DIN).
+    ``options`` are values by field name, of any part of a :class:`~atjt_ext.runs.config.RunConfig`.
+    An option that only some of the models have goes to those (DIN has no ``num_blocks``).
 
     Raises:
         ValueError: there is no such model, none of the models has an option, or a value is out of
@@ -31,10 +29,7 @@ def settings_by_model(
     if unknown := [name for name in models if name not in MODELS]:
         raise ValueError(f"models must be among {', '.join(MODELS)}, got {unknown[0]!r}")
     shared = {one.name for part in (DataConfig, JointTrainerConfig) for one in fields(part)}
-    shared |= {
-        "noise_model",
-        *(one for kind in NOISE_MODELS for one in NOISE_MODELS.option_names(kind)),
-    }
+    shared = shared.union(["noise_model"], *map(NOISE_MODELS.option_names, NOISE_MODELS))
     own = {name: shared.union(MODELS.option_names(name)) for name in models}
     for option in options:
         if option not in set().union(*own.values()):

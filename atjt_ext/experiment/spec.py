@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import product
 from typing import TYPE_CHECKING
 
 from ..evaluation.metrics import RANKING_METRICS
@@ -38,17 +39,12 @@ def parse_noise(text: str) -> PlantedNoise:
         return PlantedNoise()
     if kind == "diffuse" and len(values) in (1, 2):
         return PlantedNoise(diffuse_share=values[0], popularity_power=(*values, 0.0)[1])
-    if kind == "concentrated" and len(values) in (2, 3):
+    if (kind, len(values)) in (("concentrated", 2), ("concentrated", 3), ("shared", 2)):
         return PlantedNoise(
             noisy_user_share=values[0],
             noisy_item_share=values[1],
+            noisy_item_source="another_user" if kind == "shared" else "catalogue",
             popularity_power=(*values, 0.0)[2],
-        )
-    if kind == "shared" and len(values) == 2:
-        return PlantedNoise(
-            noisy_user_share=values[0],
-            noisy_item_share=values[1],
-            noisy_item_source="another_user",
         )
     raise ValueError(
         "noise must be none, diffuse:SHARE[:POWER], concentrated:USERS:ITEMS[:POWER] or "
@@ -117,11 +113,9 @@ class ExperimentSpec:
 
     def __post_init__(self) -> None:
         for name in ("files", "models", "noises", "seeds", "recipes"):
-            values = getattr(self, name)
+            values = list(getattr(self, name))
             if not values or len(set(values)) < len(values):
-                raise ValueError(
-                    f"{name} must hold different values, at least 1, got {list(values)}"
-                )
+                raise ValueError(f"{name} must hold different values, at least 1, got {values}")
         if self.metric not in RANKING_METRICS:
             raise ValueError(
                 f"metric must be one of {', '.join(RANKING_METRICS)}, got {self.metric}"
@@ -148,9 +142,6 @@ class ExperimentSpec:
 
     def cells(self) -> Iterator[Cell]:
         """All cells; cells of one file, noise and seed are adjacent, baselines first."""
-        for file in self.files:
-            for noise in self.noises:
-                for seed in self.seeds:
-                    for model in self.models:
-                        for recipe in self.all_recipes:
-                            yield Cell(file, model, noise, seed, recipe)
+        axes = product(self.files, self.noises, self.seeds, self.models, self.all_recipes)
+        for file, noise, seed, model, recipe in axes:
+            yield Cell(file, model, noise, seed, recipe)

@@ -25,10 +25,8 @@ FORMAT = 4
 
 
 def data_digest(sequences: Sequences) -> str:
-    """A short hash of the items, the known noise, the weights and the items' features.
-
-    The name of the file does not enter: the same data under another name have the same digest.
-    """
+    """A short hash of the items, the known noise, the weights and the items' features; not of the
+    file's name."""
     digest = hashlib.sha256()
     for tensor in (sequences.offsets, sequences.items, sequences.is_noise, sequences.weights):
         if tensor is not None:
@@ -42,23 +40,17 @@ def data_digest(sequences: Sequences) -> str:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class CellResult:
-    """The result of a cell.
-
-    Attributes:
-        cell: its coordinates.
-        values: the content of its JSON file.
-        ranks: ``[U]`` int32, the rank of each user's test target.
-    """
+    """The result of a cell."""
 
     cell: Cell
-    values: dict[str, Any]
-    ranks: npt.NDArray[np.int32]
+    values: dict[str, Any]  # the content of its JSON file
+    ranks: npt.NDArray[np.int32]  # [U], the rank of each user's test target
 
 
 class CellStore:
-    """The folder of a grid. Several grids can share it: files are written whole, the JSON last.
+    """The folder of a grid, created by the first write.
 
-    The first write creates it.
+    Several grids can share it: files are written whole, the JSON last.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -100,11 +92,7 @@ class CellStore:
         write_text_atomically(path, text)
 
     def read(self, path: Path) -> CellResult:
-        """A finished cell.
-
-        Raises:
-            ValueError: the file holds no finished cell.
-        """
+        """A finished cell; ValueError if the file holds none."""
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
             values.pop("format", None)

@@ -46,12 +46,7 @@ def dealt_by(weights: Tensor, order: Tensor, *, seed: int) -> Tensor:
 
 
 def given_weights(
-    source: str,
-    train: Sequences,
-    recognised: Tensor | None,
-    losses: Tensor | None,
-    *,
-    seed: int,
+    source: str, train: Sequences, recognised: Tensor | None, losses: Tensor | None, *, seed: int
 ) -> Tensor:
     """Weights ``[N]`` of the training interactions.
 
@@ -74,15 +69,16 @@ def given_weights(
     if source == "co_occurrence":
         return recognised
     if source == "shuffled":
-        return dealt_by(recognised, torch.zeros(len(recognised)), seed=seed)
-    if source == "popularity":
-        counts = torch.bincount(train.items, minlength=train.num_items + 1)
-        return dealt_by(recognised, counts[train.items], seed=seed)
-    if source == "loss":
-        if losses is None:
-            raise ValueError("weights of 'loss' need the losses of a pilot")
-        return dealt_by(recognised, -losses, seed=seed)
-    raise ValueError(f"no such source of weights: {source!r}")
+        order = torch.zeros(len(recognised))
+    elif source == "popularity":
+        order = torch.bincount(train.items, minlength=train.num_items + 1)[train.items]
+    elif source != "loss":
+        raise ValueError(f"no such source of weights: {source!r}")
+    elif losses is None:
+        raise ValueError("weights of 'loss' need the losses of a pilot")
+    else:
+        order = -losses
+    return dealt_by(recognised, order, seed=seed)
 
 
 def of_whole(sequences: Sequences, weights: Tensor) -> Tensor:
@@ -107,16 +103,10 @@ def with_weights(sequences: Sequences, weights: Tensor, *, at_test: bool) -> Lea
 def without_noise(
     sequences: Sequences, weights: Tensor, *, below: float, at_test: bool
 ) -> LeaveOneOut:
-    """The leave-one-out split without the interactions whose weight is below ``below``.
+    """The leave-one-out split without the interactions whose ``weights [N]`` are below ``below``.
 
     Every user keeps the training interaction with the largest weight. The whole history still
-    counts as seen.
-
-    Args:
-        sequences: whole sequences.
-        weights: ``[N]``, of all interactions.
-        below: a weight in [0, 1].
-        at_test: also drop them from the histories before held-out items.
+    counts as seen. With ``at_test``, histories before held-out items lack the interactions, too.
     """
     split = leave_one_out(sequences)
     training, keep = sequences.from_the_end > 2, weights >= below
@@ -129,11 +119,7 @@ def without_noise(
 
 
 def pilot_losses(
-    config: RunConfig,
-    split: LeaveOneOut,
-    *,
-    epochs: int,
-    device: torch.device | str | None = None,
+    config: RunConfig, split: LeaveOneOut, *, epochs: int, device: torch.device | str | None = None
 ) -> Tensor:
     """Softmax losses ``[N]`` of the training interactions after ``epochs`` with equal weights.
 
@@ -153,19 +139,19 @@ def pilot_losses(
 def _losses(trainer: JointTrainer, batch: Batch) -> Tensor:
     """``[B, W]`` losses of the items of a window as targets; other items get the mean of these."""
     recommender = trainer.recommender
-    if not weighs_last_target_only(recommender):
-        valid = batch.is_target
-        hidden, table = recommender.encode(batch.inputs)[valid], recommender.item_table()[1:]
-        targets = batch.targets[valid] - 1
-        packed = torch.cat(
-            [
-                F.cross_entropy(part @ table.T, wanted, reduction="none")
-                for part, wanted in zip(hidden.split(4096), targets.split(4096), strict=True)
-            ]
-        )
-        grid = torch.full(batch.sequences.shape, torch.nan, device=packed.device)
-        grid[:, 1:][valid] = packed
-        return torch.where(grid.isnan(), grid.nanmean(dim=1, keepdim=True), grid)
-    logits = score_catalogue(recommender, batch)
-    last = F.cross_entropy(logits, batch.targets[:, -1] - 1, reduction="none")
-    return last[:, None].expand(batch.sequences.shape)
+    if weighs_last_target_only(recommender):
+        logits = score_catalogue(recommender, batch)
+        last = F.cross_entropy(logits, batch.targets[:, -1] - 1, reduction="none")
+        return last[:, None].expand(batch.sequences.shape)
+    valid = batch.is_target
+    hidden, table = recommender.encode(batch.inputs)[valid], recommender.item_table()[1:]
+    losses = torch.full(batch.sequences.shape, torch.nan, device=hidden.device)
+    losses[:, 1:][valid] = torch.cat(
+        [
+            F.cross_entropy(part @ table.T, wanted, reduction="none")
+            for part, wanted in zip(
+                hidden.split(4096), (batch.targets[valid] - 1).split(4096), strict=True
+            )
+        ]
+    )
+    return torch.where(losses.isnan(), losses.nanmean(dim=1, keepdim=True), losses)
