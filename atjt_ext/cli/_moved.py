@@ -16,12 +16,23 @@ __all__ = ["MOVED", "old_module_spec"]
 
 _PACKAGE = __name__.partition(".")[0]
 
+# Modules that moved into a room under their old path.
+_INTO_ROOMS = {
+    "cli": "tables",
+    "evaluation": "statistics",
+    "models": "inference options precision protocols scoring",
+    "ops": "reference reference.corruption reference.losses reference.ranks",
+    "recognition": "weighting",
+    "report": "audit suspicion",
+    "runs": "export export.onnx_encoder export.tensors stored_sequences",
+    "training": "batch_pairs history host_batches joint_loss joint_models objectives progress "
+    "recipes step_weights tensorboard_log trainer",
+}
+MOVED = {old: f"{room}.{old}" for room, names in _INTO_ROOMS.items() for old in names.split()}
 # Where names of one module went apart, the module with most of them comes first.
-MOVED = {
+MOVED |= {
     "_build": "ops._native",
     "adaptive_denoising": "training.step_weights",
-    "audit": "report.audit",
-    "batch_pairs": "training.batch_pairs",
     "batch_recommendations": "runs.recommendations",
     "checkpoint": "training.checkpoint data.files",
     "command_parser": "cli.parser",
@@ -36,14 +47,6 @@ MOVED = {
     "experiment.figures": "experiment.plots",
     "experiment.pilot": "experiment.weights",
     "experiment.report": "experiment.results",
-    "export": "runs.export",
-    "export.onnx_encoder": "runs.export.onnx_encoder",
-    "export.tensors": "runs.export.tensors",
-    "history": "training.history",
-    "host_batches": "training.host_batches",
-    "inference": "models.inference",
-    "joint_loss": "training.joint_loss",
-    "joint_models": "training.joint_models",
     "known_weights": "data.weighed_histories",
     "losses": "ops.losses recognition.cross_fitting",
     "metrics": "evaluation.metrics evaluation.auc",
@@ -53,13 +56,7 @@ MOVED = {
     "noise.bidirectional": "recognition.noise_models.bidirectional",
     "noise.target_attention": "recognition.noise_models.target_attention",
     "noise_scores": "evaluation.detection data.batches data.sequences",
-    "objectives": "training.objectives",
-    "options": "models.options",
     "plain_help": "cli.parser",
-    "precision": "models.precision",
-    "progress": "training.progress",
-    "protocols": "models.protocols",
-    "recipes": "training.recipes",
     "recognition.attributes": "recognition.co_occurrence.item_vectors",
     "recognition.detector": "recognition.co_occurrence.recogniser",
     "recognition.events": "recognition.co_occurrence.events",
@@ -70,26 +67,13 @@ MOVED = {
     "recognition.low_rank": "recognition.co_occurrence.item_vectors",
     "recognition.user_shares": "recognition.co_occurrence.user_shares",
     "recommenders": "runs.build",
-    "reference": "ops.reference",
-    "reference.corruption": "ops.reference.corruption",
-    "reference.losses": "ops.reference.losses",
-    "reference.ranks": "ops.reference.ranks",
     "run_data": "runs.data",
     "run_folder": "runs.folder",
     "sampled_evaluation": "evaluation.sampled",
     "sampled_losses": "ops.losses",
     "schedule": "training.state",
-    "scoring": "models.scoring",
-    "statistics": "evaluation.statistics",
-    "step_weights": "training.step_weights",
-    "stored_sequences": "runs.stored_sequences",
-    "suspicion": "report.suspicion",
-    "tables": "cli.tables",
-    "tensorboard_log": "training.tensorboard_log",
-    "trainer": "training.trainer",
     "training_state": "training.state",
     "training_trouble": "training.trouble",
-    "weighting": "recognition.weighting",
 }
 _PUBLIC = {"losses"}  # a public path for good, so it does not warn
 

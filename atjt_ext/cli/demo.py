@@ -52,8 +52,7 @@ def execute(options: Namespace, console: Console) -> int:
         f"{NOISY_ITEM_SHARE:.0%} of their training items replaced at random"
     )
     config = RunConfig.from_recipe("default", epochs=options.epochs, dropout=0.2, seed=options.seed)
-    run = Run(Path(options.out))
-    device = device_of(options)
+    run, device = Run(Path(options.out)), device_of(options)
     metrics = train_and_compare(
         run, sequences, config, console, resume=options.resume, device=device
     )

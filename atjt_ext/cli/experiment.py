@@ -4,10 +4,9 @@ again runs the missing cells only."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import cache
 from typing import TYPE_CHECKING, Any, get_type_hints
-
-from jsonargparse import ActionYesNo
 
 from ..experiment.spec import ExperimentSpec
 from ..models.registry import MODELS
@@ -36,8 +35,7 @@ def add_options(parser: CommandParser, arguments: Sequence[str]) -> None:
     text = "torch threads per cell; null leaves the number to torch"
     parser.add_argument("--threads", type=int | None, default=None, help=text)
     parser.add_device()
-    text = "draw results.png"
-    parser.add_argument("--figures", action=ActionYesNo(no_prefix="no_"), default=True, help=text)
+    parser.add_switch("--figures", "draw results.png")
     owners: dict[str, list[str]] = {}
     for table in (MODELS, NOISE_MODELS):
         for model in table:
@@ -59,27 +57,21 @@ def add_options(parser: CommandParser, arguments: Sequence[str]) -> None:
 def _by_model() -> dict[str, Any]:
     """Types of the options whose defaults differ between models; None keeps a model's own."""
     training = get_type_hints(JointTrainerConfig)
-    changed = {name: training[name] for config in MODELS.values() for name in config.training}
-    own = {
-        name: get_type_hints(config)[name]
-        for config in (*MODELS.values(), *NOISE_MODELS.values())
-        for name in field_names(config)
-    }
-    return {name: hint | None for name, hint in (changed | own).items()}
+    hints = {name: training[name] for config in MODELS.values() for name in config.training}
+    for config in (*MODELS.values(), *NOISE_MODELS.values()):
+        own = get_type_hints(config)
+        hints |= {name: own[name] for name in field_names(config)}
+    return {name: hint | None for name, hint in hints.items()}
 
 
 def execute(options: Namespace, console: Console) -> int:
     """Runs the grid, writes its report and prints the comparisons; 1 if a cell failed."""
     from ..experiment import run_grid, settings_by_model, write_report
+    from ..experiment.plots import require_matplotlib
     from .tables import grid_table
 
     # Only values that differ: an unchanged replace_ratio would conflict with num_replacements.
-    usual = {
-        name: getattr(part, name)
-        for part in (DataConfig(), JointTrainerConfig())
-        for name in field_names(part)
-    }
-    usual |= dict.fromkeys(_by_model())
+    usual = {**asdict(DataConfig()), **asdict(JointTrainerConfig()), **dict.fromkeys(_by_model())}
     chosen = {
         name: options[name]
         for name in usual.keys() - _DECIDED_BY_CELLS
@@ -88,24 +80,16 @@ def execute(options: Namespace, console: Console) -> int:
     with checking_options():
         spec = ExperimentSpec(**values_of(options, ExperimentSpec))
         settings = settings_by_model(spec.models, chosen)
-    outcome = run_grid(
-        spec,
-        settings,
-        options.out,
-        device=device_of(options),
-        jobs=options.jobs,
-        threads=options.threads,
-    )
+    if options.figures:
+        require_matplotlib()  # now, not after hours of training
+    out, how = options.out, {"jobs": options.jobs, "threads": options.threads}
+    outcome = run_grid(spec, settings, out, device=device_of(options), **how)
     comparisons = write_report(
-        outcome.results,
-        options.out,
-        metric=spec.metric,
-        against=spec.against,
-        figures=options.figures,
+        outcome.results, out, metric=spec.metric, against=spec.against, figures=options.figures
     )
     console.print(grid_table([comparison.as_dict() for comparison in comparisons]))
     console.print(
         f"{len(outcome.results)} cells ({outcome.skipped} from before), "
-        f"{len(outcome.failures)} failed; everything is in {options.out}"
+        f"{len(outcome.failures)} failed; everything is in {out}"
     )
     return 1 if outcome.failures else 0

@@ -92,18 +92,15 @@ def parse(arguments: Sequence[str]) -> tuple[ModuleType, Namespace]:
 def _help() -> str:
     width = max(map(len, COMMANDS))
     lines = [f"  {name:<{width}}  {text}" for name, text in COMMANDS.items()]
-    return "\n".join(
-        [
-            "usage: atjt COMMAND [options]",
-            "",
-            "Train recommenders on noisy sequences, with a weight for every interaction.",
-            "",
-            "commands:",
-            *lines,
-            "",
-            "atjt COMMAND --help lists the options of a command; atjt --version prints the version",
-        ]
-    )
+    commands = "\n".join(lines)
+    return f"""usage: atjt COMMAND [options]
+
+Train recommenders on noisy sequences, with a weight for every interaction.
+
+commands:
+{commands}
+
+atjt COMMAND --help lists the options of a command; atjt --version prints the version"""
 
 
 def _failures() -> tuple[type[Exception], ...]:

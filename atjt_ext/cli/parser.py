@@ -12,7 +12,7 @@ from dataclasses import fields
 from itertools import pairwise
 from typing import Any, NoReturn, get_args, get_origin, get_type_hints
 
-from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
+from jsonargparse import ActionYesNo, ArgumentParser, DefaultHelpFormatter, Namespace
 
 __all__ = [
     "CommandParser",
@@ -68,6 +68,10 @@ class CommandParser(ArgumentParser):
         """Adds ``--resume``."""
         self.add_argument("--resume", action="store_true", help="continue the run in --out")
 
+    def add_switch(self, name: str, text: str) -> None:
+        """Adds an option that is on by default, and ``--no_...`` to turn it off."""
+        self.add_argument(name, action=ActionYesNo(no_prefix="no_"), default=True, help=text)
+
     def add_config(
         self, config: type, *, skip: Set[str] = frozenset(), defaults: object | None = None
     ) -> None:
@@ -98,9 +102,9 @@ class CommandParser(ArgumentParser):
             if name.startswith("--") and " " not in name and name not in known:
                 self.error(f"there is no option {name}{self._instead_of(name, known)}")
             choices = getattr(self._option_string_actions.get(name), "choices", None)
-            if choices and (value if equals else following) not in choices:
-                wanted = ", ".join(choices)
-                self.error(f"{name} must be one of {wanted}, got {value if equals else following}")
+            value = value if equals else following
+            if choices and value not in choices:
+                self.error(f"{name} must be one of {', '.join(choices)}, got {value}")
 
     def parse_args(  # type: ignore[override]  # as jsonargparse has it
         self, args: Sequence[str] | None = None, *more: Any, **options: Any
@@ -118,10 +122,10 @@ class CommandParser(ArgumentParser):
 
     def _explained(self, message: str) -> str:
         if found := re.fullmatch(r"the following arguments are required: (.*)", message):
-            options = [f"--{name}" for name in found[1].split(", ")]
+            options = self._option_string_actions
             names = [
-                option if option in self._option_string_actions else option[2:].upper()
-                for option in options
+                f"--{name}" if f"--{name}" in options else name.upper()
+                for name in found[1].split(", ")
             ]
             return f"{self.prog.split()[-1]} needs {', '.join(names)}"
         if found := re.match(r'Parser key "([^"]+)":', message):
@@ -179,13 +183,8 @@ def device_of(options: Namespace) -> str:
 
 def list_options(*configs: type) -> set[str]:
     """``--name`` of the fields of dataclasses that hold tuples."""
-    return {
-        f"--{one.name}"
-        for config in configs
-        for hints in [get_type_hints(config)]
-        for one in fields(config)
-        if _is_list(hints[one.name])
-    }
+    hints = {name: hint for one in configs for name, hint in get_type_hints(one).items()}
+    return {f"--{name}" for one in configs for name in field_names(one) if _is_list(hints[name])}
 
 
 def _is_list(hint: Any) -> bool:

@@ -8,8 +8,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
-from jsonargparse import ActionYesNo
-
 from ..models.registry import MODELS
 from ..recognition.noise_models.registry import NOISE_MODELS
 from ..runs.config import DataConfig, RunConfig
@@ -40,7 +38,7 @@ def add_options(parser: CommandParser, arguments: Sequence[str]) -> None:
     text = "recommender; --model NAME --help lists its options"
     parser.add_argument("--model", choices=list(MODELS), default="sasrec", help=text)
     text = "also train with equal weights on the same random numbers, to compare"
-    parser.add_argument("--baseline", action=ActionYesNo(no_prefix="no_"), default=True, help=text)
+    parser.add_switch("--baseline", text)
     parser.add_resume()
     text = "write training curves to OUT/tensorboard"
     parser.add_argument("--tensorboard", action="store_true", help=text)
@@ -66,12 +64,9 @@ def add_options(parser: CommandParser, arguments: Sequence[str]) -> None:
         if part is not None:
             parser.add_config(type(part), defaults=part)
     if config.noise_model is not None:
-        parser.add_argument(
-            "--noise_model",
-            choices=list(NOISE_MODELS),
-            default=config.noise_model.name,
-            help="target_attention judges whole sequences (the paper's), bidirectional every item",
-        )
+        text = "target_attention judges whole sequences (the paper's), bidirectional every item"
+        kinds, name = list(NOISE_MODELS), config.noise_model.name
+        parser.add_argument("--noise_model", choices=kinds, default=name, help=text)
 
 
 def _elsewhere(name: str, *, trains_noise_model: bool) -> str:
@@ -89,10 +84,9 @@ def _named_in(arguments: Sequence[str], option: str, known: Collection[str], def
     """The last value of ``option`` on the command line, if it is a known one."""
     named = default
     for argument, following in pairwise([*arguments, default]):
-        if argument == option:
-            named = following
-        elif argument.startswith(f"{option}="):
-            named = argument.removeprefix(f"{option}=")
+        name, equals, value = argument.partition("=")
+        if name == option:
+            named = value if equals else following
     return named if named in known else default
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -291,6 +292,22 @@ def test_the_command_runs_a_grid_and_reports_it(
         in (out / "results.md").read_text()
     )
     assert (out / "results.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_missing_matplotlib_is_reported_before_anything_is_trained(
+    ratings: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    command = ["experiment", f"--files={ratings}", f"--out={tmp_path}", "--noises=none"]
+    assert main([*command, *(f"--{name}={value}" for name, value in PLAIN.items())]) == 1
+    told = capsys.readouterr().err
+    assert told == "error: plots need matplotlib: pip install 'atjt_ext[experiment]'\n"
+    assert not list(tmp_path.iterdir())
+    extras = Path(__file__).parents[2].joinpath("pyproject.toml").read_text(encoding="utf-8")
+    assert re.search(r"^experiment = \[.*matplotlib", extras, re.MULTILINE)
 
 
 # ---- base models ------------------------------------------------------------------------------
