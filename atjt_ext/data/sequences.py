@@ -122,7 +122,8 @@ class Sequences:
     @property
     def from_the_end(self) -> Tensor:
         """``[N]`` int64, where each interaction stands from the end; 1 for a user's last item."""
-        return self.lengths[self.owners] - self.positions
+        numbers = torch.arange(self.num_interactions, device=self.device)
+        return torch.repeat_interleave(self.offsets[1:], self.lengths) - numbers
 
     @property
     def device(self) -> torch.device:
