@@ -26,23 +26,14 @@ class Ranks:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A group of users.
+    """A group of users."""
 
-    Attributes:
-        label: range of the value that defines the group, as ``3 to 7``.
-        users: number of users.
-        value: mean of the metric.
-        interval: 95 % bootstrap interval of ``value`` over users.
-        baseline: the baseline's mean; None without a baseline.
-        difference: 95 % bootstrap interval of ``value - baseline``; None without a baseline.
-    """
-
-    label: str
+    label: str  # range of the value that defines the group, as `3 to 7`
     users: int
-    value: float
-    interval: tuple[float, float]
-    baseline: float | None = None
-    difference: tuple[float, float] | None = None
+    value: float  # mean of the metric
+    interval: tuple[float, float]  # 95 % bootstrap interval of `value` over users
+    baseline: float | None = None  # the baseline's mean; None without a baseline
+    difference: tuple[float, float] | None = None  # the same interval of `value - baseline`
 
 
 def difference_interval(ranks: Ranks, metric: str) -> tuple[float, float] | None:
