@@ -76,10 +76,9 @@ def run_grid(
     for name, value in (("jobs", jobs), ("threads", 1 if threads is None else threads)):
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
-    if missing := [name for name in spec.models if name not in settings]:
-        raise ValueError(
-            f"settings must hold those of the model {missing[0]}, got {list(settings)}"
-        )
+    if lacking := [name for name in spec.models if name not in settings]:
+        wanted = f"those of the model {lacking[0]}"
+        raise ValueError(f"settings must hold {wanted}, got {list(settings)}")
     options = {name: options_of(settings[name], name) for name in spec.models}
     _check_models(spec, options)
     forget_data()

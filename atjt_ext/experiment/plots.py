@@ -29,16 +29,13 @@ def plot_differences(path: str | Path, comparisons: Sequence[Comparison]) -> Non
     """
     if not comparisons:
         raise ValueError("comparisons must not be empty")
-    panels: dict[tuple[str, str, str], list[Comparison]] = {}
-    for comparison in comparisons:
-        key = (Path(comparison.file).name, comparison.model, comparison.noise)
-        panels.setdefault(key, []).append(comparison)
+    panels: dict[str, list[Comparison]] = {}
+    for c in comparisons:
+        panels.setdefault(f"{Path(c.file).name}, {c.model}, {c.noise}", []).append(c)
     rows = max(map(len, panels.values()))
-    figure = require_matplotlib()(
-        figsize=(7.0, (0.35 * rows + 1.1) * len(panels)), layout="constrained"
-    )
-    first = None
-    for index, (key, members) in enumerate(panels.items(), start=1):
+    size = 7.0, (0.35 * rows + 1.1) * len(panels)
+    figure, first = require_matplotlib()(figsize=size, layout="constrained"), None
+    for index, (title, members) in enumerate(panels.items(), start=1):
         axis = first = figure.add_subplot(len(panels), 1, index, sharex=first)
         axis.axvline(0.0, color="0.4", linestyle=":")
         for row, c in enumerate(members):
@@ -49,7 +46,7 @@ def plot_differences(path: str | Path, comparisons: Sequence[Comparison]) -> Non
             axis.plot(c.difference, row, marker="o", color="black", markerfacecolor=face)
         axis.set_yticks(range(len(members)), [c.recipe for c in members])
         axis.set_ylim(len(members) - 0.5, -0.5)
-        axis.set_title(", ".join(key), fontsize=10)
+        axis.set_title(title, fontsize=10)
         axis.spines[["top", "right"]].set_visible(False)
     assert first is not None
     first.set_xlabel(f"{comparisons[0].metric}: difference from the baseline")

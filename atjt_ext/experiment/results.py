@@ -59,7 +59,7 @@ def write_report(
 
     Args:
         results: finished cells of one grid.
-        folder: created if missing.
+        folder: folder to write to.
         metric: the metric to compare.
         against: a recipe with which a second table compares all others; None writes no such table.
         figures: draw the plots.
