@@ -115,7 +115,7 @@ def _shifted(item_features: Tensor | None, num_items: int) -> tuple[Tensor, int]
 
 
 class PointwiseModel(nn.Module):
-    """Embeddings of items and users, and the ``width`` of both with the history.
+    """Embeddings of items and users. The input, ``width`` floats, is candidate, history and user.
 
     Args:
         item_features: ``[num_items + 1, F]`` int64 codes from 0 (unknown); every column has its

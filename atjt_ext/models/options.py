@@ -210,9 +210,9 @@ def require_row_per_item(name: str, table: Tensor, num_items: int, columns: str)
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """Options of a model, and how to build the model from them. It stands in the model's file.
+    """Options of a model, and how to build the model from them; stands in the model's file.
 
-    Without slots class attributes are the defaults: the model's constructor takes them from here.
+    It has no slots, so its class attributes are the defaults, also of the model's constructor.
     """
 
     training: ClassVar[Mapping[str, Any]] = {}

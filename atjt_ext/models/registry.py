@@ -48,6 +48,7 @@ class ConfigTable(Mapping[str, type[ModelConfig]]):
             for node in ast.parse(source).body
             if isinstance(node, ast.ClassDef) and node.name == self._classes[name]
         )
+        # All bases of configs stand in options.py, which imports no torch.
         bases = [getattr(options, base.id) for base in config.bases if isinstance(base, ast.Name)]
         inherited = [one.name for base in bases for one in fields(base)]
         own = [
