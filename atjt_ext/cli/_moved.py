@@ -86,9 +86,6 @@ def old_module_spec(name: str) -> ModuleSpec | None:
 
 
 class _Loader(Loader):
-    def create_module(self, spec: ModuleSpec) -> None:
-        return None
-
     def exec_module(self, module: ModuleType) -> None:
         old = module.__name__.removeprefix(f"{_PACKAGE}.")
 

@@ -29,7 +29,6 @@ USAGE = "%(prog)s (FILE | --run RUN) [options]"
 
 
 def add_options(parser: CommandParser, arguments: Sequence[str]) -> None:
-    """A file with the options of ``train`` for reading it, or a run."""
     text = "interactions or their folder, as for train"
     parser.add_argument("file", type=str | None, nargs="?", default=None, help=text)
     text = "folder of a run, instead of a file"

@@ -19,7 +19,6 @@ NOISY_USER_SHARE, NOISY_ITEM_SHARE = 0.3, 0.5
 
 
 def add_options(parser: CommandParser, arguments: Sequence[str]) -> None:
-    """The size of the data and of the training."""
     parser.add_argument("--out", type=str, default="runs/demo", help="folder to write")
     parser.add_argument("--seed", type=int, default=0, help="decides data and training")
     parser.add_argument("--num_users", type=int, default=3000, help="number of simulated users")

@@ -17,7 +17,6 @@ __all__ = ["add_options", "execute"]
 
 
 def add_options(parser: CommandParser, arguments: Sequence[str]) -> None:
-    """A run, and a file instead of the run's own data."""
     parser.add_run()
     text = "interactions of the same users and items; null takes the data of the run"
     parser.add_argument("--file", type=str | None, default=None, help=text)

@@ -17,15 +17,11 @@ __all__ = ["add_options", "execute"]
 
 
 def add_options(parser: CommandParser, arguments: Sequence[str]) -> None:
-    """A run, a folder and a format."""
     parser.add_run()
     parser.add_argument("--out", type=str, required=True, help="folder to write")
-    parser.add_argument(
-        "--format",
-        choices=["safetensors", "onnx"],
-        default="safetensors",
-        help="safetensors: item table and all parameters; onnx: encoder and item table",
-    )
+    text = "safetensors: item table and all parameters; onnx: encoder and item table"
+    kinds = ["safetensors", "onnx"]
+    parser.add_argument("--format", choices=kinds, default=kinds[0], help=text)
 
 
 def execute(options: Namespace, console: Console) -> int:
@@ -38,11 +34,8 @@ def execute(options: Namespace, console: Console) -> int:
     run = Run(Path(options.run))
     config, sequences = run.config(), run.sequences()
     models = load_models(run, sequences, device="cpu", reading=False)
-    metadata = {
-        "atjt_ext": __version__,
-        "model": config.model.name,
-        "config": json.dumps(config.as_dict()),
-    }
+    metadata = {"atjt_ext": __version__, "model": config.model.name}
+    metadata["config"] = json.dumps(config.as_dict())
     export = {"safetensors": export_safetensors, "onnx": export_onnx}[options.format]
     for path in export(models, options.out, sequences.item_ids, metadata=metadata):
         console.print(f"{path}: {path.stat().st_size:,} bytes")

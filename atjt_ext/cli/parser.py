@@ -48,8 +48,8 @@ class CommandParser(ArgumentParser):
 
     Attributes:
         lists: options whose values may lack their brackets.
-        elsewhere: given the name of an unknown option, who has it, as the end of a sentence; empty
-            if nobody has.
+        elsewhere: names the owners of an unknown option, as the end of a sentence; empty without
+            owners.
     """
 
     lists: Set[str] = frozenset()

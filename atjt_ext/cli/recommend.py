@@ -17,18 +17,13 @@ __all__ = ["add_options", "execute"]
 
 
 def add_options(parser: CommandParser, arguments: Sequence[str]) -> None:
-    """A run, one user or many, and the file to write."""
     parser.add_run()
     parser.add_argument("--user", type=str | None, default=None, help="id of a user in the data")
     text = "all, or a text file with one user id per line"
     parser.add_argument("--users", type=str | None, default=None, help=text)
     parser.add_argument("--k", type=int, default=10, help="number of items per user")
-    parser.add_argument(
-        "--exclude_seen",
-        type=bool,
-        default=True,
-        help="leave out items that the user already has; false suits repeated purchases",
-    )
+    text = "leave out items that the user already has; false suits repeated purchases"
+    parser.add_argument("--exclude_seen", type=bool, default=True, help=text)
     text = ".parquet or .csv to write instead of a table: user, rank, item, score"
     parser.add_argument("--out", type=str | None, default=None, help=text)
     parser.add_device()
@@ -72,10 +67,7 @@ def execute(options: Namespace, console: Console) -> int:
     items, scores = models.recommend(known, **choice)
     # A user can have fewer than k unseen items.
     unseen = scores[0] > -torch.inf
-    ids = sequences.decode_items(items[0][unseen])
-    console.print(
-        recommendation_table(
-            options.user, ids, scores[0][unseen].tolist(), exclude_seen=options.exclude_seen
-        )
-    )
+    ids, values = sequences.decode_items(items[0][unseen]), scores[0][unseen].tolist()
+    exclude_seen = options.exclude_seen
+    console.print(recommendation_table(options.user, ids, values, exclude_seen=exclude_seen))
     return 0

@@ -17,7 +17,6 @@ __all__ = ["add_options", "execute"]
 
 
 def add_options(parser: CommandParser, arguments: Sequence[str]) -> None:
-    """A run, and the file to write."""
     parser.add_run()
     text = "file to write; null writes RUN/report.html"
     parser.add_argument("--out", type=str | None, default=None, help=text)

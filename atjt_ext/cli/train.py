@@ -109,16 +109,8 @@ def execute(options: Namespace, console: Console) -> int:
         f"{options.file}: {sequences.num_users:,} users, {sequences.num_items:,} items, "
         f"{sequences.num_interactions:,} interactions"
     )
-    train_and_compare(
-        run,
-        sequences,
-        config,
-        console,
-        baseline=options.baseline,
-        resume=options.resume,
-        device=device_of(options),
-        tensorboard=options.tensorboard,
-    )
+    how = {name: options[name] for name in ("baseline", "resume", "tensorboard")}
+    train_and_compare(run, sequences, config, console, device=device_of(options), **how)
     console.print(f"everything is in {run.folder}")
     return 0
 
@@ -155,9 +147,8 @@ def train_and_compare(
 
 def _run_config(options: Namespace) -> RunConfig:
     """The recipe, with the options that differ from it."""
-    chosen = {
-        name: options[name] for name in ("model", "weighting", "noise_model") if name in options
-    }
+    names = ("model", "weighting", "noise_model")
+    chosen = {name: options[name] for name in names if name in options}
     usual = RunConfig.from_recipe(options.recipe, **chosen)
     changes = {
         name: value
@@ -168,10 +159,8 @@ def _run_config(options: Namespace) -> RunConfig:
     }
     config = RunConfig.from_recipe(options.recipe, **chosen, **changes)
     if config.data.weight_column and not config.trainer.takes_given_weights:
-        raise ValueError(
-            "weight_column is used by weighting=given alone, "
-            f"got weighting={config.trainer.weighting}"
-        )
+        weighting = config.trainer.weighting
+        raise ValueError(f"weight_column is used by weighting=given alone, got {weighting=!s}")
     return config
 
 
