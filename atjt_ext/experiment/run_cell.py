@@ -94,7 +94,7 @@ def _config(cell: Cell, spec: ExperimentSpec, options: Mapping[str, Any]) -> Run
 
 
 def _recognition(options: Mapping[str, Any]) -> RecognitionConfig:
-    """The options of recognition, alike for ``default`` and for the weights dealt by a source."""
+    """The options of recognition, the same for ``default`` and for every source of weights."""
     names = ("num_folds", "gate_auc")
     return RecognitionConfig(**{n: options[n] for n in names if options.get(n) is not None})
 

@@ -85,10 +85,10 @@ class ExperimentSpec:
             the file); ACTS_ON is targets, inputs, both or drop.
         metric: the metric to compare.
         against: a recipe of the grid with which a second table compares all others, with a
-            correction of its own: is a gain more than that of ``popularity-both``?
+            correction of its own, e.g. ``popularity-both``: does a recipe gain more?
         clean_at_test: weights on inputs, and dropping, also act on a user's training history at
-            validation and test. Otherwise they act in training only. The ranking excludes all seen
-            items either way.
+            validation and test. Otherwise they act in training only. The ranking always excludes
+            all seen items.
         more_epochs: factor for the epochs, patience and min_steps of the recipe ``more_epochs``.
         pilot_epochs: epochs of the equally weighted run whose losses the source ``loss`` uses.
     """
