@@ -31,14 +31,16 @@ class JointLoss(nn.Module):
     models. Each call in training mode is a step. In evaluation mode it returns the plain mean of
     the losses, because validation sequences are not judged.
 
-    | precaution | here | :class:`atjt_ext.JointTrainer` |
-    |---|---|---|
-    | cross-fitting by user, warm-up, gate | yes | yes |
-    | damage without torch's random numbers | yes | yes |
-    | calibration reads | the latest ``calibration_rows`` rows | all training rows |
-    | learning rate of the noise models | a parameter group of yours | ``noise_learning_rate`` |
-    | stop at a loss that is not finite | no | yes |
-    | warning of collapsed weights | no: log :meth:`metrics` | yes |
+    ======================================  ==================  ==============================
+    precaution                              here                :class:`atjt_ext.JointTrainer`
+    ======================================  ==================  ==============================
+    cross-fitting by user, warm-up, gate    yes                 yes
+    damage without torch's random numbers   yes                 yes
+    calibration reads                       the latest rows     all training rows
+    learning rate of the noise models       a parameter group   ``noise_learning_rate``
+    stop at a loss that is not finite       no                  yes
+    warning of collapsed weights            :meth:`metrics`     yes
+    ======================================  ==================  ==============================
 
     Under data parallelism each process normalises and calibrates alone.
 
