@@ -5,6 +5,7 @@ Sources are found by their place under ``csrc``, as CMake finds them: a new op n
 
 from __future__ import annotations
 
+import re
 import sysconfig
 from pathlib import Path
 
@@ -42,13 +43,20 @@ _DEFINITIONS = [
     '-DATJT_VERSION="emulator"',
     "-DATJT_X86_LEVELS=0",
 ]
+_CUDA_DECLARATIONS = re.compile(r"^\s*namespace (atjt::)?cuda\b", re.MULTILINE)
 _THIRD_PARTY = ["-isystem", str(CSRC / "third_party")]
 
 
 def build_module(*, sanitize: bool) -> Path:
-    """The path of the emulated ``_C``, compiled if need be. Raises as ``link`` does."""
+    """The path of the emulated ``_C``, compiled if need be.
+
+    Raises:
+        FileNotFoundError: As ``require_cuda_sources`` and ``link`` do.
+        RuntimeError: As ``link`` does.
+    """
     import pybind11
 
+    require_cuda_sources(CSRC)
     host, kernel = _flags(sanitize=sanitize)
     headers = _headers()
     # Half of the time goes here: no optimization, and one build for both kinds of module.
@@ -70,6 +78,25 @@ def build_module(*, sanitize: bool) -> Path:
     objects += _runtime_objects(sanitize=sanitize)
     name = f"_C{sysconfig.get_config_var('EXT_SUFFIX')}"
     return link(objects, name, ["-shared", *(_SANITIZE if sanitize else [])])
+
+
+def require_cuda_sources(csrc: Path) -> None:
+    """Check that every op whose header declares CUDA functions has a ``.cu`` file.
+
+    The linker accepts undefined functions in a module. Python would then refuse the whole module
+    for one undefined symbol, and no CUDA kernel could be tested.
+
+    Raises:
+        FileNotFoundError: The message names the header and the missing file.
+    """
+    for header in files(csrc, "*/*.h"):
+        op = header.parent
+        if _CUDA_DECLARATIONS.search(header.read_text()) and not files(op, "cuda/*.cu"):
+            raise FileNotFoundError(
+                f"{header} declares functions in namespace cuda, but no .cu file defines them: "
+                f"add {op / 'cuda' / op.name}.cu, or remove the declarations if the op runs on the "
+                "CPU only"
+            )
 
 
 def build_program(source: Path, *, sanitize: bool) -> Path:

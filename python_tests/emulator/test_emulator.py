@@ -24,7 +24,7 @@ from atjt_ext.ops import (
     top_k,
 )
 from atjt_ext.ops.keyed_draws import Purpose, keyed_draws
-from emulator.build import build_module, build_program
+from emulator.build import build_module, build_program, require_cuda_sources
 from emulator.translate import translate
 
 pytestmark = pytest.mark.emulator
@@ -321,6 +321,20 @@ def test_launches_of_two_threads_take_turns() -> None:
     for seed in range(2):
         wanted = random_replacement(sequences, num_items=30, seed=seed, replace_ratio=0.5)
         assert torch.equal(got[seed], wanted.sequences)
+
+
+def test_a_declared_cuda_function_without_a_source_names_the_missing_file(tmp_path: Path) -> None:
+    header, source = tmp_path / "csrc/doubled/doubled.h", tmp_path / "csrc/doubled/cuda/doubled.cu"
+    source.parent.mkdir(parents=True)
+    header.write_text("namespace atjt {\nnamespace cuda {\nvoid doubled();\n}\n}\n")
+    message = "doubled/doubled.h declares functions in namespace cuda, .*add .*cuda/doubled.cu"
+    with pytest.raises(FileNotFoundError, match=message):
+        require_cuda_sources(tmp_path / "csrc")
+    source.touch()
+    require_cuda_sources(tmp_path / "csrc")
+    source.unlink()
+    header.write_text("namespace atjt::cpu {\nvoid doubled();  // no namespace cuda\n}\n")
+    require_cuda_sources(tmp_path / "csrc")
 
 
 def test_what_is_built_is_used_again() -> None:
