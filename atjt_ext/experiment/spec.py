@@ -75,7 +75,7 @@ class ExperimentSpec:
 
     Attributes:
         files: interactions, in any format that ``train`` reads.
-        models: base models: sasrec, gru4rec, fearec, s3rec, din, wide_deep, dcn.
+        models: base models, by their names in ``atjt_ext/models/registry.py`` (``train --model``).
         noises: noise to plant into the training interactions: ``none``, ``diffuse:SHARE[:POWER]``,
             ``concentrated:USERS:ITEMS[:POWER]`` or ``shared:USERS:ITEMS`` (a second person at the
             account). The same noise and seed give every recipe the same data.

@@ -10,8 +10,11 @@ import pytest
 from atjt_ext.cli.main import main, parse
 from atjt_ext.cli.parser import list_options, with_lists
 from atjt_ext.experiment import ExperimentSpec
+from atjt_ext.models.registry import MODELS
 from atjt_ext.runs.config import DataConfig
 from helpers.command_line import refusal
+
+WITH_HEADS = [name for name in MODELS if "num_heads" in MODELS.option_names(name)]
 
 
 @pytest.mark.parametrize(
@@ -27,7 +30,7 @@ from helpers.command_line import refusal
         ("train a.csv --bogus 3", "there is no option --bogus (atjt train"),
         (
             "train a.csv --model gru4rec --num_heads 2",
-            "of this model, it is one of sasrec, fearec,",
+            f"of this model, it is one of {', '.join(WITH_HEADS)}",
         ),
         (
             "train a.csv --noise_embedding_dim 8",
@@ -46,7 +49,7 @@ from helpers.command_line import refusal
         ("recomend --k 3", "there is no command recomend; did you mean recommend?"),
         ("report --run a --topp 3", "there is no option --topp; did you mean --top?"),
         ("export --run a --out b --format hdf", "--format must be one of safetensors, onnx, got"),
-        ("train a.csv --model=x", "--model must be one of sasrec, gru4rec, fearec, s3rec"),
+        ("train a.csv --model=x", f"--model must be one of {', '.join(MODELS)}"),
     ],
 )
 def test_a_wrong_call_is_one_line(

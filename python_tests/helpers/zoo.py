@@ -1,14 +1,17 @@
-"""One small instance of every model, for the tests that all of them have to pass."""
+"""A small instance of every registered model, for the tests that all models have to pass."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from atjt_ext.models import DCN, DIN, FEARec, GRU4Rec, S3Rec, SASRec, WideDeep
+from atjt_ext.models.options import ModelConfig
+from atjt_ext.models.protocols import SequenceRecommender
+from atjt_ext.models.registry import MODELS
 
 NUM_ITEMS, NUM_USERS, MAX_LENGTH = 20, 4, 12
 FEATURES = torch.randint(0, 5, (NUM_ITEMS + 1, 2), generator=torch.Generator().manual_seed(5))
@@ -16,40 +19,33 @@ FEATURES = torch.randint(0, 5, (NUM_ITEMS + 1, 2), generator=torch.Generator().m
 CLOSE = {"rtol": 0.0, "atol": 1e-5}
 
 
-def _transformer(model: Callable[..., nn.Module]) -> Callable[..., Any]:
-    def make(num_items: int = NUM_ITEMS, **options: Any) -> nn.Module:
-        sizes = {"max_length": MAX_LENGTH, "embedding_dim": 8, "num_blocks": 2, "num_heads": 2}
-        return model(num_items, **{"dropout": 0.0, **sizes, **options})
-
-    return make
+# Sizes of the small models; a model takes the sizes that its constructor has.
+SMALL: dict[str, Any] = {"max_length": MAX_LENGTH, "embedding_dim": 8, "num_blocks": 2}
+SMALL |= {"num_heads": 2, "hidden_dim": 16, "hidden_dims": (16, 8), "dropout": 0.0}
 
 
-def _gru(num_items: int = NUM_ITEMS, **options: Any) -> nn.Module:
-    return GRU4Rec(num_items, **{"embedding_dim": 8, "hidden_dim": 16, "dropout": 0.0, **options})
+def class_of(config: type[ModelConfig]) -> type[nn.Module]:
+    """The class of the model that a config builds."""
+    return type(config().build(9, max_length=7, num_users=3))
 
 
-def _pointwise(model: Callable[..., nn.Module]) -> Callable[..., Any]:
+def _small(model: type[nn.Module]) -> Callable[..., Any]:
+    accepted = inspect.signature(model).parameters
+
     def make(num_items: int = NUM_ITEMS, **options: Any) -> nn.Module:
         features = FEATURES if num_items == NUM_ITEMS else None
-        sizes: dict[str, Any] = {"embedding_dim": 8, "hidden_dims": (16, 8)}
-        sizes |= {"num_users": NUM_USERS, "item_features": features}
+        data = {"num_users": NUM_USERS, "item_features": features}
+        sizes = {name: value for name, value in (SMALL | data).items() if name in accepted}
         return model(num_items, **{**sizes, **options})
 
     return make
 
 
-SEQUENCE_MODELS: dict[str, Callable[..., Any]] = {
-    "sasrec": _transformer(SASRec),
-    "s3rec": _transformer(S3Rec),
-    "fearec": _transformer(FEARec),
-    "gru4rec": _gru,
+ALL_MODELS = {name: _small(class_of(MODELS[name])) for name in MODELS}
+SEQUENCE_MODELS = {
+    name: make for name, make in ALL_MODELS.items() if isinstance(make(), SequenceRecommender)
 }
-POINTWISE_MODELS: dict[str, Callable[..., Any]] = {
-    "din": _pointwise(DIN),
-    "wide_deep": _pointwise(WideDeep),
-    "dcn": _pointwise(DCN),
-}
-ALL_MODELS = {**SEQUENCE_MODELS, **POINTWISE_MODELS}
+POINTWISE_MODELS = {name: make for name, make in ALL_MODELS.items() if name not in SEQUENCE_MODELS}
 
 
 def shaken(name: str, *, seed: int = 0, **options: Any) -> Any:

@@ -15,6 +15,7 @@ from atjt_ext.models.protocols import (
     SequenceRecommender,
     predicts_last_position_only,
 )
+from atjt_ext.models.registry import MODELS
 from atjt_ext.training.objectives import recommender_loss
 from helpers.joint import parameters
 from helpers.tiny import tiny_batch
@@ -273,7 +274,7 @@ def test_the_padding_row_gets_no_gradient(name: str) -> None:
     assert bool(gradient[1:].any(dim=1).all())
 
 
-@EVERY
+@pytest.mark.parametrize("name", [n for n in MODELS if "dropout" in MODELS.option_names(n)])
 def test_dropout_acts_in_training_only(name: str) -> None:
     model, batch = shaken(name, dropout=0.5), tiny_batch(*ROWS)
     assert not torch.equal(_outputs(name, model, batch), _outputs(name, model, batch))
