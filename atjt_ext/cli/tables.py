@@ -52,8 +52,9 @@ def metrics_table(metrics: dict[str, Any]) -> Table:
     return table
 
 
-def comparison_table(runs: dict[str, dict[str, Any]]) -> Table:
-    """Test metrics of several runs; for two runs, also their difference in per cent."""
+def comparison_table(runs: dict[str, dict[str, Any]], watched: str) -> Table:
+    """Test metrics of several runs, with the metric ``watched`` in training; for two runs, also the
+    difference in per cent."""
     first, pair = next(iter(runs.values())), len(runs) == 2
     names = [*runs, *(["difference"] if pair else [])]
     table = _table(_title(first), "test metric", *(f">{name}" for name in names))
@@ -66,7 +67,7 @@ def comparison_table(runs: dict[str, dict[str, Any]]) -> Table:
             cells.append(f"{100 * (ours / other - 1):+.1f} %" if differ else "")  # type: ignore[operator]
         table.add_row(label, *cells)
 
-    for name in SHOWN_METRICS:
+    for name in dict.fromkeys((*SHOWN_METRICS, watched)):
         add(name, [metrics["test"][name] for metrics in runs.values()])
     table.add_section()
     for name in first["sampled_test"]:

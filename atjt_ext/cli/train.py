@@ -139,7 +139,7 @@ def train_and_compare(
         title = "equal weights"
         equal = config.with_equal_weights()
         runs[title] = train_run(run.baseline.folder, sequences, equal, title=title, **arguments)
-    console.print(comparison_table(runs))
+    console.print(comparison_table(runs, config.trainer.valid_metric))
     if len(runs) == 2:
         console.print(compare_runs(run, run.baseline, config.trainer.valid_metric))
     return runs[config.recipe]

@@ -15,24 +15,25 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from torch import Tensor
 
-# A user's gain at rank r (float64), for the one relevant item. A metric is the mean of its gains up
-# to rank k. A new line here is a new metric everywhere; name it in SHOWN_METRICS to show it.
-_GAINS: dict[str, Callable[[Tensor], Tensor]] = {
-    "HR": lambda rank: rank**0,
-    "NDCG": lambda rank: 1.0 / (rank + 1.0).log2(),
-    "MRR": lambda rank: 1.0 / rank,
+# Users' gains (float64) at the ranks of their one relevant item, for the cutoff k. A metric is the
+# mean gain, where ranks beyond k gain 0. A line here adds a metric to results and to the options
+# valid_metric and metric; SHOWN_METRICS chooses the metrics that tables and pages show by default.
+_GAINS: dict[str, Callable[[Tensor, int], Tensor]] = {
+    "HR": lambda rank, k: rank**0,
+    "NDCG": lambda rank, k: 1.0 / (rank + 1.0).log2(),
+    "MRR": lambda rank, k: 1.0 / rank,
 }
 
 RANKING_KS = (5, 10, 20)
 RANKING_METRICS = tuple(f"{kind}@{k}" for k in RANKING_KS for kind in _GAINS)
 SHOWN_METRICS = ("HR@5", "NDCG@5", "HR@10", "NDCG@10", "MRR@10", "HR@20", "NDCG@20")
-"""The metrics that tables and pages show; files hold all of ``RANKING_METRICS``."""
+"""Tables and pages of runs show these metrics and ``valid_metric``; files hold all metrics."""
 SAMPLED_METRICS = ("AUC", "HR@5", "NDCG@5", "paper_HR@5", "paper_NDCG@5")
 """The metrics of the paper's protocol: :func:`atjt_ext.evaluation.sampled.sampled_evaluate`."""
 
 
 def _gains(ranks: Tensor, kind: str, k: int) -> Tensor:
-    return _GAINS[kind](ranks.double()).masked_fill(ranks > k, 0.0)
+    return _GAINS[kind](ranks.double(), k).masked_fill(ranks > k, 0.0)
 
 
 def hit_rate(ranks: Tensor, k: int) -> float:

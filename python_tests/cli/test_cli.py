@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from atjt_ext.cli.main import main
+from atjt_ext.cli.tables import comparison_table
 from atjt_ext.runs.folder import Run
 from helpers.command_line import SMALL, SMALL_NOISE_MODEL
 
@@ -83,6 +84,13 @@ def test_the_baseline_is_the_same_run_with_equal_weights(trained_folder: Path) -
     assert {r.weights_used for r in baseline.history()} == {"none"}
     # More is trained on, in the same number of epochs.
     assert ours.history()[0].recommender_loss != baseline.history()[0].recommender_loss
+
+
+def test_the_table_of_runs_shows_the_metric_watched_in_training(trained_folder: Path) -> None:
+    runs = {"default": Run(trained_folder).metrics()}
+    for watched in ("MRR@5", "NDCG@10"):
+        names = list(comparison_table(runs, watched).columns[0].cells)
+        assert names.count(watched) == 1
 
 
 def test_the_gain_over_the_baseline_comes_with_its_interval(

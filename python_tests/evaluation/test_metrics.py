@@ -46,7 +46,8 @@ def test_metrics_and_their_names_agree_and_are_means_of_the_users_gains() -> Non
 
 def test_five_users_by_hand() -> None:
     metrics = ranking_metrics(torch.tensor([1, 2, 5, 6, 40]), ks=(1, 5))
-    assert metrics == pytest.approx(
+    by_hand = {name: metrics[name] for name in metrics if name[:-2] in ("HR", "NDCG", "MRR")}
+    assert by_hand == pytest.approx(
         {
             "HR@1": 1 / 5,
             "NDCG@1": 1 / 5,
