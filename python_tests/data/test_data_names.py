@@ -49,11 +49,15 @@ def test_names_of_formats_and_files_need_neither_torch_nor_polars() -> None:
 
 
 def test_a_format_is_a_module_and_a_line() -> None:
+    sources = Path(data.__file__).parent.joinpath("readers").glob("*.py")
+    with_format = [one.stem for one in sources if "\nFORMAT = " in one.read_text(encoding="utf-8")]
+    assert sorted(with_format) == sorted(FORMATS.values())
     for name, reader in READERS.items():
         assert reader.name == name
         assert reader is import_module(f"atjt_ext.data.readers.{FORMATS[name]}").FORMAT
-        documented = re.search(rf"^    {name} +\S", read_interactions.__doc__ or "", re.M)
-        assert documented, f"read_interactions must list {name}"
+        assert reader.files
+        row = rf"^    {name} +{re.escape(reader.files)}$"
+        assert re.search(row, read_interactions.__doc__ or "", re.M)
 
 
 def test_the_option_of_a_run_has_the_formats_of_the_table() -> None:

@@ -113,5 +113,6 @@ FORMAT = FileFormat(
     Sign(keys="user_id parent_asin", header="user_id parent_asin rating timestamp"),
     Sign("items", keys="parent_asin", no_keys="user_id"),
     Sign("items", keys="asin", no_keys="reviewerID user_id question"),
+    files="reviews of 2014, 2018 and 2023",
     read_items=read_metadata,
 )

@@ -28,19 +28,7 @@ def read_interactions(
 ) -> Interactions:
     """Interactions from a file or a folder, plain or gzip, in any format that this package reads.
 
-    ===========  =========================================================
-    format       files
-    ===========  =========================================================
-    recbole      ``.inter``
-    movielens    ``u.data``, ``ratings.dat``, ``ratings.csv``
-    amazon       reviews of 2014, 2018 and 2023
-    yelp         reviews
-    csv          CSV and TSV with a header
-    jsonl        one JSON object per line
-    parquet      Parquet
-    sequences    lines ``user item item ...``
-    auto         any of them, recognised by name, then by the first line
-    ===========  =========================================================
+    <formats>
 
     In a folder with one file of interactions, the tables of items and users beside it are read too
     (``Interactions.items`` and ``.users``).
@@ -81,6 +69,20 @@ def read_interactions(
     if Path(path).is_dir() and all(sign.role == "interactions" for sign in reader.signs):
         path = find_source(path, list(READERS.values()), only=reader).interactions
     return reader.read(path, **columns) if reader.named_columns else reader.read(path)
+
+
+def _table_of_formats() -> str:
+    """A row for each format and the files that it has, in reStructuredText."""
+    files = {name: one.files for name, one in READERS.items()}
+    files["auto"] = "any of them, recognised by name, then by the first line"
+    widths = [max(map(len, texts)) for texts in (files.keys(), files.values())]
+    rule = ("=" * widths[0], "=" * widths[1])
+    rows = [rule, ("format", "files"), rule, *files.items(), rule]
+    return "\n    ".join(f"{name:{widths[0]}}  {text}" for name, text in rows)
+
+
+if read_interactions.__doc__:  # python -OO drops docstrings
+    read_interactions.__doc__ = read_interactions.__doc__.replace("<formats>", _table_of_formats())
 
 
 def _format_of(path: str | Path, named: bool) -> FileFormat:

@@ -63,7 +63,8 @@ def _is_header(line: str) -> bool:
 FORMAT = FileFormat(
     "csv",
     read_csv,
-    Sign(line=_is_header, suffixes=".csv .tsv"),
+    Sign(line=_is_header, last_resort_suffixes=".csv .tsv"),
+    files="CSV and TSV with a header",
     named_columns=True,
     published=False,
 )

@@ -67,7 +67,8 @@ def interactions_from_frame(
 FORMAT = FileFormat(
     "parquet",
     read_parquet,
-    Sign(names=".parquet .pq", magic=b"PAR1"),
+    Sign(names_or_suffixes=".parquet .pq", magic=b"PAR1"),
+    files="Parquet",
     named_columns=True,
     published=False,
 )

@@ -199,7 +199,8 @@ def _kinds(objects: list[dict[str, object]]) -> dict[str, Kind]:
 FORMAT = FileFormat(
     "jsonl",
     read_json_lines,
-    Sign(events=True, suffixes=".jsonl .ndjson"),
+    Sign(events=True, last_resort_suffixes=".jsonl .ndjson"),
+    files="one JSON object per line",
     named_columns=True,
     published=False,
 )

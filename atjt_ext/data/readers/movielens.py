@@ -78,7 +78,12 @@ def read_movies(path: Path) -> pl.DataFrame:
 FORMAT = FileFormat(
     "movielens",
     read_movielens,
-    Sign(names="u.data ratings.dat", header="userId movieId rating", line=_is_rating),
-    Sign("items", names="movies.dat", header="movieId title genres"),
+    Sign(
+        names_or_suffixes="u.data ratings.dat",
+        header="userId movieId rating",
+        line=_is_rating,
+    ),
+    Sign("items", names_or_suffixes="movies.dat", header="movieId title genres"),
+    files="``u.data``, ``ratings.dat``, ``ratings.csv``",
     read_items=read_movies,
 )

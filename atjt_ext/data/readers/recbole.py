@@ -117,9 +117,10 @@ def _typed(column: pl.Series, type: str, place_of: PlaceOf) -> pl.Series:
 FORMAT = FileFormat(
     "recbole",
     read_recbole,
-    Sign(names=".inter", line=_is_header),
-    Sign("items", names=".item"),
-    Sign("users", names=".user"),
+    Sign(names_or_suffixes=".inter", line=_is_header),
+    Sign("items", names_or_suffixes=".item"),
+    Sign("users", names_or_suffixes=".user"),
+    files="``.inter``",
     named_columns=True,
     read_items=partial(read_feature_table, key="item"),
 )

@@ -24,18 +24,18 @@ Role = Literal["interactions", "items", "users"]
 class Sign:
     """Marks of one kind of file of a format; one mark is enough.
 
-    Names, keys and suffixes stand in one text, with blanks between.
+    A text holds several names, suffixes or keys with blanks between.
     """
 
     role: Role = "interactions"  # of the rows; items and users are tables of features
-    names: str = ""  # of files in lower case, or their suffixes
+    names_or_suffixes: str = ""  # of files, in lower case
     magic: bytes | None = None  # the first bytes
     header: str = ""  # the first names in the header of a CSV file
     keys: str = ""  # of the first JSON object
     no_keys: str = ""  # that an object with ``keys`` must not have
     events: bool = False  # any JSON object that names a user and an item
     line: Callable[[str], bool] | None = None  # accepts a first line that is no JSON object
-    suffixes: str = ""  # tried last; the reader then names the fault of the first line
+    last_resort_suffixes: str = ""  # the reader then names the fault of the first line
 
 
 class FileFormat:
@@ -46,6 +46,7 @@ class FileFormat:
         read: Reads interactions from a path; takes ``ColumnNames`` if ``named_columns``. The path
             may be a folder if there is a sign for tables of items or users.
         signs: One for each kind of file.
+        files: The files of the format, for the table of ``read_interactions``.
         named_columns: Whether the user may name the columns.
         published: Whether published data have this format. In a folder such a file goes before
             tables that only look like interactions (MovieLens' ``tags.csv``).
@@ -57,11 +58,12 @@ class FileFormat:
         name: str,
         read: Callable[..., Interactions],
         *signs: Sign,
+        files: str,
         named_columns: bool = False,
         published: bool = True,
         read_items: Callable[[Path], pl.DataFrame] | None = None,
     ) -> None:
-        self.name, self.read, self.signs = name, read, signs
+        self.name, self.read, self.signs, self.files = name, read, signs, files
         self.named_columns, self.published, self.read_items = named_columns, published, read_items
 
 
@@ -96,7 +98,7 @@ def recognise(path: str | Path, formats: Iterable[FileFormat]) -> Content:
     head = read_bytes(path, HEAD_BYTES)
     signs = [(one, sign) for one in formats for sign in one.signs]
     for one, sign in signs:
-        named = {name, suffix} & set(sign.names.split())
+        named = {name, suffix} & set(sign.names_or_suffixes.split())
         if named or (sign.magic and head.startswith(sign.magic)):
             return Content(one, sign.role)
     line = _first_line(head)
@@ -120,13 +122,17 @@ def recognise(path: str | Path, formats: Iterable[FileFormat]) -> Content:
         elif sign.line and sign.line(line):
             return Content(one, sign.role)
     for one, sign in signs:
-        if suffix in sign.suffixes.split():
+        if suffix in sign.last_resort_suffixes.split():
             return Content(one, sign.role)
-    tried = [name for _, sign in signs for name in f"{sign.names} {sign.suffixes}".split()]
+    tried = [
+        name
+        for _, sign in signs
+        for name in f"{sign.names_or_suffixes} {sign.last_resort_suffixes}".split()
+    ]
+    names = ", ".join(dict.fromkeys(one.name for one, _ in signs))
     raise DataError(
         f"{path}: cannot tell the format; tried the name ({', '.join(tried)}) and the first line, "
-        f"{shown(line)}, as a RecBole header, MovieLens ratings, Amazon or Yelp JSON lines, JSON "
-        "lines with a user and an item, a CSV header and 'user item item ...'; name it with format"
+        f"{shown(line)}, of the formats {names}; name the format"
     )
 
 
@@ -192,7 +198,7 @@ def find_source(
     if not path.is_dir():
         return Source(formats[0], path)
     signs = [sign for one in formats for sign in one.signs]
-    endings = (*_SUFFIXES, *" ".join(sign.names for sign in signs).split())
+    endings = (*_SUFFIXES, *" ".join(sign.names_or_suffixes for sign in signs).split())
     found: dict[Path, Content] = {}
     for file in sorted(path.iterdir()):
         name = file.name.lower().removesuffix(".gz")

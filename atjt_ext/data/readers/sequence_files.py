@@ -52,4 +52,6 @@ def _is_sequence(line: str) -> bool:
     return len(words) > 1 and all(map(_ID.fullmatch, words))
 
 
-FORMAT = FileFormat("sequences", read_sequences, Sign(line=_is_sequence))
+FORMAT = FileFormat(
+    "sequences", read_sequences, Sign(line=_is_sequence), files="lines ``user item item ...``"
+)

@@ -91,5 +91,6 @@ FORMAT = FileFormat(
     Sign(keys="review_id user_id business_id"),
     Sign("items", keys="business_id city", no_keys="user_id"),
     Sign("users", keys="user_id yelping_since"),
+    files="reviews",
     read_items=read_businesses,
 )
