@@ -26,6 +26,8 @@ from ..ops import (
     sampled_binary_cross_entropy,
 )
 from ..ops.target_ranks import has_kernels
+from .config import JointTrainerConfig
+from .step_weights import adaptive_denoising
 
 __all__ = [
     "LINEAR_SOFTMAX_FROM",
@@ -36,7 +38,6 @@ __all__ = [
     "weighted_mean",
 ]
 
-_Loss = Literal["cross_entropy", "binary_cross_entropy"]
 _Softmax = Literal["auto", "logits", "linear"]
 _Route = Literal["logits", "linear"]
 _Adapt = Callable[[Tensor], Tensor] | None
@@ -47,8 +48,8 @@ _Adapt = Callable[[Tensor], Tensor] | None
 LINEAR_SOFTMAX_FROM = {"cpu": 10_000, "cuda": 50_000}
 
 
-def softmax_route(recommender: Recommender, *, loss: _Loss, softmax: _Softmax) -> _Route | None:
-    """How the softmax over the catalogue is computed; None under a loss without softmax.
+def softmax_route(recommender: Recommender, config: JointTrainerConfig) -> _Route | None:
+    """How ``config.loss`` computes the softmax over the catalogue; None for a loss without softmax.
 
     ``linear`` goes from hidden states and item table to the loss without logits. ``auto`` chooses
     ``linear`` for sequence recommenders with at least ``LINEAR_SOFTMAX_FROM`` items, if there are
@@ -57,17 +58,17 @@ def softmax_route(recommender: Recommender, *, loss: _Loss, softmax: _Softmax) -
     Raises:
         ValueError: ``linear`` for a pointwise recommender, which has no item table.
     """
-    if loss != "cross_entropy":
+    if config.loss != "cross_entropy":
         return None
     if not isinstance(recommender, SequenceRecommender):
-        if softmax == "linear":
+        if config.softmax == "linear":
             raise ValueError(
                 "softmax='linear' needs a recommender with encode and item_table, "
                 f"got {type(recommender).__name__} with score"
             )
         return "logits"
     with torch.no_grad():
-        return _route_for(recommender.item_table(), softmax)
+        return _route_for(recommender.item_table(), config.softmax)
 
 
 def _route_for(table: Tensor, softmax: _Softmax) -> _Route:
@@ -82,12 +83,10 @@ def recommender_loss(
     recommender: Recommender,
     batch: Batch,
     sample_weight: Tensor,
+    config: JointTrainerConfig,
     *,
-    loss: _Loss,
-    num_negatives: int,
-    softmax: _Softmax = "auto",
     input_weight: Tensor | None = None,
-    adapt: _Adapt = None,
+    epochs_done: float = 0.0,
 ) -> Tensor:
     """``sum_i w_i * loss_i / sum_i w_i`` over the targets of a batch (arXiv:2409.17402).
 
@@ -99,25 +98,26 @@ def recommender_loss(
         batch: training windows.
         sample_weight: ``[B]``, one weight per sequence, or ``[B, W]``, one per position of
             ``batch.sequences``; a target takes the weight of its own position.
-        loss, num_negatives: softmax over the catalogue, or each positive against ``num_negatives``
-            uniform negatives.
-        softmax: see :func:`softmax_route`.
+        config: the options of the loss: ``loss``, ``softmax``, ``num_negatives``,
+            ``adaptive_denoising`` and its numbers.
         input_weight: ``[B, W - 1]``, weights of ``batch.inputs``; None reads all inputs in full.
-        adapt: makes further weights ``[N]`` from the targets' losses ``[N]``, see
+        epochs_done: epochs trained before this step, a fraction within an epoch; see
             :func:`atjt_ext.training.step_weights.adaptive_denoising`.
 
     Returns:
         Scalar; 0 where all weights are 0.
     """
+    adapt = adaptive_denoising(config, epochs_done)
     if not isinstance(recommender, SequenceRecommender):
-        route = softmax_route(recommender, loss=loss, softmax=softmax)
+        route = softmax_route(recommender, config)
         targets = batch.targets[:, -1]
         weights = sample_weight if sample_weight.dim() == 1 else sample_weight[:, -1]
         if route is not None:
             everything = torch.arange(1, recommender.num_items + 1, device=targets.device)
             logits = recommender.score(batch, everything.expand(len(batch), -1))
-            return _softmax_loss(logits, targets, weights, adapt)
-        candidates = _with_negatives(targets, recommender.num_items, num_negatives)
+            softmax = partial(reweighted_cross_entropy, logits, targets - 1)
+            return _weighted(softmax, weights, adapt)
+        candidates = _with_negatives(targets, recommender.num_items, config.num_negatives)
         return _binary_loss(recommender.score(batch, candidates), weights, adapt)
 
     # Only valid positions reach the loss: most of the grid is padding.
@@ -130,14 +130,15 @@ def recommender_loss(
     per_row = sample_weight.dim() == 1
     weights = sample_weight[valid.nonzero()[:, 0]] if per_row else sample_weight[:, 1:][valid]
     table = recommender.item_table()
-    if loss == "cross_entropy" and _route_for(table, softmax) == "linear":
+    if config.loss == "cross_entropy" and _route_for(table, config.softmax) == "linear":
         # Class v is item v + 1: padding is no class.
         states, items = in_autocast_dtype(hidden, table[1:])
         linear = partial(linear_reweighted_cross_entropy, states, items, targets - 1)
         return _weighted(linear, weights, adapt)
-    if loss == "cross_entropy":
-        return _softmax_loss(hidden @ table[1:].T, targets, weights, adapt)
-    candidates = _with_negatives(targets, recommender.num_items, num_negatives)
+    if config.loss == "cross_entropy":
+        softmax = partial(reweighted_cross_entropy, hidden @ table[1:].T, targets - 1)
+        return _weighted(softmax, weights, adapt)
+    candidates = _with_negatives(targets, recommender.num_items, config.num_negatives)
     states, items = in_autocast_dtype(hidden, table)
     sampled = partial(sampled_binary_cross_entropy, states, items, targets, candidates[:, 1:])
     return _weighted(sampled, weights, adapt)
@@ -148,10 +149,6 @@ def auxiliary_loss(recommender: Recommender, batch: Batch) -> Tensor:
     if isinstance(recommender, AuxiliaryLoss):
         return recommender.auxiliary_loss(batch)
     return batch.sequences.new_zeros((), dtype=torch.float)
-
-
-def _softmax_loss(logits: Tensor, targets: Tensor, weights: Tensor, adapt: _Adapt) -> Tensor:
-    return _weighted(partial(reweighted_cross_entropy, logits, targets - 1), weights, adapt)
 
 
 def _weighted(loss: Callable[..., Tensor], weights: Tensor, adapt: _Adapt) -> Tensor:

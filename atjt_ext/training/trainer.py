@@ -31,7 +31,7 @@ from .joint_models import JointModels
 from .objectives import auxiliary_loss, compiled, recommender_loss, softmax_route
 from .progress import FitProgress
 from .state import TrainingState
-from .step_weights import adaptive_denoising, on_targets_and_inputs
+from .step_weights import on_targets_and_inputs
 from .trouble import (
     TrainingDivergedError,
     WeightsCollapsedWarning,
@@ -122,7 +122,7 @@ class JointTrainer:
     @property
     def softmax(self) -> Literal["logits", "linear"] | None:
         """How the softmax over the catalogue is computed here; None under other losses."""
-        return softmax_route(self.recommender, loss=self.config.loss, softmax=self.config.softmax)
+        return softmax_route(self.recommender, self.config)
 
     # ---- one step: the method -------------------------------------------------------------------
 
@@ -159,11 +159,9 @@ class JointTrainer:
                 self._trained_through,
                 batch,
                 on_targets,
-                loss=config.loss,
-                num_negatives=config.num_negatives,
-                softmax=config.softmax,
+                config,
                 input_weight=on_inputs,
-                adapt=adaptive_denoising(config, state.steps / self._steps_per_epoch),
+                epochs_done=state.steps / self._steps_per_epoch,
             )
             recommended = recommended + auxiliary_loss(self.recommender, batch)
         loss = recommended

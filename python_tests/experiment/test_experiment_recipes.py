@@ -187,7 +187,7 @@ def test_oracle_on_targets_drops_the_noise_from_the_loss(noisy: Sequences) -> No
     weights = given_weights("oracle", train, None, None, seed=0)
     model, batch = LastItemModel(), tiny_batch([1, 8, 2], [9, 5, 6])
     found, clean = (
-        recommender_loss(model, b, w, loss="cross_entropy", num_negatives=1).item()
+        recommender_loss(model, b, w, JointTrainerConfig()).item()
         for b, w in (
             (batch, weights.view(2, 3)),
             # 8 -> 2, 9 -> 5 and 5 -> 6 are what is left: 1 -> 8 has a noisy target.

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from atjt_ext.models._transformer import attention_mask
 from atjt_ext.models.fearec import band_pass, frequency_band
+from atjt_ext.training.config import JointTrainerConfig
 from atjt_ext.training.objectives import auxiliary_loss, recommender_loss
 from helpers.tiny import LastItemModel, tiny_batch
 from helpers.zoo import CLOSE, shaken
@@ -122,11 +123,11 @@ def test_it_is_trained_at_the_last_position_alone() -> None:
     losses = F.cross_entropy(
         last @ model.item_table()[1:].T, BATCH.targets[:, -1] - 1, reduction="none"
     )
-    found = recommender_loss(model, BATCH, weights, loss="cross_entropy", num_negatives=1)
+    found = recommender_loss(model, BATCH, weights, JointTrainerConfig())
     torch.testing.assert_close(found, (weights * losses).sum() / weights.sum(), **CLOSE)
     grid = torch.rand(3, 6)
     grid[:, -1] = weights
-    by_position = recommender_loss(model, BATCH, grid, loss="cross_entropy", num_negatives=1)
+    by_position = recommender_loss(model, BATCH, grid, JointTrainerConfig())
     torch.testing.assert_close(by_position, found, **CLOSE)
 
 

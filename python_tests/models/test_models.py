@@ -16,6 +16,7 @@ from atjt_ext.models.protocols import (
     predicts_last_position_only,
 )
 from atjt_ext.models.registry import MODELS
+from atjt_ext.training.config import JointTrainerConfig
 from atjt_ext.training.objectives import recommender_loss
 from helpers.joint import parameters
 from helpers.tiny import tiny_batch
@@ -141,8 +142,7 @@ def test_no_target_that_counts_is_among_what_was_read(name: str) -> None:
                 model,
                 Batch(batch.rows, batch.users, sequences),
                 weights,
-                loss="cross_entropy",
-                num_negatives=1,
+                JointTrainerConfig(),
             )
             for sequences in (batch.sequences, changed)
         ]

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from atjt_ext import JointTrainer, TargetAttentionNoiseModel
+from atjt_ext import JointTrainer, JointTrainerConfig, TargetAttentionNoiseModel
 from atjt_ext.data import Batch, LeaveOneOut
 from atjt_ext.training.objectives import recommender_loss
 from helpers.joint import config, parameters
@@ -25,7 +25,8 @@ collapsed_is_fine = pytest.mark.filterwarnings(
 
 def _loss(model: Any, batch: Batch, weights: Tensor, loss: Any, negatives: int = 3) -> Tensor:
     torch.manual_seed(0)  # of the negatives
-    return recommender_loss(model, batch, weights, loss=loss, num_negatives=negatives)
+    options = {"num_negatives": negatives} if loss == "binary_cross_entropy" else {}
+    return recommender_loss(model, batch, weights, JointTrainerConfig(loss=loss, **options))
 
 
 @EVERY

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from atjt_ext import JointTrainer, TargetAttentionNoiseModel
+from atjt_ext import JointTrainer, JointTrainerConfig, TargetAttentionNoiseModel
 from atjt_ext.data import LeaveOneOut
 from atjt_ext.models.precision import autocast
 from atjt_ext.training import objectives
@@ -85,14 +86,17 @@ def test_every_model_learns_in_half_precision(split: LeaveOneOut, model: str, lo
 
 
 @pytest.mark.parametrize(
-    ("loss", "operator"),
+    ("options", "operator"),
     [
-        ("cross_entropy", "linear_reweighted_cross_entropy"),
-        ("binary_cross_entropy", "sampled_binary_cross_entropy"),
+        ({"softmax": "linear"}, "linear_reweighted_cross_entropy"),
+        (
+            {"loss": "binary_cross_entropy", "num_negatives": 2},
+            "sampled_binary_cross_entropy",
+        ),
     ],
 )
 def test_operators_over_the_catalogue_get_what_a_matrix_product_would(
-    loss: str, operator: str, monkeypatch: pytest.MonkeyPatch
+    options: dict[str, Any], operator: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
     original = getattr(objectives, operator)
@@ -108,9 +112,7 @@ def test_operators_over_the_catalogue_get_what_a_matrix_product_would(
                 SEQUENCE_MODELS["sasrec"](),
                 tiny_batch([1, 2, 3], [4, 5]),
                 torch.ones(2),
-                loss=loss,
-                num_negatives=2,
-                softmax="linear",
+                JointTrainerConfig(**options),
             ).backward()
     assert seen == [(torch.float32,) * 2, (torch.bfloat16,) * 2]
 
@@ -126,8 +128,7 @@ def test_losses_of_scores_in_half_precision_are_summed_in_single() -> None:
                 ScoreTable(scores.to(dtype)),
                 batch,
                 torch.ones(300),
-                loss="binary_cross_entropy",
-                num_negatives=2,
+                JointTrainerConfig(loss="binary_cross_entropy", num_negatives=2),
             )
         )
     assert found[0].dtype == torch.float32

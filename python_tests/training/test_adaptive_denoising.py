@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
 
 from atjt_ext.data import LeaveOneOut
+from atjt_ext.training import objectives
+from atjt_ext.training.config import JointTrainerConfig
 from atjt_ext.training.objectives import recommender_loss
 from atjt_ext.training.step_weights import (
     drop_share,
@@ -41,10 +44,16 @@ def test_small_probabilities_weigh_little_and_pass_no_gradient() -> None:
 
 
 @pytest.mark.parametrize(
-    ("loss", "softmax"),
-    [("cross_entropy", "logits"), ("cross_entropy", "linear"), ("binary_cross_entropy", "auto")],
+    "options",
+    [
+        {"softmax": "logits"},
+        {"softmax": "linear"},
+        {"loss": "binary_cross_entropy", "num_negatives": 2},
+    ],
 )
-def test_the_loss_is_the_mean_under_the_weights_that_it_makes(loss: str, softmax: str) -> None:
+def test_the_loss_is_the_mean_under_the_weights_that_it_makes(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     model, batch = LastItemModel(), tiny_batch([1, 2, 3], [4, 5])
     seen = []
 
@@ -52,16 +61,10 @@ def test_the_loss_is_the_mean_under_the_weights_that_it_makes(loss: str, softmax
         seen.append(losses.detach())
         return truncated_loss_weights(losses, 0.4)
 
+    monkeypatch.setattr(objectives, "adaptive_denoising", lambda config, epochs_done: adapt)
     torch.manual_seed(0)
-    found = recommender_loss(
-        model,
-        batch,
-        torch.tensor([1.0, 0.5]),
-        loss=loss,  # type: ignore[arg-type]
-        num_negatives=2,
-        softmax=softmax,  # type: ignore[arg-type]
-        adapt=adapt,
-    )
+    config = JointTrainerConfig(**options)
+    found = recommender_loss(model, batch, torch.tensor([1.0, 0.5]), config)
     (losses,) = seen
     assert losses.shape == (3,)
     weights = torch.tensor([1.0, 1.0, 0.5])
@@ -74,14 +77,10 @@ def test_a_loss_without_bounds_may_be_dropped() -> None:
     with torch.no_grad():
         model.table[3] = -1e30  # never predicted: its loss is infinite
         model.states[2] = 1e30
-    found = recommender_loss(
-        model,
-        batch,
-        torch.ones(2),
-        loss="cross_entropy",
-        num_negatives=1,
-        adapt=lambda losses: losses.isfinite().float(),
+    largest = JointTrainerConfig(
+        adaptive_denoising="truncated", truncated_share=0.4, truncation_epochs=0
     )
+    found = recommender_loss(model, batch, torch.ones(2), largest)
     assert torch.isfinite(found)
     found.backward()
     assert model.table.grad is not None

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from atjt_ext import JointTrainer, SASRec
+from atjt_ext import JointTrainer, JointTrainerConfig, SASRec
 from atjt_ext.data import EvaluationSet, LeaveOneOut, Sequences, TrainingRows, leave_one_out
 from atjt_ext.evaluation.ranking import full_ranks, top_items
 from atjt_ext.models._transformer import weighted_mask
@@ -119,7 +119,7 @@ def test_weights_on_targets_weigh_each_targets_loss() -> None:
     model, batch = LastItemModel(), tiny_batch([1, 2, 3], [4, 5])
 
     def loss(weights: torch.Tensor) -> float:
-        found = recommender_loss(model, batch, weights, loss="cross_entropy", num_negatives=1)
+        found = recommender_loss(model, batch, weights, JointTrainerConfig())
         return found.item()
 
     only = [loss(torch.eye(6)[i].view(2, 3)) for i in (1, 2, 5)]

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from atjt_ext.data import Batch
 from atjt_ext.training import objectives
+from atjt_ext.training.config import JointTrainerConfig
 from atjt_ext.training.objectives import recommender_loss, softmax_route
 from helpers.tiny import LastItemModel, ScoreTable, tiny_batch
 
@@ -37,7 +38,8 @@ def _loss(
 ) -> Tensor:
     torch.manual_seed(0)  # of the negatives
     kind: Any = loss
-    return recommender_loss(model, batch, weights, loss=kind, num_negatives=num_negatives)  # type: ignore[arg-type]
+    config = JointTrainerConfig(loss=kind, num_negatives=num_negatives)
+    return recommender_loss(model, batch, weights, config)  # type: ignore[arg-type]
 
 
 def _position_losses(model: LastItemModel) -> list[list[Tensor]]:
@@ -219,8 +221,8 @@ def test_softmax_without_logits_is_the_same_loss_with_the_same_gradients(shape: 
             BATCH.sequences.shape if shape == "positions" else (3,),
             generator=torch.Generator().manual_seed(0),
         ).requires_grad_()
-        options: Any = {"loss": "cross_entropy", "num_negatives": 1, "softmax": softmax}
-        loss = recommender_loss(model, BATCH, weights, **options)  # type: ignore[arg-type]
+        config = JointTrainerConfig(softmax=softmax)  # type: ignore[arg-type]
+        loss = recommender_loss(model, BATCH, weights, config)  # type: ignore[arg-type]
         leaves = (model.states, model.table, weights)
         found.append((loss, *torch.autograd.grad(loss, leaves)))
     for linear, logits in zip(*found, strict=True):
@@ -246,23 +248,23 @@ def test_a_large_catalogue_takes_no_logits(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_the_route_of_the_softmax_depends_on_model_catalogue_and_device() -> None:
-    options: Any = {"loss": "cross_entropy", "softmax": "auto"}
+    auto, logits, linear = (JointTrainerConfig(softmax=one) for one in ("auto", "logits", "linear"))
     least = objectives.LINEAR_SOFTMAX_FROM["cpu"]
     large, small = LastItemModel(num_items=least), LastItemModel(num_items=least - 1)
-    assert softmax_route(large, **options) == "linear"
-    assert softmax_route(small, **options) == "logits"
-    assert softmax_route(_model("pointwise"), **options) == "logits"
-    assert softmax_route(large, **options | {"softmax": "logits"}) == "logits"
-    assert softmax_route(small, **options | {"softmax": "linear"}) == "linear"
-    assert softmax_route(large, **options | {"loss": "binary_cross_entropy"}) is None
+    assert softmax_route(large, auto) == "linear"
+    assert softmax_route(small, auto) == "logits"
+    assert softmax_route(_model("pointwise"), auto) == "logits"
+    assert softmax_route(large, logits) == "logits"
+    assert softmax_route(small, linear) == "linear"
+    assert softmax_route(large, JointTrainerConfig(loss="binary_cross_entropy")) is None
     # There are no kernels elsewhere.
-    assert softmax_route(large.to("meta"), **options) == "logits"
+    assert softmax_route(large.to("meta"), auto) == "logits"
 
 
 def test_a_pointwise_recommender_has_no_table_to_take_the_softmax_from() -> None:
-    options: Any = {"loss": "cross_entropy", "num_negatives": 1, "softmax": "linear"}
+    linear = JointTrainerConfig(softmax="linear")
     with pytest.raises(ValueError, match="encode and item_table, got ScoreTable with score"):
-        recommender_loss(_model("pointwise"), BATCH, torch.ones(3), **options)
+        recommender_loss(_model("pointwise"), BATCH, torch.ones(3), linear)
 
 
 @BOTH_LOSSES

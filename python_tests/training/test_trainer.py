@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from atjt_ext.data import (
     simulate_interactions,
     to_sequences,
 )
+from atjt_ext.training import objectives, step_weights
 from atjt_ext.training.trainer import TrainingDivergedError, WeightsCollapsedWarning
 from helpers.joint import config, fit, parameters, trainer
 
@@ -295,6 +298,44 @@ def test_what_cannot_be_trained_is_refused(split: LeaveOneOut) -> None:
         trainer(split).fit(split.train, resume=True)
     with pytest.raises(RuntimeError, match="nothing is trained yet: call fit or load first"):
         trainer(split).sequence_weights(split.train)
+
+
+# ---- options of the recommender's loss ----------------------------------------------------------
+
+# An option -> another value than its default, and the options without which it has no effect.
+LOSS_OPTIONS: dict[str, tuple[Any, dict[str, Any]]] = {
+    "loss": ("binary_cross_entropy", {}),
+    "softmax": ("linear", {}),
+    "num_negatives": (5, {"loss": "binary_cross_entropy"}),
+    "adaptive_denoising": ("reweighted", {}),
+    "truncated_share": (0.5, {"adaptive_denoising": "truncated", "truncation_epochs": 0}),
+    "truncation_epochs": (0, {"adaptive_denoising": "truncated"}),
+    "reweighting_power": (1.0, {"adaptive_denoising": "reweighted"}),
+}
+
+
+def test_every_option_that_the_loss_reads_is_listed_above() -> None:
+    source = inspect.getsource(objectives) + inspect.getsource(step_weights.adaptive_denoising)
+    assert set(re.findall(r"\bconfig\.(\w+)", source)) == set(LOSS_OPTIONS)
+
+
+@pytest.mark.parametrize("name", LOSS_OPTIONS)
+def test_an_option_of_the_loss_reaches_the_loss_of_the_first_step(
+    name: str, split: LeaveOneOut, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # All ways to compute the softmax agree, so make one of them differ.
+    linear = objectives.linear_reweighted_cross_entropy
+    monkeypatch.setattr(
+        objectives, "linear_reweighted_cross_entropy", lambda *a, **o: 2 * linear(*a, **o)
+    )
+    value, beside = LOSS_OPTIONS[name]
+    losses = []
+    for changes in ({}, {name: value}):
+        one_step = {"weighting": "equal", "epochs": 1, "batch_size": 1000}
+        made = fit(split, **one_step, **beside, **changes)
+        assert made.state.steps == 1
+        losses.append(made.state.history[0].recommender_loss)
+    assert losses[0] != losses[1]
 
 
 # ---- what a model may ask of its training -------------------------------------------------------
