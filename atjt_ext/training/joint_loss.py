@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import asdict
+from typing import Final
 
 import torch
 from torch import Tensor, nn
@@ -16,11 +18,33 @@ from .belief_sources import cross_fitted
 from .config import JointTrainerConfig
 from .host_batches import RecentRows, aligned_weights, counted_targets, host_batch
 from .objectives import weighted_mean
+from .recipes import AMOUNTS
 
 __all__ = ["JointLoss"]
 
 _logger = logging.getLogger(__name__)
 _IGNORED = -100
+_TAKEN: Final = {
+    *("weighting", "cross_fitting", "num_folds", "noise_loss_weight", "gate_auc"),
+    *("gradient_through_weights", "seed", "sequence_fraction", "corrupt_target", *AMOUNTS),
+}
+"""The options of a config that have an effect here."""
+
+
+def _refuse_ignored_options(config: JointTrainerConfig) -> None:
+    """Raises ValueError for options that :class:`JointLoss` ignores, unless they are defaults."""
+    # A trainer's config has ``weights_act_on`` decided.
+    given, default = (
+        asdict(one.decided(takes_input_weight=False))
+        for one in (config, JointTrainerConfig.from_recipe("joint"))
+    )
+    ignored = [name for name in given if name not in _TAKEN and given[name] != default[name]]
+    if ignored:
+        defaults = ", ".join(f"{name}={default[name]!r}" for name in ignored)
+        raise ValueError(
+            f"config must hold only options of JointLoss, which ignores {', '.join(ignored)}: "
+            f"leave {defaults}"
+        )
 
 
 class JointLoss(nn.Module):
@@ -52,13 +76,14 @@ class JointLoss(nn.Module):
         config: None is the recipe ``joint``. These options have an effect: ``weighting``
             (``calibrated`` or ``clean_probability``), ``num_folds``, ``noise_loss_weight``
             (lambda), ``gate_auc``, ``gradient_through_weights``, ``seed``, and all about damage.
+            Leave every other option at its default.
         warmup_steps: first steps, in which all weights are 1; at least 1.
         calibrate_every: steps between calibrations; the first calibration follows the warm-up.
         calibration_rows: about how many of the latest rows a calibration reads.
 
     Raises:
-        ValueError: a number below 1, or a config without noise models or with sequential
-            cross-fitting.
+        ValueError: a number below 1, or a config without noise models, with sequential
+            cross-fitting, or with a changed option that has no effect here.
     """
 
     def __init__(
@@ -92,6 +117,7 @@ class JointLoss(nn.Module):
             self.noise_models = cross_fitted(
                 noise_model or TargetAttentionNoiseModel(num_items), num_users, config
             )
+        _refuse_ignored_options(config)
         self.steps = 0
         self._recent = RecentRows(calibration_rows)
         self._last: tuple[Tensor, Tensor] | None = None

@@ -284,6 +284,32 @@ def test_configs_without_noise_models_alongside_are_refused(recipe: str, wanted:
         JointLoss(NUM_ITEMS, NUM_USERS, config=JointTrainerConfig.from_recipe(recipe))
 
 
+@pytest.mark.parametrize(
+    ("options", "refused"),
+    [
+        ({"loss": "binary_cross_entropy"}, "loss"),
+        ({"adaptive_denoising": "reweighted", "batch_size": 9}, "adaptive_denoising, batch_size"),
+        ({"weights_act_on": "inputs"}, "weights_act_on"),
+        ({"warmup_epochs": 3}, "warmup_epochs"),
+        ({"noise_learning_rate": 0.1}, "noise_learning_rate"),
+    ],
+)
+def test_options_without_an_effect_are_refused_by_name(
+    options: dict[str, object], refused: str
+) -> None:
+    with pytest.raises(ValueError, match=f"options of JointLoss, which ignores {refused}: leave"):
+        _joint(**options)
+
+
+def test_options_with_an_effect_and_the_options_of_a_trainer_are_taken() -> None:
+    damage = {"sequence_fraction": 0.9, "replace_probability": 0.2, "corrupt_target": False}
+    noise_models = {"num_folds": 3, "gate_auc": 0.6, "seed": 5, "gradient_through_weights": True}
+    taken = _joint(weighting="calibrated", **damage, **noise_models).config
+    of_trainer = taken.decided(takes_input_weight=False)
+    assert of_trainer.weights_act_on == "targets"
+    JointLoss(NUM_ITEMS, NUM_USERS, config=of_trainer)
+
+
 @pytest.mark.parametrize("name", ["warmup_steps", "calibrate_every", "calibration_rows"])
 def test_numbers_out_of_range_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
