@@ -17,6 +17,7 @@ import torch
 
 from atjt_ext.cli.main import main
 from atjt_ext.cli.tables import comparison_table
+from atjt_ext.evaluation.metrics import RANKING_METRICS
 from atjt_ext.runs.folder import Run
 from helpers.command_line import SMALL, SMALL_NOISE_MODEL
 
@@ -57,8 +58,7 @@ def test_a_run_folder_holds_config_metrics_history_weights_and_checkpoint(
     assert config["recipe"] == "default"
     assert config["trainer"]["batch_size"] == 32
     metrics = json.loads((trained_folder / "metrics.json").read_text())
-    names = {f"{kind}@{k}" for kind in ("HR", "NDCG", "MRR") for k in (5, 10, 20)}
-    assert set(metrics["test"]) == set(metrics["valid"]) == names
+    assert set(metrics["test"]) == set(metrics["valid"]) == set(RANKING_METRICS)
     standard = {"AUC", "HR@5", "NDCG@5"}
     assert set(metrics["sampled_test"]) == standard | {"paper_HR@5", "paper_NDCG@5"}
     assert metrics["seen_items_excluded"] is True

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from atjt_ext.data import read_interactions
-from atjt_ext.data.formats import FORMATS
 from atjt_ext.runs.config import RunConfig
 from atjt_ext.runs.data import load_sequences
 from helpers import layouts
@@ -81,7 +80,7 @@ def test_columns_of_published_csv_can_still_be_named(tmp_path: Path) -> None:
 def test_other_json_lines_are_shown(tmp_path: Path) -> None:
     path = write(tmp_path, "a.json", '{"who": 1, "what": 2}\n')
     message = refusal(read_interactions, path)
-    assert f"of the formats {', '.join(FORMATS)}; name the format" in message
+    assert "amazon (reviews of 2014, 2018 and 2023), yelp (reviews)" in message
     assert '{"who": 1' in message
 
 

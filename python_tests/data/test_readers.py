@@ -179,7 +179,7 @@ def test_auto_knows_parquet_by_its_first_bytes(tmp_path: Path) -> None:
 def test_auto_says_what_it_tried(tmp_path: Path) -> None:
     path = write(tmp_path, "notes.txt", "once upon a time\n")
     message = refusal(read_interactions, path)
-    for part in (str(path), "once upon a time", ".inter", "MovieLens", "user item item", "format"):
+    for part in (str(path), "once upon a time", ".inter", "movielens", "user item item", "format"):
         assert part in message
 
 

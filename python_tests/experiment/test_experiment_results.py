@@ -48,7 +48,7 @@ def test_the_mean_gain_is_the_metric(metric: str) -> None:
     found = ranking_metrics(torch.from_numpy(ranks))[metric]
     assert user_gains(ranks, metric).mean() == pytest.approx(found)
     for wrong in ("AUC@5", metric.partition("@")[0]):
-        with pytest.raises(ValueError, match=f"metric must be HR@k, NDCG@k or MRR@k, got {wrong}"):
+        with pytest.raises(ValueError, match=f"metric must be HR@k, NDCG@k.* MRR@k.*, got {wrong}"):
             user_gains(ranks, wrong)
 
 

@@ -129,10 +129,10 @@ def recognise(path: str | Path, formats: Iterable[FileFormat]) -> Content:
         for _, sign in signs
         for name in f"{sign.names_or_suffixes} {sign.last_resort_suffixes}".split()
     ]
-    names = ", ".join(dict.fromkeys(one.name for one, _ in signs))
+    known = ", ".join(f"{one.name} ({one.files})" for one in dict.fromkeys(one for one, _ in signs))
     raise DataError(
         f"{path}: cannot tell the format; tried the name ({', '.join(tried)}) and the first line, "
-        f"{shown(line)}, of the formats {names}; name the format"
+        f"{shown(line)}, of the formats {known.replace('``', '')}; name the format"
     )
 
 
