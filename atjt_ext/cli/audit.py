@@ -71,7 +71,7 @@ def _checked_data(options: Namespace) -> DataConfig:
         data = DataConfig(**values_of(options, DataConfig))
     if (options.file is None) == (options.run is None):
         given = "neither" if options.file is None else "both"
-        raise WrongCallError(f"audit needs a file or --run, one of them, got {given}")
+        raise WrongCallError(f"audit needs either a file or --run, got {given}")
     if data.weight_column:
         raise WrongCallError("audit judges by co-occurrence, so weight_column must not be given")
     if options.top < 0:

@@ -53,7 +53,9 @@ def execute(options: Namespace, console: Console) -> int:
     else:
         users = users_named(sequences, options.users)
     if not 1 <= options.k <= sequences.num_items:
-        raise ValueError(f"k must be in 1..{sequences.num_items} (the items), got {options.k}")
+        raise ValueError(
+            f"k must be in 1..{sequences.num_items} (number of items), got {options.k}"
+        )
     train = leave_one_out(sequences).train
     models = load_models(run, sequences, device=device_of(options), train=train)
     known = everything_known(sequences, users)

@@ -160,7 +160,7 @@ def _run_config(options: Namespace) -> RunConfig:
     config = RunConfig.from_recipe(options.recipe, **chosen, **changes)
     if config.data.weight_column and not config.trainer.takes_given_weights:
         weighting = config.trainer.weighting
-        raise ValueError(f"weight_column is used by weighting=given alone, got {weighting=!s}")
+        raise ValueError(f"weight_column is used only by weighting=given, got {weighting=!s}")
     return config
 
 

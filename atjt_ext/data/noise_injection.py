@@ -23,8 +23,8 @@ def inject_noise(sequences: Sequences, noise: PlantedNoise, *, seed: int) -> Seq
     """Replaces training interactions by items that the user does not have in the data.
 
     The last two items of a user, the targets of leave-one-out, are never replaced. The noise stays
-    in the histories at test time, as in use. Lengths, users and catalogue stay; an item may lose
-    all of its interactions.
+    in the histories at test time, as in deployment. Lengths, users and catalogue stay; an item may
+    lose all of its interactions.
 
     Args:
         sequences: Whole sequences, before any split.
@@ -115,7 +115,7 @@ def _items_of_another_user(
                 break
         else:
             raise DataError(
-                f"all other users have {len(found)} items that user "
+                f"the other users have only {len(found)} items that user "
                 f"{shown(sequences.user_ids[user])} does not have, too few to replace {count}; "
                 "plant less noise"
             )
@@ -140,7 +140,7 @@ def _unseen_items(
     if short.size:
         user = int(short[0])
         raise DataError(
-            f"user {shown(sequences.user_ids[user])} has all but {int(room[user])} of "
+            f"user {shown(sequences.user_ids[user])} lacks only {int(room[user])} of "
             f"{mass.size} items, too few to replace {int(wanted[user])}; plant less noise"
         )
     until = mass.cumsum()

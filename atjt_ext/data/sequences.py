@@ -79,7 +79,7 @@ class Sequences:
         for name, feature in self.item_features.items():
             if feature.num_items != self.num_items:
                 raise ValueError(
-                    f"item_features[{name!r}] must know {self.num_items} items, "
+                    f"item_features[{name!r}] must have {self.num_items} items, "
                     f"got {feature.num_items}"
                 )
 
@@ -175,7 +175,7 @@ class Sequences:
     def require_ids(self, other: Sequences, name: str, use: str) -> None:
         """Raises ValueError unless ``other`` has the same users and items in the same order.
 
-        The message calls ``other`` ``name``, and says the ``use`` of ``self`` ("trained on").
+        In the message, ``name`` is ``other``, and ``use`` says what ``self`` is for ("trained on").
         """
         for kind, own, others in (
             ("users", self.user_ids, other.user_ids),
@@ -275,5 +275,5 @@ def noisy_users(sequences: Sequences) -> Tensor:
         ValueError: if ``sequences.is_noise`` is None.
     """
     if sequences.is_noise is None:
-        raise ValueError("sequences must know their noise (is_noise), got None")
+        raise ValueError("sequences must have is_noise, got None")
     return per_user(sequences, sequences.is_noise.cpu().float()) > 0

@@ -152,7 +152,7 @@ def user_folds(num_users: int, num_folds: int, *, seed: int) -> Tensor:
         ValueError: unless ``1 <= num_folds <= num_users`` and ``seed >= 0``.
     """
     if not 1 <= num_folds <= num_users:
-        raise ValueError(f"num_folds must be in 1..{num_users} (the users), got {num_folds}")
+        raise ValueError(f"num_folds must be in 1..{num_users} (number of users), got {num_folds}")
     require_at_least(0, seed=seed)
     folds = np.random.default_rng(seed).permutation(num_users) % num_folds
     return torch.from_numpy(folds.astype(np.int64))

@@ -27,7 +27,7 @@ def require_usable(recommender: Recommender, data: EvaluationSet, weigh_inputs: 
         raise ValueError("data must hold at least one user, got none")
     if recommender.num_items != data.histories.num_items:
         raise ValueError(
-            f"the recommender knows {recommender.num_items} items, "
+            f"the recommender has {recommender.num_items} items, "
             f"the evaluation set has {data.histories.num_items}"
         )
     if weigh_inputs:
@@ -164,7 +164,7 @@ def top_items(
     """
     require_usable(recommender, data, weigh_inputs)
     if not 1 <= k <= recommender.num_items:
-        raise ValueError(f"k must be in 1..{recommender.num_items} (the items), got {k}")
+        raise ValueError(f"k must be in 1..{recommender.num_items} (number of items), got {k}")
     with inference(recommender):
         if isinstance(recommender, SequenceRecommender):
             items = recommender.item_table()[1:]

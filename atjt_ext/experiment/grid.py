@@ -144,14 +144,14 @@ def _check_models(spec: ExperimentSpec, options: Mapping[str, Mapping[str, Any]]
         if of_column and not column:
             raise ValueError(f"{', '.join(of_column)}: weight_column must name the weights' column")
         if column and not of_column:
-            raise ValueError(f"weight_column={column} is used by recipes like column-both alone")
+            raise ValueError(f"weight_column={column} is used only by recipes like column-both")
         if on_inputs:
             try:
                 require_input_weight(MODELS[name]().build(2, max_length=2, num_users=1))
             except TypeError as error:
                 raise ValueError(
-                    f"recipes on inputs ({', '.join(on_inputs)}) do not go with the model {name}: "
-                    f"{error}; take those on targets, or drop"
+                    f"recipes on inputs ({', '.join(on_inputs)}) do not fit the model {name}: "
+                    f"{error}; use recipes on targets, or drop"
                 ) from error
 
 

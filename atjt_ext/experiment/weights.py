@@ -62,10 +62,10 @@ def given_weights(
     """
     if source == "oracle":
         if train.is_noise is None:
-            raise ValueError("oracle weights need sequences that know their noise")
+            raise ValueError("oracle weights need sequences with is_noise")
         return (~train.is_noise).float()
     if recognised is None:
-        raise ValueError(f"weights of {source!r} need those of co_occurrence")
+        raise ValueError(f"weights of {source!r} need the co_occurrence weights")
     if source == "co_occurrence":
         return recognised
     if source == "shuffled":
@@ -75,7 +75,7 @@ def given_weights(
     elif source != "loss":
         raise ValueError(f"no such source of weights: {source!r}")
     elif losses is None:
-        raise ValueError("weights of 'loss' need the losses of a pilot")
+        raise ValueError("weights of 'loss' need the losses of a pilot run")
     else:
         order = -losses
     return dealt_by(recognised, order, seed=seed)

@@ -22,7 +22,7 @@ try:
     from recbole.model.abstract_recommender import SequentialRecommender
 except ImportError as error:
     raise ImportError(
-        "atjt_ext.integrations.recbole needs RecBole, which needs old companions: "
+        "atjt_ext.integrations.recbole needs RecBole, which needs old versions: "
         'pip install "recbole==1.2.1" "numpy<2" "pandas<3" "setuptools<81"'
     ) from error
 

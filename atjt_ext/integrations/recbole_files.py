@@ -54,7 +54,7 @@ def add_weights(
     interactions = in_recboles_order(read_recbole(source))
     train = to_sequences(interactions).without_last(int(held_out))
     if not train.num_interactions:
-        raise ValueError(f"held_out is {held_out}, and no user has more interactions")
+        raise ValueError(f"held_out={held_out} leaves no interactions to judge")
     weights = row_weights(interactions, train, recognise_noise(train, config, seed=seed).weights)
 
     def write(temporary: Path) -> None:

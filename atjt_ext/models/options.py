@@ -120,7 +120,7 @@ def check_options(config: DataclassInstance) -> None:
 def refuse_without_effect(
     name: str, value: object, only: Effect, options: Mapping[str, Any]
 ) -> None:
-    """Raises ValueError: ``name`` has no effect beside ``options``."""
+    """Raises ValueError: ``name`` has no effect with these ``options``."""
     found = ", ".join(f"{one}={options[one]}" for one in only.decided_by)
     raise ValueError(f"{name}={value} has an effect only under {only.needs}, got {found}")
 
@@ -128,7 +128,7 @@ def refuse_without_effect(
 def with_effect(
     config: type[DataclassInstance], options: Mapping[str, Any], keep: Collection[str] = ()
 ) -> dict[str, Any]:
-    """``options`` without those that have no effect beside the others and the defaults.
+    """``options`` without those that have no effect, given the others and the defaults.
 
     Names in ``keep`` stay in any case, for the config to refuse.
     """

@@ -201,7 +201,7 @@ def check_catalogue(hidden: Tensor, item_embeddings: Tensor, bias: Tensor | None
     check_table(hidden, item_embeddings, bias)
     if item_embeddings.dtype != hidden.dtype:
         raise ValueError(
-            f"item_embeddings must be {hidden.dtype} as hidden, got {item_embeddings.dtype}"
+            f"item_embeddings must be {hidden.dtype} like hidden, got {item_embeddings.dtype}"
         )
 
 

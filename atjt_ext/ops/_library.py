@@ -38,4 +38,4 @@ def refuse_second_derivative(name: str) -> None:
     """Raises RuntimeError under ``create_graph=True``; for the backward passes."""
     # once_differentiable is no help: it makes the gradient a constant of a larger loss.
     if torch.is_grad_enabled() and not torch.compiler.is_compiling():
-        raise RuntimeError(f"{name} is differentiable once, and create_graph=True asks for more")
+        raise RuntimeError(f"{name} has no second derivative, so create_graph must be False")

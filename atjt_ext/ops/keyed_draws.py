@@ -19,7 +19,7 @@ from ._native import _C
 
 
 class Purpose(IntEnum):
-    """The purpose of a number, in four bits. The kernels use 0 to 3 (csrc/keyed_draws.h)."""
+    """The purpose of a number, in four bits. The kernels use 0 to 3 (csrc/common/keyed_draw.h)."""
 
     DELETED_ROW = 4
     DELETED_POSITION = 5

@@ -90,7 +90,7 @@ def linear_reweighted_cross_entropy(
     Ignored rows cost nothing: they are removed before the pass over the catalogue. The host never
     waits for the device, so a CUDA graph can capture both passes.
 
-    Memory beside the inputs and their gradients:
+    Memory in addition to the inputs and their gradients:
 
     * from the forward to the backward pass: one ``[N, D]`` in float32
     * during a pass: a few ``[N, D]``; on CUDA also ``[V, D]`` in float32 for every further 131,072
@@ -155,8 +155,8 @@ def linear_reweighted_cross_entropy(
     hidden, item_embeddings = _autocast(hidden, item_embeddings)
     if item_embeddings.dtype not in (hidden.dtype, arithmetic(hidden.dtype)):
         raise ValueError(
-            f"item_embeddings must be {hidden.dtype} as hidden is, or float32 beside half "
-            f"precision, got {item_embeddings.dtype}"
+            f"item_embeddings must be {hidden.dtype} like hidden, or float32 with half-"
+            f"precision hidden states, got {item_embeddings.dtype}"
         )
     dtype, shape = arithmetic(hidden.dtype), targets.shape
     rows, row_targets = hidden.reshape(-1, hidden.shape[-1]), targets.reshape(-1)

@@ -243,5 +243,5 @@ def _check_features(
         check_device(f"feature_tables[{i}]", table, sequences.device)
         if table.dtype != column.dtype:
             raise ValueError(
-                f"feature_tables[{i}] must be {column.dtype} as features[{i}], got {table.dtype}"
+                f"feature_tables[{i}] must be {column.dtype} like features[{i}], got {table.dtype}"
             )

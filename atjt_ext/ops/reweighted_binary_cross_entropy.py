@@ -93,7 +93,7 @@ def reweighted_binary_cross_entropy(
     if targets.dtype != torch.bool and not targets.is_floating_point():
         raise ValueError(f"targets must be bool or floating point, got {targets.dtype}")
     if targets.requires_grad:
-        raise ValueError("targets must not require a gradient, there is none in them; detach them")
+        raise ValueError("targets must not require a gradient: none is computed; detach them")
     check_sample_weight(sample_weight, logits.shape[:1], logits.device)
     check_reduction(reduction)
     check_label_smoothing(label_smoothing)

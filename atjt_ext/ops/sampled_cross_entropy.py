@@ -95,7 +95,7 @@ def sampled_cross_entropy(
     if isinstance(negative_log_probs, Tensor):
         if negative_log_probs.shape not in (negatives.shape, negatives.shape[-1:]):
             raise ValueError(
-                f"negative_log_probs must be {list(negatives.shape)} as negatives, or "
+                f"negative_log_probs must be {list(negatives.shape)} like negatives, or "
                 f"[{negatives.shape[-1]}], got shape {tuple(negative_log_probs.shape)}"
             )
         check_floats("negative_log_probs", negative_log_probs, negatives.device)

@@ -67,11 +67,11 @@ def uniform_negatives(
     require_integer("num_items", num_items, least, 2**31, f"in [{least}, 2**31)")
     if row_keys is not None and row_keys.shape != targets.shape:
         raise ValueError(
-            f"row_keys must be [{len(targets)}] as targets, got shape {tuple(row_keys.shape)}"
+            f"row_keys must be [{len(targets)}] like targets, got shape {tuple(row_keys.shape)}"
         )
     if shared:
         if row_keys is not None:
-            raise ValueError("row_keys must be None where shared=True: no row draws for itself")
+            raise ValueError("row_keys must be None if shared=True: all rows share the draws")
         row_keys = targets.new_zeros(1)
     elif row_keys is None:
         row_keys = torch.arange(len(targets), device=targets.device)

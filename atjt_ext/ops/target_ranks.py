@@ -101,8 +101,8 @@ def target_ranks(
     return to items, so a target always competes.
 
     Scores are float32 (float64 for float64). An item's score has the same bits at any place of the
-    table, so that equal embeddings tie. Scores are not stored: beside inputs and result, memory
-    is a few numbers for every row and excluded pair. Not differentiable.
+    table, so that equal embeddings tie. Scores are not stored: apart from inputs and result,
+    the memory is a few numbers for every row and excluded pair. Not differentiable.
 
     Args:
         hidden: ``[N, D]``, float32, float64, bfloat16 or float16; the half types are computed in

@@ -1,4 +1,4 @@
-"""Reports on a run: the audit of its interactions, and one HTML page that loads nothing."""
+"""Reports on a run: the audit of its interactions, and one self-contained HTML page."""
 
 from .page import write_page
 

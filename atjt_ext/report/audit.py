@@ -35,7 +35,7 @@ class Audit:
 
     Args:
         sequences: the judged sequences.
-        judge: who judged, in words.
+        judge: description of the judge.
         noise_logits: ``[N]`` float32, log odds of noise; NaN is not judged.
         p_noise: ``[N]`` float32, P(noise); 0 where the judge has learned too little, NaN is not
             judged.

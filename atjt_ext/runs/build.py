@@ -152,7 +152,7 @@ def load_trainer(
     device: torch.device | str | None = None,
     train: Sequences | None = None,
 ) -> JointTrainer:
-    """A trainer with the models of :func:`load_models`, to go on with its optimizers."""
+    """A trainer with the models of :func:`load_models`, to continue with its optimizers."""
     trainer = trainer_for(sequences, run.config(), device)
     trainer.load(run.checkpoint_path, num_users=sequences.num_users)
     _recall(trainer.models, run, train)

@@ -37,7 +37,7 @@ class DataConfig:
         rating_column: name of the rating column; None guesses. Ratings are read but not used.
         weight_column: name of a column of weights in [0, 1] for ``weighting=given``: your belief
             that an interaction is clean. None reads no weights.
-        item_file: table of the items' features, if it does not lie in the folder of the
+        item_file: table of the items' features, if it is not in the folder of the
             interactions: RecBole .item, MovieLens, Amazon, Yelp, or JSON {item: [value, ...]}.
         item_columns: names of the features that models and noise recognition use. Empty means all,
             for models only those whose values items share (no titles).
@@ -117,7 +117,7 @@ class RunConfig:
         return _assembled(recipe, model, layers, changes)
 
     def under(self, **changes: Any) -> RunConfig:
-        """This run with ``changes``, without the options that have no effect beside them; errors as
+        """This run with ``changes``, without the options that have no effect with them; errors as
         in :meth:`from_recipe`."""
         noise: dict[str, Any] = {}
         if self.noise_model is not None:

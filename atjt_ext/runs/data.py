@@ -78,9 +78,9 @@ def rankable_split(sequences: Sequences) -> LeaveOneOut:
         trained_on = int(split.train.items.unique().numel())
         raise DataError(
             f"{sequences.source or 'sequences'}: user "
-            f"{shown(sequences.user_ids[int(complete[0])])} has every item that is trained on "
-            f"({trained_on} of them; {complete.numel()} such users), so there are no negatives to "
-            "draw for the sampled protocol; leave such users out"
+            f"{shown(sequences.user_ids[int(complete[0])])} has all {trained_on} items of "
+            f"the training data ({complete.numel()} such users), so the sampled protocol finds no "
+            "negatives for them; leave such users out"
         )
     return split
 

@@ -54,7 +54,7 @@ class Run:
         """Raises CheckpointError if the folder holds a run and ``resume`` is off."""
         if self.config_path.exists() and not resume:
             raise CheckpointError(
-                f"{self.folder}: holds a run already: go on with it (--resume), or choose another "
+                f"{self.folder}: holds a run already: continue it (--resume), or choose another "
                 "folder (--out)"
             )
 
@@ -213,8 +213,8 @@ class Run:
             _interactions(train)
         ):
             raise CheckpointError(
-                f"{self.interactions_path}: not of the {train.num_interactions:,} interactions "
-                "that the run was trained on"
+                f"{self.interactions_path}: does not hold the {train.num_interactions:,} "
+                "interactions that the run was trained on"
             )
         logits, weights = (
             torch.from_numpy(frame[name].fill_null(float("nan")).to_numpy().astype("float32"))

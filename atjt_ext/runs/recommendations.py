@@ -31,7 +31,7 @@ def users_named(sequences: Sequences, path: str | Path) -> Tensor:
     lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     names = dict.fromkeys(line.strip() for line in lines if line.strip())
     if not names:
-        raise DataError(f"{path}: no user ids, one per line wanted")
+        raise DataError(f"{path}: no user ids; wanted one id per line")
     return torch.tensor([sequences.user_index(name) for name in names])
 
 
@@ -48,7 +48,7 @@ def recommendation_frames(
         ValueError: ``k`` is not in ``1..num_items``, or there are no users.
     """
     if not 1 <= k <= data.histories.num_items:
-        raise ValueError(f"k must be in 1..{data.histories.num_items} (the items), got {k}")
+        raise ValueError(f"k must be in 1..{data.histories.num_items} (number of items), got {k}")
     # Once for all parts: it weighs or cuts the histories of all users.
     data = models.as_read(data).to(models.device)
     histories = data.histories

@@ -37,7 +37,7 @@ def train_run(
         folder: the run folder.
         sequences: the data; the last two interactions of each user are held out.
         config: the config of the run.
-        resume: go on with the run in ``folder``.
+        resume: continue the run in ``folder``.
         device: where to train; None is the CPU.
         progress: show a bar and a line per epoch on stderr.
         title: how the progress lines begin; None is the recipe's name.
@@ -47,7 +47,7 @@ def train_run(
         The contents of metrics.json.
 
     Raises:
-        DataError: a user is too short for leave-one-out, or has every item that is trained on.
+        DataError: a user is too short for leave-one-out, or has every item of the training data.
         CheckpointError: the folder belongs to another run.
         ImportError: ``tensorboard`` is on, and the package is not installed.
     """

@@ -39,8 +39,8 @@ class GivenBeliefs(Beliefs):
     def to_learn_from(self, train: Sequences) -> Sequences:
         if train.weights is None:
             raise ValueError(
-                "weighting='given' needs training sequences that carry weights: of a column that "
-                "weight_column names, or made by dataclasses.replace(train, weights=...)"
+                "weighting='given' needs training sequences that carry weights: from the column "
+                "that weight_column names, or from dataclasses.replace(train, weights=...)"
             )
         return self._learnable(train)
 
@@ -89,7 +89,7 @@ class CoOccurrenceBeliefs(Beliefs):
         self._found = Found(train, *stored)
 
     def _known(self, train: Sequences) -> Found:
-        """Beliefs about ``train``. The recogniser learns from it only if it knows no other."""
+        """Beliefs about ``train``. Fits the recogniser on it if it is not fitted."""
         known = self._found
         if known is not None and _same(known.train, train):
             return known
@@ -137,7 +137,7 @@ class CoOccurrenceBeliefs(Beliefs):
 
 @dataclass(eq=False)
 class NoiseModelBeliefs(Beliefs):
-    """Noise models learn along with the recommender; each judges the users of its own fold."""
+    """Noise models learn together with the recommender; each judges the users of its own fold."""
 
     judges_noise = True
     prototype: nn.Module
@@ -205,7 +205,7 @@ def beliefs_of(
     Args:
         config: see :class:`Beliefs`, also for ``device`` and ``last_target_only``.
         noise_model: prototype of the noise models. Equal weights ignore it, so that a baseline
-            takes the arguments of the run beside it.
+            takes the same arguments as its run.
 
     Raises:
         ValueError: a noise model is missing, or has no use.
@@ -221,8 +221,8 @@ def beliefs_of(
     if noise_model is not None and weighting != "equal":
         raise ValueError(
             f"noise_model must be None under weighting={weighting!r}, which trains "
-            f"none, got {type(noise_model).__name__}; the recipe 'joint' "
-            "(weighting='calibrated') trains one along"
+            f"no noise model, got {type(noise_model).__name__}; the recipe 'joint' "
+            "(weighting='calibrated') trains one"
         )
     source = {"given": GivenBeliefs, "co_occurrence": CoOccurrenceBeliefs}.get(weighting, Beliefs)
     return source(config, device, last_target_only)

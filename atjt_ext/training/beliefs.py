@@ -39,7 +39,7 @@ class Beliefs:
         config: the options of training.
         device: where the models live.
         last_target_only: whether the last item of a window is the only target with a loss.
-        noise_models: the noise models that are trained along; None where there are none.
+        noise_models: the jointly trained noise models; None if there are none.
         judges_noise: whether the weights come from recognising noise in the training data.
     """
 
@@ -51,7 +51,7 @@ class Beliefs:
 
     @property
     def judge(self) -> str:
-        """Who judges an audit of the training data, in words."""
+        """A description of the judge, for audits of the training data."""
         weighting = self.config.weighting
         return f"co-occurrence, judged anew: weighting={weighting} judges no noise itself"
 
@@ -152,7 +152,7 @@ class Beliefs:
         left = self._without_dropped(train)
         if left.num_users and int(left.lengths.max()) < 2 <= int(train.lengths.max()):
             raise ValueError(
-                f"drop_below={self.config.drop_below} leaves no user two interactions to train "
-                f"on: {left.num_interactions} of {train.num_interactions} are left"
+                f"drop_below={self.config.drop_below} leaves every user fewer than two "
+                f"interactions: {left.num_interactions} of {train.num_interactions} are left"
             )
         return left

@@ -29,7 +29,7 @@ from .recipes import AMOUNTS, merged, recipe_options
 __all__ = ["TRAINS_NOISE_MODELS", "JointTrainerConfig"]
 
 TRAINS_NOISE_MODELS = only_under("weighting", "clean_probability", "calibrated")
-"""The condition under which noise models are trained along with the recommender."""
+"""The condition under which noise models are trained together with the recommender."""
 
 _DEALS_FOLDS = Effect(
     "weighting=clean_probability, calibrated or co_occurrence, or cross_fitting=sequential",
@@ -57,19 +57,19 @@ _TRUNCATES = only_under("adaptive_denoising", "truncated")
 class JointTrainerConfig:
     """Options of :class:`~atjt_ext.training.trainer.JointTrainer`; defaults: recipe ``default``.
 
-    An option that has no effect beside the others is refused, unless it has its default.
+    An option that has no effect with these other options is refused, unless it has its default.
 
     Attributes:
         weighting: the source of the weights. ``equal``: all weights are 1. ``co_occurrence``:
             P(clean) of each interaction, by :func:`atjt_ext.recognition.recognise_noise` before
             training. ``given``: the weights that the training sequences carry.
-            ``clean_probability``: the paper's ``w = g(sequence)``, by a noise model trained along.
+            ``clean_probability``: the paper's ``w = g(sequence)`` by a jointly trained model g.
             ``calibrated``: ``clip(1 - rho / odds, 0, 1)`` by such a model, gated by ``gate_auc``.
         weights_act_on: ``targets``: the loss of each predicted item. ``inputs``: how much of each
             item the recommender reads, in training and, for weights known before training, in
             evaluation; needs a weight per position. ``both``: targets and inputs. ``drop``:
             interactions with a weight below ``drop_below`` leave training and the histories read in
-            evaluation, the others count alike; needs weights known before training. None: under
+            evaluation, all others have weight 1; needs weights known before training. None: under
             ``co_occurrence`` ``both``, or ``drop`` if the recommender takes no weights on inputs;
             otherwise ``targets``.
         drop_below: the weight below which ``weights_act_on=drop`` drops an interaction.
@@ -83,7 +83,7 @@ class JointTrainerConfig:
             per fold, in which the recommender learns on that fold only, under every weighting.
         num_folds: folds of users, at least 2. No noise model or classifier judges a user whose
             damaged sequences it learned from. None: 5 for ``co_occurrence``, otherwise 2.
-        noise_loss_weight: the paper's lambda.
+        noise_loss_weight: factor of the noise models' loss, the paper's lambda.
         gradient_through_weights: the recommender's loss trains the noise model through the weights,
             so the noise model learns from the users that it weighs, too.
         warmup_epochs: first epochs of a run or phase, in which the noise model learns while all
@@ -91,10 +91,10 @@ class JointTrainerConfig:
         gate_auc: weights stay 1 while the held-out AUC of recognising artificial noise is lower.
             None: 0.55 under ``calibrated``, 0.6 (beyond popularity) under ``co_occurrence``.
         sequence_fraction: share of the sequences of a batch that are damaged for the noise model.
-        num_replacements: number of items replaced in each damaged sequence, or
-        replace_ratio: share of the items replaced in each damaged sequence, or
-        replace_probability: probability of each of its items to be replaced, in short and in long
-            sequences alike. Exactly one of the three is given.
+        num_replacements: number of items replaced in each damaged sequence.
+        replace_ratio: share of the items replaced in each damaged sequence.
+        replace_probability: probability that an item of a damaged sequence is replaced. Give
+            exactly one of num_replacements, replace_ratio and replace_probability.
         corrupt_target: also replace the last item of a sequence (the target).
         loss: ``cross_entropy`` over the whole catalogue at every position, or
             ``binary_cross_entropy`` of each positive against ``num_negatives`` uniform negatives
@@ -110,8 +110,8 @@ class JointTrainerConfig:
         batch_size: sequences per step.
         epochs: passes over the training data (of each phase under ``sequential``).
         optimizer: ``adam`` or ``adagrad``, for both models.
-        learning_rate: the recommender's.
-        noise_learning_rate: the noise model's; it stays constant, since later phases need it, too.
+        learning_rate: learning rate of the recommender.
+        noise_learning_rate: learning rate of the noise models; constant over all phases.
         schedule: the recommender's learning rate over all steps: constant, or falling to 0 along a
             line or half a cosine (:func:`atjt_ext.training.state.learning_rate_factor`).
         schedule_warmup_steps: steps in which the recommender's rate rises to ``learning_rate``.
@@ -126,7 +126,7 @@ class JointTrainerConfig:
         patience: epochs without a better ``valid_metric`` before training stops; None never stops.
         min_epochs: training never stops early in the first ``min_epochs`` epochs.
         min_steps: training never stops early in the first ``min_steps`` steps.
-        seed: decides everything random.
+        seed: seed of all random choices.
     """
 
     weighting: Literal["equal", "co_occurrence", "given", "clean_probability", "calibrated"] = (
@@ -208,7 +208,7 @@ class JointTrainerConfig:
         return _under(of_recipe, changes)
 
     def under(self, **changes: Any) -> JointTrainerConfig:
-        """This config with ``changes``, without the options that have no effect beside them.
+        """This config with ``changes``, without the options that have no effect with them.
 
         Raises:
             ValueError: a value is out of range, or one of ``changes`` has no effect.
@@ -249,8 +249,8 @@ class JointTrainerConfig:
         decided = self.under(weights_act_on="both" if takes_input_weight else "drop")
         if decided.drop_below != self.drop_below:
             warnings.warn(
-                f"drop_below={self.drop_below} has an effect only under weights_act_on=drop, this "
-                "recommender takes weights on inputs instead",
+                f"drop_below={self.drop_below} has an effect only under weights_act_on=drop, "
+                "but the default for this recommender is weights_act_on=both",
                 stacklevel=2,
             )
         return decided
@@ -298,7 +298,7 @@ class JointTrainerConfig:
 
     @property
     def learns_noise(self) -> bool:
-        """Whether noise models are trained along."""
+        """Whether noise models are trained."""
         return TRAINS_NOISE_MODELS.holds({"weighting": self.weighting})
 
     @property
@@ -318,7 +318,7 @@ class JointTrainerConfig:
 
     @property
     def changes_reading(self) -> bool:
-        """Whether histories are read under weights, or without dropped interactions."""
+        """Whether weights or dropped interactions change the histories that are read."""
         return self.weighs_inputs or self.drops
 
 

@@ -27,7 +27,7 @@ def host_batch(sequences: Tensor, users: Tensor, *, num_items: int, num_users: i
         )
     if users.shape != sequences.shape[:1] or users.dtype != torch.int64 or not len(users):
         raise ValueError(
-            f"users must be [B] torch.int64 beside sequences {list(sequences.shape)}, "
+            f"users must be [B] torch.int64 with sequences {list(sequences.shape)}, "
             f"got {list(users.shape)} {users.dtype}"
         )
     # One transfer from the device for all checks.
@@ -56,14 +56,14 @@ def counted_targets(batch: Batch, like: Tensor, mask: Tensor | None, name: str) 
     rows, width = batch.sequences.shape
     if like.shape not in ((rows,), (rows, width - 1)):
         raise ValueError(
-            f"{name} must be [{rows}] (of last items) or [{rows}, {width - 1}] (of all but the "
-            f"first) beside sequences [{rows}, {width}], got {list(like.shape)}"
+            f"{name} must be [{rows}] (last items) or [{rows}, {width - 1}] (all items but the "
+            f"first) with sequences [{rows}, {width}], got {list(like.shape)}"
         )
     if mask is None:
         return batch.targets[:, -1] != 0 if like.dim() == 1 else batch.targets != 0
     if mask.shape != like.shape or mask.dtype != torch.bool:
         raise ValueError(
-            f"mask must be {list(like.shape)} torch.bool as {name} is, "
+            f"mask must be {list(like.shape)} torch.bool like {name}, "
             f"got {list(mask.shape)} {mask.dtype}"
         )
     return mask

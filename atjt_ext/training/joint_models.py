@@ -61,7 +61,7 @@ class JointModels:
 
     @property
     def noise_models(self) -> CrossFittedNoiseModels | None:
-        """The noise models of the latest training; None where none are trained along."""
+        """The noise models of the latest training; None if none are trained."""
         return self.beliefs.noise_models
 
     # ---- ranking --------------------------------------------------------------------------------
@@ -150,7 +150,7 @@ class JointModels:
     # ---- checkpoints ----------------------------------------------------------------------------
 
     def begin(self, num_users: int) -> None:
-        """Prepares training on ``num_users`` users: fresh noise models, if any are trained along.
+        """Prepares training on ``num_users`` users: fresh noise models, if any are trained.
 
         The recommender's parameters stay.
         """
@@ -190,7 +190,7 @@ class JointModels:
         try:
             config = JointTrainerConfig.from_dict(saved["config"], earlier=saved["format"] == 1)
         except (TypeError, ValueError) as error:
-            raise CheckpointError(f"{path}: the checkpoint's config is refused: {error}") from error
+            raise CheckpointError(f"{path}: invalid config in the checkpoint: {error}") from error
         made_with = {**saved, **config.resolved()}
         for name, wanted in (sizes | self.config.resolved()).items():
             if made_with[name] != wanted:

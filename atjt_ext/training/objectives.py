@@ -145,7 +145,7 @@ def recommender_loss(
 
 
 def auxiliary_loss(recommender: Recommender, batch: Batch) -> Tensor:
-    """The recommender's own loss beside its targets' loss; 0 if it has none."""
+    """The recommender's own additional loss; 0 if it has none."""
     if isinstance(recommender, AuxiliaryLoss):
         return recommender.auxiliary_loss(batch)
     return batch.sequences.new_zeros((), dtype=torch.float)

@@ -1,4 +1,4 @@
-"""The state of training beside the models: optimizers, learning rate, history, best epoch."""
+"""The state of training apart from the models: optimizers, learning rate, history, best epoch."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ class JointTrainer:
     Args:
         recommender: any ``nn.Module`` that meets ``SequenceRecommender`` or
             ``PointwiseRecommender`` (:mod:`atjt_ext.models.protocols`).
-        noise_model: prototype of the noise models that are trained along; each fold gets a copy
+        noise_model: prototype of the jointly trained noise models; each fold gets a copy
             with its present parameters. For ``weighting="clean_probability"`` and ``"calibrated"``
             (the recipes ``paper``, ``joint`` and, with :class:`~atjt_ext.BidirectionalNoiseModel`,
             ``joint_positions``); None under every other weighting.
@@ -204,7 +204,7 @@ class JointTrainer:
             train: training sequences.
             valid: validation data for early stopping; None trains all epochs.
             checkpoint: file that holds the whole state after every epoch.
-            resume: go on from ``checkpoint`` if it exists, to the result of an unbroken run.
+            resume: continue from ``checkpoint`` if it exists; the result equals an unbroken run's.
             progress: show a bar and a line per epoch on stderr.
             title: how the progress lines begin.
             on_epoch: called with the history so far after every epoch.
@@ -216,7 +216,7 @@ class JointTrainer:
             TrainingDivergedError: the loss became NaN or infinite.
         """
         if resume and checkpoint is None:
-            raise ValueError("resume needs a checkpoint to go on from")
+            raise ValueError("resume needs a checkpoint to continue from")
         rows, folds, total_steps = self._plan(train)
         self._checkpoint = None if checkpoint is None else Path(checkpoint)
         watched = None if valid is None else self.models.as_read(valid).to(self.device)
@@ -273,7 +273,7 @@ class JointTrainer:
         config = self.config
         if train.num_items != self.recommender.num_items:
             raise ValueError(
-                f"the recommender knows {self.recommender.num_items} items, "
+                f"the recommender has {self.recommender.num_items} items, "
                 f"train has {train.num_items}"
             )
         _ = self.softmax  # refuses a recommender without the item table that it needs

@@ -10,7 +10,7 @@
 #define ATJT_HD [[gnu::always_inline]] static inline
 #endif
 
-// Unrolls the next loop, of constant count. nvcc's pass over host code knows no such pragma.
+// Unrolls the next loop, of constant count. nvcc's pass over host code has no such pragma.
 #if defined(__CUDA_ARCH__)
 #define ATJT_UNROLL _Pragma("unroll")
 #elif defined(__CUDACC__)

@@ -20,7 +20,7 @@ struct Cutoff {
   int64_t ties;
 };
 
-// The search needs no exact quotient, which is a function call on the GPU.
+// The search needs no exact quotient; an exact division is a function call on the GPU.
 ATJT_HD float rough_quotient(float a, float b) {
 #if defined(__CUDA_ARCH__)
   return __fdividef(a, b);

@@ -80,8 +80,8 @@ def test_a_run_is_audited_with_its_own_ids(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "audit needs a file or --run, one of them, got neither"),
-        (["a.csv", "--run=b"], "audit needs a file or --run, one of them, got both"),
+        ([], "audit needs either a file or --run, got neither"),
+        (["a.csv", "--run=b"], "audit needs either a file or --run, got both"),
         (["--run=b", "--k_core=3"], "--run takes the data and the judge of the run, so k_core "),
         (["--run=b", "--seed=0"], "so seed must not be given"),
         (["a.csv", "--top=-1"], "top must be at least 0, got -1"),

@@ -265,7 +265,7 @@ def test_a_run_killed_in_mid_epoch_resumes_to_the_same_metrics(
     assert main([*arguments, f"--out={whole}"]) == 0
 
     command = [sys.executable, "-m", "atjt_ext", *arguments, f"--out={broken}"]
-    # The same number of threads as in this process: another one may round differently.
+    # The same number of threads as in this process: another number may round differently.
     environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
     process = subprocess.Popen(
         command, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL

@@ -55,12 +55,12 @@ def test_a_user_who_has_every_item_is_refused_before_anything_is_written(
     path.write_text("u0 1 2 3 4 5\nu1 2 1 6 5 4 3\nu2 1 2 5 6 7 8\n")
     message = refusal(capsys, "train", str(path), f"--out={out}", *SMALL)
     assert message == (
-        f"error: {path}: user 'u1' has every item that is trained on (5 of them; 1 such users), "
-        "so there are no negatives to draw for the sampled protocol; leave such users out"
+        f"error: {path}: user 'u1' has all 5 items of the training data (1 such users), "
+        "so the sampled protocol finds no negatives for them; leave such users out"
     )
     assert not out.exists()
     message = refusal(capsys, "experiment", f"--files=[{path}]", f"--out={out}", "--epochs=1")
-    assert "user 'u1' has every item that is trained on" in message
+    assert "user 'u1' has all 5 items of the training data" in message
 
 
 def test_data_on_which_somebody_has_every_item_are_refused_before_they_are_ranked(
@@ -71,7 +71,7 @@ def test_data_on_which_somebody_has_every_item_are_refused_before_they_are_ranke
     rows = "".join(f"u07,{item},{999 + n}\n" for n, item in enumerate(items))
     newer.write_text(ratings_file.read_text() + rows)
     message = refusal(capsys, "evaluate", f"--run={trained_folder}", f"--file={newer}")
-    assert "newer.csv: user 'u07' has every item that is trained on" in message
+    assert "newer.csv: user 'u07' has all " in message
 
 
 def test_an_unknown_user_is_named(trained_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -83,7 +83,7 @@ def test_too_many_items_are_refused(
     trained_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     message = refusal(capsys, "recommend", f"--run={trained_folder}", "--user=u01", "--k=41")
-    assert "k must be in 1..40 (the items), got 41" in message
+    assert "k must be in 1..40 (number of items), got 41" in message
 
 
 def test_a_checkpoint_of_another_catalogue_is_refused(
@@ -109,7 +109,7 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(
 ) -> None:
     for file in (str(ratings_file), "not even read"):
         message = refusal(capsys, "train", file, f"--out={trained_folder}", *SMALL)
-        assert "holds a run already: go on with it (--resume), or choose another folder" in message
+        assert "holds a run already: continue it (--resume), or choose another folder" in message
 
 
 def test_resuming_with_another_config_says_what_changed(

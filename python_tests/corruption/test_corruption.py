@@ -31,7 +31,7 @@ def test_only_the_history_is_damaged_by_default() -> None:
     noisy = corruption(sequences, seed=1)
     assert torch.equal(noisy.sequences[:, -1], sequences[:, -1])
     assert not noisy.replaced[:, -1].any()
-    # Everything but target and padding went.
+    # Everything except target and padding was removed.
     assert torch.equal(noisy.replaced[:, :-1], sequences[:, :-1] != 0)
 
 

@@ -69,5 +69,5 @@ def test_the_option_of_a_run_has_the_formats_of_the_table() -> None:
 
 
 def test_an_unknown_column_argument_is_refused() -> None:
-    with pytest.raises(TypeError, match=r"no argument 'users_column'; columns are named by user_c"):
+    with pytest.raises(TypeError, match=r"'users_column'; the arguments that name columns: user_c"):
         interactions_from_frame(pl.DataFrame({"user": ["a"]}), users_column="user")

@@ -117,7 +117,7 @@ def test_parts_that_do_not_fit_are_refused(
 
 
 def test_a_feature_of_another_catalogue_is_refused(sequences: Sequences) -> None:
-    with pytest.raises(ValueError, match=r"item_features\['city'\] must know 1 items, got 4"):
+    with pytest.raises(ValueError, match=r"item_features\['city'\] must have 1 items, got 4"):
         Sequences(
             torch.tensor([0, 1]),
             torch.tensor([1]),

@@ -65,7 +65,7 @@ def test_noise_that_was_known_stays_marked() -> None:
 
 def test_what_cannot_be_replaced_is_refused() -> None:
     full = tiny_sequences([1, 2, 3, 4], [1, 2, 3], num_items=4)
-    with pytest.raises(DataError, match="u0' has all but 0 of 4 items, too few to replace 2"):
+    with pytest.raises(DataError, match="u0' lacks only 0 of 4 items, too few to replace 2"):
         inject_noise(full, PlantedNoise(diffuse_share=1.0), seed=0)
     with pytest.raises(ValueError, match="seed must be at least 0, got -1"):
         inject_noise(full, PlantedNoise(), seed=-1)
@@ -113,7 +113,7 @@ def test_further_users_add_theirs_and_too_few_are_refused() -> None:
     noise = PlantedNoise(
         noisy_user_share=1.0, noisy_item_share=0.75, noisy_item_source="another_user"
     )
-    with pytest.raises(DataError, match="all other users have 1 items that user 'u0' does not"):
+    with pytest.raises(DataError, match="only 1 items that user 'u0' does not"):
         inject_noise(tiny_sequences([1, 2, 3, 4, 5, 6, 8, 9], [7, 8, 9], [6, 9, 8]), noise, seed=0)
     noisy = inject_noise(sequences, noise, seed=0)
     assert sorted(set(noisy.items_of(0).tolist()) - {1, 2, 3, 4, 8, 9}) == [5, 6, 7]

@@ -48,7 +48,7 @@ def test_a_table_of_items_is_no_interactions(tmp_path: Path) -> None:
     path = write(tmp_path, "movies.csv", layouts.ML_MOVIES)
     assert refusal(read_interactions, path) == (
         f"{path}: holds movielens's table of items, no interactions; "
-        "name the file of interactions, or the folder of both; or name its columns"
+        "pass the file of interactions, or the folder with both; or name its columns"
     )
 
 

@@ -82,7 +82,7 @@ def test_a_table_of_other_items_is_refused(tmp_path: Path) -> None:
     known = Interactions(pl.DataFrame({"user": ["u", "u"], "item": ["x", "i2"]}))
     assert to_sequences(with_items(known, path)).item_features["brand"].one().tolist() == [0, 0, 1]
     other = Interactions(pl.DataFrame({"user": ["u"], "item": ["x"]}))
-    wanted = f"{path}: knows none of the items; it has 'i1', 'i2', the interactions 'x'"
+    wanted = f"{path}: has none of the items; it has 'i1', 'i2', the interactions 'x'"
     assert refusal(with_items, other, path) == wanted
 
 

@@ -113,7 +113,7 @@ def test_folds_depend_on_the_seed_and_are_shuffled() -> None:
 
 
 def test_more_folds_than_users_and_negative_seeds_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"num_folds must be in 1\.\.3 \(the users\), got 4"):
+    with pytest.raises(ValueError, match=r"num_folds must be in 1\.\.3 \(number of users\), got 4"):
         user_folds(3, 4, seed=0)
     with pytest.raises(ValueError, match="seed must be at least 0, got -1"):
         user_folds(3, 2, seed=-1)

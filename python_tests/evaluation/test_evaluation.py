@@ -266,7 +266,7 @@ def test_a_recommender_need_not_be_a_module() -> None:
 
 def test_another_catalogue_is_refused() -> None:
     data = tiny_evaluation_set([[1]], [2], num_items=8)
-    message = "the recommender knows 9 items, the evaluation set has 8"
+    message = "the recommender has 9 items, the evaluation set has 8"
     for measure in (full_ranks, top_items, partial(sampled_evaluate, popularity=torch.ones(9))):
         with pytest.raises(ValueError, match=message):
             measure(LastItemModel(), data)
@@ -290,5 +290,5 @@ def test_targets_have_no_effect_on_the_best_items() -> None:
 
 @pytest.mark.parametrize("k", [0, 10])
 def test_k_outside_the_catalogue_is_refused(k: int) -> None:
-    with pytest.raises(ValueError, match=rf"k must be in 1\.\.9 \(the items\), got {k}"):
+    with pytest.raises(ValueError, match=rf"k must be in 1\.\.9 \(number of items\), got {k}"):
         top_items(LastItemModel(), tiny_evaluation_set([[1]], [2]), k=k)

@@ -135,7 +135,7 @@ def test_an_option_that_no_cell_uses_is_refused(spec: ExperimentSpec, tmp_path: 
     with pytest.raises(ValueError, match=message):
         run_grid(spec, {"sasrec": SMALL}, tmp_path)
     assert not list(tmp_path.iterdir())
-    # Folds of recognition stand beside the config.
+    # The folds of recognition are not part of the config.
     recognising, folds = replace(spec, recipes=("shuffled-drop",)), {"num_folds": 3}
     made = {cell: cell_settings(cell, recognising, folds) for cell in recognising.cells()}
     grid._check_effects(recognising, {"sasrec": folds}, made)
@@ -251,7 +251,7 @@ def test_what_cannot_run_is_refused_before_anything_does(
     with pytest.raises(ValueError, match="those of the model sasrec, got those of din"):
         run_grid(spec, of_another, tmp_path)
     weighing = replace(spec, models=("din",), recipes=("oracle-inputs",))
-    with pytest.raises(ValueError, match=r"\(oracle-inputs\) do not go with the model din: .* DIN"):
+    with pytest.raises(ValueError, match=r"\(oracle-inputs\) do not fit the model din: .* DIN"):
         run_grid(weighing, settings_by_model(["din"], {}), tmp_path)
     with pytest.raises((DataError, OSError), match="missing"):
         run_grid(replace(spec, files=("missing.csv",)), GRID, tmp_path)
@@ -284,7 +284,7 @@ def test_the_command_runs_a_grid_and_reports_it(
     cells = {(c["cell"]["recipe"], c["cell"]["seed"]): c for c in results["cells"]}
     detection = cells["co_occurrence-both", 0]["detection"]
     assert 0 < detection["interaction_AUC"] < 1
-    # The controls know the very weights, dealt out differently.
+    # The controls have the same weights in another order.
     spread = [cells[name, 0]["weights"]["std"] for name in ("co_occurrence-both", "loss-targets")]
     assert spread[0] == pytest.approx(spread[1], rel=1e-5)
     assert (

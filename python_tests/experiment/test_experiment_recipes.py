@@ -95,7 +95,7 @@ def test_a_recipe_differs_from_its_baseline_in_the_weighing_alone() -> None:
 
 
 def test_joint_positions_is_the_recipe_of_that_name() -> None:
-    # Whatever the grid's own damage is.
+    # The grid's own options of damage do not matter.
     ours = config_of("joint_positions", seed=1, num_replacements=1, noise_embedding_dim=8)
     assert ours.model == config_of("equal_weights").model
     assert ours.noise_model == NOISE_MODELS["bidirectional"](noise_embedding_dim=8)
@@ -142,7 +142,7 @@ def test_oracle_weights_are_the_truth(noisy: Sequences) -> None:
     train = leave_one_out(noisy).train
     weights = given_weights("oracle", train, None, None, seed=0)
     assert weights.tolist() == [1, 0, 1, 0, 1, 1]
-    with pytest.raises(ValueError, match="need sequences that know their noise"):
+    with pytest.raises(ValueError, match="need sequences with is_noise"):
         given_weights("oracle", replace(train, is_noise=None), None, None, seed=0)
 
 
@@ -171,7 +171,7 @@ def test_ties_are_dealt_at_random() -> None:
 
 
 def test_sources_need_what_they_are_made_of(noisy: Sequences) -> None:
-    with pytest.raises(ValueError, match="weights of 'shuffled' need those of co_occurrence"):
+    with pytest.raises(ValueError, match="weights of 'shuffled' need the co_occurrence weights"):
         given_weights("shuffled", noisy, None, None, seed=0)
     with pytest.raises(ValueError, match="need the losses of a pilot"):
         given_weights("loss", noisy, torch.ones(10), None, seed=0)

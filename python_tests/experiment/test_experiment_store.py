@@ -130,7 +130,7 @@ def test_a_cells_name_depends_on_all_that_its_result_does(digest: str, tmp_path:
     other += [name(**{option: value}) for option, value in later.items()]
     assert len({name(), *other}) == 10
     assert name().startswith("ratings_sasrec_none_oracle-both_s0_")
-    # What it does not depend on, options without effect among it.
+    # The name does not depend on these values, for example options without effect.
     assert name(noise_learning_rate=0.5, truncated_share=0.3, drop_below=0.1) == name()
     assert name(spec=replace(SPEC, seeds=(0, 1), pilot_epochs=9, more_epochs=5)) == name()
     assert name(replace(cell, file="another/ratings.csv")) == name()

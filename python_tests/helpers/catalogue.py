@@ -63,7 +63,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"item_embeddings": torch.zeros(0, 3)}, r"V >= 1, got shape \(0, 3\)"),
     (
         {"item_embeddings": torch.zeros(5, 3).bfloat16()},
-        "item_embeddings must be torch.float32 as hidden, got torch.bfloat16",
+        "item_embeddings must be torch.float32 like hidden, got torch.bfloat16",
     ),
     (
         {"item_embeddings": torch.zeros(5, 3, device="meta")},

@@ -15,7 +15,7 @@ from atjt_ext.models.registry import MODELS
 
 NUM_ITEMS, NUM_USERS, MAX_LENGTH = 20, 4, 12
 FEATURES = torch.randint(0, 5, (NUM_ITEMS + 1, 2), generator=torch.Generator().manual_seed(5))
-# Packing groups the rows of a matrix product otherwise: float32 rounding, nothing more.
+# Packing groups the rows of a matrix product differently: float32 rounding, nothing more.
 CLOSE = {"rtol": 0.0, "atol": 1e-5}
 
 

@@ -92,7 +92,7 @@ def test_short_users_and_what_is_held_out_weigh_one(inter: Path, tmp_path: Path)
     assert int((weights == 1.0).sum()) >= 3 * (users - 1)
     whole = add_weights(inter, tmp_path / "out.inter", column="w", held_out=0)
     assert (whole != weights).any()
-    with pytest.raises(ValueError, match="held_out is 99, and no user has more interactions"):
+    with pytest.raises(ValueError, match="held_out=99 leaves no interactions to judge"):
         add_weights(inter, tmp_path / "out.inter", held_out=99)
 
 

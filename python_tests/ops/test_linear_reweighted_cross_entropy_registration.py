@@ -182,11 +182,11 @@ META = torch.device("meta")
         ({"item_embeddings": torch.zeros(5, 3).int()}, "item_embeddings must be one of"),
         (
             {"item_embeddings": torch.zeros(5, 3).half()},
-            "item_embeddings must be torch.float32 as hidden is.*got torch.float16",
+            "item_embeddings must be torch.float32 like hidden.*got torch.float16",
         ),
         (
             {"hidden": torch.zeros(4, 3).half(), "item_embeddings": torch.zeros(5, 3).bfloat16()},
-            "item_embeddings must be torch.float16 as hidden is.*got torch.bfloat16",
+            "item_embeddings must be torch.float16 like hidden.*got torch.bfloat16",
         ),
         ({"item_embeddings": torch.zeros(5, 3, device=META)}, "item_embeddings must be on cpu"),
         ({"targets": torch.zeros(3).long()}, r"targets must be \[4\], got shape \(3,\)"),

@@ -70,7 +70,7 @@ def test_an_id_outside_the_catalogue_is_refused_on_the_cpu(bad: int, where: int)
         (FEATURES | {"feature_tables": [torch.zeros(5)]}, r"feature_tables\[0\] must be \[6\]"),
         (
             FEATURES | {"feature_tables": [torch.zeros(6).int()]},
-            r"feature_tables\[0\] must be torch.float32 as features\[0\], got torch.int32",
+            r"feature_tables\[0\] must be torch.float32 like features\[0\], got torch.int32",
         ),
         (
             {"features": [torch.zeros(2, 3)] * 65, "feature_tables": [torch.zeros(6)] * 65},

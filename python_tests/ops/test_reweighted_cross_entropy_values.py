@@ -177,7 +177,7 @@ def test_rows_may_begin_anywhere_in_memory(
 def test_three_million_classes_cost_no_digits(device: torch.device, dtype: torch.dtype) -> None:
     logits, targets, weight = example_with_marks(1, 3_000_017, device, dtype=dtype)
     assert_every_element_counts(logits, logits.to(dtype), targets, weight)
-    # One high logit among equal logits: roundings of a plain sum would all go one way.
+    # One high logit among equal logits: a plain sum would round in one direction every time.
     logits = torch.full_like(logits, -1.3).to(dtype).double()
     logits[0, 7] = 0.0
     assert_every_element_counts(logits, logits.to(dtype), targets, weight, (0.0,))

@@ -70,7 +70,7 @@ def test_ignored_targets_draw_items_too(device: torch.device) -> None:
         ({"num_negatives": 2.0}, TypeError, "num_negatives must be an integer"),
         ({"num_items": 1}, ValueError, r"num_items must be in \[2, 2\*\*31\), got 1"),
         ({"num_items": 0, "shared": True}, ValueError, r"num_items must be in \[1, 2\*\*31\)"),
-        ({"row_keys": torch.zeros(2).long()}, ValueError, r"row_keys must be \[3\] as targets"),
+        ({"row_keys": torch.zeros(2).long()}, ValueError, r"row_keys must be \[3\] like targets"),
     ],
 )
 def test_wrong_arguments_are_refused(

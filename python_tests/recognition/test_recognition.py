@@ -50,7 +50,7 @@ def test_coefficients_are_those_of_scikit_learn() -> None:
     labels = random.random(500) < 1 / (1 + np.exp(1.5 - features[:, 0] - 0.3 * features[:, 1]))
     for ridge in (1e-4, 0.1):
         ours = fit_logistic(features, labels, ridge=ridge)
-        # scikit-learn's penalty is |w|^2 / 2C beside the summed loss, ours stands beside the mean.
+        # scikit-learn adds |w|^2 / 2C to the summed loss, we add the penalty to the mean.
         theirs = SklearnRegression(C=1 / (ridge * len(labels)), tol=1e-10, max_iter=1000)
         theirs.fit((features - ours.mean) / ours.scale, labels)
         np.testing.assert_allclose(ours.coefficients, theirs.coef_[0], atol=1e-4)

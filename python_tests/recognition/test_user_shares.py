@@ -62,7 +62,7 @@ def test_noisy_users_are_told_from_clean_ones() -> None:
     expected = posterior @ SHARES
     assert expected[:30].mean() == pytest.approx(0.5, abs=0.05)
     assert expected[30:].mean() < 0.02
-    # An item that is as odd is noise in the one and not in the other.
+    # An equally odd item is noise for the one user, but not for the other.
     found = noise_probability(ratios, users, posterior)
     one_share = 0.15 * ratios / (1 + 0.15 * (ratios - 1))
     odd = (ratios > 2) & ~noise & (users >= 30)

@@ -41,7 +41,7 @@ def test_calibration_recovers_noise_rate_and_clean_probability(
 ) -> None:
     logits, clean, is_noise = _mixture(noise_rate, artificial_rate=artificial_rate)
     estimate = estimate_noise_rate(logits, artificial_rate=artificial_rate)
-    # From above: the density of the data is nowhere below noise_rate times that of the noise.
+    # An upper bound: the data's density is nowhere below noise_rate times the noise's density.
     assert noise_rate <= estimate <= noise_rate + 0.02
     weights = calibrated_weights(logits, artificial_rate=artificial_rate, noise_rate=estimate)
     # Where nearly all is noise, P(clean) is what 0.02 too much noise can take away.
@@ -62,7 +62,7 @@ def test_clean_data_keep_weights_near_one() -> None:
     weights = calibrated_weights(logits, artificial_rate=0.5, noise_rate=estimate)
     assert estimate < 0.08
     assert float(weights.mean()) > 0.92
-    # The paper's weight punishes the odd ones among them much more.
+    # The paper's weight is much lower for the odd clean items.
     assert float(weights.mean()) > float(clean_probability(logits).mean()) + 0.1
 
 

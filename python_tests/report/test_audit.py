@@ -205,7 +205,7 @@ def test_a_judge_that_knows_nothing_suspects_nobody() -> None:
 
 
 def test_what_is_not_believed_ranks_below_what_is() -> None:
-    # The last three are of a fold that knows nothing: its logits are there, its P(noise) is 0.
+    # The last three belong to a fold that learned nothing: it has logits, but P(noise) is 0.
     audit = made([0.4, 0.1, 0.2, 0.0, 0.0, 0.0], [-0.4, -2.2, -1.4, 5.0, 7.0, 6.0])
     assert (audit.order + 1).tolist() == [1, 3, 2, 5, 6, 4]
 

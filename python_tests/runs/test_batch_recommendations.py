@@ -84,7 +84,7 @@ def test_names_of_files_are_no_patterns(run: Run, models: JointModels, tmp_path:
 @pytest.mark.parametrize("k", [0, -1, 41])
 def test_k_must_be_a_number_of_items(run: Run, models: JointModels, tmp_path: Path, k: int) -> None:
     known = everything_known(run.sequences(), torch.tensor([3]))
-    with pytest.raises(ValueError, match=rf"k must be in 1\.\.40 \(the items\), got {k}"):
+    with pytest.raises(ValueError, match=rf"k must be in 1\.\.40 \(number of items\), got {k}"):
         write_recommendations(tmp_path / "recs.parquet", models, known, k=k)
     assert list(tmp_path.iterdir()) == []
 
@@ -159,7 +159,7 @@ def test_users_in_a_file_come_once_and_must_exist(run: Run, tmp_path: Path) -> N
     with pytest.raises(DataError, match="no user 'nobody'"):
         users_named(sequences, path)
     path.write_text("\n")
-    with pytest.raises(DataError, match="no user ids, one per line wanted"):
+    with pytest.raises(DataError, match="no user ids; wanted one id per line"):
         users_named(sequences, path)
 
 
@@ -170,7 +170,11 @@ def test_users_in_a_file_come_once_and_must_exist(run: Run, tmp_path: Path) -> N
         (["--user=u01", "--users=all"], 2, "exactly one of --user ID and --users all|FILE"),
         (["--users=all"], 2, "--users needs --out FILE.parquet"),
         (["--users=all", "--out=x.tsv"], 1, "out must end in .parquet or .csv, got 'x.tsv'"),
-        (["--users=all", "--out=x.parquet", "--k=41"], 1, "k must be in 1..40 (the items), got 41"),
+        (
+            ["--users=all", "--out=x.parquet", "--k=41"],
+            1,
+            "k must be in 1..40 (number of items), got 41",
+        ),
     ],
 )
 def test_wrong_calls_are_refused(

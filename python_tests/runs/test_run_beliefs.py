@@ -115,7 +115,7 @@ def test_a_file_of_other_interactions_is_refused(copied: Run, break_it: str) -> 
     else:
         frame = frame.with_columns(pl.col(break_it).reverse())
     frame.write_parquet(copied.interactions_path)
-    with pytest.raises(CheckpointError, match=r"interactions\.parquet: not of the [\d,]+ inter"):
+    with pytest.raises(CheckpointError, match=r"interactions\.parquet: does not hold the [\d,]+"):
         load_models(copied, copied.sequences())
 
 

@@ -164,12 +164,12 @@ def test_weights_that_nothing_goes_by_are_refused(
 ) -> None:
     train = ["train", str(rated), f"--out={tmp_path / 'run'}", *SMALL]
     message = refused(capsys, *train, "--weight_column=trust")
-    assert "used by weighting=given alone, got weighting=co_occurrence" in message
+    assert "used only by weighting=given, got weighting=co_occurrence" in message
     message = refused(capsys, *train, "--weight_column=trust", "--weighting=equal")
     assert "got weighting=equal" in message
     assert "must not be given" in refused(capsys, "audit", str(rated), "--weight_column=trust")
     message = refused(capsys, *train, "--weighting=given")
-    assert "of a column that weight_column names" in message
+    assert "from the column that weight_column names" in message
     assert not (tmp_path / "run").exists()
 
 
@@ -232,5 +232,5 @@ def test_other_weights_are_other_data(rated: Path, tmp_path: Path) -> None:
 def test_a_grid_takes_a_column_and_its_recipes_together(rated: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="column-both: weight_column must name"):
         grid(rated, tmp_path, "column-both", column=None)
-    with pytest.raises(ValueError, match="weight_column=trust is used by recipes like column-both"):
+    with pytest.raises(ValueError, match="weight_column=trust is used only by recipes like"):
         grid(rated, tmp_path, "default")

@@ -54,7 +54,7 @@ def test_it_reads_training_sequences_and_histories_under_their_weights(noisy: Le
     given.fit(replace(noisy.train, weights=weights), valid, progress=False)  # type: ignore[arg-type]
     assert torch.equal(parameters(made.recommender), parameters(given.recommender))
     assert torch.equal(made.ranks(noisy.test), given.ranks(test))  # type: ignore[arg-type]
-    # Histories read as they are would be ranked otherwise.
+    # Without the weights, the histories would give other ranks.
     whole = replace(noisy.test, read=noisy.test.histories)
     assert not torch.equal(made.ranks(noisy.test), made.ranks(whole))
 

@@ -96,7 +96,7 @@ def test_a_position_of_weight_zero_is_not_even_looked_at() -> None:
 
 
 def test_a_key_of_weight_w_counts_w_times() -> None:
-    # Equal scores: a query attends by weight, and to itself as to a weight of 1.
+    # Equal scores: a query attends by weight; its own weight counts as 1.
     causal = torch.ones(3, 3, dtype=torch.bool).tril()[None, None]
     mask = weighted_mask(causal, torch.tensor([[0.25, 0.5, 0.1]]))
     attention = mask[0, 0, 2].softmax(-1)

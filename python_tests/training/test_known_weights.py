@@ -72,7 +72,7 @@ def test_histories_are_read_without_what_looks_like_noise(noisy: LeaveOneOut) ->
     assert bool((read.read.lengths > 0).all())
     assert made.as_read(read) is read
     assert torch.equal(made.ranks(read), made.ranks(noisy.test))
-    # Some users alone are read as among all.
+    # A subset of the users is read as within all users.
     few = noisy.test.select(torch.tensor([5, 17]))
     some = made.as_read(few).read
     assert some is not None

@@ -292,7 +292,7 @@ def test_what_cannot_be_trained_is_refused(split: LeaveOneOut) -> None:
         JointTrainer(SASRec(9), None, config=config())
     with pytest.raises(ValueError, match=r"must be None under weighting='co_occ.*'joint'"):
         JointTrainer(SASRec(9), TargetAttentionNoiseModel(9))
-    with pytest.raises(ValueError, match="the recommender knows 9 items, train has 60"):
+    with pytest.raises(ValueError, match="the recommender has 9 items, train has 60"):
         JointTrainer(SASRec(9), None, config=config(weighting="equal")).fit(split.train)
     with pytest.raises(ValueError, match="resume needs a checkpoint"):
         trainer(split).fit(split.train, resume=True)

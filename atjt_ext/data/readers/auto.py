@@ -95,7 +95,7 @@ def _format_of(path: str | Path, named: bool) -> FileFormat:
     if content.role != "interactions":
         raise DataError(
             f"{path}: holds {content.format.name}'s table of {content.role}, no interactions; "
-            "name the file of interactions, or the folder of both"
+            "pass the file of interactions, or the folder with both"
             + ("; or name its columns" if content.named else "")
         )
     return content.format

@@ -66,7 +66,7 @@ def find_roles(columns: Sequence[str], place: str, named: ColumnNames) -> dict[s
     for argument in names:
         if argument not in ColumnNames.__annotations__:
             known = ", ".join(ColumnNames.__annotations__)
-            raise TypeError(f"no argument {argument!r}; columns are named by {known}")
+            raise TypeError(f"no argument {argument!r}; the arguments that name columns: {known}")
     free = [column for column in columns if column not in names.values()]
     found: dict[str, str] = {}
     for role in GUESSES:

@@ -1,4 +1,4 @@
-"""Tables of items in files that do not lie beside the interactions."""
+"""Tables of items in files outside the folder of the interactions."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def with_items(interactions: Interactions, path: str | Path) -> Interactions:
     if not interactions.frame["item"].is_in(items["item"].implode()).any():
         ours, theirs = interactions.frame["item"].head(3), items["item"].head(3)
         raise DataError(
-            f"{path}: knows none of the items; it has {listed(theirs.to_list())}, "
+            f"{path}: has none of the items; it has {listed(theirs.to_list())}, "
             f"the interactions {listed(ours.to_list())}"
         )
     return replace(interactions, items=items)

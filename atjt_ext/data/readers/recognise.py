@@ -48,7 +48,7 @@ class FileFormat:
         signs: One for each kind of file.
         files: The files of the format, for the table of ``read_interactions``.
         named_columns: Whether the user may name the columns.
-        published: Whether published data have this format. In a folder such a file goes before
+        published: Whether published data have this format. In a folder such a file is preferred to
             tables that only look like interactions (MovieLens' ``tags.csv``).
         read_items: Reads a table of items.
     """
@@ -187,8 +187,8 @@ def find_source(
 ) -> Source:
     """The file of interactions in a folder, and the tables of items and users of its format.
 
-    Subfolders are not searched. A file stands for itself, in the first of ``formats``. ``only``
-    passes over files of other formats.
+    Subfolders are not searched. For a path to a file, the source is this file in the first of
+    ``formats``. With ``only``, files of other formats are ignored.
 
     Raises:
         DataError: unless there is exactly one file of interactions, and at most one table of items

@@ -16,7 +16,7 @@ __all__ = ["Evidence", "evidence_of"]
 class Evidence:
     """How often an interaction's item meets the items of its neighbours in other sequences.
 
-    The other sequences belong to the users outside the user's own fold, whose counts judge it.
+    The other sequences belong to users outside the fold of the interaction's user.
 
     Attributes:
         window: largest distance of two neighbours in a sequence.

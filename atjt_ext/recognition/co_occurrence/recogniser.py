@@ -166,7 +166,7 @@ class NoiseRecogniser:
         """
         if train.num_users < 2:
             raise ValueError(
-                f"train must have at least 2 users, got {train.num_users}: the others judge each"
+                f"train must have at least 2 users, to judge one by another, got {train.num_users}"
             )
         changes.setdefault("num_folds", min(RecognitionConfig().num_folds, train.num_users))
         return NoiseRecogniser(RecognitionConfig(**changes), seed=seed).fit(train)

@@ -44,7 +44,7 @@ def write_item_ids(folder: Path, item_ids: Sequence[str], num_items: int) -> Pat
         ValueError: the number of ids is not the number of items.
     """
     if len(item_ids) != num_items:
-        raise ValueError(f"item_ids must be {num_items} (the items), got {len(item_ids)}")
+        raise ValueError(f"item_ids must hold {num_items} ids, got {len(item_ids)}")
     path = folder / ITEM_IDS
     write_text_atomically(path, json.dumps([None, *item_ids], ensure_ascii=False))
     return path

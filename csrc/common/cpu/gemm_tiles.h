@@ -38,7 +38,7 @@ using Vector = typename VectorOf<Real>::type;
 template <class Real>
 constexpr int kVectorWidth = IsaShape::kVectorBytes / int(sizeof(Real));
 
-// a * b + c, by the instruction's name: a compiler may fuse one loop and not the next, and then an
+// a * b + c, by an explicit instruction: a compiler may fuse one loop and not the next, and then an
 // item would not tie with itself.
 ATJT_HD Vector<float> multiply_add(Vector<float> a, Vector<float> b, Vector<float> c) {
 #if defined(__AVX512F__)

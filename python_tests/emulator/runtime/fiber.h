@@ -21,7 +21,7 @@ class Fiber {
   // must not return: it ends with leave(true). A fiber may also be dropped unfinished.
   void start(void (*entry)());
   void resume();
-  // From inside.
+  // Called inside the fiber.
   void leave(bool forever = false);
   bool holds(const void* address) const;
 
