@@ -142,7 +142,7 @@ def test_wrong_arguments_are_refused(ours: Any, change: dict[str, Any], message:
 @pytest.mark.parametrize(
     ("log_probs", "message"),
     [
-        (torch.zeros(3), r"negative_log_probs must be \[20, 7\] as negatives, or \[7\], got"),
+        (torch.zeros(3), r"negative_log_probs must be \[20, 7\] like negatives, or \[7\], got"),
         (torch.zeros(7).long(), "negative_log_probs must be floating point, got torch.int64"),
         (torch.zeros(7, device="meta"), "negative_log_probs must be on cpu, got meta"),
     ],

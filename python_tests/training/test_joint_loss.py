@@ -259,7 +259,7 @@ def test_two_of_one_seed_are_alike_and_copies_of_a_given_model_too() -> None:
         (lambda s, u, x: (s[:, :1], u, x), "with W >= 2"),
         (lambda s, u, x: (s + 40, u, x), r"sequences must be in 0\.\.40 \(num_items\)"),
         (lambda s, u, x: (s, u + 1, x), r"users must be in 0\.\.11 \(num_users - 1\), got 1\.\.12"),
-        (lambda s, u, x: (s, u[:3], x), r"users must be \[B\] torch.int64 beside"),
+        (lambda s, u, x: (s, u[:3], x), r"users must be \[B\] torch.int64 with"),
         (lambda s, u, x: (s, u, x[:, :-1]), r"losses must be \[24\] .* or \[24, 6\]"),
     ],
 )
@@ -267,7 +267,7 @@ def test_batches_that_do_not_fit_are_refused(change: Any, message: str) -> None:
     sequences, users = _rows()
     with pytest.raises(ValueError, match=message):
         _joint()(*change(sequences, users, torch.rand(24, 6)))
-    with pytest.raises(ValueError, match=r"mask must be \[24\] torch.bool as losses is"):
+    with pytest.raises(ValueError, match=r"mask must be \[24\] torch.bool like losses"):
         _joint()(sequences, users, torch.rand(24), mask=torch.ones(24))
 
 
