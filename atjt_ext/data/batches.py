@@ -72,8 +72,8 @@ class TrainingRows:
     """Windows in which every interaction that has a predecessor is a target.
 
     Windows of a sequence of ``n`` items end at ``n, n - stride, n - 2 * stride, ...``. A window
-    holds at most ``max_length`` inputs, and the item that is only a target. Rows go by user, latest
-    window first. Users with fewer than two items have no row.
+    holds at most ``max_length`` inputs, and the item that is only a target. Rows are sorted
+    by user, latest window first. Users with fewer than two items have no row.
 
     Args:
         sequences: The training part.

@@ -22,7 +22,7 @@ def codes_by_appearance(values: pl.Series) -> tuple[Codes, list[str]]:
 def item_features(items: pl.DataFrame, item_ids: list[str]) -> dict[str, ItemFeature]:
     """The features of a catalogue: every column of String or List(String) of ``items``.
 
-    Item code ``c`` is ``item_ids[c - 1]``. Value codes go by first appearance over the catalogue.
+    Item code ``c`` is ``item_ids[c - 1]``. Value codes are numbered by first appearance.
     Null and blank text count as no value.
     """
     catalogue = pl.DataFrame({"item": pl.Series(item_ids, dtype=pl.String)})

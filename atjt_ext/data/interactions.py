@@ -162,7 +162,7 @@ def drop_short_users(interactions: Interactions, min_length: int) -> Interaction
 def to_sequences(interactions: Interactions) -> Sequences:
     """One sequence per user, in the order of time; equal times keep the order of the rows.
 
-    Codes go by first appearance: users from 0, items from 1. Without a column ``time`` the rows
+    Codes count by first appearance: users from 0, items from 1. Without a column ``time`` the rows
     keep their order. Columns of ``interactions.items`` that hold text or lists of text become
     ``item_features``.
     """
