@@ -29,7 +29,7 @@ help:
 	@echo "make docs       build the documentation site in build/site"
 	@echo "make clean      remove everything that the other targets made, except runs/"
 
-demo: $(VENV)/installed
+demo: $(VENV)/package
 	rm -rf runs/demo
 	$(BIN)/atjt demo --out runs/demo
 
@@ -66,8 +66,13 @@ $(VENV)/torch: constraints.txt | $(VENV)/bin/python
 
 # Forced, because pip keeps an installed package that has the version of the given wheel. Later rules
 # name the package, which adds only its extras; '.[dev]' would compile the package again.
-$(VENV)/installed: $(SOURCES) | $(VENV)/torch
+$(VENV)/package: $(SOURCES) | $(VENV)/torch
+	@echo "compiling: two minutes, several more with nvcc; SKBUILD_CMAKE_DEFINE=ATJT_CUDA=OFF skips CUDA"
 	$(BIN)/python -m pip install -q --no-deps --force-reinstall $(PACKAGE)
+	$(BIN)/python -m pip install -q -c constraints.txt atjt_ext
+	@touch $@
+
+$(VENV)/installed: pyproject.toml $(VENV)/package
 	$(BIN)/python -m pip install -q -c constraints.txt 'atjt_ext[test]'
 	@touch $@
 

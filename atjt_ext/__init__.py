@@ -85,7 +85,7 @@ def _rooms() -> list[str]:
 
 
 class _OldModules:
-    """Finds modules by their paths of version 0.1; Python asks it after all other finders."""
+    """Finds modules by their former paths; Python asks it after all other finders."""
 
     @staticmethod
     def find_spec(name: str, path: object = None, target: object = None) -> ModuleSpec | None:

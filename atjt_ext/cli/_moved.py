@@ -1,6 +1,6 @@
-"""The new paths of version 0.1's modules.
+"""The new paths of modules that moved.
 
-The old paths warn in version 0.2. Version 0.3 drops this file and its use in ``__init__.py``.
+The old paths warn. Version 0.2 drops this file and its use in ``__init__.py``.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class _Loader(Loader):
                         if old not in _PUBLIC:
                             warnings.warn(
                                 f"{_PACKAGE}.{old}.{name} is now {_PACKAGE}.{home}.{name}; "
-                                "the old path leaves with version 0.3",
+                                "the old path leaves with version 0.2",
                                 DeprecationWarning,
                                 stacklevel=2,
                             )

@@ -47,7 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         print(f"atjt_ext {__version__}")
         return 0
-    command, options = parse(arguments)
+    try:
+        command, options = parse(arguments)
+    except ImportError as error:
+        print(f"error: {error}; pip install atjt_ext installs it", file=sys.stderr)
+        return 1
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning

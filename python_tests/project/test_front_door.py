@@ -1,4 +1,4 @@
-"""``import atjt_ext``: light, whole for type checkers, and kind to the paths of version 0.1."""
+"""``import atjt_ext``: light, whole for type checkers, and kind to former module paths."""
 
 from __future__ import annotations
 
@@ -120,7 +120,21 @@ def test_a_misspelt_name_is_an_error_for_type_checkers_too() -> None:
     assert "__getattr__" not in {getattr(node, "name", None) for node in tree.body}
 
 
-# ---- paths of version 0.1 ---------------------------------------------------------------------
+def test_a_missing_dependency_of_the_command_line_is_one_line() -> None:
+    code = """
+import contextlib, io
+from atjt_ext.cli.main import main
+with contextlib.redirect_stderr(io.StringIO()) as shown:
+    status = main(["info"])
+print(status, shown.getvalue())
+"""
+    said = python_without({"jsonargparse"}, code)
+    assert said.startswith("1 error: ")
+    assert "jsonargparse" in said
+    assert "pip install atjt_ext" in said
+
+
+# ---- former module paths ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("old", MOVED)
