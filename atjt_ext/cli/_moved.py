@@ -40,7 +40,6 @@ MOVED |= {
     "config": "training.config runs.config training.recipes evaluation.metrics",
     "cross_fitting": "recognition.cross_fitting recognition.calibration",
     "data.readers.tables": "data.readers.frames data.readers.csv_files",
-    "data.row_weights": "data.weight_tables",
     "data.second_person": "data.noise_injection",
     "data_config": "runs.config",
     "experiment.base_models": "experiment.settings runs.build",

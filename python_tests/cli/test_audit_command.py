@@ -108,6 +108,6 @@ def test_a_wrong_call_is_one_line_and_leaves_nothing(
 def test_one_user_cannot_be_judged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "one.csv"
     path.write_text("user,item,time\n" + "".join(f"u,i{n},{n}\n" for n in range(5)))
-    assert "at least 2 users, got 1" in refusal(
+    assert "at least 2 users, to judge one by another, got 1" in refusal(
         capsys, "audit", str(path), f"--out={tmp_path / 'x'}"
     )

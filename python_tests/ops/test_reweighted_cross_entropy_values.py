@@ -72,7 +72,8 @@ def assert_within_the_error_budget(
     kept = torch.where(targets == -100, 0, weight)
     sizes = [kept.sum(), kept.norm(), kept.count_nonzero().sqrt()]
     for got, peer, wanted, size in zip(found, torchs, truth, sizes, strict=True):
-        unit = 1e-13 if dtype == torch.float64 else 5e-7
+        # AVX2 adds in four float64 lanes and eight float32 lanes, AVX-512 in twice as many.
+        unit = 1.5e-13 if dtype == torch.float64 else 5e-7
         if got.dtype in HALVES:  # the same rounding errors, by chance a little larger or smaller
             unit += 0.02 * torch.finfo(dtype).eps
         tolerance = unit * max(float(wanted.norm()), float(size))
@@ -207,7 +208,7 @@ def test_more_than_two_to_the_31_logits(device: torch.device) -> None:
     assert losses[1:-1].eq(0).all()
     for loss in (losses[0], losses[-1]):
         torch.testing.assert_close(
-            loss.double(), F.cross_entropy(row, targets[0]), rtol=3e-6, atol=0
+            loss.double(), F.cross_entropy(row, targets[0]), rtol=6e-6, atol=0
         )
 
 
