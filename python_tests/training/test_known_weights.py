@@ -140,7 +140,9 @@ def test_noise_models_know_too_late_what_to_drop() -> None:
 def test_one_user_cannot_be_judged_by_others() -> None:
     alone = leave_one_out(tiny_sequences([1, 2, 3, 4, 5]))
     made = JointTrainer(SASRec(9), config=JointTrainerConfig(epochs=1))
-    with pytest.raises(ValueError, match="train must have at least 2 users, to judge one by another, got 1"):
+    with pytest.raises(
+        ValueError, match="train must have at least 2 users, to judge one by another, got 1"
+    ):
         made.fit(alone.train, progress=False)
 
 
@@ -170,7 +172,9 @@ def test_loading_forgets_what_was_recognised(noisy: LeaveOneOut, tmp_path: Path)
 
 def test_a_threshold_that_leaves_nothing_is_refused(noisy: LeaveOneOut, tmp_path: Path) -> None:
     made = trainer(noisy, **DROP, drop_below=1.0)
-    with pytest.raises(ValueError, match=r"drop_below=1\.0 leaves every user fewer than two interactions"):
+    with pytest.raises(
+        ValueError, match=r"drop_below=1\.0 leaves every user fewer than two interactions"
+    ):
         made.fit(noisy.train, progress=False)
     config = RunConfig.from_recipe(weights_act_on="drop", drop_below=1.0, epochs=1)
     sequences = replace(noisy.test.histories, item_features={})
