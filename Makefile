@@ -17,11 +17,13 @@ export TORCHINDUCTOR_CACHE_DIR ?= $(CACHE)/inductor
 SOURCES := pyproject.toml CMakeLists.txt constraints.txt $(shell find atjt_ext cmake csrc -type f \
     -not -name '*.pyc' -not -name '*.so')
 
-.PHONY: help demo test sanitize mutations bench lint docs clean
+.PHONY: help demo test faults fuzz sanitize mutations bench lint docs clean
 
 help:
 	@echo "make demo       train on simulated noisy data with and without weights, and compare"
 	@echo "make test       run the tests; TEST='-k ranks' selects some"
+	@echo "make faults     kill, starve and damage every command in every place; an hour or more"
+	@echo "make fuzz       try 5,000 random inputs per operator and per reader"
 	@echo "make sanitize   run the tests of CPU and CUDA kernels under ASan and UBSan"
 	@echo "make mutations  break the kernels on purpose; a test must notice every break"
 	@echo "make bench      time the kernels and their peers; BENCH='--device cpu --only entropy'"
@@ -35,6 +37,12 @@ demo: $(VENV)/package
 
 test: $(VENV)/installed
 	$(BIN)/pytest $(WORKERS) $(TEST)
+
+faults: $(VENV)/installed
+	ATJT_FAULTS=long $(BIN)/pytest $(WORKERS) python_tests/faults $(TEST)
+
+fuzz: $(VENV)/installed
+	HYPOTHESIS_PROFILE=long $(BIN)/pytest $(WORKERS) python_tests/fuzz $(TEST)
 
 sanitize: $(VENV)/installed
 	.ci/sanitize $(WORKERS)

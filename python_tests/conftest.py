@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 
@@ -27,6 +29,12 @@ from atjt_ext.runs.folder import Run
 from helpers.command_line import SMALL
 from helpers.hostile_run import small_run
 from helpers.small_run import small_interactions
+
+# "ci" draws the same examples in every run, so that a change fails for its own fault only. "long"
+# draws new ones (`make fuzz`). A test that sets its own number of examples keeps it in both.
+hypothesis.settings.register_profile("ci", max_examples=500, deadline=None, derandomize=True)
+hypothesis.settings.register_profile("long", max_examples=5000, deadline=None, print_blob=True)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
 @pytest.fixture(scope="session", autouse=True)
