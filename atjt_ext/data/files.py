@@ -3,34 +3,181 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import re
+import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows: leftovers are not recognised there
+    HAS_LOCKS = False
+else:
+    HAS_LOCKS = True
+
+__all__ = [
+    "HAS_LOCKS",
+    "discard_temporaries",
+    "make_folder",
+    "sweep_temporaries",
+    "try_lock",
+    "write_atomically",
+    "write_text_atomically",
+]
+
+_TEMPORARY = re.compile(r"\..*\.atjt-[0-9a-f]{12}\.tmp", re.DOTALL)
+_open: dict[Path, int] = {}  # temporaries of this process, and the descriptors that lock them
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Calls ``write(temporary_path)``, then moves that file to ``path`` in one step.
 
     A process killed at any moment leaves the old file or the new file, never a part of a file.
-    Missing parent folders are made.
+    Missing parent folders are made. Temporaries that killed processes left in the folder are
+    removed.
+
+    Raises:
+        OSError: the file can't be written, e.g. because the disk is full; the message is one line
+            that names ``path``. Libraries that report a full disk by another exception raise this
+            one, too.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    make_folder(path.parent)
+    sweep_temporaries(path.parent)
+    # The name of the file may have 255 bytes already.
+    token = f"atjt-{secrets.token_hex(6)}"
+    temporary = path.with_name(f".{path.name[:40]}.{token}.tmp")
     try:
+        _create(temporary)
         write(temporary)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        # mkstemp makes the file private; the result gets the permissions of any new file.
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
         temporary.replace(path)
+    except Exception as error:
+        if (reason := _reason(error, temporary)) is None:
+            raise
+        raise _one_line(reason, f"{path}: could not be written ({_text(reason)})") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        _discard(temporary)
 
 
 def write_text_atomically(path: Path, text: str) -> None:
     """Writes ``text`` to ``path`` in UTF-8, whole or not at all."""
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def make_folder(folder: Path) -> None:
+    """Makes ``folder`` and its parents where they are missing.
+
+    Raises:
+        OSError: it can't be made, or a file is in its place; the message is one line.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise NotADirectoryError(f"{folder}: not a folder, and none can be made here") from error
+    except OSError as error:
+        message = f"{folder}: the folder could not be made ({_text(error)})"
+        raise _one_line(error, message) from error
+
+
+def sweep_temporaries(folder: Path) -> None:
+    """Removes temporaries in ``folder`` whose writers are dead.
+
+    A writer locks its temporary; the lock ends with the process. Files that can't be locked stay:
+    a file of another user, or any file on a file system without locks.
+    """
+    with suppress(OSError), os.scandir(folder) as entries:
+        for name in [entry.name for entry in entries if _TEMPORARY.fullmatch(entry.name)]:
+            _sweep(folder / name)
+
+
+def discard_temporaries() -> None:
+    """Removes the temporaries that this process is writing, before a sudden end."""
+    for temporary in list(_open):
+        _discard(temporary)
+
+
+def try_lock(handle: int) -> bool | None:
+    """Locks an open file for this process alone: False if another process holds the lock, None if
+    the file system has no locks."""
+    if not HAS_LOCKS:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
+
+
+def _create(temporary: Path) -> None:
+    """Makes ``temporary``, locked. The process's umask decides the permissions, as for any file."""
+    while True:
+        handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        if not HAS_LOCKS:  # an open file could not be moved there
+            os.close(handle)
+            return
+        _open[temporary] = handle
+        # A sweeper that comes between the creation and the lock removes the file.
+        if try_lock(handle) is not False and os.fstat(handle).st_nlink:
+            return
+        _discard(temporary)
+
+
+def _discard(temporary: Path) -> None:
+    """Removes ``temporary`` if it is there still, then gives up its lock."""
+    temporary.unlink(missing_ok=True)
+    handle = _open.pop(temporary, None)
+    if handle is not None:
+        os.close(handle)
+
+
+def _sweep(temporary: Path) -> None:
+    with suppress(OSError):
+        handle = os.open(temporary, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
+        try:
+            if try_lock(handle):
+                temporary.unlink(missing_ok=True)
+        finally:
+            os.close(handle)
+
+
+def _reason(error: Exception, temporary: Path) -> OSError | None:
+    """Why ``temporary`` could not be written, if the system is the reason for ``error``."""
+    if isinstance(error, OSError) and error.errno:
+        own = error.filename is None or os.fspath(error.filename) == os.fspath(temporary)
+        return error if own else None
+    # torch, numpy and Rust libraries raise errors of their own kinds on a full disk. The system
+    # tells the reason once more when bytes are appended.
+    try:
+        with temporary.open("ab") as file:
+            file.write(bytes(1 << 16))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as found:
+        return found
+    return error if isinstance(error, OSError) else None
+
+
+def _text(error: OSError) -> str:
+    return error.strerror or str(error)
+
+
+def _one_line(error: OSError, message: str) -> OSError:
+    """An error of the kind of ``error`` whose whole text is ``message``."""
+    made = type(error)(message)
+    made.errno = error.errno
+    return made
+
+
+def _forget_in_child() -> None:
+    """A forked child does not hold its parent's temporaries, and must not keep their locks."""
+    for handle in _open.values():
+        os.close(handle)
+    _open.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_in_child)
