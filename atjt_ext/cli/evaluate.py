@@ -18,7 +18,7 @@ __all__ = ["add_options", "execute"]
 
 def add_options(parser: CommandParser, arguments: Sequence[str]) -> None:
     parser.add_run()
-    text = "interactions of the same users and items; null takes the data of the run"
+    text = "interactions of the same users and items; by default the data of the run"
     parser.add_argument("--file", type=str | None, default=None, help=text)
     parser.add_device()
 

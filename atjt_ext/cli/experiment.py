@@ -13,6 +13,7 @@ from ..models.registry import MODELS
 from ..recognition.noise_models.registry import NOISE_MODELS
 from ..runs.config import DataConfig
 from ..training.config import JointTrainerConfig
+from .config_file import as_yaml
 from .parser import CommandParser, checking_options, device_of, field_names, values_of
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ _DECIDED_BY_CELLS = {"weighting", "weights_act_on", "adaptive_denoising", "seed"
 
 def add_options(parser: CommandParser, arguments: Sequence[str]) -> None:
     """The axes of the grid, and all options of ``train`` that no recipe decides."""
-    parser.add_argument("--config", action="config", help="YAML or JSON with any of the options")
+    parser.add_config_file()
     text = "folder of the grid"
     parser.add_argument("--out", type=str, default="runs/experiment", help=text)
     parser.add_argument("--jobs", type=int, default=1, help="cells that run at the same time")
@@ -66,6 +67,10 @@ def _by_model() -> dict[str, Any]:
 
 def execute(options: Namespace, console: Console) -> int:
     """Runs the grid, writes its report and prints the comparisons; 1 if a cell failed."""
+    if options.print_config:
+        shown = {n: v for n, v in options.items() if n not in ("config", "print_config")}
+        print(as_yaml(shown))  # the lines are ASCII: YAML escapes all else
+        return 0
     from ..experiment import run_grid, settings_by_model, write_report
     from ..experiment.plots import require_matplotlib
     from .tables import grid_table

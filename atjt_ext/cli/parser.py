@@ -1,4 +1,4 @@
-"""Parser of a command: errors of one line, lists without brackets, help without markup."""
+"""Parser of a command: text stays text, errors of one line, help without markup."""
 
 from __future__ import annotations
 
@@ -10,9 +10,19 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence, 
 from contextlib import contextmanager
 from dataclasses import fields
 from itertools import pairwise
-from typing import Any, NoReturn, get_args, get_origin, get_type_hints
+from typing import Any, NoReturn
 
 from jsonargparse import ActionYesNo, ArgumentParser, DefaultHelpFormatter, Namespace
+
+from .config_file import options_in
+from .option_values import (
+    kind_of,
+    list_of,
+    says_what_it_is,
+    text_or_texts,
+    value_in_file,
+    wanted,
+)
 
 __all__ = [
     "CommandParser",
@@ -21,12 +31,10 @@ __all__ = [
     "checking_options",
     "device_of",
     "field_names",
-    "list_options",
     "values_of",
-    "with_lists",
 ]
 
-_TYPE_NAMES = {"NoneType": "null", "int": "an integer", "float": "a number", "tuple": "[a,b,...]"}
+_TEXT = "text"
 _ROLE = re.compile(r":\w+:`~?(?:[\w.]+\.)?(\w+)`")
 
 
@@ -46,14 +54,23 @@ def checking_options() -> Iterator[None]:
 class CommandParser(ArgumentParser):
     """Reports a wrong call in one line instead of the usage, and names options as users type them.
 
+    jsonargparse reads values as YAML, in which ``#sku``, ``~`` and ``null`` are nothing. So it gets
+    a placeholder for every text, and ``parse_args`` puts the text in its place afterwards.
+
     Attributes:
-        lists: options whose values may lack their brackets.
         elsewhere: names the owners of an unknown option, as the end of a sentence; empty without
             owners.
     """
 
-    lists: Set[str] = frozenset()
     elsewhere: Callable[[str], str] = staticmethod(lambda name: "")
+
+    def add_config_file(self) -> None:
+        """Adds ``--config``, a file of options that later options override, and
+        ``--print_config``."""
+        text = "YAML or JSON with any of the options"
+        self.add_argument("--config", type=str | None, default=None, help=text)
+        text = "print all options as YAML for --config, and stop"
+        self.add_argument("--print_config", action="store_true", help=text)
 
     def add_run(self) -> None:
         """Adds ``--run``, which must be given."""
@@ -61,7 +78,7 @@ class CommandParser(ArgumentParser):
 
     def add_device(self) -> None:
         """Adds ``--device``; see :func:`device_of` for its default."""
-        text = "cpu, cuda or cuda:1; null takes cuda if torch finds a GPU, else cpu"
+        text = "cpu, cuda or cuda:1; by default cuda if torch finds a GPU, else cpu"
         self.add_argument("--device", type=str | None, default=None, help=text)
 
     def add_resume(self) -> None:
@@ -82,7 +99,6 @@ class CommandParser(ArgumentParser):
             skip: fields without an option.
             defaults: an instance whose values become the defaults; None keeps the class's own.
         """
-        self.lists = self.lists | list_options(config)
         self.add_class_arguments(config, skip=set(skip))
         if defaults is not None:
             self.set_defaults({name: getattr(defaults, name) for name in field_names(config)})
@@ -110,7 +126,95 @@ class CommandParser(ArgumentParser):
         self, args: Sequence[str] | None = None, *more: Any, **options: Any
     ) -> Any:
         arguments = list(sys.argv[1:] if args is None else args)
-        return super().parse_args(with_lists(arguments, self.lists), *more, **options)
+        self._given: dict[str, str] = {}
+        self._texts: dict[str, str | tuple[str, ...] | bool | None] = {}
+        found = super().parse_args(self._without_texts(arguments), *more, **options)
+        for name, value in self._texts.items():
+            found[name] = value
+        return found
+
+    def _without_texts(self, arguments: Sequence[str]) -> list[str]:
+        """``arguments`` with a placeholder for every text, and options as ``--name=value``."""
+        found: list[str] = []
+        options, rest = self._option_string_actions, iter(arguments)
+        files = [action for action in self._actions if not action.option_strings]
+        for argument in rest:
+            name, equals, value = argument.partition("=")
+            action = options.get(name)
+            if argument == "--":
+                options = {}
+            elif argument == "--print_config":  # jsonargparse has another use for this name
+                self._texts["print_config"] = True
+                continue
+            elif action is None:
+                is_file = not options or not argument.startswith("-") or " " in argument
+                if files and is_file:
+                    argument = self._read(files.pop(), argument)
+            elif action.nargs != 0:
+                value = value if equals else self._following(name, rest)
+                if action.dest == "config":
+                    found += self._in_file(value)
+                    continue
+                argument = f"{name}={self._read(action, value)}"
+            found.append(argument)
+        return found
+
+    def _following(self, name: str, rest: Iterator[str]) -> str:
+        """The value that follows the option ``name``."""
+        value = next(rest, None)
+        if value is None:
+            self.error(f"{name} needs a value")
+        if value.startswith("--") or value in self._option_string_actions:
+            self.error(
+                f"{name} needs a value, got {value}; is that the value? Write {name}={value}"
+            )
+        return value
+
+    def _read(self, action: argparse.Action, value: str) -> str:
+        """``value`` for jsonargparse; an option's text goes to ``_texts``."""
+        name, hint = action.dest, _type_of(action)
+        kind = kind_of(hint)
+        if kind in ("text", "texts"):
+            try:
+                self._texts[name] = text_or_texts(value, hint)
+            except ValueError as error:
+                self.error(f"--{name} {error}")
+            return _TEXT if kind == "text" else f"[{_TEXT}]"
+        self._given[name] = value
+        if hint is not None and not says_what_it_is(value):
+            self.error(self._refused(name))
+        return list_of(value) if kind == "list" else value
+
+    def _in_file(self, path: str) -> list[str]:
+        """The options of a file as arguments."""
+        try:
+            options = options_in(path)
+        except (OSError, ValueError) as error:
+            self.error(str(error))
+        found: list[str] = []
+        for name, value in options.items():
+            action = self._option_string_actions.get(f"--{name}")
+            if action is None or name in ("config", "help"):
+                known = self._option_string_actions
+                self.error(f"{path}: there is no option {name}{self._instead_of(name, known)}")
+            if action.nargs == 0:
+                if not isinstance(value, bool):
+                    self.error(f"{path}: {name} must be true or false")
+                # The last of the strings turns a switch off; other flags are off unless given.
+                strings = action.option_strings
+                found += [strings[0]] if value else strings[1:]
+                continue
+            hint = _type_of(action)
+            try:
+                given = value_in_file(value, hint)
+            except ValueError as error:
+                self.error(f"{path}: {name} {error}")
+            if kind_of(hint) in ("text", "texts"):
+                found.append(f"--{name}={self._read(action, _TEXT)}")
+                self._texts[name] = given
+            else:
+                found.append(f"--{name}={self._read(action, given)}")
+        return found
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Prints one line and exits with status 2."""
@@ -128,13 +232,14 @@ class CommandParser(ArgumentParser):
                 for name in found[1].split(", ")
             ]
             return f"{self.prog.split()[-1]} needs {', '.join(names)}"
-        if found := re.match(r'Parser key "([^"]+)":', message):
-            wanted = re.findall(r"Expected a (?:<class '(\w+)'>|typing\.Literal\[(.*?)\])", message)
-            value = re.search(r"(?:Got|Given) value: (.*)", message, re.DOTALL)
-            if wanted and value:
-                kinds = [_TYPE_NAMES.get(kind, kind) or f"one of {rest}" for kind, rest in wanted]
-                return f"--{found[1]} must be {' or '.join(kinds)}, got {value[1]}"
+        if (found := re.search(r'[Kk]ey "(\w+)"', message)) and found[1] in self._given:
+            return self._refused(found[1])
         return " ".join(message.split())
+
+    def _refused(self, name: str) -> str:
+        """That the value of ``name`` is of another type."""
+        hint = _type_of(self._option_string_actions[f"--{name}"])
+        return f"--{name} must be {wanted(hint)}, got {self._given[name]}"
 
     def _instead_of(self, option: str, known: Collection[str]) -> str:
         """What a user may have meant by an unknown option, as the end of a sentence."""
@@ -155,7 +260,16 @@ class PlainHelp(DefaultHelpFormatter):
         super().add_text(None if text is None else _plain(text))
 
     def _expand_help(self, action: argparse.Action) -> str:
-        return re.sub(r"\bNone\b", "null", _plain(super()._expand_help(action)))
+        text = _plain(super()._expand_help(action))
+        if action.default is None and kind_of(_type_of(action)) == "text":
+            # `null` would be a text, not the default.
+            text = re.sub(r"\(type: str \| (?:null|None), default: (?:null|None)\)", "", text)
+        return re.sub(r"\bNone\b", "null", text).rstrip()
+
+
+def _type_of(action: argparse.Action) -> Any:
+    """The type of an option, None where ``choices`` or a flag stand for it."""
+    return None if action.choices or action.nargs == 0 else action._typehint  # type: ignore[attr-defined]
 
 
 def _plain(text: str) -> str:
@@ -179,29 +293,3 @@ def device_of(options: Namespace) -> str:
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def list_options(*configs: type) -> set[str]:
-    """``--name`` of the fields of dataclasses that hold tuples."""
-    hints = {name: hint for one in configs for name, hint in get_type_hints(one).items()}
-    return {f"--{name}" for one in configs for name in field_names(one) if _is_list(hints[name])}
-
-
-def _is_list(hint: Any) -> bool:
-    return get_origin(hint) is tuple or any(_is_list(part) for part in get_args(hint))
-
-
-def with_lists(arguments: Sequence[str], options: Collection[str]) -> list[str]:
-    """``arguments`` with the values of ``options`` in brackets: ``a,b`` becomes ``[a,b]``."""
-    result: list[str] = []
-    for before, argument in pairwise(["", *arguments]):
-        name, equals, value = argument.partition("=")
-        if equals and name in options:
-            result.append(f"{name}={_in_brackets(value)}")
-        else:
-            result.append(_in_brackets(argument) if before in options else argument)
-    return result
-
-
-def _in_brackets(value: str) -> str:
-    return value if value.startswith(("[", "(", "--")) or value == "null" else f"[{value}]"

@@ -18,7 +18,7 @@ __all__ = ["add_options", "execute"]
 
 def add_options(parser: CommandParser, arguments: Sequence[str]) -> None:
     parser.add_run()
-    text = "file to write; null writes RUN/report.html"
+    text = "file to write; by default RUN/report.html"
     parser.add_argument("--out", type=str | None, default=None, help=text)
     text = "number of suspicious users and interactions to show"
     parser.add_argument("--top", type=int, default=12, help=text)

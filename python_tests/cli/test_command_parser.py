@@ -1,4 +1,4 @@
-"""Parsing: the options of each call, errors of one line, lists without brackets."""
+"""Parsing: the options of each call, and errors of one line."""
 
 from __future__ import annotations
 
@@ -8,10 +8,7 @@ from pathlib import Path
 import pytest
 
 from atjt_ext.cli.main import main, parse
-from atjt_ext.cli.parser import list_options, with_lists
-from atjt_ext.experiment import ExperimentSpec
 from atjt_ext.models.registry import MODELS
-from atjt_ext.runs.config import DataConfig
 from helpers.command_line import refusal
 
 WITH_HEADS = [name for name in MODELS if "num_heads" in MODELS.option_names(name)]
@@ -43,6 +40,14 @@ WITH_HEADS = [name for name in MODELS if "num_heads" in MODELS.option_names(name
         ("train a.csv --epochs many", "--epochs must be an integer, got many"),
         ("train a.csv --patience soon", "--patience must be an integer or null, got soon"),
         ("train a.csv --drop_below x", "--drop_below must be a number, got x"),
+        ("train a.csv --patience #3", "--patience must be an integer or null, got #3"),
+        ("train a.csv --patience=~", "--patience must be an integer or null, got ~"),
+        ("train a.csv --epochs 1:30", "--epochs must be an integer, got 1:30"),
+        ("train a.csv --weights_act_on=!x", "'both', 'drop' or null, got !x"),
+        ("recommend --run a --user", "--user needs a value (atjt"),
+        ("recommend --run a --user --k", "got --k; is that the value? Write --user=--k"),
+        ("experiment --files=a,,b", "--files must be a,b,... without empty elements, got a,,b"),
+        ("train a.csv b.csv", "unrecognized arguments: b.csv"),
         ("train a.csv --loss bce", "--loss must be one of 'cross_entropy', 'binary_cross_entropy'"),
         ("train a.csv --recipe magic", "--recipe must be one of default, joint, joint_positions"),
         ("magic", "there is no command magic; commands are demo, train, experiment"),
@@ -74,17 +79,7 @@ def test_recipe_model_and_weighting_decide_options_and_defaults() -> None:
     assert options.device is None
 
 
-def test_lists_may_be_written_without_brackets() -> None:
-    options = list_options(ExperimentSpec, DataConfig)
-    assert options == {"--files", "--models", "--noises", "--seeds", "--recipes", "--item_columns"}
-    arguments = ["experiment", "--files", "a.csv", "--seeds=0,1", "--noises=[none]", "--epochs=3"]
-    assert with_lists(arguments, options) == [
-        *("experiment", "--files", "[a.csv]", "--seeds=[0,1]", "--noises=[none]", "--epochs=3")
-    ]
-    assert with_lists(["--files", "--seeds=null"], options) == ["--files", "--seeds=null"]
-
-
-def test_a_grid_takes_them(
+def test_a_grid_takes_lists_without_brackets(
     ratings_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = ["experiment", f"--files={ratings_file}", "--noises", "none", "--seeds=0,1"]
