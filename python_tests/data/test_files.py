@@ -18,7 +18,7 @@ from atjt_ext.data.files import (
     write_atomically,
     write_text_atomically,
 )
-from helpers.processes import in_child
+from helpers.processes import file_size_limit, in_child
 
 
 def hidden(folder: Path) -> list[str]:
@@ -148,18 +148,11 @@ def as_tensors(temporary: Path) -> None:
 def test_a_full_disk_is_one_sentence_that_names_the_file(
     tmp_path: Path, write: Callable[[Path], None], limit: int
 ) -> None:
-    import resource
-
     path = tmp_path / "made.file"
-
-    def run() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-        with pytest.raises(OSError, match="could not") as caught:
-            write_atomically(path, write)
-        assert str(caught.value) == f"{path}: could not be written (File too large)"
-        assert caught.value.errno == errno.EFBIG
-
-    assert in_child(run) == 0
+    with file_size_limit(limit), pytest.raises(OSError, match="could not") as caught:
+        write_atomically(path, write)
+    assert str(caught.value) == f"{path}: could not be written (File too large)"
+    assert caught.value.errno == errno.EFBIG
     assert list(tmp_path.iterdir()) == []
 
 
