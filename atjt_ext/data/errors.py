@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+
+# Characters that command a terminal, turn the direction of text, are invisible or end a line.
+# U+200C and U+200D are missing: Persian words and emoji need them.
+_UNPRINTABLE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e"
+    "\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb]"
+)
 
 
 class DataError(ValueError):
@@ -16,6 +24,20 @@ def shown(value: object) -> str:
     """``value`` quoted for a message: one short line."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:50]}... ({len(text) - 2} characters)"
+
+
+def printable(text: str, *, keep: str = "") -> str:
+    """``text`` for a terminal or a page: control characters, marks of direction, invisible
+    characters, line ends and lone surrogates as escapes like ``\\x1b``.
+
+    Letters of all scripts and emoji stay, and so do the characters in ``keep``.
+    """
+
+    def escape(found: re.Match[str]) -> str:
+        character = found[0]
+        return character if character in keep else repr(character)[1:-1]
+
+    return _UNPRINTABLE.sub(escape, text)
 
 
 def listed(names: Iterable[str], limit: int = 12) -> str:
