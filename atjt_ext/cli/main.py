@@ -7,7 +7,6 @@ are answered at once.
 
 from __future__ import annotations
 
-import difflib
 import os
 import sys
 import warnings
@@ -15,6 +14,10 @@ from collections.abc import Sequence
 from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
+
+from .failures import in_one_line
+from .output import drop_unwritten, printable_output, say
+from .signals import Signals
 
 if TYPE_CHECKING:
     from jsonargparse import Namespace
@@ -35,10 +38,47 @@ COMMANDS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; returns the exit status (0 done, 1 failed, 2 wrong call)."""
+    """Runs one command.
+
+    Args:
+        arguments: the command and its options; None takes those of this process, which then ends
+            with the command: a signal that arrives later does not show a traceback.
+
+    Returns:
+        The exit status: 0 done, 1 failed, 2 wrong call, 130 after SIGINT, 143 after SIGTERM, 141
+        if the reader of the output is gone.
+    """
+    signals = Signals()
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        try:
+            status = _run(words, signals)
+        except BaseException as error:
+            status = _failed(error, words, signals)
+    except KeyboardInterrupt as error:  # the signal came while another error was reported
+        status = _failed(error, words, signals)
+    finally:
+        signals.raise_no_more()
+        drop_unwritten()
+        if arguments is not None:
+            signals.leave()
+    return status
+
+
+def _run(arguments: list[str], signals: Signals) -> int:
+    with warnings.catch_warnings(), printable_output():
+        warnings.showwarning = _show_warning
+        status = _command(arguments, signals)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    if signals.received is not None:  # a library swallowed the exception
+        raise KeyboardInterrupt
+    return status
+
+
+def _command(arguments: list[str], signals: Signals) -> int:
     # Large tensors come and go every step; huge pages save most of their page faults.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_help())
         return 0 if arguments else 2
@@ -50,20 +90,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         command, options = parse(arguments)
     except ImportError as error:
-        print(f"error: {error}; pip install atjt_ext installs it", file=sys.stderr)
-        return 1
-    try:
-        with warnings.catch_warnings():
-            warnings.showwarning = _show_warning
-            return int(command.execute(options, _console()))
-    except _failures() as error:
-        from .parser import WrongCallError
+        raise ImportError(f"{error}; pip install atjt_ext installs it") from error
+    signals.to_go_on = getattr(command, "TO_GO_ON", signals.to_go_on)
+    return int(command.execute(options, _console()))
 
-        print(f"error: {error}", file=sys.stderr)
-        return 2 if isinstance(error, WrongCallError) else 1
-    except KeyboardInterrupt:
-        print(f"interrupted{getattr(command, 'TO_GO_ON', '')}", file=sys.stderr)
-        return 130
+
+def _failed(error: BaseException, arguments: list[str], signals: Signals) -> int:
+    """Reports ``error`` in one line and returns the exit status; raises it again if it is a bug."""
+    # A signal can surface as another error, e.g. as the failed import of a module.
+    if signals.received is not None or isinstance(error, KeyboardInterrupt):
+        say(signals.line)
+        return signals.status
+    if isinstance(error, BrokenPipeError):  # e.g. `| head`
+        return 141
+    command = _loaded(arguments[0]) if arguments else None
+    less_memory = getattr(command, "LESS_MEMORY", "a machine with more memory helps")
+    if (line := in_one_line(error, less_memory)) is None:
+        raise error
+    say(f"error: {line}")
+    parser = _loaded("parser")
+    return 2 if parser is not None and isinstance(error, parser.WrongCallError) else 1
+
+
+def _loaded(name: str) -> ModuleType | None:
+    """A module of this folder, if it is loaded."""
+    return sys.modules.get(f"{__package__}.{name}")
 
 
 def parse(arguments: Sequence[str]) -> tuple[ModuleType, Namespace]:
@@ -74,9 +125,11 @@ def parse(arguments: Sequence[str]) -> tuple[ModuleType, Namespace]:
     """
     name, *rest = arguments
     if name not in COMMANDS:
+        import difflib
+
         close = difflib.get_close_matches(name, COMMANDS, n=1)
         meant = f"did you mean {close[0]}?" if close else f"commands are {', '.join(COMMANDS)}"
-        print(f"error: there is no command {name}; {meant}", file=sys.stderr)
+        say(f"error: there is no command {name}; {meant}")
         raise SystemExit(2)
     from .parser import CommandParser, PlainHelp
 
@@ -107,21 +160,26 @@ commands:
 atjt COMMAND --help lists the options of a command; atjt --version prints the version"""
 
 
-def _failures() -> tuple[type[Exception], ...]:
-    """Errors that a user can act on; all others keep their traceback."""
-    from ..training.checkpoint import CheckpointError
-    from ..training.trouble import TrainingDivergedError
-
-    return ValueError, ImportError, OSError, CheckpointError, TrainingDivergedError
-
-
 def _console() -> Any:
-    """A console that prints ids and paths unchanged: no markup in brackets, no ``:emoji:``."""
+    """A console that prints ids and paths as they are, without markup in brackets or ``:emoji:``,
+    except that characters that act on a terminal become escapes."""
     from rich.console import Console
+    from rich.text import Text
 
-    return Console(soft_wrap=True, markup=False, emoji=False, highlight=False)
+    from ..data.errors import printable
+
+    class PlainConsole(Console):
+        def render_str(self, text: str, **options: Any) -> Text:
+            """Every text that is printed, also each cell of a table, passes here."""
+            return super().render_str(printable(text), **options)
+
+        def on_broken_pipe(self) -> None:
+            """Leaves the BrokenPipeError to ``main``; the class before exits with status 1."""
+            raise
+
+    return PlainConsole(soft_wrap=True, markup=False, emoji=False, highlight=False)
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     """The warning without its source line, which is for programmers."""
-    print(f"warning: {message}", file=sys.stderr)
+    say(f"warning: {' '.join(str(message).splitlines())}")

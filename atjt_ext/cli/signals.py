@@ -1,0 +1,126 @@
+"""SIGINT and SIGTERM end a command within seconds: by an exception, or else suddenly.
+
+Python runs signal handlers between steps of Python code only. A long call of a native library would
+delay the end, and a library may swallow the exception. So a thread waits a few seconds for the
+orderly end, then removes temporaries and locks and ends the process.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from contextlib import suppress
+from types import FrameType
+from typing import Any
+
+__all__ = ["Signals", "Terminated"]
+
+_ENDING = (signal.SIGINT, signal.SIGTERM)
+_SECONDS = 2.5  # for the orderly end
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM. Code that lets a KeyboardInterrupt through lets this through, too."""
+
+
+class Signals:
+    """Handles SIGINT and SIGTERM from ``__init__`` until :meth:`leave`.
+
+    The first signal raises KeyboardInterrupt or :class:`Terminated`; later ones raise nothing, so
+    that they do not disturb the orderly end. Outside the main thread, where Python has no signals,
+    all of this does nothing.
+    """
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self.to_go_on = "; run the same command again"
+        """How the line that reports the signal ends."""
+        self._raised = False
+        self._over = threading.Event()
+        self._before: dict[int, Any] = {}
+        if threading.current_thread() is not threading.main_thread():
+            return
+        self._waiting, self._waking = os.pipe()
+        os.set_blocking(self._waking, False)
+        self._old_waking = signal.set_wakeup_fd(self._waking, warn_on_full_buffer=False)
+        self._old_hook, sys.unraisablehook = sys.unraisablehook, self._unraisable
+        for number in _ENDING:
+            # Ignored signals stay ignored: a shell starts background commands so.
+            if signal.getsignal(number) != signal.SIG_IGN:
+                self._before[number] = signal.signal(number, self._on_signal)
+        self._thread = threading.Thread(target=self._watch, daemon=True, name="signals")
+        self._thread.start()
+
+    @property
+    def status(self) -> int:
+        """The exit status that shells use for the received signal."""
+        return 128 + (self.received or signal.SIGINT)
+
+    @property
+    def line(self) -> str:
+        """The line that reports the signal and says how to go on."""
+        verb = "terminated" if self.received == signal.SIGTERM else "interrupted"
+        return verb + self.to_go_on
+
+    def raise_no_more(self) -> None:
+        """From now on signals raise nothing. The sudden end, seconds later, stays."""
+        self._raised = True
+
+    def leave(self) -> None:
+        """Restores what was before."""
+        self.raise_no_more()
+        self._over.set()
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(self._old_waking)
+        sys.unraisablehook = self._old_hook
+        os.write(self._waking, b"\0")
+        self._thread.join()
+        os.close(self._waiting)
+        os.close(self._waking)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self.received = self.received or number
+        if not self._raised:
+            self._raised = True
+            raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+
+    def _watch(self) -> None:
+        # Python writes the number of every signal with a handler, at once.
+        while (number := os.read(self._waiting, 1)[0]) not in _ENDING:
+            if self._over.is_set():
+                return
+        self.received = self.received or number
+        if not self._over.wait(_SECONDS):
+            self._end_suddenly()
+
+    def _end_suddenly(self) -> None:
+        # Modules that are not loaded have nothing to remove.
+        for module, remove in (("files", "discard_temporaries"), ("locks", "release_all")):
+            if loaded := sys.modules.get(f"{__package__.partition('.')[0]}.data.{module}"):
+                with suppress(OSError):
+                    getattr(loaded, remove)()
+        # A progress bar hides the cursor.
+        shown = "\x1b[?25h" if os.isatty(2) else ""
+        with suppress(OSError):
+            os.write(2, f"{shown}{self.line}\n".encode())
+        os._exit(self.status)
+
+    def _unraisable(self, unraisable: Any) -> None:
+        """Says nothing of an exception of ours that a library swallowed."""
+        if self.received is None:
+            self._old_hook(unraisable)
+
+
+def _forget_in_child() -> None:
+    """Signals of a forked child are not to wake the thread of its parent."""
+    with suppress(ValueError):  # forked by another thread than the main one
+        signal.set_wakeup_fd(-1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_in_child)
