@@ -33,7 +33,7 @@ def add_options(parser: CommandParser, arguments: Sequence[str]) -> None:
     parser.add_argument("file", type=str | None, nargs="?", default=None, help=text)
     text = "folder of a run, instead of a file"
     parser.add_argument("--run", type=str | None, default=None, help=text)
-    text = "folder to write; null writes runs/audit, or RUN/audit for a run"
+    text = "folder to write; by default runs/audit, or RUN/audit for a run"
     parser.add_argument("--out", type=str | None, default=None, help=text)
     text = "number of users and interactions to show"
     parser.add_argument("--top", type=int, default=10, help=text)
@@ -48,19 +48,23 @@ def add_options(parser: CommandParser, arguments: Sequence[str]) -> None:
 def execute(options: Namespace, console: Console) -> int:
     """Judges, writes both tables and prints the most suspicious users and interactions."""
     data = _checked_data(options)
+    from ..data.locks import exclusive
     from ..report.audit import audit_run, audit_sequences
     from ..runs.config import RunConfig
     from ..runs.data import load_sequences
     from ..runs.folder import Run
 
+    usual = Path("runs") if options.run is None else Path(options.run)
+    out = usual / "audit" if options.out is None else Path(options.out)
     if options.run is not None:
-        audit = audit_run(Run(Path(options.run)), device=device_of(options))
-        out = Path(options.run) / "audit"
-    else:
-        sequences = load_sequences(options.file, RunConfig(data=data))
-        audit = audit_sequences(sequences, seed=options.seed or 0)
-        out = Path("runs/audit")
-    paths = audit.write(out if options.out is None else options.out, kind=options.write)
+        Run(Path(options.run)).config()  # refuses a folder without a run before one is made in it
+    with exclusive(out, "atjt audit"):
+        if options.run is not None:
+            audit = audit_run(Run(Path(options.run)), device=device_of(options))
+        else:
+            sequences = load_sequences(options.file, RunConfig(data=data))
+            audit = audit_sequences(sequences, seed=options.seed or 0)
+        paths = audit.write(out, kind=options.write)
     _show(audit, options.top, console)
     console.print(f"everything is in {' and '.join(map(str, paths))}")
     return 0

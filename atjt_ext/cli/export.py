@@ -27,16 +27,20 @@ def add_options(parser: CommandParser, arguments: Sequence[str]) -> None:
 def execute(options: Namespace, console: Console) -> int:
     """Exports, and prints the files with their sizes."""
     from .. import __version__
+    from ..data.locks import exclusive
     from ..runs.build import load_models
     from ..runs.export import export_onnx, export_safetensors
     from ..runs.folder import Run
 
-    run = Run(Path(options.run))
-    config, sequences = run.config(), run.sequences()
-    models = load_models(run, sequences, device="cpu", reading=False)
+    run, out = Run(Path(options.run)), Path(options.out)
+    config = run.config()
     metadata = {"atjt_ext": __version__, "model": config.model.name}
     metadata["config"] = json.dumps(config.as_dict())
     export = {"safetensors": export_safetensors, "onnx": export_onnx}[options.format]
-    for path in export(models, options.out, sequences.item_ids, metadata=metadata):
+    with exclusive(out, "atjt export"):
+        sequences = run.sequences()
+        models = load_models(run, sequences, device="cpu", reading=False)
+        paths = export(models, out, sequences.item_ids, metadata=metadata)
+    for path in paths:
         console.print(f"{path}: {path.stat().st_size:,} bytes")
     return 0

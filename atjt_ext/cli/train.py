@@ -94,11 +94,20 @@ def execute(options: Namespace, console: Console) -> int:
     """Trains and measures the recipe and its baseline."""
     with checking_options():
         config = _run_config(options)
-    from ..runs.data import load_sequences
+    from ..data.locks import exclusive
     from ..runs.folder import Run
 
     run = Run(Path(options.out))
     run.require_free(resume=options.resume)
+    # For the whole command: also while the data are read, and between the run and its baseline.
+    with exclusive(run.folder, "atjt train"):
+        _train(run, config, options, console)
+    console.print(f"everything is in {run.folder}")
+    return 0
+
+
+def _train(run: Run, config: RunConfig, options: Namespace, console: Console) -> None:
+    from ..runs.data import load_sequences
 
     def on_read(interactions: Interactions) -> None:
         if interactions.columns:
@@ -111,8 +120,6 @@ def execute(options: Namespace, console: Console) -> int:
     )
     how = {name: options[name] for name in ("baseline", "resume", "tensorboard")}
     train_and_compare(run, sequences, config, console, device=device_of(options), **how)
-    console.print(f"everything is in {run.folder}")
-    return 0
 
 
 def train_and_compare(

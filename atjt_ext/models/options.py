@@ -6,9 +6,20 @@ A config is a dataclass. A field's metadata holds the range and the effect of an
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Literal,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -24,6 +35,7 @@ __all__ = [
     "at_least_zero",
     "between_0_and_1",
     "check_options",
+    "fits",
     "from_0_to_1",
     "in_range",
     "only_under",
@@ -31,6 +43,7 @@ __all__ = [
     "part",
     "refuse_without_effect",
     "require",
+    "require_fields",
     "require_heads",
     "require_known",
     "require_length",
@@ -159,6 +172,42 @@ def _require_choices(config: object) -> None:
         allowed = [one for one in (hint, *get_args(hint)) if get_origin(one) is Literal]
         if allowed and (value is not None or allowed[0] is hint):
             require_known(name, value, get_args(allowed[0]))
+
+
+# ---- checks of values from files ----------------------------------------------------------------
+
+
+def require_fields(kind: type[DataclassInstance], values: object) -> None:
+    """Raises TypeError unless ``values`` is a mapping from names of fields of ``kind`` to values of
+    their types. Lists pass for tuples, integers for floats; ``Literal`` is left to the config."""
+    if not isinstance(values, Mapping):
+        raise TypeError(f"an object with options wanted, got {type(values).__name__}")
+    hints, names = get_type_hints(kind), {one.name for one in fields(kind)}
+    for name, value in values.items():
+        if name not in names:
+            raise TypeError(f"there is no option {name!r}")
+        hint = hints[name]
+        if not fits(value, hint):
+            wanted = hint.__name__ if isinstance(hint, type) and not get_args(hint) else hint
+            raise TypeError(f"{name} must be {wanted}, got {value!r:.60}")
+
+
+def fits(value: object, hint: Any) -> bool:
+    """Whether a value from a file has the type ``hint``; NaN and infinity are no floats."""
+    kind, inner = get_origin(hint), get_args(hint)
+    if kind in (Union, UnionType):
+        return any(fits(value, one) for one in inner)
+    if kind is Literal:
+        return True
+    if kind is tuple:
+        return isinstance(value, tuple | list) and all(fits(one, inner[0]) for one in value)
+    if kind is dict:
+        return isinstance(value, dict) and all(
+            fits(name, inner[0]) and fits(one, inner[1]) for name, one in value.items()
+        )
+    if hint is float:
+        return fits(value, int) or (isinstance(value, float) and math.isfinite(value))
+    return isinstance(value, hint) and (hint is bool or not isinstance(value, bool))
 
 
 # ---- checks of single arguments -----------------------------------------------------------------

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..data import Sequences, leave_one_out
 from ..data.files import write_atomically
+from ..data.locks import exclusive
 from ..data.sequences import noisy_users, per_user
 from ..evaluation.detection import CalibrationBin, calibration, calibration_error, detection_auc
 from ..recognition import Evidence, NoiseRecogniser, RecognitionConfig
@@ -210,14 +211,20 @@ class Audit:
 
     def write(self, folder: str | Path, *, kind: str = "parquet") -> list[Path]:
         """Writes ``interactions`` and ``sequences`` (a row per user) as ``parquet`` or ``csv`` to
-        ``folder``, which is created if missing, and returns their paths."""
+        ``folder``, which is created if missing, and returns their paths.
+
+        Raises:
+            ValueError: another ``kind``.
+            FolderInUseError: another process writes to the folder.
+        """
         if kind not in ("parquet", "csv"):
             raise ValueError(f"kind must be parquet or csv, got {kind!r}")
         paths = []
-        for name, frame in (("interactions", self.interactions()), ("sequences", self.users())):
-            paths.append(Path(folder) / f"{name}.{kind}")
-            write = frame.write_parquet if kind == "parquet" else frame.write_csv
-            write_atomically(paths[-1], write)
+        with exclusive(Path(folder), "an audit"):
+            for name, frame in (("interactions", self.interactions()), ("sequences", self.users())):
+                paths.append(Path(folder) / f"{name}.{kind}")
+                write = frame.write_parquet if kind == "parquet" else frame.write_csv
+                write_atomically(paths[-1], write)
         return paths
 
 

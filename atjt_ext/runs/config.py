@@ -14,6 +14,7 @@ from ..models.options import (
     in_range,
     only_under,
     refuse_without_effect,
+    require_fields,
     require_known,
     with_effect,
 )
@@ -31,12 +32,13 @@ class DataConfig:
 
     Attributes:
         format: format of the file; auto recognises it by name and content.
-        user_column: name of the user column, for files with column names; None guesses.
-        item_column: name of the item column; None guesses.
-        time_column: name of the time column; None guesses, an empty name keeps the file's order.
-        rating_column: name of the rating column; None guesses. Ratings are read but not used.
+        user_column: name of the user column, for files with column names; by default guessed.
+        item_column: name of the item column; by default guessed.
+        time_column: name of the time column; by default guessed. An empty name keeps the order of
+            the file.
+        rating_column: name of the rating column; by default guessed. Ratings are read but not used.
         weight_column: name of a column of weights in [0, 1] for ``weighting=given``: your belief
-            that an interaction is clean. None reads no weights.
+            that an interaction is clean. By default no weights are read.
         item_file: table of the items' features, if it is not in the folder of the
             interactions: RecBole .item, MovieLens, Amazon, Yelp, or JSON {item: [value, ...]}.
         item_columns: names of the features that models and noise recognition use. Empty means all,
@@ -147,8 +149,9 @@ class RunConfig:
         Raises:
             KeyError: a part is missing.
             ValueError: there is no such model, or a value is out of range or no longer offered.
-            TypeError: there is no such option.
+            TypeError: there is no such option, or a part or a value has another type.
         """
+        _require_parts(values)
         model, noise = dict(values["model"]), values.get("noise_model")
         earlier = "noise_model" not in values
         trainer = JointTrainerConfig.from_dict(values["trainer"], earlier=earlier)
@@ -161,7 +164,7 @@ class RunConfig:
                 noise = {"name": kind, **{name: moved[name] for name in own}}
         return RunConfig(
             recipe=values["recipe"],
-            data=DataConfig(**_with_tuples(values["data"])),
+            data=_from_file(DataConfig, values["data"]),
             model=_named("model", {"name": "sasrec", **model}, MODELS),
             noise_model=None if noise is None else _named("noise_model", noise, NOISE_MODELS),
             trainer=trainer,
@@ -230,12 +233,24 @@ def _owners(name: str) -> list[str]:
 
 def _named(part: str, values: Mapping[str, Any], table: ConfigTable) -> ModelConfig:
     require_known(part, values["name"], table)
-    own = _with_tuples(values)
-    return table[own.pop("name")](**own)
+    own = dict(values)
+    config: ModelConfig = _from_file(table[own.pop("name")], own)
+    return config
 
 
-def _with_tuples(values: Mapping[str, Any]) -> dict[str, Any]:
-    """``values`` with tuples for lists: JSON knows lists only."""
-    return {
-        one: tuple(value) if isinstance(value, list) else value for one, value in values.items()
-    }
+def _require_parts(values: Mapping[str, Any]) -> None:
+    """Raises TypeError unless each part of a config from a file has its type."""
+    if not isinstance(values, Mapping):
+        raise TypeError(f"an object with the parts of a config wanted, got {type(values).__name__}")
+    kinds = {"recipe": str, "data": dict, "model": dict, "noise_model": dict | None}
+    for part, kind in {**kinds, "trainer": dict}.items():
+        if part in values and not isinstance(values[part], kind):
+            wanted = "text" if kind is str else "an object with options"
+            raise TypeError(f"{part} must be {wanted}, got {type(values[part]).__name__}")
+
+
+def _from_file(config: type[Any], values: Mapping[str, Any]) -> Any:
+    """A config of ``values``, with tuples for lists: JSON knows lists only."""
+    require_fields(config, values)
+    own = {one: tuple(value) if isinstance(value, list) else value for one, value in values.items()}
+    return config(**own)

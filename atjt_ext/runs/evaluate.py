@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from ..data import LeaveOneOut, Sequences
+from ..data.locks import exclusive
 from ..evaluation.metrics import ranking_metrics, user_gains
 from ..evaluation.sampled import sampled_evaluate
 from ..evaluation.statistics import users_interval
+from ..training.checkpoint import CheckpointError
 from ..training.joint_models import JointModels
 from .folder import Run
 
@@ -18,15 +20,24 @@ __all__ = ["compare_runs", "evaluate_run", "sampled_test"]
 
 
 def compare_runs(run: Run, baseline: Run, metric: str) -> str:
-    """The gain of ``run`` over ``baseline`` on test data, in words; also writes comparison.json."""
+    """The gain of ``run`` over ``baseline`` on test data, in words; also writes comparison.json.
+
+    Raises:
+        CheckpointError: the ranks of a run can't be read, or those of ``baseline`` are of other
+            users.
+    """
+    if not run.ranks_of_users()["user"].equals(baseline.ranks_of_users()["user"]):
+        raise CheckpointError(f"{baseline.ranks_path}: other users than in {run.ranks_path}")
     gains = user_gains(run.ranks(), metric) - user_gains(baseline.ranks(), metric)
     gain, (low, high) = float(gains.mean()), users_interval(gains)
     config = run.config()
-    run.write_comparison(
+    comparison = (
         {"recipe": config.recipe, "baseline": baseline.folder.name}
         | {"seed": config.trainer.seed, "metric": metric, "gain": gain, "low": low, "high": high}
         | {"confidence": 0.95, "users": len(gains)}
     )
+    with exclusive(run.folder, "a comparison"):
+        run.write_comparison(comparison)
     verdict = "better" if low > 0 else "worse" if high < 0 else "no difference shown"
     return (
         f"{metric} against equal weights: {gain:+.4f}, 95 % over users {low:+.4f} to "

@@ -15,14 +15,42 @@ from torch import Tensor
 
 from ..data import Sequences
 from ..data.errors import listed
-from ..data.features import same_features
-from ..data.files import write_atomically, write_text_atomically
+from ..data.fingerprints import different_parts
+from ..data.manifest import (
+    begin_manifest,
+    manifest_path,
+    remove_listed,
+    settle_manifest,
+    verify_manifest,
+    write_listed,
+)
+from ..evaluation.metrics import RANKING_METRICS
+from ..models.options import fits, require, require_known
+from ..ops._native import build_info
 from ..training.checkpoint import CheckpointError
 from ..training.history import EpochRecord
 from .config import RunConfig
-from .stored_sequences import PathIn, StoredSequences, read_table
+from .files import FORMAT, content, naming, parse_json, read_json, read_table, stands
+from .stored_sequences import PathIn, StoredSequences
 
 __all__ = ["Run"]
+
+_METRICS: dict[str, Any] = {
+    "test": dict[str, float],
+    "valid": dict[str, float],
+    "sampled_test": dict[str, float | None] | None,
+    "seen_items_excluded": bool,
+    "noise": dict[str, float | None],
+    "weights": dict[str, float],
+    "kept_epoch": int,
+    "epochs": int,
+}
+_BELIEFS = {
+    "user": pl.String,
+    "item": pl.String,
+    "noise_logit": pl.Float32,
+    "weight": pl.Float32,
+}
 
 
 @dataclass(frozen=True)
@@ -52,7 +80,7 @@ class Run:
 
     def require_free(self, *, resume: bool) -> None:
         """Raises CheckpointError if the folder holds a run and ``resume`` is off."""
-        if self.config_path.exists() and not resume:
+        if stands(self.config_path) and not resume:
             raise CheckpointError(
                 f"{self.folder}: holds a run already: continue it (--resume), or choose another "
                 "folder (--out)"
@@ -63,40 +91,55 @@ class Run:
 
         Raises:
             CheckpointError: the folder holds a run and ``resume`` is off, or ``resume`` is on and
-                the folder's run has another config or other data.
+                the folder's run has another config, other data, or damaged files.
         """
         self.require_free(resume=resume)
-        if not self.config_path.exists():
+        if not stands(self.config_path):
+            begin_manifest(self.folder)
             self.data.write(sequences)
-            _write_json(self.config_path, config.as_dict())
+            self._write_config(config)
             return
         if changed := self.config().differences(config):
             raise CheckpointError(
                 f"{self.folder}: the run to resume has another config ({'; '.join(changed)})"
             )
-        mine = self.check_same_data(sequences)
-        for kind, same in (
-            ("interactions", mine.items.equal(sequences.items)),
-            ("weights", _same_weights(mine, sequences)),
-            ("items' features", same_features(mine.item_features, sequences.item_features)),
-        ):
-            if not same:
-                raise CheckpointError(
-                    f"{self.folder}: the {kind} have changed since the run to resume began"
-                )
+        with naming(self.folder):
+            # A resumed run writes its results again.
+            verify_manifest(self.folder, but_missing=[path.name for path in self._results()])
+        self.check_same_data(sequences, began="the run to resume began")
+        if not manifest_path(self.folder).exists():  # a run of an earlier release
+            data = self.data
+            kept = [self.config_path, self.checkpoint_path, data.sequences_path]
+            kept += [data.catalogue_path, data.item_features_path, *self._results()]
+            begin_manifest(self.folder, [path.name for path in kept if path.is_file()])
+            self._write_config(config)
 
-    def check_same_data(self, sequences: Sequences) -> Sequences:
+    def _results(self) -> list[Path]:
+        """The files that a resumed run writes again."""
+        ends = [self.metrics_path, self.comparison_path, self.ranks_path, self.weights_path]
+        return [*ends, self.history_path, self.interactions_path]
+
+    def _write_config(self, config: RunConfig) -> None:
+        written_by = {"format": FORMAT, "atjt_ext": build_info()["version"]}
+        _write_json(self.config_path, {**written_by, **config.as_dict()})
+
+    def check_same_data(self, sequences: Sequences, *, began: str = "the run began") -> Sequences:
         """The run's own data.
 
         Raises:
-            CheckpointError: ``sequences`` have another catalogue or other users, or another order.
+            CheckpointError: ``sequences`` are other data, or the same data in another order.
         """
         mine = self.sequences()
         self._require_same_ids(mine, sequences)
-        if (mine.item_ids, mine.user_ids) != (sequences.item_ids, sequences.user_ids):
+        changed = different_parts(mine, sequences)
+        if "catalogue" in changed or "users" in changed:
             raise CheckpointError(
                 f"{self.folder}: {sequences.source or 'the data'} has the users and items that the "
                 "run was trained on in another order"
+            )
+        if changed:
+            raise CheckpointError(
+                f"{self.folder}: the {', '.join(changed)} have changed since {began}"
             )
         return mine
 
@@ -129,28 +172,45 @@ class Run:
         """The run's config.
 
         Raises:
-            CheckpointError: the folder holds no run, or its config can't be read.
+            CheckpointError: the folder holds no run, its config can't be read, or a newer version
+                wrote it.
         """
-        if not self.config_path.is_file():
+        if not stands(self.config_path):
             raise CheckpointError(f"{self.folder}: no run here (no {self.config_path.name})")
+        values = read_json(self.config_path)
         try:
-            return RunConfig.from_dict(json.loads(self.config_path.read_text(encoding="utf-8")))
+            if isinstance(values, dict):
+                require_known("format", values.get("format", 1), range(1, FORMAT + 1))
+            return RunConfig.from_dict(values)
         except (KeyError, TypeError, ValueError) as error:
+            text = f"no part {error}" if isinstance(error, KeyError) else str(error)
             raise CheckpointError(
-                f"{self.config_path}: not a run's config ({type(error).__name__}: {error})"
+                f"{self.config_path}: not a run's config ({text}{_written_by(values)})"
             ) from error
 
     def metrics(self) -> dict[str, Any]:
         """The contents of metrics.json; raises CheckpointError for an unfinished run."""
         if not self.metrics_path.is_file():
             raise CheckpointError(f"{self.folder}: the run has not finished (no metrics.json)")
-        metrics: dict[str, Any] = json.loads(self.metrics_path.read_text(encoding="utf-8"))
-        return metrics
+        metrics = read_json(self.metrics_path)
+        with naming(self.metrics_path):
+            _require_metrics(metrics)
+        return dict(metrics)
 
     def history(self) -> list[EpochRecord]:
-        """The epochs of history.jsonl."""
-        lines = self.history_path.read_text(encoding="utf-8").splitlines()
-        return [EpochRecord.from_dict(json.loads(line)) for line in lines]
+        """The epochs of history.jsonl.
+
+        Raises:
+            CheckpointError: the file is missing, or a line is not the record of the next epoch.
+        """
+        history: list[EpochRecord] = []
+        for number, line in enumerate(content(self.history_path).splitlines(), start=1):
+            place = Path(f"{self.history_path}:{number}")
+            with naming(place):
+                record = EpochRecord.from_dict(parse_json(line, str(place)))
+                require("epoch", record.epoch, str(number), record.epoch == number)
+            history.append(record)
+        return history
 
     def sequences(self) -> Sequences:
         """The data of the run, held-out items included.
@@ -163,30 +223,45 @@ class Run:
     def write_history(self, history: list[EpochRecord]) -> None:
         """Writes history.jsonl: a line per epoch so far."""
         lines = "".join(json.dumps(record.as_dict()) + "\n" for record in history)
-        write_text_atomically(self.history_path, lines)
+        _write_text(self.history_path, lines)
 
     def write_weights(self, user_ids: list[str], weights: Tensor) -> None:
         """Writes weights.parquet: user id and weight ``[num_users]``; NaN becomes null."""
         frame = pl.DataFrame({"user": user_ids, "weight": weights.numpy()})
         frame = frame.with_columns(pl.col("weight").fill_nan(None))
-        write_atomically(self.weights_path, frame.write_parquet)
+        write_listed(self.weights_path, frame.write_parquet)
 
     def write_ranks(self, user_ids: list[str], ranks: Tensor) -> None:
         """Writes ranks.parquet: user id and rank of the test target ``[num_users]`` (1 is best).
 
         Deletes comparison.json, which was computed from earlier ranks.
         """
-        self.comparison_path.unlink(missing_ok=True)
+        remove_listed(self.comparison_path)
         frame = pl.DataFrame({"user": user_ids, "rank": ranks.numpy()})
-        write_atomically(self.ranks_path, frame.write_parquet)
+        write_listed(self.ranks_path, frame.write_parquet)
 
     def ranks(self) -> npt.NDArray[np.int64]:
-        """``[num_users]`` int64, the ranks in ranks.parquet, in the order of the users."""
-        return read_table(self.ranks_path)["rank"].to_numpy()
+        """``[num_users]`` int64, the ranks in ranks.parquet, in the order of the users.
+
+        Raises:
+            CheckpointError: the file is missing or damaged, or holds no ranks.
+        """
+        return self.ranks_of_users()["rank"].to_numpy()
+
+    def ranks_of_users(self) -> pl.DataFrame:
+        """The table in ranks.parquet: ``user`` and ``rank``; errors as in :meth:`ranks`."""
+        table = read_table(self.ranks_path, {"user": pl.String, "rank": pl.Int64})
+        with naming(self.ranks_path):
+            low = min(table["rank"].to_list(), default=0)
+            require("rank", low, "at least 1", low >= 1)
+            if table["user"].n_unique() < table.height:
+                raise ValueError("user must be different in every row")
+        return table
 
     def write_comparison(self, comparison: dict[str, Any]) -> None:
         """Writes comparison.json: the run's gain over its baseline."""
         _write_json(self.comparison_path, comparison)
+        settle_manifest(self.folder)
 
     def write_interactions(self, train: Sequences, noise_logits: Tensor, weights: Tensor) -> None:
         """Writes interactions.parquet: the beliefs about the training interactions, ``[N]`` each.
@@ -197,25 +272,27 @@ class Run:
         values = {"noise_logit": noise_logits.numpy(), "weight": weights.numpy()}
         frame = _interactions(train).with_columns(pl.Series(n, v) for n, v in values.items())
         frame = frame.with_columns(pl.col(*values).fill_nan(None))
-        write_atomically(self.interactions_path, frame.write_parquet)
+        write_listed(self.interactions_path, frame.write_parquet)
 
     def beliefs(self, train: Sequences) -> tuple[Tensor, Tensor] | None:
         """The noise logits and weights in interactions.parquet, ``[N]`` float32 each; None without
         the file. NaN is not judged.
 
         Raises:
-            CheckpointError: the file holds other interactions than ``train``.
+            CheckpointError: the file is damaged, or holds other interactions than ``train`` or
+                weights outside [0, 1].
         """
-        if not self.interactions_path.is_file():
+        if not stands(self.interactions_path):
             return None
-        frame, names = read_table(self.interactions_path), ("noise_logit", "weight")
-        if frame.columns != ["user", "item", *names] or not frame.drop(names).equals(
-            _interactions(train)
-        ):
+        names = ("noise_logit", "weight")
+        frame = read_table(self.interactions_path, _BELIEFS, nullable=names)
+        if not frame.drop(names).equals(_interactions(train)):
             raise CheckpointError(
                 f"{self.interactions_path}: does not hold the {train.num_interactions:,} "
                 "interactions that the run was trained on"
             )
+        if not frame["weight"].drop_nulls().is_between(0, 1).all():
+            raise CheckpointError(f"{self.interactions_path}: weight must be in [0, 1]")
         logits, weights = (
             torch.from_numpy(frame[name].fill_null(float("nan")).to_numpy().astype("float32"))
             for name in names
@@ -225,6 +302,7 @@ class Run:
     def write_metrics(self, metrics: dict[str, Any]) -> None:
         """Writes metrics.json, the last file of a run: it marks the run as finished."""
         _write_json(self.metrics_path, metrics)
+        settle_manifest(self.folder)
 
 
 def _interactions(sequences: Sequences) -> pl.DataFrame:
@@ -235,12 +313,36 @@ def _interactions(sequences: Sequences) -> pl.DataFrame:
     return pl.DataFrame([users.gather(rows[0]), items.gather(rows[1])])
 
 
-def _same_weights(one: Sequences, other: Sequences) -> bool:
-    if one.weights is None or other.weights is None:
-        return one.weights is other.weights
-    return one.weights.equal(other.weights)
+def _require_metrics(metrics: Any) -> None:
+    """Raises an error that names the entry of metrics.json that does not fit."""
+    if not isinstance(metrics, dict):
+        raise TypeError(f"an object with metrics wanted, got {type(metrics).__name__}")
+    for name, hint in _METRICS.items():
+        if not fits(metrics[name], hint):
+            wanted = hint.__name__ if hint in (bool, int) else hint
+            raise TypeError(f"{name} must be {wanted}, got {metrics[name]!r:.60}")
+    for part in ("test", "valid", "sampled_test"):
+        for name, value in (metrics[part] or {}).items():
+            require(f"{part}.{name}", value, "in [0, 1]", value is None or 0 <= value <= 1)
+    for part in ("test", "valid"):
+        if lacking := [name for name in RANKING_METRICS if name not in metrics[part]]:
+            raise ValueError(f"{part} lacks {', '.join(lacking)}")
+    kept, epochs = metrics["kept_epoch"], metrics["epochs"]
+    require("kept_epoch", kept, f"in 1..{epochs} (epochs)", 1 <= kept <= epochs)
+
+
+def _written_by(values: Any) -> str:
+    """The end of a message: another version wrote the config, if one did."""
+    ours = build_info()["version"]
+    if not isinstance(values, dict) or values.get("atjt_ext", ours) == ours:
+        return ""
+    return f"; atjt_ext {values['atjt_ext']} wrote it, this is {ours}"
 
 
 def _write_json(path: Path, values: Any) -> None:
     """Writes ``values`` as indented JSON; raises ValueError for NaN, which JSON lacks."""
-    write_text_atomically(path, json.dumps(values, indent=2, allow_nan=False) + "\n")
+    _write_text(path, json.dumps(values, indent=2, allow_nan=False) + "\n")
+
+
+def _write_text(path: Path, text: str) -> None:
+    write_listed(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))

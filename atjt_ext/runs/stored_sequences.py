@@ -10,12 +10,21 @@ import polars as pl
 import torch
 
 from ..data import ItemFeature, Sequences
-from ..data.files import write_atomically
+from ..data.manifest import remove_listed, write_listed
 from ..training.checkpoint import CheckpointError
+from .files import Columns, naming, read_table, stands
 
 __all__ = ["StoredSequences"]
 
 _PER_INTERACTION = {"items": "int64", "is_noise": "bool", "weights": "float32"}
+_COLUMNS: Columns = {"user": pl.String, "items": pl.List(pl.Int32)}
+_OPTIONAL: Columns = {"is_noise": pl.List(pl.Boolean), "weights": pl.List(pl.Float32)}
+_FEATURES: dict[str, pl.DataType | type[pl.DataType]] = {
+    "name": pl.String,
+    "values": pl.List(pl.String),
+    "offsets": pl.List(pl.Int64),
+    "codes": pl.List(pl.Int64),
+}
 
 
 class PathIn:
@@ -42,23 +51,34 @@ class StoredSequences:
         """The sequences that :meth:`write` wrote.
 
         Raises:
-            CheckpointError: a file is missing or can't be read.
+            CheckpointError: a file is missing, can't be read, or holds no sequences.
         """
         for path in (self.sequences_path, self.catalogue_path):
-            if not path.is_file():
+            if not stands(path):
                 raise CheckpointError(f"{self.folder}: no run here (no {path.name})")
-        frame, catalogue = read_table(self.sequences_path), read_table(self.catalogue_path)
-        lengths = torch.from_numpy(frame["items"].list.len().to_numpy().astype("int64"))
-        flat = {
-            name: torch.from_numpy(frame[name].explode().to_numpy().astype(dtype))
-            for name, dtype in _PER_INTERACTION.items()
-            if name in frame.columns
-        }
+        frame = read_table(self.sequences_path, _COLUMNS, optional=_OPTIONAL)
+        catalogue = read_table(self.catalogue_path, {"item": pl.String})
+        with naming(self.catalogue_path):
+            item_ids = _distinct(catalogue, "item")
+        with naming(self.sequences_path):
+            return self._sequences(frame, item_ids)
+
+    def _sequences(self, frame: pl.DataFrame, item_ids: list[str]) -> Sequences:
+        user_ids = _distinct(frame, "user")
+        lengths = frame["items"].list.len()
+        flat = {}
+        for name in frame.columns[1:]:
+            if not frame[name].list.len().equals(lengths):
+                raise ValueError(f"{name!r} must hold one value per item of each user")
+            if (values := frame[name].explode()).null_count():  # an empty list gives a null, too
+                raise ValueError(f"{name!r} must hold a value per item, and an item per user")
+            flat[name] = torch.from_numpy(values.to_numpy().astype(_PER_INTERACTION[name]))
+        counts = torch.from_numpy(lengths.to_numpy().astype("int64"))
         return Sequences(
-            offsets=torch.cat([lengths.new_zeros(1), lengths.cumsum(0)]),
+            offsets=torch.cat([counts.new_zeros(1), counts.cumsum(0)]),
             items=flat["items"],
-            user_ids=frame["user"].to_list(),
-            item_ids=catalogue["item"].to_list(),
+            user_ids=user_ids,
+            item_ids=item_ids,
             is_noise=flat.get("is_noise"),
             weights=flat.get("weights"),
             source=str(self.folder),
@@ -66,12 +86,18 @@ class StoredSequences:
         )
 
     def _item_features(self) -> dict[str, ItemFeature]:
-        if not self.item_features_path.is_file():
+        path, features = self.item_features_path, {}
+        if not stands(path):
             return {}
-        return {
-            name: ItemFeature(values, torch.tensor(offsets), torch.tensor(codes, dtype=torch.int64))
-            for name, values, offsets, codes in read_table(self.item_features_path).rows()
-        }
+        with naming(path):
+            table = read_table(path, _FEATURES)
+            _distinct(table, "name")
+            for name, values, offsets, codes in table.rows():
+                if None in values:
+                    raise ValueError(f"feature {name!r} has a null among its values")
+                codes = torch.tensor(codes, dtype=torch.int64)
+                features[name] = ItemFeature(values, torch.tensor(offsets), codes)
+        return features
 
     def write(self, sequences: Sequences) -> None:
         """Creates the folder, and writes each file atomically."""
@@ -87,33 +113,25 @@ class StoredSequences:
         users = pl.DataFrame({"user": pl.Series(sequences.user_ids, dtype=pl.String)})
         frame = users.with_columns(lists)
         catalogue = pl.DataFrame({"item": pl.Series(sequences.item_ids, dtype=pl.String)})
-        write_atomically(self.sequences_path, frame.write_parquet)
-        write_atomically(self.catalogue_path, catalogue.write_parquet)
+        write_listed(self.sequences_path, frame.write_parquet)
+        write_listed(self.catalogue_path, catalogue.write_parquet)
+        # A killed command may have left one, of other data.
+        remove_listed(self.item_features_path)
         if sequences.item_features:
             features = pl.DataFrame(
                 [
                     (name, feature.values, feature.offsets.tolist(), feature.codes.tolist())
                     for name, feature in sequences.item_features.items()
                 ],
-                schema={
-                    "name": pl.String,
-                    "values": pl.List(pl.String),
-                    "offsets": pl.List(pl.Int64),
-                    "codes": pl.List(pl.Int64),
-                },
+                schema=_FEATURES,
                 orient="row",
             )
-            write_atomically(self.item_features_path, features.write_parquet)
+            write_listed(self.item_features_path, features.write_parquet)
 
 
-def read_table(path: Path) -> pl.DataFrame:
-    """The table in ``path``.
-
-    Raises:
-        CheckpointError: the file can't be read.
-    """
-    try:
-        return pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise CheckpointError(f"{path}: not readable ({reason})") from error
+def _distinct(table: pl.DataFrame, column: str) -> list[str]:
+    """The ids in ``column``; raises ValueError if there are none, or if one occurs twice."""
+    ids: list[str] = table[column].to_list()
+    if not ids or len(set(ids)) < len(ids):
+        raise ValueError(f"{column!r} must hold each id once, found {len(ids)} rows")
+    return ids

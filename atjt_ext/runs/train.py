@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from ..data import Sequences
+from ..data.locks import exclusive
 from ..recognition.weighting import summarise_weights
 from ..training.history import EpochRecord
 from ..training.tensorboard_log import TensorBoardLog
@@ -48,52 +49,55 @@ def train_run(
 
     Raises:
         DataError: a user is too short for leave-one-out, or has every item of the training data.
-        CheckpointError: the folder belongs to another run.
+        CheckpointError: the folder belongs to another run, or a file in it is damaged.
+        FolderInUseError: another process writes to the folder.
         ImportError: ``tensorboard`` is on, and the package is not installed.
     """
     split = rankable_split(sequences)
     # Every refusal comes before the first file is written.
     trainer = trainer_for(sequences, config, device)
     trainer.require_trainable(split.train)
-    models = trainer.models
-    run = Run(Path(folder))
-    curves = TensorBoardLog(run.tensorboard_path) if tensorboard else None
+    # One writer: of two commands in one folder, each would replace the files of the other.
+    with exclusive(Path(folder), "training"):
+        models = trainer.models
+        run = Run(Path(folder))
+        curves = TensorBoardLog(run.tensorboard_path) if tensorboard else None
 
-    def on_epoch(history: list[EpochRecord]) -> None:
-        run.write_history(history)
+        def on_epoch(history: list[EpochRecord]) -> None:
+            run.write_history(history)
+            if curves is not None:
+                curves(history)
+
+        run.create(config, sequences, resume=resume)
+        title = title or config.recipe
+        if not (resume and run.checkpoint_path.exists()):
+            pretrain(trainer, config, split.train, progress=progress, title=title)
+        history = trainer.fit(
+            split.train,
+            split.valid,
+            checkpoint=run.checkpoint_path,
+            resume=resume,
+            progress=progress,
+            title=title,
+            on_epoch=on_epoch,
+        )
         if curves is not None:
-            curves(history)
-
-    run.create(config, sequences, resume=resume)
-    title = title or config.recipe
-    if not (resume and run.checkpoint_path.exists()):
-        pretrain(trainer, config, split.train, progress=progress, title=title)
-    history = trainer.fit(
-        split.train,
-        split.valid,
-        checkpoint=run.checkpoint_path,
-        resume=resume,
-        progress=progress,
-        title=title,
-        on_epoch=on_epoch,
-    )
-    if curves is not None:
-        curves.close()
-    ranks = models.ranks(split.test)
-    run.write_ranks(split.train.user_ids, ranks)
-    weights = models.sequence_weights(split.train)
-    run.write_weights(split.train.user_ids, weights)
-    if (found := models.beliefs.to_store(split.train)) is not None:
-        run.write_interactions(*found)
-    metrics = {
-        "recipe": config.recipe,
-        "softmax": trainer.softmax,
-        **evaluate_run(models, split, ranks),
-        "noise": {"held_out_AUC": models.held_out_auc, **models.noise_detection(split.train)},
-        "weights": summarise_weights(weights[~weights.isnan()]).as_dict(),
-        "kept_epoch": trainer.state.kept_epoch,
-        "kept_epoch_weighed": history[trainer.state.kept_epoch - 1].weights_used,
-        "epochs": len(history),
-    }
-    run.write_metrics(metrics)
-    return metrics
+            curves.close()
+        ranks = models.ranks(split.test)
+        run.write_ranks(split.train.user_ids, ranks)
+        weights = models.sequence_weights(split.train)
+        run.write_weights(split.train.user_ids, weights)
+        if (found := models.beliefs.to_store(split.train)) is not None:
+            run.write_interactions(*found)
+        metrics = {
+            "recipe": config.recipe,
+            "softmax": trainer.softmax,
+            **evaluate_run(models, split, ranks),
+            "noise": {"held_out_AUC": models.held_out_auc, **models.noise_detection(split.train)},
+            "weights": summarise_weights(weights[~weights.isnan()]).as_dict(),
+            "kept_epoch": trainer.state.kept_epoch,
+            "kept_epoch_weighed": history[trainer.state.kept_epoch - 1].weights_used,
+            "epochs": len(history),
+        }
+        run.write_metrics(metrics)
+        return metrics

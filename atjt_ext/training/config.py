@@ -20,6 +20,7 @@ from ..models.options import (
     option,
     part,
     require,
+    require_fields,
     share,
     size,
     with_effect,
@@ -227,8 +228,10 @@ class JointTrainerConfig:
 
         Raises:
             ValueError: a value is out of range or no longer offered.
-            TypeError: there is no such option.
+            TypeError: there is no such option, or a value has another type.
         """
+        if not isinstance(values, Mapping):
+            raise TypeError(f"an object with options wanted, got {type(values).__name__}")
         options = dict(values)
         if earlier:
             of_noise_models = TRAINS_NOISE_MODELS.holds({"weighting": "co_occurrence", **options})
@@ -238,6 +241,7 @@ class JointTrainerConfig:
             if options.get("gate_auc") == 0.55 or not of_noise_models:
                 options.pop("gate_auc", None)
             options = with_effect(JointTrainerConfig, options)
+        require_fields(JointTrainerConfig, options)
         return JointTrainerConfig(**options)
 
     def decided(self, *, takes_input_weight: bool) -> JointTrainerConfig:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from ..models.options import require, require_fields, require_known
 from ..recognition.weighting import WeightSummary
 
 __all__ = ["EpochRecord"]
@@ -55,4 +56,22 @@ class EpochRecord:
 
     @staticmethod
     def from_dict(values: dict[str, Any]) -> EpochRecord:
-        return EpochRecord(**{**values, "weights": WeightSummary(**values["weights"])})
+        """The inverse of :meth:`as_dict`.
+
+        Raises:
+            TypeError: a field is missing, unknown or of another type.
+            ValueError: a value is out of range.
+        """
+        if not isinstance(values, dict):
+            raise TypeError(f"the record of an epoch wanted, got {type(values).__name__}")
+        weights = values.get("weights")
+        require_fields(WeightSummary, weights)
+        record = {**values, "weights": WeightSummary(**weights)}  # type: ignore[arg-type]
+        require_fields(EpochRecord, record)
+        made = EpochRecord(**record)
+        require("epoch", made.epoch, "at least 1", made.epoch >= 1)
+        require_known("weights_used", made.weights_used, ("all", "some", "none"))
+        auc = {} if made.noise_auc is None else {"noise_auc": made.noise_auc}
+        for name, value in {**auc, **made.valid}.items():
+            require(name, value, "in [0, 1]", 0 <= value <= 1)
+        return made

@@ -18,7 +18,7 @@ from ..recognition import RecognisedNoise
 from ..recognition.cross_fitting import CrossFittedNoiseModels
 from .belief_sources import beliefs_of
 from .beliefs import Beliefs
-from .checkpoint import CheckpointError, load_checkpoint
+from .checkpoint import CheckpointError, load_training
 from .config import JointTrainerConfig
 
 __all__ = ["JointModels"]
@@ -176,7 +176,7 @@ class JointModels:
         self.begin(num_users)
         saved = self.read_checkpoint(Path(path))
         if self.config.patience is not None and saved["best"] is not None:
-            self.load_state_dict(saved["best"]["models"])
+            self._take(Path(path), saved["best"]["models"])
         return saved
 
     def read_checkpoint(self, path: Path) -> dict[str, Any]:
@@ -185,7 +185,7 @@ class JointModels:
         Raises:
             CheckpointError: as :meth:`load`.
         """
-        saved = load_checkpoint(path, device=self.device)
+        saved = load_training(path, device=self.device)
         sizes = {"num_items": self.recommender.num_items, "num_users": self.num_users}
         try:
             config = JointTrainerConfig.from_dict(saved["config"], earlier=saved["format"] == 1)
@@ -198,14 +198,18 @@ class JointModels:
                     f"{path}: the checkpoint was made with {name}={made_with[name]}, "
                     f"this run has {name}={wanted}"
                 )
+        self._take(path, saved["models"])
+        return saved
+
+    def _take(self, path: Path, state: dict[str, Any]) -> None:
         try:
-            self.load_state_dict(saved["models"])
-        except RuntimeError as error:
+            self.load_state_dict(state)
+        except (RuntimeError, KeyError, TypeError, AttributeError) as error:
+            reason = f"no {error}" if isinstance(error, KeyError) else str(error)
             raise CheckpointError(
                 f"{path}: the checkpoint's parameters do not fit the models: "
-                f"{' '.join(str(error).split())[:300]}"
+                f"{' '.join(reason.split())[:300]}"
             ) from error
-        return saved
 
     def state_dict(self) -> dict[str, Any]:
         """Parameters of all models, and the calibrations of the noise models."""

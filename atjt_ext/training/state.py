@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from .checkpoint import save_checkpoint
+from .checkpoint import CheckpointError, save_checkpoint
 from .history import EpochRecord
 from .joint_models import JointModels
 
@@ -143,10 +143,20 @@ class TrainingState:
             },
         )
 
-    def take(self, saved: dict[str, Any]) -> None:
-        """Takes over the state that :meth:`save` wrote; ``JointModels.load`` does so for models."""
+    def take(self, saved: dict[str, Any], path: Path) -> None:
+        """Takes over the state that :meth:`save` wrote to ``path``; ``JointModels.load`` does so
+        for models.
+
+        Raises:
+            CheckpointError: the optimizers do not fit.
+        """
         for name, optimizer in self.optimizers.items():
-            optimizer.load_state_dict(saved["optimizers"][name])
+            try:
+                optimizer.load_state_dict(saved["optimizers"][name])
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                raise CheckpointError(
+                    f"{path}: the state of the optimizer {name!r} is missing or does not fit"
+                ) from error
         self.steps = int(saved["steps"])
         self.total_steps = int(saved.get("total_steps", self.total_steps))
         self.history = [EpochRecord.from_dict(values) for values in saved["history"]]

@@ -223,7 +223,7 @@ class JointTrainer:
         self.models.begin(train.num_users)
         state = self._state = TrainingState(self.models)
         if resume and self._checkpoint is not None and self._checkpoint.exists():
-            state.take(self.models.read_checkpoint(self._checkpoint))
+            state.take(self.models.read_checkpoint(self._checkpoint), self._checkpoint)
             if on_epoch is not None:  # a kill between checkpoint and callback left it behind
                 on_epoch(state.history)
         state.total_steps = total_steps  # the data decide, not a checkpoint
@@ -344,7 +344,7 @@ class JointTrainer:
         the arguments and the choice of the models."""
         saved = self.models.load(path, num_users=num_users)
         self._state = TrainingState(self.models)
-        self._state.take(saved)
+        self._state.take(saved, Path(path))
 
     # ---- of the models --------------------------------------------------------------------------
 

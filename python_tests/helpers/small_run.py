@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 from atjt_ext.data import Interactions, Sequences, simulate_interactions, to_sequences
+from atjt_ext.data.manifest import manifest_path
 from atjt_ext.runs.config import RunConfig
 from atjt_ext.runs.folder import Run
 from atjt_ext.runs.train import train_run
@@ -37,3 +40,12 @@ def make_run(
     config = RunConfig.from_recipe(recipe, model=model, **{**_SMALL, **sizes, **changes})
     train_run(folder, small_sequences(), config, progress=False)
     return Run(folder)
+
+
+def without_manifest(run: Run) -> Run:
+    """Makes ``run`` one of format 1, whose files have no digests, and returns it."""
+    shutil.rmtree(manifest_path(run.folder).parent)
+    values = json.loads(run.config_path.read_text(encoding="utf-8"))
+    del values["format"], values["atjt_ext"]
+    run.config_path.write_text(json.dumps(values), encoding="utf-8")
+    return run

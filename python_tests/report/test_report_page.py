@@ -21,6 +21,7 @@ from atjt_ext.runs.config import RunConfig
 from atjt_ext.runs.folder import Run
 from atjt_ext.training.checkpoint import CheckpointError
 from helpers.hostile_run import HOSTILE, small_run
+from helpers.small_run import without_manifest
 
 MINUS = "\N{MINUS SIGN}"
 STYLE = (Path(atjt_ext.report.__file__).parent / "style.css").read_text(encoding="utf-8")
@@ -296,7 +297,8 @@ def test_a_baseline_of_its_own_is_a_page_too(trained_run: Run, tmp_path: Path) -
 
 
 def test_without_the_truth_there_is_no_noise_to_be_found(copied: Run, tmp_path: Path) -> None:
-    for path in (copied.data.sequences_path, copied.folder / "equal_weights" / "sequences.parquet"):
+    for run in (copied, copied.baseline):
+        path = without_manifest(run).data.sequences_path
         pl.read_parquet(path).drop("is_noise").write_parquet(path)
     root = parsed(page(copied, tmp_path))
     assert root.find(".//section[@id='noise']") is None
@@ -316,7 +318,7 @@ def test_a_run_with_noise_models_shows_how_well_they_learned(tmp_path: Path) -> 
 
 def test_metrics_that_do_not_come_out_again_are_said_to(copied: Run, tmp_path: Path) -> None:
     assert "give other metrics" not in page(copied, tmp_path)
-    metrics = copied.metrics()
+    metrics = without_manifest(copied).metrics()
     metrics["test"]["HR@5"] += 0.01
     copied.metrics_path.write_text(json.dumps(metrics))
     assert "give other metrics than the run wrote down" in page(copied, tmp_path)
@@ -330,7 +332,7 @@ def test_an_unfinished_run_is_refused(copied: Run, tmp_path: Path) -> None:
 
 
 def test_a_baseline_of_other_users_is_refused(copied: Run, tmp_path: Path) -> None:
-    path = copied.folder / "equal_weights" / "sequences.parquet"
+    path = without_manifest(copied.baseline).data.sequences_path
     frame = pl.read_parquet(path)
     frame.with_columns(user=pl.lit("x") + pl.col("user")).write_parquet(path)
     with pytest.raises(CheckpointError, match="trained on another set of users"):

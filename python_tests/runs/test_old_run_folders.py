@@ -15,7 +15,7 @@ from atjt_ext.runs.config import RunConfig
 from atjt_ext.runs.folder import Run
 from atjt_ext.runs.train import train_run
 from atjt_ext.training.checkpoint import CheckpointError
-from helpers.small_run import make_run, small_sequences
+from helpers.small_run import make_run, small_sequences, without_manifest
 
 # Options stood in every config, whether they had an effect or not.
 NOISE_MODEL = {
@@ -30,7 +30,7 @@ TRAINER = {"num_folds": 2, "gate_auc": 0.55, "precision": "float32", "drop_below
 
 def in_old_form(run: Run) -> tuple[Run, RunConfig]:
     """Rewrites config.json and checkpoint.pt as earlier releases wrote them."""
-    config = run.config()
+    config = without_manifest(run).config()
     values = json.loads(run.config_path.read_text(encoding="utf-8"))
     noise = {**NOISE_MODEL, **(values.pop("noise_model") or {})}
     values["model"] = {**noise, **values["model"]}
