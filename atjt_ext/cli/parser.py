@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 from jsonargparse import ActionYesNo, ArgumentParser, DefaultHelpFormatter, Namespace
 
+from ..data.errors import printable
 from .config_file import options_in
 from .option_values import (
     kind_of,
@@ -221,7 +222,7 @@ class CommandParser(ArgumentParser):
         if not self.exit_on_error:
             super().error(message, ex)
         text = f"error: {self._explained(message)} ({self.prog} --help lists all options)"
-        print(text, file=sys.stderr)
+        print(printable(text), file=sys.stderr)
         self.exit(2)
 
     def _explained(self, message: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ..data.errors import printable
 from .history import EpochRecord
 
 __all__ = ["FitProgress"]
@@ -25,12 +26,13 @@ class FitProgress:
         enabled: bool = True,
         console: Console | None = None,
     ) -> None:
+        title = printable(title)
         self._title, self._total_epochs = title, total_epochs
         self._valid_metric, self._enabled = valid_metric, enabled
         self._said: set[str] = set()
         self._console = console or Console(stderr=True)
         self._bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
@@ -78,4 +80,6 @@ class FitProgress:
 
     def message(self, text: str) -> None:
         if self._enabled:
-            self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+            self._console.print(
+                printable(text), highlight=False, markup=False, emoji=False, soft_wrap=True
+            )
