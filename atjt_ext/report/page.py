@@ -9,6 +9,7 @@ import torch
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from ..data.errors import printable
 from ..data.files import write_text_atomically
 from ..data.sequences import noisy_users, per_user
 from ..evaluation.detection import calibration_error
@@ -49,7 +50,8 @@ def write_page(
 
 
 def render(contents: Contents, *, top: int) -> str:
-    """The page as text; ids and options are escaped."""
+    """The page as text; ids and options are escaped, and so are characters that turn the direction
+    of text or are invisible."""
     groups = _weight_groups(contents)
     environment = Environment(
         loader=FileSystemLoader(_FOLDER),
@@ -71,7 +73,8 @@ def render(contents: Contents, *, top: int) -> str:
         suspicions=contents.audit.most_suspicious(top),
         parts=option_tables(contents.config),
     )
-    return page.lstrip()  # the template's macros leave empty lines
+    # The template's macros leave empty lines.
+    return printable(page.lstrip(), keep="\n")
 
 
 def _training(contents: Contents) -> list[Figure]:
