@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from ..data import Sequences
 from ..data.files import write_atomically, write_text_atomically
+from ..models.options import fits, require_fields
 from ..runs.config import RunConfig
 from .format_3 import upgraded
 from .spec import Cell
@@ -23,10 +24,25 @@ __all__ = ["FORMAT", "CellResult", "CellStore", "data_digest"]
 FORMAT = 4
 """Raise it when results change for another reason than an option: older cells then run again."""
 
+_VALUES: dict[str, Any] = {
+    "test": dict[str, float],
+    "valid": dict[str, float],
+    "sampled_test": dict[str, float | None] | None,
+    "detection": dict[str, float | None],
+    "weights": dict[str, float | None],
+    "epochs": int,
+    "kept_epoch": int,
+    "train_seconds": float,
+    "weighing_seconds": float,
+}
+
 
 def data_digest(sequences: Sequences) -> str:
-    """A short hash of the items, the known noise, the weights and the items' features; not of the
-    file's name."""
+    """A short hash of the items, the known noise, the weights and the items' features.
+
+    It decides which finished cells are found, so its bytes stay as they are. It leaves out what no
+    result depends on: the name of the file, and the ids of users and items.
+    """
     digest = hashlib.sha256()
     for tensor in (sequences.offsets, sequences.items, sequences.is_noise, sequences.weights):
         if tensor is not None:
@@ -35,6 +51,10 @@ def data_digest(sequences: Sequences) -> str:
         digest.update("\n".join([name, *feature.values]).encode())
         for tensor in (feature.offsets, feature.codes):
             digest.update(tensor.cpu().numpy().tobytes())
+    # Under --latest, the catalogue may end with items that nobody has. They take part in rankings.
+    highest = int(sequences.items.max()) if sequences.items.numel() else 0
+    if sequences.num_items > highest:
+        digest.update(f"{sequences.num_items} items".encode())
     return digest.hexdigest()[:16]
 
 
@@ -74,33 +94,96 @@ class CellStore:
             return path
         wanted = json.loads(json.dumps(settings))  # lists for tuples, as in a file
         for candidate in sorted(path.parent.glob(f"{_coordinates(cell)}_*.json")):
-            document = json.loads(candidate.read_text(encoding="utf-8"))
+            document, _ = _document(candidate)
             if _point(document["cell"]) == _point(cell.as_dict()) and _same(document, wanted):
                 return candidate
         return None
 
     def write(self, path: Path, result: CellResult) -> None:
-        """Writes the ranks, then the JSON file: a cell with a JSON file is finished."""
+        """Writes the ranks, then the JSON file: a cell with a JSON file is finished.
+
+        Each file holds the digest of the other one's content.
+        """
 
         def ranks(temporary: Path) -> None:
             with temporary.open("wb") as file:  # numpy appends a suffix to names
-                np.savez_compressed(file, ranks=result.ranks)
+                digest = np.array(_sha256(text.encode()))
+                np.savez_compressed(file, ranks=result.ranks, json_sha256=digest)
 
         document = {"format": FORMAT, "cell": result.cell.as_dict(), **result.values}
+        document["ranks_sha256"] = _sha256(result.ranks.tobytes())
         text = json.dumps(document, indent=2, allow_nan=False) + "\n"
         write_atomically(path.with_suffix(".npz"), ranks)
         write_text_atomically(path, text)
 
     def read(self, path: Path) -> CellResult:
-        """A finished cell; ValueError if the file holds none."""
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-            values.pop("format", None)
-            cell = Cell(**values.pop("cell"))
-            with np.load(path.with_suffix(".npz"), allow_pickle=False) as arrays:
-                return CellResult(cell, values, arrays["ranks"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{path}: not a finished cell ({error})") from error
+        """A finished cell.
+
+        Raises:
+            ValueError: a file is missing, damaged, or changed after it was written; the message
+                names it.
+        """
+        values, text = _document(path)
+        lacking = [
+            one for one, hint in _VALUES.items() if one not in values or not fits(values[one], hint)
+        ]
+        if lacking:
+            raise _no_cell(path, f"no usable {', '.join(lacking)}")
+        ranks = _ranks(path.with_suffix(".npz"), text, values.pop("ranks_sha256", None))
+        values.pop("format", None)
+        return CellResult(Cell(**values.pop("cell")), values, ranks)
+
+
+def _document(path: Path) -> tuple[dict[str, Any], bytes]:
+    """The values in the JSON file of a cell, and its text."""
+    try:
+        text = path.read_bytes()
+        values = json.loads(text)
+        if not isinstance(values, dict) or not isinstance(values["settings"], dict):
+            raise TypeError("an object with settings wanted")
+        require_fields(Cell, values["cell"])
+        Cell(**values["cell"])
+    except (KeyError, TypeError, ValueError, RecursionError, OSError) as error:
+        raise _no_cell(path, error) from error
+    return values, text
+
+
+def _ranks(path: Path, text: bytes, digest: str | None) -> npt.NDArray[np.int32]:
+    """The ranks in ``path``, which must fit the JSON file of the cell: its ``text``, and the
+    ``digest`` of the ranks that it holds (None: an earlier release wrote it)."""
+    try:
+        # np.load leaves a damaged file open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            found = {name: arrays[name] for name in arrays.files}
+        own = found.pop("json_sha256", None)
+        if list(found) != ["ranks"]:
+            raise ValueError(f"the array ranks wanted, found {', '.join(found)}")
+    # Damaged bytes raise whatever their decoding happens to raise.
+    except Exception as error:
+        raise _no_cell(path, error) from error
+    if own is not None and own != _sha256(text):
+        raise _no_cell(path.with_suffix(".json"), "its SHA-256 differs from the one beside it")
+    ranks: npt.NDArray[np.int32] = found["ranks"]
+    if (own is None) != (digest is None):
+        raise _no_cell(path, "the SHA-256 of one of its files is missing")
+    if ranks.ndim != 1 or ranks.dtype != np.int32 or not len(ranks) or ranks.min() < 1:
+        raise _no_cell(path, "ranks must be int32, and at least 1")
+    if digest is not None and digest != _sha256(ranks.tobytes()):
+        raise _no_cell(path, "the SHA-256 of its ranks differs from the one beside it")
+    return ranks
+
+
+def _no_cell(path: Path, reason: object) -> ValueError:
+    text = f"it lacks {reason}" if isinstance(reason, KeyError) else " ".join(str(reason).split())
+    text = text or type(reason).__name__
+    return ValueError(
+        f"{path}: not a finished cell, or changed after it was written ({text}); without its files "
+        "the cell runs again"
+    )
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def _point(cell: dict[str, Any]) -> dict[str, Any]:
@@ -123,7 +206,11 @@ def _same(document: dict[str, Any], wanted: dict[str, Any]) -> bool:
         if version == 3:
             settings = upgraded(settings)
         configs = [RunConfig.from_dict(one["config"]) for one in (settings, wanted)]
-    except (TypeError, ValueError):  # an option or a value that only the other release has
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+    ):  # an option or a value that only the other release has
         return False
     others = [{**one, "config": None} for one in (settings, wanted)]
     return others[0] == others[1] and not configs[0].differences(configs[1])
