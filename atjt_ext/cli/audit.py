@@ -13,6 +13,7 @@ from .parser import (
     WrongCallError,
     checking_options,
     device_of,
+    escapes_formulas,
     field_names,
     values_of,
 )
@@ -39,6 +40,7 @@ def add_options(parser: CommandParser, arguments: Sequence[str]) -> None:
     parser.add_argument("--top", type=int, default=10, help=text)
     text = "format of the tables"
     parser.add_argument("--write", choices=["parquet", "csv"], default="parquet", help=text)
+    parser.add_formulas()
     text = "seed for judging a file; null is 0"
     parser.add_argument("--seed", type=int | None, default=None, help=text)
     parser.add_device()
@@ -48,6 +50,7 @@ def add_options(parser: CommandParser, arguments: Sequence[str]) -> None:
 def execute(options: Namespace, console: Console) -> int:
     """Judges, writes both tables and prints the most suspicious users and interactions."""
     data = _checked_data(options)
+    escape = escapes_formulas(options, is_csv=options.write == "csv")
     from ..data.locks import exclusive
     from ..report.audit import audit_run, audit_sequences
     from ..runs.config import RunConfig
@@ -64,7 +67,7 @@ def execute(options: Namespace, console: Console) -> int:
         else:
             sequences = load_sequences(options.file, RunConfig(data=data))
             audit = audit_sequences(sequences, seed=options.seed or 0)
-        paths = audit.write(out, kind=options.write)
+        paths = audit.write(out, kind=options.write, escape_formulas=escape)
     _show(audit, options.top, console)
     console.print(f"everything is in {' and '.join(map(str, paths))}")
     return 0

@@ -31,6 +31,7 @@ __all__ = [
     "WrongCallError",
     "checking_options",
     "device_of",
+    "escapes_formulas",
     "field_names",
     "values_of",
 ]
@@ -81,6 +82,13 @@ class CommandParser(ArgumentParser):
         """Adds ``--device``; see :func:`device_of` for its default."""
         text = "cpu, cuda or cuda:1; by default cuda if torch finds a GPU, else cpu"
         self.add_argument("--device", type=str | None, default=None, help=text)
+
+    def add_formulas(self) -> None:
+        """Adds ``--formulas``; see :func:`escapes_formulas`."""
+        text = (
+            "CSV: put ' before ids that a spreadsheet would run (escape), or write them as they are"
+        )
+        self.add_argument("--formulas", choices=["escape", "keep"], default="escape", help=text)
 
     def add_resume(self) -> None:
         """Adds ``--resume``."""
@@ -285,6 +293,17 @@ def field_names(config: Any) -> list[str]:
 def values_of(options: Namespace, config: Any) -> dict[str, Any]:
     """The values that ``options`` hold for the fields of a dataclass."""
     return {name: options[name] for name in field_names(config)}
+
+
+def escapes_formulas(options: Namespace, *, is_csv: bool) -> bool:
+    """Whether ``--formulas`` escapes ids.
+
+    Raises:
+        WrongCallError: ``keep`` where no CSV is written, so that it has no effect.
+    """
+    if options.formulas == "keep" and not is_csv:
+        raise WrongCallError("formulas=keep has an effect only on CSV files")
+    return bool(options.formulas == "escape")
 
 
 def device_of(options: Namespace) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .parser import CommandParser, WrongCallError, device_of
+from .parser import CommandParser, WrongCallError, device_of, escapes_formulas
 
 if TYPE_CHECKING:
     from jsonargparse import Namespace
@@ -26,6 +26,7 @@ def add_options(parser: CommandParser, arguments: Sequence[str]) -> None:
     parser.add_argument("--exclude_seen", type=bool, default=True, help=text)
     text = ".parquet or .csv to write instead of a table: user, rank, item, score"
     parser.add_argument("--out", type=str | None, default=None, help=text)
+    parser.add_formulas()
     parser.add_device()
 
 
@@ -35,6 +36,8 @@ def execute(options: Namespace, console: Console) -> int:
         raise WrongCallError("exactly one of --user ID and --users all|FILE must be given")
     if options.users is not None and options.out is None:
         raise WrongCallError("--users needs --out FILE.parquet (or .csv) to write to")
+    out = options.out
+    escape = escapes_formulas(options, is_csv=out is not None and out.endswith(".csv"))
     import torch
 
     from ..data import leave_one_out
@@ -60,11 +63,11 @@ def execute(options: Namespace, console: Console) -> int:
     models = load_models(run, sequences, device=device_of(options), train=train)
     known = everything_known(sequences, users)
     choice = {"k": options.k, "exclude_seen": options.exclude_seen}
-    if options.out is not None:
+    if out is not None:
         started = time.perf_counter()
-        rows = write_recommendations(options.out, models, known, **choice)
+        rows = write_recommendations(out, models, known, escape_formulas=escape, **choice)
         rate = len(users) / (time.perf_counter() - started)
-        console.print(f"{options.out}: {rows:,} rows of {len(users):,} users, {rate:,.0f} users/s")
+        console.print(f"{out}: {rows:,} rows of {len(users):,} users, {rate:,.0f} users/s")
         return 0
     items, scores = models.recommend(known, **choice)
     # A user can have fewer than k unseen items.

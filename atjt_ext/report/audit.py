@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..data import Sequences, leave_one_out
 from ..data.files import write_atomically
+from ..data.formula_cells import without_formulas
 from ..data.locks import exclusive
 from ..data.sequences import noisy_users, per_user
 from ..evaluation.detection import CalibrationBin, calibration, calibration_error, detection_auc
@@ -209,9 +210,19 @@ class Audit:
             f"calibration error {calibration_error(self.calibration()):.3f}"
         )
 
-    def write(self, folder: str | Path, *, kind: str = "parquet") -> list[Path]:
-        """Writes ``interactions`` and ``sequences`` (a row per user) as ``parquet`` or ``csv`` to
-        ``folder``, which is created if missing, and returns their paths.
+    def write(
+        self, folder: str | Path, *, kind: str = "parquet", escape_formulas: bool = True
+    ) -> list[Path]:
+        """Writes ``interactions`` and ``sequences`` (a row per user) to ``folder``.
+
+        Args:
+            folder: created if missing.
+            kind: ``parquet`` or ``csv``.
+            escape_formulas: in CSV, put an apostrophe before ids that a spreadsheet would run
+                (:func:`atjt_ext.data.formula_cells.without_formulas`).
+
+        Returns:
+            The paths of both files.
 
         Raises:
             ValueError: another ``kind``.
@@ -223,6 +234,8 @@ class Audit:
         with exclusive(Path(folder), "an audit"):
             for name, frame in (("interactions", self.interactions()), ("sequences", self.users())):
                 paths.append(Path(folder) / f"{name}.{kind}")
+                if kind == "csv" and escape_formulas:
+                    frame = without_formulas(frame)
                 write = frame.write_parquet if kind == "parquet" else frame.write_csv
                 write_atomically(paths[-1], write)
         return paths

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..data import DataError, EvaluationSet, Sequences
 from ..data.files import write_atomically
+from ..data.formula_cells import without_formulas
 from ..training.joint_models import JointModels
 
 __all__ = ["recommendation_frames", "users_named", "write_recommendations"]
@@ -77,11 +78,14 @@ def write_recommendations(
     *,
     k: int = 10,
     exclude_seen: bool = True,
+    escape_formulas: bool = True,
 ) -> int:
     """Writes :func:`recommendation_frames` to one file, whole or not at all.
 
-    The ending of ``path``, ``.parquet`` or ``.csv``, decides the format. Memory holds a million
-    rows at a time, whatever the number of users and items.
+    The ending of ``path``, ``.parquet`` or ``.csv``, decides the format. In CSV,
+    ``escape_formulas`` puts an apostrophe before ids that a spreadsheet would run
+    (:func:`atjt_ext.data.formula_cells.without_formulas`). Memory holds a million rows at a time,
+    whatever the number of users and items.
 
     Returns:
         The number of rows.
@@ -100,5 +104,9 @@ def write_recommendations(
             frame.write_parquet(parts[-1])
         # Without glob=False, [, * and ? in the folder's name would be patterns.
         rows = pl.scan_parquet(parts, glob=False)
-        write_atomically(path, rows.sink_csv if path.suffix == ".csv" else rows.sink_parquet)
+        if path.suffix == ".csv":
+            cells = without_formulas(rows) if escape_formulas else rows
+            write_atomically(path, cells.sink_csv)
+        else:
+            write_atomically(path, rows.sink_parquet)
         return int(rows.select(pl.len()).collect().item())
