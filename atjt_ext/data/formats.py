@@ -1,8 +1,8 @@
-"""The names of the file formats: the one list, which imports neither torch nor polars."""
+"""The names of the file formats and of quoting: the one list; imports neither torch nor polars."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 # Name -> module of ``readers/`` whose ``FORMAT`` reads it. ``format="auto"`` asks them in this
 # order, so formats of published data stand before tables with columns of any name.
@@ -16,6 +16,10 @@ FORMATS = {
     "parquet": "frames",
     "sequences": "sequence_files",
 }
+
+# What quotes mean in CSV and TSV: they quote fields, or are ordinary characters.
+Quoting = Literal["auto", "csv", "none"]
+QUOTINGS = get_args(Quoting)
 
 if TYPE_CHECKING:
     Format = str  # type checkers cannot compute a Literal

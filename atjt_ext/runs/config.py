@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from ..data.formats import Format
+from ..data.formats import Format, Quoting
 from ..models.options import (
     ModelConfig,
     at_least_zero,
@@ -32,6 +32,8 @@ class DataConfig:
 
     Attributes:
         format: format of the file; auto recognises it by name and content.
+        quoting: what ``"`` means in CSV and TSV: csv quotes fields with it, none takes it as an
+            ordinary character, auto sees which of both the file fits.
         user_column: name of the user column, for files with column names; by default guessed.
         item_column: name of the item column; by default guessed.
         time_column: name of the time column; by default guessed. An empty name keeps the order of
@@ -49,6 +51,7 @@ class DataConfig:
     """
 
     format: Format = "auto"
+    quoting: Quoting = "auto"
     user_column: str | None = None
     item_column: str | None = None
     time_column: str | None = None

@@ -53,7 +53,7 @@ def load_sequences(
         f"{kind}_column": getattr(data, f"{kind}_column")
         for kind in ("user", "item", "time", "rating", "weight")
     }
-    interactions = read_interactions(path, format=data.format, **columns)
+    interactions = read_interactions(path, format=data.format, quoting=data.quoting, **columns)
     if on_read is not None:
         on_read(interactions)
     if data.item_file is not None:

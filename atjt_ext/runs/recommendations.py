@@ -13,6 +13,7 @@ from torch import Tensor
 from ..data import DataError, EvaluationSet, Sequences
 from ..data.files import write_atomically
 from ..data.formula_cells import without_formulas
+from ..data.readers.streams import chunks, text_lines
 from ..training.joint_models import JointModels
 
 __all__ = ["recommendation_frames", "users_named", "write_recommendations"]
@@ -24,16 +25,22 @@ _ROWS_PER_PART = 2**20
 def users_named(sequences: Sequences, path: str | Path) -> Tensor:
     """``[U]`` int64, the codes of the users whose ids are the lines of a text file.
 
-    They keep the order of the file. Empty lines and repetitions are skipped.
+    They keep the order of the file. Empty lines and repetitions are skipped. Ids are taken as they
+    are written, with blanks around them; only ``\\n`` and ``\\r\\n`` end a line.
 
     Raises:
-        DataError: a user is not in ``sequences``, or the file has no user.
+        DataError: a user is not in ``sequences`` (names the line), or the file is empty or no text.
     """
-    lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-    names = dict.fromkeys(line.strip() for line in lines if line.strip())
-    if not names:
-        raise DataError(f"{path}: no user ids; wanted one id per line")
-    return torch.tensor([sequences.user_index(name) for name in names])
+    codes: dict[str, int] = {}
+    for chunk in chunks(path):
+        for number, name in enumerate(text_lines(chunk, path), start=chunk.line):
+            if not name.strip():
+                continue
+            try:
+                codes[name] = sequences.user_index(name)
+            except DataError as error:
+                raise DataError(f"{path}:{number}: {error}") from error
+    return torch.tensor(list(codes.values()))
 
 
 def recommendation_frames(

@@ -25,8 +25,8 @@ TEXT = [
     ("a.csv", "user,item,time\n1,x,5\n2,y,5,9\n", "3: 4 fields, wanted 3", "'2,y,5,9'"),
     ("a.csv", "user,item,time\n1,x,5,9\n2,y,5\n", "2: 4 fields, wanted 3", "'1,x,5,9'"),
     ("a.csv", "user,item,time\n1,x,5\n,,\n2,y,6\n", "3: every field is empty", ""),
-    ("a.csv", 'user,item,time\n1,x,5\n2,"y,5\n3,z,5\n', "3: broken quoting", "wanted CSV"),
-    ("a.csv", "user,item,item\n1,x,5\n", "1: the column 'item' occurs 2 times", ""),
+    ("a.csv", 'user,item,time\n1,x,5\n2,"y,5\n3,z\n', "3: broken quoting", "wanted CSV"),
+    ("a.csv", "user,item,item\n1,x,5\n", "1: the header names 'item' more than once", ""),
     ("a.csv", "user,item,time,a,a\n1,x,5,5,5\n", "1: the header names 'a' more than once", ""),
     ("a.csv", "user,userId,item\n1,1,5\n", "1: 'user', 'userId' could all be the user", ""),
     ("a.csv", "user,price\n1,5\n", "1: no item column", "'user', 'price'"),
@@ -48,7 +48,7 @@ TEXT = [
     ("ratings.dat", RATINGS_DAT + "5::6::1::late\n", "4: column 'time' must be a", "'late'"),
     ("ratings.dat", "5 6 1 late\n", "1: not a MovieLens layout", "'5 6 1 late'"),
     ("s.txt", "1 2 3\n\n2\n3 4\n", "3: a user without items", "'2'"),
-    ("s.txt", b"1 2 3\n2 \xff 4\n", "2: not UTF-8 text (byte 0xff)", "wanted UTF-8"),
+    ("s.txt", b"1 2 3\n2 \xff 4 5\n", "2: not UTF-8 text (byte 0xff)", "wanted UTF-8"),
 ]
 
 JSON = [

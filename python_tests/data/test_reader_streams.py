@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from atjt_ext.data import read_interactions
 from atjt_ext.data.readers import streams
-from atjt_ext.data.readers.streams import chunks, quoted_record_end
+from atjt_ext.data.readers.quoting import quoted_record_end
+from atjt_ext.data.readers.streams import chunks
 from helpers import layouts
 from helpers.layouts import json_lines, literal_lines, write
 from helpers.reading import refusal

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from atjt_ext.cli.main import main
-from atjt_ext.data import DataError, Sequences
+from atjt_ext.data import DataError, Interactions, Sequences, to_sequences
 from atjt_ext.runs import recommendations as batch_recommendations
 from atjt_ext.runs.build import load_models
 from atjt_ext.runs.data import everything_known
@@ -138,7 +138,7 @@ def test_the_command_writes_all_some_and_one(
     assert "180 rows of 60 users" in capsys.readouterr().out
     assert_same(pl.read_parquet(path), expected(models, sequences, list(range(60)), 3))
     chosen = tmp_path / "users.txt"
-    chosen.write_text(f"{sequences.user_ids[9]}\n\n {sequences.user_ids[4]} \n")
+    chosen.write_text(f"{sequences.user_ids[9]}\n\n{sequences.user_ids[4]}\r\n")
     assert main([*command, f"--users={chosen}"]) == 0
     assert_same(pl.read_parquet(path), expected(models, sequences, [9, 4], 3))
     text = tmp_path / "recs.csv"
@@ -155,12 +155,25 @@ def test_users_in_a_file_come_once_and_must_exist(run: Run, tmp_path: Path) -> N
     sequences, path = run.sequences(), tmp_path / "users.txt"
     path.write_text("u07\nu03\nu07\n")
     assert users_named(sequences, path).tolist() == [7, 3]
-    path.write_text("u07\nnobody\n")
-    with pytest.raises(DataError, match="no user 'nobody'"):
+    path.write_text("u07\n\nnobody\n")
+    with pytest.raises(DataError, match="users.txt:3: .*no user 'nobody'"):
         users_named(sequences, path)
     path.write_text("\n")
-    with pytest.raises(DataError, match="no user ids; wanted one id per line"):
+    with pytest.raises(DataError, match="users.txt: the file is empty"):
         users_named(sequences, path)
+    path.write_bytes(b"u07\n\xff\n")
+    with pytest.raises(DataError, match="users.txt:2: not UTF-8 text"):
+        users_named(sequences, path)
+
+
+def test_users_in_a_file_have_their_ids_as_written(tmp_path: Path) -> None:
+    ids = [" u", "u", "u ", "u\u2028v", "u\x85v", "u\x0bv", "u\x1cv", "\ufeffu", "u\rv", "u\tv"]
+    sequences = to_sequences(Interactions(pl.DataFrame({"user": ids, "item": ids})))
+    path = tmp_path / "users.txt"
+    for end in ("\n", "\r\n"):
+        for start in ("", "\ufeff"):
+            path.write_bytes((start + end.join(["u", *ids]) + end).encode())
+            assert users_named(sequences, path).tolist() == [1, 0, *range(2, len(ids))]
 
 
 @pytest.mark.parametrize(

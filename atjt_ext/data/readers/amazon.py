@@ -15,7 +15,7 @@ from .columns import ColumnNames, Part, interactions_of_parts, table_of_parts
 from .csv_files import read_csv
 from .json_lines import Kind, json_parts
 from .recognise import FileFormat, Sign, find_source, header_of, keys_of
-from .streams import first_line
+from .streams import glimpse
 
 # Keys of a review by role.
 _2014 = {"user": "reviewerID", "item": "asin", "time": "unixReviewTime", "rating": "overall"}
@@ -59,7 +59,7 @@ def read_amazon(path: str | Path, *, metadata: str | Path | None = None) -> Inte
 
 
 def _read_reviews(path: Path) -> Interactions:
-    line = first_line(path)
+    line = glimpse(path)
     if not line.lstrip().startswith("{"):
         return _read_ratings(path, header_of(line))
     keys = set(keys_of(line))
@@ -86,7 +86,7 @@ def _read_ratings(path: Path, header: list[str]) -> Interactions:
 
 def read_metadata(path: str | Path) -> pl.DataFrame:
     """The metadata of any year, as ``items``."""
-    keys = set(keys_of(first_line(path)))
+    keys = set(keys_of(glimpse(path)))
     if not keys & {"asin", "parent_asin"}:
         raise DataError(
             f"{path}:1: no Amazon metadata: wanted the key asin or parent_asin, "

@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 
 from ..errors import DataError
-from ..formats import FORMATS, Format
+from ..formats import FORMATS, QUOTINGS, Format, Quoting
 from ..interactions import Interactions
 from .columns import ColumnNames
 from .recognise import FileFormat, find_source, recognise
@@ -25,8 +25,9 @@ def read_interactions(
     time_column: str | None = None,
     rating_column: str | None = None,
     weight_column: str | None = None,
+    quoting: Quoting = "auto",
 ) -> Interactions:
-    """Interactions from a file or a folder, plain or gzip, in any format that this package reads.
+    """Interactions from a file or a folder, in any format that this package reads.
 
     <formats>
 
@@ -41,11 +42,13 @@ def read_interactions(
         time_column: Likewise; an empty name reads no times.
         rating_column: Likewise; an empty name reads no ratings.
         weight_column: The column of weights in [0, 1]; never guessed.
+        quoting: What ``"`` means in CSV and TSV (:func:`read_csv`).
 
     Raises:
         DataError: if the format is unknown, or for the first value that does not fit, with
             its file, line and column.
-        ValueError: on an unknown ``format``, or a column name for a format without such names.
+        ValueError: on an unknown ``format`` or ``quoting``, or a column name or ``quoting`` for a
+            format without such names or quotes.
     """
     columns: ColumnNames = {
         "user_column": user_column,
@@ -55,8 +58,10 @@ def read_interactions(
         "weight_column": weight_column,
     }
     named = any(name is not None for name in columns.values())
+    if quoting not in QUOTINGS:
+        raise ValueError(f"quoting must be one of {', '.join(QUOTINGS)}, got {quoting!r}")
     if format == "auto":
-        reader = _format_of(path, named)
+        reader = _format_of(path, named or quoting != "auto")
     elif format in READERS:
         reader = READERS[format]
     else:
@@ -65,10 +70,15 @@ def read_interactions(
         raise ValueError(
             f"{path}: {reader.name} files have no named columns, but a column was named"
         )
+    if quoting != "auto" and not reader.has_quotes:
+        raise ValueError(
+            f"{path}: quoting={quoting} has no effect on {reader.name} files, only on CSV and TSV"
+        )
     # A reader of several kinds of files takes a folder and finds its tables there.
     if Path(path).is_dir() and all(sign.role == "interactions" for sign in reader.signs):
         path = find_source(path, list(READERS.values()), only=reader).interactions
-    return reader.read(path, **columns) if reader.named_columns else reader.read(path)
+    quotes = {"quoting": quoting} if reader.has_quotes else {}
+    return reader.read(path, **(columns if reader.named_columns else {}), **quotes)
 
 
 def _table_of_formats() -> str:
@@ -85,12 +95,12 @@ if read_interactions.__doc__:  # python -OO drops docstrings
     read_interactions.__doc__ = read_interactions.__doc__.replace("<formats>", _table_of_formats())
 
 
-def _format_of(path: str | Path, named: bool) -> FileFormat:
+def _format_of(path: str | Path, general: bool) -> FileFormat:
     formats = list(READERS.values())
     if Path(path).is_dir():
         return find_source(path, formats).format
     content = recognise(path, formats)
-    if content.named and named:
+    if content.named and general:
         return READERS[content.named]
     if content.role != "interactions":
         raise DataError(

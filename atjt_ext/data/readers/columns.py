@@ -11,7 +11,7 @@ import polars as pl
 
 from ..errors import DataError, listed, shown
 from ..interactions import Interactions
-from .times import seconds_since_1970
+from .times import EXACT, seconds_since_1970, settled
 
 # The names, in lower case, for a role whose column the caller does not name.
 GUESSES: dict[str, tuple[str, ...]] = {
@@ -33,6 +33,7 @@ _SECOND_GUESSES: dict[str, tuple[str, ...]] = {
              "order_time", "purchase_date"),
 }  # fmt: skip
 _REQUIRED = ("user", "item")
+BLANKS = " \t"  # that a file may have around its fields; no other white space
 
 PlaceOf = Callable[[int], str]  # "file:line" of a row
 Part = tuple[pl.DataFrame, PlaceOf]  # a part of a file as read
@@ -147,10 +148,29 @@ def interactions_of_parts(
     frames = [frame for frame in frames if not frame.is_empty()]
     if not frames:
         raise DataError(f"{source}: a header and no interactions")
-    # Relaxed: times may be whole numbers in one part and not in another. Not rechunked: that would
-    # hold everything twice.
+    if any(frame.schema.get("time") == EXACT for frame in frames):
+        # Times may be whole numbers in one part and not in another.
+        frames = [frame.with_columns(pl.col("time").cast(EXACT)) for frame in frames]
+    # Not rechunked: that would hold everything twice.
     frame = pl.concat(frames, how="vertical_relaxed", rechunk=False)
-    return Interactions(frame, source=str(source))
+    return Interactions(with_settled_times(frame, source), source=str(source))
+
+
+def with_settled_times(frame: pl.DataFrame, source: str | Path) -> pl.DataFrame:
+    """The converted columns of a whole file, with ``time`` as Int64 or Float64.
+
+    Raises:
+        DataError: if no such type keeps different times apart.
+    """
+    if "time" not in frame.columns:
+        return frame
+    times = settled(frame["time"])
+    if times is None:
+        raise DataError(
+            f"{source}: the times have more digits than 64 bits can keep apart, wanted nanoseconds "
+            "or coarser times; an empty time_column skips them"
+        )
+    return frame.with_columns(times.alias("time"))
 
 
 def table_of_parts(parts: Iterable[Part], key: str, column: str, path: str | Path) -> pl.DataFrame:

@@ -10,7 +10,7 @@ import polars as pl
 
 from ..errors import DataError
 from ..interactions import Interactions
-from .columns import ColumnNames, convert, find_roles
+from .columns import ColumnNames, convert, find_roles, with_settled_times
 from .recognise import FileFormat, Sign
 from .streams import read_bytes
 
@@ -61,7 +61,7 @@ def interactions_from_frame(
     if frame.is_empty():
         raise DataError(f"{source}: no interactions")
     converted = convert(frame, roles, lambda row: f"{source}: row {row + 1}")
-    return Interactions(converted, source=source, columns=roles)
+    return Interactions(with_settled_times(converted, source), source=source, columns=roles)
 
 
 FORMAT = FileFormat(

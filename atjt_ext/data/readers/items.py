@@ -62,7 +62,7 @@ def _attributes(path: str | Path) -> pl.DataFrame:
     text = decoded(read_bytes(path), path)
     try:
         table = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(
             f"{path}: no JSON object {{item: [value, ...]}} ({error}), and no known table of items"
         ) from error

@@ -39,6 +39,13 @@ _TYPES: dict[str, pl.DataType | type[pl.DataType]] = {
     "list": pl.List(pl.String),
     "paths": pl.List(pl.List(pl.String)),
 }
+# Numbers with more digits than the floats of polars keep.
+_LONG_NUMBER = re.compile(rb"[0-9]{10}\.[0-9]{8}|[0-9]{16}\.[0-9]")
+# An escape that is half of a character; polars would read a zero.
+_HALF = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])"
+    rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F]"
+)
 _LITERAL = re.compile(rb"\s*\{\s*u?'")
 # The first object of a stream of events may lack some keys.
 _OBJECTS_TO_KNOW_KEYS_BY = 1000
@@ -64,7 +71,9 @@ def json_parts(path: str | Path, fields: Mapping[str, Kind]) -> Iterator[Part]:
 def _parsed(chunk: Chunk, fields: Mapping[str, Kind]) -> pl.DataFrame | None:
     """The columns if polars understands every line, else ``None``."""
     data = chunk.data
-    if _LITERAL.match(data):
+    if _LITERAL.match(data) or _LONG_NUMBER.search(data):
+        return None
+    if b"\\u" in data and _HALF.search(data):
         return None
     for name, kind in fields.items():
         # polars would read a list inside a list as text.
@@ -87,8 +96,11 @@ def _line_by_line(path: str | Path, chunk: Chunk, fields: Mapping[str, Kind]) ->
     columns: dict[str, list[object]] = {name: [] for name in fields}
     for number, line in _lines(chunk):
         value = _object(path, number, line)
-        for name, kind in fields.items():
-            columns[name].append(_field(value.get(name), name, kind, f"{path}:{number}"))
+        try:
+            for name, kind in fields.items():
+                columns[name].append(_field(value.get(name), name, kind, f"{path}:{number}"))
+        except RecursionError as error:
+            raise DataError(f"{path}:{number}: values are nested too deeply") from error
     types = {n: pl.String if k == "text" else pl.List(pl.String) for n, k in fields.items()}
     return pl.DataFrame(columns, schema=types)
 
@@ -99,7 +111,7 @@ def _object(path: str | Path, number: int, line: bytes) -> dict[str, object]:
     kind = "Python literal" if literal else "JSON"
     text = decoded(line, path, number)
     try:
-        value = _literal(text.strip("\r\n")) if literal else json.loads(text)
+        value = _literal(text.strip("\r\n")) if literal else json.loads(text, parse_float=_number)
     except (ValueError, RecursionError) as error:
         reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
         raise DataError(
@@ -109,6 +121,11 @@ def _object(path: str | Path, number: int, line: bytes) -> dict[str, object]:
     if not isinstance(value, dict):
         raise DataError(f"{place}: wanted one object per line, got {shown(text.strip())}")
     return value
+
+
+def _number(text: str) -> float | str:
+    """A float, or its text if that has digits that a float would lose."""
+    return text if _LONG_NUMBER.search(text.encode()) else float(text)
 
 
 def _literal(line: str) -> object:

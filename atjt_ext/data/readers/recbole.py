@@ -81,7 +81,7 @@ def _is_header(line: str) -> bool:
 
 
 def _text(path: Path, types: dict[str, str]) -> DelimitedText:
-    return DelimitedText(path, "\t", list(types), has_header=True, quoted=False)
+    return DelimitedText(path, "\t", list(types), has_header=True, quoting="none")
 
 
 def read_feature_table(path: Path, key: str, name: str | None = None) -> pl.DataFrame:
@@ -110,7 +110,7 @@ def _typed(column: pl.Series, type: str, place_of: PlaceOf) -> pl.Series:
         return optional_numbers(column, place_of)
     if type == "token":
         return column
-    words: pl.Series = column.str.extract_all(r"\S+")
+    words: pl.Series = column.str.extract_all(r"[^ ]+")
     return words
 
 

@@ -15,7 +15,8 @@ import polars as pl
 from ..errors import DataError, listed, shown
 from ..interactions import Interactions
 from .columns import guessed
-from .streams import HEAD_BYTES, read_bytes
+from .packing import bare_name, name_inside
+from .streams import HEAD_BYTES, glimpse, read_bytes, require_text
 
 Role = Literal["interactions", "items", "users"]
 
@@ -35,6 +36,7 @@ class Sign:
     no_keys: str = ""  # that an object with ``keys`` must not have
     events: bool = False  # any JSON object that names a user and an item
     line: Callable[[str], bool] | None = None  # accepts a first line that is no JSON object
+    doubt: Callable[[list[str]], str] | None = None  # what else the first lines may be, if anything
     last_resort_suffixes: str = ""  # the reader then names the fault of the first line
 
 
@@ -48,6 +50,7 @@ class FileFormat:
         signs: One for each kind of file.
         files: The files of the format, for the table of ``read_interactions``.
         named_columns: Whether the user may name the columns.
+        has_quotes: Whether the user may say what quotes mean.
         published: Whether published data have this format. In a folder such a file is preferred to
             tables that only look like interactions (MovieLens' ``tags.csv``).
         read_items: Reads a table of items.
@@ -60,11 +63,13 @@ class FileFormat:
         *signs: Sign,
         files: str,
         named_columns: bool = False,
+        has_quotes: bool = False,
         published: bool = True,
         read_items: Callable[[Path], pl.DataFrame] | None = None,
     ) -> None:
         self.name, self.read, self.signs, self.files = name, read, signs, files
-        self.named_columns, self.published, self.read_items = named_columns, published, read_items
+        self.named_columns, self.has_quotes = named_columns, has_quotes
+        self.published, self.read_items = published, read_items
 
 
 class Content(NamedTuple):
@@ -86,14 +91,25 @@ _NUMBER = re.compile(r"\s*[-+]?\d+(\.\d*)?([eE][-+]?\d+)?\s*")
 _KEY = re.compile(r"""(?<!\\)(["'])(\w+)\1\s*:""")
 
 
-def recognise(path: str | Path, formats: Iterable[FileFormat]) -> Content:
-    """The content of a file, by its name (without ``.gz``), then by its first line.
+class UnclearFormatError(DataError):
+    """The first lines of a file fit several formats."""
+
+
+def recognise(path: str | Path, formats: Iterable[FileFormat], *, unsure: bool = True) -> Content:
+    """The content of a file, by its name (without the suffix of a packer), then by its first line.
+
+    Args:
+        path: The file.
+        formats: The formats to ask.
+        unsure: Whether a format that only the first line shows is refused if the first lines fit
+            another one too.
 
     Raises:
         DataError: if both are unknown (names what was tried and shows the line), or as
             ``read_bytes``.
+        UnclearFormatError: if ``unsure`` finds another format.
     """
-    name = Path(path).name.lower().removesuffix(".gz")
+    name = name_inside(path)
     suffix = Path(name).suffix
     head = read_bytes(path, HEAD_BYTES)
     signs = [(one, sign) for one in formats for sign in one.signs]
@@ -101,7 +117,8 @@ def recognise(path: str | Path, formats: Iterable[FileFormat]) -> Content:
         named = {name, suffix} & set(sign.names_or_suffixes.split())
         if named or (sign.magic and head.startswith(sign.magic)):
             return Content(one, sign.role)
-    line = _first_line(head)
+    require_text(head, path)
+    line = glimpse(path)
     if _ARRAY.match(line):
         raise DataError(
             f"{path}: holds one JSON array, wanted one object per line (JSON lines); "
@@ -120,6 +137,9 @@ def recognise(path: str | Path, formats: Iterable[FileFormat]) -> Content:
         elif sign.header and sign.header.split() == header[: len(sign.header.split())]:
             return Content(one, sign.role, "csv")
         elif sign.line and sign.line(line):
+            doubt = sign.doubt(_lines(head)) if sign.doubt and unsure else ""
+            if doubt:
+                raise UnclearFormatError(f"{path}: {doubt}")
             return Content(one, sign.role)
     for one, sign in signs:
         if suffix in sign.last_resort_suffixes.split():
@@ -136,9 +156,11 @@ def recognise(path: str | Path, formats: Iterable[FileFormat]) -> Content:
     )
 
 
-def _first_line(head: bytes) -> str:
-    # The limit may cut the line, even inside a character; the rest is enough.
-    return head.lstrip(b"\r\n").split(b"\n", 1)[0].decode("utf-8", "replace").strip()
+def _lines(head: bytes) -> list[str]:
+    """The lines that are not blank, without one that the end of ``head`` may cut."""
+    whole = head[: head.rfind(b"\n") + 1] or head
+    lines = whole.decode("utf-8", "replace").split("\n")
+    return [line for line in lines if line.strip()]
 
 
 def is_number(field: str) -> bool:
@@ -155,7 +177,7 @@ def names_user_and_item(line: str) -> bool:
     """Whether a line is a JSON object with a user and an item under names of ``GUESSES``."""
     try:
         value = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(value, dict) and all(guessed(role, list(value)) for role in ("user", "item"))
 
@@ -191,6 +213,7 @@ def find_source(
     ``formats``. With ``only``, files of other formats are ignored.
 
     Raises:
+        UnclearFormatError: if the only candidates fit several formats.
         DataError: unless there is exactly one file of interactions, and at most one table of items
             and of users; lists what was recognised.
     """
@@ -200,17 +223,19 @@ def find_source(
     signs = [sign for one in formats for sign in one.signs]
     endings = (*_SUFFIXES, *" ".join(sign.names_or_suffixes for sign in signs).split())
     found: dict[Path, Content] = {}
+    unclear: list[UnclearFormatError] = []
     for file in sorted(path.iterdir()):
-        name = file.name.lower().removesuffix(".gz")
+        name = bare_name(file)
         if file.is_file() and not name.startswith(".") and name.endswith(endings):
             try:
-                content = recognise(file, formats)
+                content = recognise(file, formats, unsure=only is None)
+            except UnclearFormatError as error:
+                unclear.append(error)
+                continue
             except DataError:
                 continue  # a README, an empty file: not listed as recognised
             # JSON lines may be logs or tables; their suffix alone does not make them events.
-            if content.format.name == "jsonl" and not names_user_and_item(
-                _first_line(read_bytes(file, HEAD_BYTES))
-            ):
+            if content.format.name == "jsonl" and not names_user_and_item(glimpse(file)):
                 continue
             if only in (None, content.format):
                 found[file] = content
@@ -219,6 +244,8 @@ def find_source(
         # Other JSON lines beside a published file belong to its data set (Yelp's tips).
         events = [file for file in events if found[file].format.name != "jsonl"]
     events = [file for file in events if found[file].format.published] or events
+    if unclear and not events:
+        raise unclear[0]
     if len(events) != 1:
         problem = f"{len(events)} files of interactions" if events else "no file of interactions"
         raise DataError(f"{path}: is a directory with {problem}; {_recognised(found)}")

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
 
 from ..errors import DataError, shown
 from ..interactions import Interactions
-from .recognise import FileFormat, Sign
-from .streams import decoded, read_bytes
+from .columns import BLANKS
+from .recognise import FileFormat, Sign, is_number
+from .streams import Chunk, chunks, text_lines
 
 # An id with a digit; prose would otherwise pass for sequences.
 _ID = re.compile(r"[^\s,;]*\d[^\s,;]*")
 
 
+# A line of a table without a header has no more fields: user, item, rating, date, time, ...
+_WIDEST_TABLE = 8
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}.*|[0-9:.]+")
+
+
 def read_sequences(path: str | Path) -> Interactions:
-    """A file of lines ``user item item ...`` with white space between, plain or gzip.
+    """A file of lines ``user item item ...`` with blanks or tabs between.
 
     ``time`` is the position in the user's sequence, from 0. Further lines of a user continue the
     sequence, so pairs ``user item`` in the order of time (SASRec's layout) can be read too. Blank
@@ -26,25 +34,30 @@ def read_sequences(path: str | Path) -> Interactions:
     Raises:
         DataError: on a user without items, or text that is not UTF-8; names the line.
     """
-    # Not splitlines(): it also cuts at form feeds and the like, which end no line in an editor.
-    lines = pl.Series("fields", decoded(read_bytes(path), path).split("\n"))
-    fields = lines.str.extract_all(r"\S+")
+    frames = [_pairs(chunk, path) for chunk in chunks(path)]
+    position = pl.int_range(pl.len(), dtype=pl.Int64).over("user")
+    frame = pl.concat(frames, rechunk=False).with_columns(time=position)
+    return Interactions(frame, source=str(path))
+
+
+def _pairs(chunk: Chunk, path: str | Path) -> pl.DataFrame:
+    """A row ``user item`` for each item of the lines."""
+    lines = pl.Series("fields", text_lines(chunk, path))
+    fields = lines.str.extract_all(f"[^{BLANKS}]+")
     lengths = fields.list.len()
     lonely = (lengths == 1).arg_true()
     if len(lonely):
         line = lonely[0]
         raise DataError(
-            f"{path}:{line + 1}: a user without items, wanted 'user item item ...', "
+            f"{path}:{chunk.line + line}: a user without items, wanted 'user item item ...', "
             f"got {shown(lines[line].strip())}"
         )
-    frame = (
+    return (
         pl.DataFrame({"fields": fields})
         .filter(lengths > 0)
         .select(user=pl.col("fields").list.first(), item=pl.col("fields").list.slice(1))
         .explode("item")
-        .with_columns(time=pl.int_range(pl.len(), dtype=pl.Int64).over("user"))
     )
-    return Interactions(frame, source=str(path))
 
 
 def _is_sequence(line: str) -> bool:
@@ -52,6 +65,38 @@ def _is_sequence(line: str) -> bool:
     return len(words) > 1 and all(map(_ID.fullmatch, words))
 
 
+def _doubt(lines: list[str]) -> str:
+    """Lines of equal length may be rows of a table: its ratings and times would become items."""
+    rows = [line.split() for line in lines]
+    width, count = Counter(map(len, rows)).most_common(1)[0]
+    users = len({row[0] for row in rows})
+    regular = count >= 0.9 * len(rows)
+    if not 3 <= width <= _WIDEST_TABLE:
+        return ""
+    if regular:
+        columns = list(zip(*(row for row in rows if len(row) == width), strict=True))
+        tabular = users < len(rows) or any(map(_is_rating_or_time, columns[2:]))
+    else:
+        tabular = 2 * users <= len(rows) and max(map(len, rows)) <= _WIDEST_TABLE
+    if not tabular:
+        return ""
+    return (
+        f"{count} of the first {len(rows)} lines have {width} fields, so they may be rows of a "
+        "table (user item rating time) as well as sequences (user item item ...); pass "
+        "format=sequences if they are sequences, or else write the table as CSV with a header"
+    )
+
+
+def _is_rating_or_time(column: Sequence[str]) -> bool:
+    if all(map(is_number, column)):
+        numbers = [float(word) for word in column]
+        return max(numbers) <= 10 or min(numbers) >= 1e8
+    return all(map(_DATE.fullmatch, column))
+
+
 FORMAT = FileFormat(
-    "sequences", read_sequences, Sign(line=_is_sequence), files="lines ``user item item ...``"
+    "sequences",
+    read_sequences,
+    Sign(line=_is_sequence, doubt=_doubt),
+    files="lines ``user item item ...``",
 )

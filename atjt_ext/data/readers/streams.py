@@ -5,23 +5,22 @@ Chunks of ``CHUNK_BYTES`` are parsed to narrow columns one by one, so that no fi
 
 from __future__ import annotations
 
-import gzip
-import re
-import zlib
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, cast
 
 from ..errors import DataError
+from .packing import opened
 
 # So large that the costs per call and per chunk do not matter; a few hundred MB once parsed.
 CHUNK_BYTES = 1 << 25
 # Read to recognise the format. The text of a review may stand before its distinctive keys.
 HEAD_BYTES = 1 << 20
+# A longer line, or field between quotes, is refused. A small packed file can hold a huge line.
+LINE_BYTES = 1 << 26
+# A packed file that is read whole may not hold more.
+UNPACKED_BYTES = 1 << 30
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -34,15 +33,19 @@ class Chunk:
 
 
 def read_bytes(path: str | Path, limit: int = -1) -> bytes:
-    """At most ``limit`` bytes of a file (-1: all), unpacked if its start or its suffix is gzip's.
-
-    A UTF-8 byte order mark is dropped.
+    """At most ``limit`` bytes of a file (-1: all), unpacked; a UTF-8 byte order mark is dropped.
 
     Raises:
-        DataError: if the file is missing, a directory, unreadable, empty, or a broken gzip.
+        DataError: if the file is empty, or unpacks to more than ``UNPACKED_BYTES`` without a
+            limit; as :func:`~atjt_ext.data.readers.packing.opened`.
     """
-    with _opened(path) as stream:
-        data = stream.read(limit).removeprefix(_BYTE_ORDER_MARK)
+    with opened(path) as stream:
+        # A plain file is never longer than its size.
+        most = max(UNPACKED_BYTES, Path(path).stat().st_size)
+        data = stream.read(most + 1 if limit < 0 else limit)
+    if limit < 0 and len(data) > most:
+        raise DataError(f"{path}: unpacks to more than {most >> 20} MiB; unpack it")
+    data = data.removeprefix(_BYTE_ORDER_MARK)
     if not data.strip():
         raise DataError(f"{path}: the file is empty")
     return data
@@ -51,9 +54,10 @@ def read_bytes(path: str | Path, limit: int = -1) -> bytes:
 def chunks(
     path: str | Path, record_end: Callable[[bytes], int] | None = None, *, size: int | None = None
 ) -> Iterator[Chunk]:
-    """A file in chunks of whole records, unpacked if it is gzip.
+    """A file in chunks of whole records, unpacked.
 
-    Chunks of white space are left out. A record longer than ``size`` is read whole.
+    Chunks of white space are left out. A record longer than ``size`` is read whole, up to
+    ``LINE_BYTES``.
 
     Args:
         path: The file.
@@ -62,12 +66,13 @@ def chunks(
         size: Bytes to read at a time; ``CHUNK_BYTES`` if ``None``.
 
     Raises:
-        DataError: as ``read_bytes``; a broken gzip only when its broken part is reached.
+        DataError: on a longer record or a zero byte; as ``read_bytes``, for a broken packed file
+            only when its broken part is reached.
     """
     record_end = record_end or _last_line_end
     size = size or CHUNK_BYTES
     line, rest, empty = 1, b"", True
-    with _opened(path) as stream:
+    with opened(path) as stream:
         # A block is at least as long as the rest, or a long record would be copied once per block.
         while block := stream.read(max(size, len(rest))):
             data = rest + block if rest else block
@@ -78,11 +83,16 @@ def chunks(
             data = data[:end]
             if data and not data.isspace():
                 empty = False
-                yield Chunk(line, data)
+                yield Chunk(line, require_text(data, path, line))
             line += data.count(b"\n")
+            if len(rest) > LINE_BYTES:
+                raise DataError(
+                    f"{path}:{line}: a line or a quoted field of more than {LINE_BYTES >> 20} MiB, "
+                    "wanted shorter lines"
+                )
     if rest.strip():
         empty = False
-        yield Chunk(line, rest)
+        yield Chunk(line, require_text(rest, path, line))
     if empty:
         raise DataError(f"{path}: the file is empty")
 
@@ -91,46 +101,53 @@ def _last_line_end(data: bytes) -> int:
     return data.rfind(b"\n") + 1
 
 
-def quoted_record_end(separator: str) -> Callable[[bytes], int]:
-    """``record_end`` for CSV, whose quoted fields may hold line breaks.
+def glimpse(path: str | Path) -> str:
+    """The start of the first line that is not blank: what shows the format, in any encoding.
 
-    A quote counts only at the start of a field; elsewhere it is an ordinary character.
+    Raises:
+        DataError: as ``read_bytes``.
     """
-    # A field that is never closed runs to the end of the data.
-    field_or_line_end = re.compile(
-        rb'(?:(?<=[\n%s])|\A)"[^"]*(?:""[^"]*)*(?:"|\Z)|(?P<line_end>\n)'
-        % re.escape(separator.encode())
-    )
-
-    def record_end(data: bytes) -> int:
-        if b'"' not in data:
-            return _last_line_end(data)
-        ends = (m.end() for m in field_or_line_end.finditer(data) if m.lastgroup)
-        return max(deque(ends, maxlen=1), default=0)
-
-    return record_end
+    head = read_bytes(path, HEAD_BYTES)
+    return head.lstrip(b"\r\n").split(b"\n", 1)[0].decode("utf-8", "replace").strip()
 
 
 def first_line(path: str | Path) -> str:
     """The first line of a file that is not blank, without its line break.
 
     Raises:
-        DataError: as ``read_bytes``, or if the line is not UTF-8.
+        DataError: as ``read_bytes``, or if the line is not UTF-8 or longer than ``HEAD_BYTES``.
     """
     head = read_bytes(path, HEAD_BYTES)
     data = head.lstrip(b"\r\n")
-    line = data.split(b"\n", 1)[0].removesuffix(b"\r")
-    return decoded(line, path, 1 + head.count(b"\n", 0, len(head) - len(data)))
+    line, end, _ = data.partition(b"\n")
+    number = 1 + head.count(b"\n", 0, len(head) - len(data))
+    if not end and len(head) >= HEAD_BYTES - len(_BYTE_ORDER_MARK):
+        size = f"{HEAD_BYTES >> 20} MiB"
+        raise DataError(
+            f"{path}:{number}: the first line is longer than {size}, wanted a shorter one"
+        )
+    return decoded(line.removesuffix(b"\r"), path, number)
+
+
+def text_lines(chunk: Chunk, path: str | Path) -> list[str]:
+    """The lines of a chunk. Only ``\\n`` and ``\\r\\n`` end a line: ids may hold all other
+    characters, at some of which ``str.splitlines`` would cut them.
+
+    Raises:
+        DataError: on bytes that are not UTF-8.
+    """
+    text = decoded(chunk.data, path, chunk.line)
+    return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
 
 
 def decoded(data: bytes, path: str | Path, line: int = 1) -> str:
     """UTF-8 text that starts on ``line`` of a file.
 
     Raises:
-        DataError: on bytes that are not UTF-8; names the line of the first.
+        DataError: on bytes that are not UTF-8, or zero; names the line of the first.
     """
     try:
-        return data.decode("utf-8")
+        return require_text(data, path, line).decode("utf-8")
     except UnicodeDecodeError as error:
         line += data.count(b"\n", 0, error.start)
         raise DataError(
@@ -138,24 +155,19 @@ def decoded(data: bytes, path: str | Path, line: int = 1) -> str:
         ) from error
 
 
+def require_text(data: bytes, path: str | Path, line: int = 1) -> bytes:
+    """``data``, if it may be text.
+
+    Raises:
+        DataError: on a zero byte; names its line.
+    """
+    at = data.find(b"\0")
+    if at < 0:
+        return data
+    line += data.count(b"\n", 0, at)
+    raise DataError(f"{path}:{line}: a zero byte, wanted UTF-8 text; is the file binary?")
+
+
 def place_of(path: str | Path, lines: Callable[[], Iterable[tuple[int, object]]], row: int) -> str:
     """``file:line`` of row ``row``; ``lines`` gives numbers (from 1) and contents of lines."""
     return f"{path}:{next(islice(lines(), row, None))[0]}"
-
-
-@contextmanager
-def _opened(path: str | Path) -> Iterator[BinaryIO]:
-    """The unpacked bytes of a file; errors in reading them become DataError."""
-    path = Path(path)
-    if path.is_dir():
-        raise DataError(f"{path}: is a directory, wanted a file")
-    try:
-        with path.open("rb") as raw:
-            packed = path.suffix == ".gz" or raw.peek(2)[:2] == b"\x1f\x8b"
-            yield cast(BinaryIO, gzip.GzipFile(fileobj=raw)) if packed else raw
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file") from error
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: truncated or corrupt gzip ({error})") from error
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror or error}") from error

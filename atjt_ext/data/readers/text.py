@@ -1,23 +1,29 @@
 """Delimited text to columns of strings: fast if the file is sound, exact about its first bad line.
 
 polars parses each chunk, but cannot name a bad line, and fills short rows with nulls. So a chunk
-that looks wrong is read again line by line.
+that looks wrong is read again line by line. ``DelimitedText.read`` decides what quotes mean.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import polars as pl
 
 from ..errors import DataError, listed, shown
+from ..formats import Quoting
 from ..interactions import Interactions
-from .columns import Part, interactions_of_parts
-from .streams import chunks, decoded, place_of, quoted_record_end
+from .columns import BLANKS, Part, interactions_of_parts
+from .quoting import Evidence, Marks, quote_marks, quoted_record_end
+from .streams import LINE_BYTES, Chunk, chunks, decoded, first_line, place_of, text_lines
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,26 +38,92 @@ class DelimitedText:
     separator: str  # one character, or "::" (MovieLens)
     names: list[str]  # of the fields
     has_header: bool
-    quoted: bool  # whether '"' quotes a field (CSV) or is an ordinary character
+    quoting: Quoting  # whether '"' quotes a field ("csv") or is an ordinary character ("none")
+    padded: bool = False  # whether blanks around a field do not belong to it
     data: bytes = b""  # the part of the file
     line: int = 1  # on which the part starts
 
     def __post_init__(self) -> None:
         require_distinct(self.names, self.path)
 
-    def frames(self) -> Iterator[Part]:
-        """The parsed parts of the file, in order.
+    def read(self, build: Callable[[Iterator[Part]], _T]) -> _T:
+        """What ``build`` makes of :meth:`frames`. Decides what quotes mean if ``quoting`` is auto.
+
+        A file is CSV if it can be read as CSV and no quoted field of several lines looks like
+        rows. Else, quotes are ordinary characters if every line then has the right number of fields
+        and ``build`` takes its rows. Else, the file is CSV, unless most of its quoted fields of
+        several lines look like rows and no line shows that quotes matter.
 
         Raises:
-            DataError: if the file is missing, unreadable, empty, or a broken gzip; as ``parse``.
+            DataError: as :meth:`frames` and ``build``, or if that stays unclear.
         """
-        part = self
-        for chunk in chunks(self.path, quoted_record_end(self.separator) if self.quoted else None):
+        if self.quoting != "auto":
+            return build(self.frames())
+        evidence = Evidence(self.separator, len(self.names))
+        literal = replace(self, quoting="none")
+        try:
+            result = build(self.frames(evidence))
+        except DataError as error:
+            if not evidence.quotes or self._header_is_quoted():
+                raise
+            try:
+                return build(literal.frames())
+            except DataError:
+                raise error from None  # about the file as CSV, which most files with quotes are
+        if not evidence.doubtful:
+            return result
+        wanted = f"{len(self.names)} fields"
+        doubt = (
+            f"{self.path}:{evidence.line}: a quoted field of several lines, which would be rows of "
+            f"{wanted} if quotes were ordinary characters"
+        )
+        if evidence.fits and not self._header_is_quoted():
+            try:
+                taken = build(literal.frames())
+            except DataError:
+                return result  # it has no other meaning than as CSV
+            warnings.warn(
+                f"{doubt}; they were read as these rows. quoting=none says that this is right, "
+                "quoting=csv reads the field",
+                stacklevel=2,
+            )
+            return taken
+        if 2 * evidence.doubtful > evidence.spans and not evidence.csv_only:
+            raise DataError(f"{doubt}; pass quoting=csv or quoting=none")
+        more = f" (and {evidence.doubtful - 1:,} more)" if evidence.doubtful > 1 else ""
+        warnings.warn(
+            f"{doubt}{more}; it was read as one field. quoting=csv says that this is right",
+            stacklevel=2,
+        )
+        return result
+
+    def _header_is_quoted(self) -> bool:
+        return self.has_header and '"' in first_line(self.path)
+
+    def frames(self, evidence: Evidence | None = None) -> Iterator[Part]:
+        """The parsed parts of the file, in order; ``auto`` reads CSV.
+
+        Raises:
+            DataError: as ``chunks`` and ``parse``.
+        """
+        quoted = self.quoting != "none"
+        part = replace(self, quoting="csv" if quoted else "none")
+        ends = quoted_record_end(self.separator, padded=self.padded) if quoted else None
+        for chunk in chunks(self.path, ends):
             part = replace(part, data=chunk.data, line=chunk.line)
-            yield part.parse(), part.place_of
+            marks = part._marks()
+            if evidence is not None and marks is not None:
+                evidence.add(chunk.data, marks, chunk.line)
+            yield part.parse(marks), part.place_of
             part = replace(part, has_header=False)
 
-    def parse(self) -> pl.DataFrame:
+    def _marks(self) -> Marks | None:
+        """The marks of the part; ``None`` if no quote counts."""
+        if self.quoting == "none" or b'"' not in self.data:
+            return None
+        return quote_marks(self.data, self.separator, padded=self.padded)
+
+    def parse(self, marks: Marks | None = None) -> pl.DataFrame:
         """The fields as strings, a column per name; blank lines are skipped.
 
         Raises:
@@ -66,19 +138,20 @@ class DelimitedText:
         start = self._first_row()
         if start >= len(self.data):
             return pl.DataFrame(schema=schema)
+        quoted = marks is not None and len(marks.at) > 0
+        if marks is not None and quoted and not marks.clean:
+            # polars does not read fields with quotes inside, as in 5" disk, beside quoted ones.
+            return self._line_by_line()
         try:
             raw = pl.read_csv(
                 self.data[start:],
                 has_header=False,
                 separator=self.separator[0],
-                quote_char='"' if self.quoted else None,
+                quote_char='"' if quoted else None,
                 infer_schema=False,
             )
         except pl.exceptions.PolarsError:
-            # All lines may still be sound: an unquoted field may hold a quote, as in 5" disk.
-            self._find_bad_line()
-            rows = [[field or None for field in fields] for _, fields in self._records()]
-            return pl.DataFrame(rows, schema=schema, orient="row")
+            return self._line_by_line()
         if raw.width != width:
             self._find_bad_line()
             raise DataError(f"{self.path}: {raw.width} columns, wanted {width}")
@@ -92,7 +165,18 @@ class DelimitedText:
         ):
             self._find_bad_line()
             frame = frame.filter(~pl.all_horizontal(pl.all().is_null()))
-        return frame
+        return self._without_blanks(frame)
+
+    def _line_by_line(self) -> pl.DataFrame:
+        self._find_bad_line()
+        rows = [[field or None for field in fields] for _, fields in self._records()]
+        schema = dict.fromkeys(self.names, pl.String)
+        return self._without_blanks(pl.DataFrame(rows, schema=schema, orient="row"))
+
+    def _without_blanks(self, frame: pl.DataFrame) -> pl.DataFrame:
+        if not self.padded:
+            return frame
+        return frame.with_columns(pl.all().str.strip_chars(BLANKS).replace("", None))
 
     def place_of(self, row: int) -> str:
         """``file:line`` of row ``row`` of ``parse()``."""
@@ -130,8 +214,8 @@ class DelimitedText:
 
     def _records(self) -> Iterator[tuple[int, list[str]]]:
         """Line number (from 1) and fields of every line but blank ones and the header."""
-        text = decoded(self.data, self.path, self.line)
-        records = self._quoted(text) if self.quoted else self._plain(text)
+        quoted = self.quoting != "none" and b'"' in self.data
+        records = self._quoted() if quoted else self._plain()
         header = self.has_header
         for line, fields in records:
             if not fields or fields == [""]:
@@ -141,21 +225,30 @@ class DelimitedText:
                 continue
             yield line, fields
 
-    def _plain(self, text: str) -> Iterator[tuple[int, list[str]]]:
-        for number, line in enumerate(text.split("\n"), start=self.line):
-            yield number, line.removesuffix("\r").split(self.separator)
+    def _plain(self) -> Iterator[tuple[int, list[str]]]:
+        lines = text_lines(Chunk(self.line, self.data), self.path)
+        for number, line in enumerate(lines, start=self.line):
+            yield number, line.split(self.separator)
 
-    def _quoted(self, text: str) -> Iterator[tuple[int, list[str]]]:
+    def _quoted(self) -> Iterator[tuple[int, list[str]]]:
         # Only "\n" ends a line, as in polars: a quoted field may hold a "\r".
-        stream = io.StringIO(text, newline="\n")
-        reader = csv.reader(stream, delimiter=self.separator, strict=True)
+        stream = io.StringIO(decoded(self.data, self.path, self.line), newline="\n")
+        reader = csv.reader(
+            stream, delimiter=self.separator, strict=True, skipinitialspace=self.padded
+        )
         start = self.line
+        usual = csv.field_size_limit(2 * LINE_BYTES)
         try:
             for fields in reader:
                 yield start, fields
                 start = self.line + reader.line_num
         except csv.Error as error:
-            raise DataError(f"{self.path}:{start}: broken quoting ({error}), wanted CSV") from error
+            raise DataError(
+                f"{self.path}:{start}: broken quoting ({error}), wanted CSV; "
+                "quoting=none takes quotes as ordinary characters"
+            ) from error
+        finally:
+            csv.field_size_limit(usual)
 
 
 def require_distinct(names: list[str], path: str | Path) -> None:
@@ -167,5 +260,5 @@ def require_distinct(names: list[str], path: str | Path) -> None:
 
 def read_delimited(text: DelimitedText, roles: dict[str, str]) -> Interactions:
     """The interactions of a delimited file, part by part; ``roles`` as from ``find_roles``."""
-    interactions = interactions_of_parts(text.frames(), roles, text.path)
+    interactions = text.read(lambda parts: interactions_of_parts(parts, roles, text.path))
     return replace(interactions, columns=roles) if text.has_header else interactions

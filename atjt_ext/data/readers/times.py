@@ -1,4 +1,9 @@
-"""Times as seconds since 1970: Unix times, dates in text (ISO 8601), and columns of datetimes."""
+"""Times as seconds since 1970: Unix times, dates in text (ISO 8601), and columns of datetimes.
+
+No two times may become equal that are not: their order is the order of a sequence. Whole numbers
+stay integers; fractions are kept exactly (``EXACT``) until all parts of a file are known, because
+``settled`` can give them one type only then.
+"""
 
 from __future__ import annotations
 
@@ -6,65 +11,129 @@ import re
 
 import polars as pl
 
+EXACT = pl.Decimal(38, 18)
+_TICKS = {"ms": 10**3, "us": 10**6, "ns": 10**9}  # of a datetime in a second
 _YEAR = re.compile("[0-9]{4}-")
 # Not \d, which accepts the digits of all scripts.
 _ISO_8601 = (
     r"^(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})"
     r"(?:[T ](?P<hours>[01][0-9]|2[0-3]):(?P<minutes>[0-5][0-9])"
-    r"(?::(?P<seconds>[0-5][0-9])(?P<fraction>\.[0-9]+)?)?"
+    r"(?::(?P<seconds>[0-5][0-9])(?P<fraction>\.[0-9]{1,18})?)?"
     r" ?(?:Z|UTC|(?P<sign>[+-])(?P<zone_hours>[01][0-9]|2[0-3]):?(?P<zone_minutes>[0-5][0-9])?)?)?$"
 )
 
 
 def seconds_since_1970(values: pl.Series) -> pl.Series | None:
-    """Times as numbers of seconds.
+    """Times as numbers of seconds, for :func:`settled`.
 
-    Numbers are Unix times. Text holds numbers or dates in the form of ISO 8601, with or without a
-    time of day after a ``T`` or a blank. All values must be of the sort of the first value (of each
-    part, if a file is read in parts). Times without a zone are UTC.
+    Numbers are Unix times. Text holds numbers below 10^20 or dates in the form of ISO 8601, with or
+    without a time of day after a ``T`` or a blank. All values must be of the sort of the first
+    value (of each part, if a file is read in parts). Times without a zone are UTC.
 
     Returns:
-        ``[rows]``: Int64 for integers and for text of whole numbers, else Float64; null for values
-        that are no times or not finite. ``None`` if the column has another type.
+        ``[rows]``: Int64 for whole numbers in columns of integers or text; ``EXACT`` for other
+        decimal numbers; Float64 for columns of floats and datetimes, but Int64 nanoseconds for
+        datetimes that Float64 would make equal. Null for values that are no times or not finite.
+        ``None`` if the column has another type.
     """
-    if isinstance(values.dtype, (pl.Date, pl.Datetime)):
-        # Float64 holds microseconds exactly for 285 years around 1970.
-        seconds: pl.Series = values.cast(pl.Datetime("us")).to_physical() / 1e6
-        return seconds
+    if isinstance(values.dtype, pl.Date):
+        values = values.cast(pl.Datetime("us"))
+    if isinstance(values.dtype, pl.Datetime):
+        return _seconds_of(values)
     if isinstance(values.dtype, (pl.Categorical, pl.Enum)):
         values = values.cast(pl.String)
     if values.dtype == pl.String:
         text = values.str.strip_chars()
         first = (text.str.len_bytes() > 0).arg_max()
-        dated = first is not None and _YEAR.match(text[first] or "") is not None
+        if first is not None and _YEAR.match(text[first] or ""):
+            return _from_iso_8601(text)
         # Most files hold whole numbers, which are parsed only once.
-        numbers = _from_iso_8601(text) if dated else text
-        whole: pl.Series = numbers.cast(pl.Int64, strict=False)
-        if not whole.null_count() and (not dated or (whole == numbers).all()):
-            return whole
-        numbers = numbers.cast(pl.Float64, strict=False)
-    elif values.dtype.is_integer():
+        whole: pl.Series = text.cast(pl.Int64, strict=False)
+        return _whole(_exact(text)) if whole.null_count() else whole
+    if values.dtype.is_integer():
         integers: pl.Series = values.cast(pl.Int64, strict=False)
         return integers
-    elif values.dtype.is_numeric():
-        numbers = values.cast(pl.Float64)
-    else:
+    if values.dtype.is_decimal():
+        exact: pl.Series = values.cast(EXACT, strict=False)
+        return _whole(exact)
+    if not values.dtype.is_numeric():
         return None
+    numbers = values.cast(pl.Float64)
     finite: pl.Series = numbers.set(~numbers.is_finite().fill_null(False), None)
     return finite
 
 
+def settled(times: pl.Series) -> pl.Series | None:
+    """The times of a whole file, without nulls, as Int64 or Float64.
+
+    Returns:
+        ``[rows]``: seconds; or nanoseconds (Int64) if Float64 would make different times equal.
+        ``None`` if nanoseconds would do so too.
+    """
+    if times.dtype != EXACT:
+        return times
+    seconds: pl.Series = times.cast(pl.Float64)
+    whole = times.cast(pl.Int64, strict=False)
+    rest = (times - whole.cast(EXACT)).cast(pl.Float64)
+    # Unix times of today in microseconds or coarser fit into Float64.
+    coarse = ((rest * 1e6).round() / 1e6 == rest).all()
+    if coarse and (whole.abs() < 2**31).fill_null(False).all():
+        return seconds
+    different = pl.DataFrame({"whole": whole, "rest": rest}).n_unique()
+    if seconds.n_unique() == different:
+        return seconds
+    ticks = whole * 10**9 + (rest * 1e9).round().cast(pl.Int64)
+    fits = (whole.abs() < 9 * 10**9).fill_null(False).all() and ticks.n_unique() == different
+    return ticks if fits else None
+
+
+def _seconds_of(values: pl.Series) -> pl.Series:
+    """Datetimes as Float64 seconds, or as Int64 nanoseconds if these would become equal."""
+    unit = values.dtype.time_unit  # type: ignore[attr-defined]
+    ticks: pl.Series = values.to_physical()
+    if unit == "ns" and (ticks % 1000 == 0).all():
+        unit, ticks = "us", ticks // 1000
+    seconds: pl.Series = ticks / _TICKS[unit]
+    # Float64 holds microseconds exactly for 285 years around 1970.
+    if unit == "ns" and seconds.n_unique() < ticks.n_unique():
+        return ticks
+    return seconds
+
+
+def _exact(text: pl.Series) -> pl.Series:
+    """``[rows]`` EXACT; null where text is no number."""
+    exact: pl.Series = text.cast(EXACT, strict=False)
+    if exact.null_count() == text.null_count():
+        return exact
+    # Some versions of polars read no exponents here.
+    numbers = text.cast(pl.Float64, strict=False)
+    whole = numbers.cast(pl.Int64, strict=False)
+    fallback = whole.cast(EXACT).zip_with(whole == numbers, numbers.cast(EXACT, strict=False))
+    filled: pl.Series = exact.zip_with(exact.is_not_null(), fallback)
+    return filled
+
+
+def _whole(exact: pl.Series) -> pl.Series:
+    """``exact`` as Int64 if that holds every value."""
+    whole = exact.cast(pl.Int64, strict=False)
+    same = (whole.cast(EXACT) == exact).all() and whole.null_count() == exact.null_count()
+    return whole if same else exact
+
+
 def _from_iso_8601(text: pl.Series) -> pl.Series:
-    """``[rows]`` Float64; null where ``text`` has another form or names no day of the calendar."""
+    """``[rows]`` Int64 or EXACT; null where ``text`` has another form or names no day."""
     fields = text.str.extract_groups(_ISO_8601).struct.unnest()
 
     def number(name: str) -> pl.Expr:
-        return pl.col(name).cast(pl.Float64).fill_null(0.0)
+        return pl.col(name).cast(pl.Int64).fill_null(0)
 
     # Strict parsing would stop at the first 30 February.
-    days = pl.col("date").str.to_date("%Y-%m-%d", strict=False).to_physical().cast(pl.Float64)
+    days = pl.col("date").str.to_date("%Y-%m-%d", strict=False).to_physical().cast(pl.Int64)
     of_day = number("hours") * 3600 + number("minutes") * 60 + number("seconds")
     ahead = number("zone_hours") * 3600 + number("zone_minutes") * 60
     ahead = pl.when(pl.col("sign") == "-").then(-ahead).otherwise(ahead)
-    found = fields.select(days * 86_400 + of_day + number("fraction") - ahead)
-    return found.to_series()
+    seconds: pl.Series = fields.select(days * 86_400 + of_day - ahead).to_series()
+    fraction = fields["fraction"]
+    if fraction.null_count() == len(fraction):
+        return seconds
+    return _whole(seconds.cast(EXACT) + fraction.fill_null("0").cast(EXACT))
