@@ -14,12 +14,11 @@ import polars as pl
 from ..data.errors import listed, shown
 from ..data.manifest import DamagedFileError, lists, manifest_path, open_checked
 from ..training.checkpoint import CheckpointError
+from .checks import FORMAT
 
-__all__ = ["FORMAT", "content", "naming", "parse_json", "read_json", "read_table", "stands"]
+__all__ = ["Columns", "content", "naming", "parse_json", "read_json", "read_table", "stands"]
 
 Columns = Mapping[str, pl.DataType | type[pl.DataType]]
-FORMAT = 2
-"""The format of a run folder, in its config.json. Since format 2 a run has a manifest."""
 
 
 @contextmanager
@@ -123,7 +122,7 @@ def _require_no_manifest(folder: Path) -> None:
         values = json.loads((folder / "config.json").read_bytes())
     except (OSError, ValueError, RecursionError):  # no run, or one whose reader says what is wrong
         return
-    if isinstance(values, dict) and values.get("format", 1) != 1:
+    if isinstance(values, dict) and values.get("format") == FORMAT:
         raise CheckpointError(
             f"{manifest_path(folder)}: missing, so the files of this run can't be checked; a copy "
             "of a run needs its whole folder"

@@ -24,27 +24,16 @@ from ..data.manifest import (
     verify_manifest,
     write_listed,
 )
-from ..evaluation.metrics import RANKING_METRICS
-from ..models.options import fits, require, require_known
-from ..ops._native import build_info
+from ..models.options import require
 from ..training.checkpoint import CheckpointError
 from ..training.history import EpochRecord
+from .checks import FORMAT, require_format, require_metrics, version, written_by
 from .config import RunConfig
-from .files import FORMAT, content, naming, parse_json, read_json, read_table, stands
+from .files import content, naming, parse_json, read_json, read_table, stands
 from .stored_sequences import PathIn, StoredSequences
 
 __all__ = ["Run"]
 
-_METRICS: dict[str, Any] = {
-    "test": dict[str, float],
-    "valid": dict[str, float],
-    "sampled_test": dict[str, float | None] | None,
-    "seen_items_excluded": bool,
-    "noise": dict[str, float | None],
-    "weights": dict[str, float],
-    "kept_epoch": int,
-    "epochs": int,
-}
 _BELIEFS = {
     "user": pl.String,
     "item": pl.String,
@@ -120,7 +109,7 @@ class Run:
         return [*ends, self.history_path, self.interactions_path]
 
     def _write_config(self, config: RunConfig) -> None:
-        written_by = {"format": FORMAT, "atjt_ext": build_info()["version"]}
+        written_by = {"format": FORMAT, "atjt_ext": version()}
         _write_json(self.config_path, {**written_by, **config.as_dict()})
 
     def check_same_data(self, sequences: Sequences, *, began: str = "the run began") -> Sequences:
@@ -179,13 +168,12 @@ class Run:
             raise CheckpointError(f"{self.folder}: no run here (no {self.config_path.name})")
         values = read_json(self.config_path)
         try:
-            if isinstance(values, dict):
-                require_known("format", values.get("format", 1), range(1, FORMAT + 1))
+            require_format(values)
             return RunConfig.from_dict(values)
         except (KeyError, TypeError, ValueError) as error:
             text = f"no part {error}" if isinstance(error, KeyError) else str(error)
             raise CheckpointError(
-                f"{self.config_path}: not a run's config ({text}{_written_by(values)})"
+                f"{self.config_path}: not a run's config ({text}{written_by(values)})"
             ) from error
 
     def metrics(self) -> dict[str, Any]:
@@ -194,7 +182,7 @@ class Run:
             raise CheckpointError(f"{self.folder}: the run has not finished (no metrics.json)")
         metrics = read_json(self.metrics_path)
         with naming(self.metrics_path):
-            _require_metrics(metrics)
+            require_metrics(metrics)
         return dict(metrics)
 
     def history(self) -> list[EpochRecord]:
@@ -311,32 +299,6 @@ def _interactions(sequences: Sequences) -> pl.DataFrame:
     items = pl.Series("item", sequences.item_ids, dtype=pl.String)
     rows = sequences.owners.numpy(), (sequences.items - 1).numpy()
     return pl.DataFrame([users.gather(rows[0]), items.gather(rows[1])])
-
-
-def _require_metrics(metrics: Any) -> None:
-    """Raises an error that names the entry of metrics.json that does not fit."""
-    if not isinstance(metrics, dict):
-        raise TypeError(f"an object with metrics wanted, got {type(metrics).__name__}")
-    for name, hint in _METRICS.items():
-        if not fits(metrics[name], hint):
-            wanted = hint.__name__ if hint in (bool, int) else hint
-            raise TypeError(f"{name} must be {wanted}, got {metrics[name]!r:.60}")
-    for part in ("test", "valid", "sampled_test"):
-        for name, value in (metrics[part] or {}).items():
-            require(f"{part}.{name}", value, "in [0, 1]", value is None or 0 <= value <= 1)
-    for part in ("test", "valid"):
-        if lacking := [name for name in RANKING_METRICS if name not in metrics[part]]:
-            raise ValueError(f"{part} lacks {', '.join(lacking)}")
-    kept, epochs = metrics["kept_epoch"], metrics["epochs"]
-    require("kept_epoch", kept, f"in 1..{epochs} (epochs)", 1 <= kept <= epochs)
-
-
-def _written_by(values: Any) -> str:
-    """The end of a message: another version wrote the config, if one did."""
-    ours = build_info()["version"]
-    if not isinstance(values, dict) or values.get("atjt_ext", ours) == ours:
-        return ""
-    return f"; atjt_ext {values['atjt_ext']} wrote it, this is {ours}"
 
 
 def _write_json(path: Path, values: Any) -> None:
