@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from atjt_ext.data import interactions_from_frame, read_csv, read_interactions
+from atjt_ext.data import interactions_from_frame, read_csv, read_interactions, to_sequences
 from helpers.layouts import ML_RATINGS, U_DATA
 from helpers.reading import column, refusal, write
 
@@ -130,3 +130,87 @@ def test_times_of_other_types_are_read_or_refused_by_name() -> None:
         message = refusal(interactions_from_frame, pl.DataFrame({**ids, "time": values}))
         assert "column 'time' holds" in message
         assert "times must be numbers, dates, datetimes or strings" in message
+
+
+# Order
+
+
+def order(path: Path) -> list[str]:
+    """The items of the first user in the order of time."""
+    sequences = to_sequences(read_interactions(path))
+    return sequences.decode_items(sequences.items_of(0))
+
+
+@pytest.mark.parametrize("size", [1 << 25, 20])
+@pytest.mark.parametrize(
+    "times",
+    [
+        # Times of one user, in their order; a float64 would make neighbours equal.
+        ["1700000000123456700.0", "1700000000123456710", "1700000000123456790"],
+        ["1700000000.123456700", "1700000000.123456701", "1700000000.12345671", "1700000001"],
+        ["1.7000000001234567e18", "1700000000123456701", "1700000000123456702.000"],
+        ["-1700000000123456702", "-1700000000123456701.0", "0", "9223372036854775807"],
+        ["2023-11-14T22:13:20", "2023-11-14T22:13:20.123456700", "2023-11-14T22:13:20.123456701"],
+        ["0001-01-01T00:00:00.1", "1969-12-31T23:59:59.9", "1970-01-01", "9999-12-31T23:59:59.5"],
+        ["-0.5", "8.81250950e+08", "881250951.0", "8.81250952e+08"],
+    ],
+)
+def test_times_keep_their_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: list[str], size: int
+) -> None:
+    monkeypatch.setattr("atjt_ext.data.readers.streams.CHUNK_BYTES", size)
+    shuffled = [(name, times[name]) for name in sorted(range(len(times)), key=lambda n: -n * 7 % 5)]
+    wanted = [str(name) for name in range(len(times))]
+    rows = "".join(f"u,{name},{time}\n" for name, time in shuffled)
+    assert order(write(tmp_path, "a.csv", "user,item,time\n" + rows)) == wanted
+    rows = "".join(f"u\t{name}\t{time}\n" for name, time in shuffled)
+    path = write(tmp_path, "a.inter", "user_id:token\titem_id:token\ttimestamp:float\n" + rows)
+    assert order(path) == wanted
+    quotes = '"' if "-01" in times[0] or "T" in times[0] else ""
+    lines = (
+        f'{{"user": "u", "item": {name}, "time": {quotes}{time}{quotes}}}\n'
+        for name, time in shuffled
+    )
+    assert order(write(tmp_path, "a.jsonl", "".join(lines))) == wanted
+
+
+def test_nanoseconds_of_frames_keep_their_order() -> None:
+    ticks = [1_700_000_000_123_456_702, 1_700_000_000_123_456_701, 1_700_000_000_123_456_700]
+    for times in (
+        pl.Series(ticks),
+        pl.Series(ticks, dtype=pl.Datetime("ns")),
+        pl.Series(ticks, dtype=pl.Datetime("ns", "Asia/Tokyo")),
+        pl.Series([f"{tick // 10**9}.{tick % 10**9:09}" for tick in ticks]).cast(pl.Decimal(38, 9)),
+    ):
+        got = interactions_from_frame(
+            pl.DataFrame({"user": ["a"] * 3, "item": ["z", "y", "x"], "time": times})
+        )
+        sequences = to_sequences(got)
+        assert sequences.decode_items(sequences.items) == ["x", "y", "z"]
+
+
+def test_times_that_64_bits_cannot_tell_apart_are_refused(tmp_path: Path) -> None:
+    for pair in (
+        ("1700000000123456789.1", "1700000000123456789.2"),
+        ("1700000000.12345678901", "1700000000.12345678902"),
+    ):
+        rows = "".join(f"u,{time},{time}\n" for time in (*pair, "1700000000.5"))
+        path = write(tmp_path, "a.csv", f"user,item,time\n{rows}")
+        assert refusal(read_csv, path).startswith(
+            f"{path}: the times have more digits than 64 bits"
+        )
+        assert len(read_csv(path, time_column="")) == 3
+    path = write(tmp_path, "a.csv", "user,item,time\nu,i,1\nu,i,1e20\n")
+    assert refusal(read_csv, path).startswith(f"{path}:3: column 'time' must be a number")
+
+
+def test_ordinary_times_stay_seconds(tmp_path: Path) -> None:
+    for times, wanted in (
+        (["1", "2.5"], [1.0, 2.5]),
+        (["1700000000.123456", "1700000000.123457"], [1700000000.123456, 1700000000.123457]),
+        (["1700000000.0", "1.7e9"], [1_700_000_000, 1_700_000_000]),
+    ):
+        rows = "".join(f"u,{n},{time}\n" for n, time in enumerate(times))
+        got = column(read_csv(write(tmp_path, "a.csv", f"user,item,time\n{rows}")), "time")
+        assert got == wanted
+        assert [type(value) for value in got] == [type(value) for value in wanted]

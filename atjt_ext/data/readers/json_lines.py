@@ -40,7 +40,9 @@ _TYPES: dict[str, pl.DataType | type[pl.DataType]] = {
     "paths": pl.List(pl.List(pl.String)),
 }
 # Numbers with more digits than the floats of polars keep.
-_LONG_NUMBER = re.compile(rb"[0-9]{10}\.[0-9]{8}|[0-9]{16}\.[0-9]")
+_LONG_NUMBER = re.compile(
+    rb"[0-9]{10}\.[0-9]{8}|[0-9]{16}\.[0-9]|[0-9]\.[0-9]{16,}[eE]\+?[1-9][0-9]"
+)
 # An escape that is half of a character; polars would read a zero.
 _HALF = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])"

@@ -107,6 +107,7 @@ def _exact(text: pl.Series) -> pl.Series:
         return exact
     # Some versions of polars read no exponents here.
     numbers = text.cast(pl.Float64, strict=False)
+    numbers = numbers.set(~(numbers.abs() < 1e20).fill_null(False), None)
     whole = numbers.cast(pl.Int64, strict=False)
     fallback = whole.cast(EXACT).zip_with(whole == numbers, numbers.cast(EXACT, strict=False))
     filled: pl.Series = exact.zip_with(exact.is_not_null(), fallback)
