@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..training.processes import require_one_process
 from .parser import CommandParser, device_of
 
 if TYPE_CHECKING:
     from jsonargparse import Namespace
     from rich.console import Console
 
-__all__ = ["TO_GO_ON", "add_options", "execute"]
+__all__ = ["LESS_MEMORY", "TO_GO_ON", "add_options", "execute"]
 
+LESS_MEMORY = "a lower num_users or num_items needs less"
 TO_GO_ON = "; --resume continues after the last whole epoch"
 NOISY_USER_SHARE, NOISY_ITEM_SHARE = 0.3, 0.5
 
@@ -34,7 +36,9 @@ def execute(options: Namespace, console: Console) -> int:
     Raises:
         CheckpointError: the folder holds a run already, and ``--resume`` is off.
     """
+    require_one_process("demo")
     from ..data import PlantedNoise, simulate_interactions, to_sequences
+    from ..data.locks import exclusive
     from ..report import write_page
     from ..runs.config import RunConfig
     from ..runs.folder import Run
@@ -52,11 +56,12 @@ def execute(options: Namespace, console: Console) -> int:
     )
     config = RunConfig.from_recipe("default", epochs=options.epochs, dropout=0.2, seed=options.seed)
     run, device = Run(Path(options.out)), device_of(options)
-    metrics = train_and_compare(
-        run, sequences, config, console, resume=options.resume, device=device
-    )
     page = run.folder / "report.html"
-    write_page(run, page, device=device)
+    with exclusive(run.folder, "atjt demo"):
+        metrics = train_and_compare(
+            run, sequences, config, console, resume=options.resume, device=device
+        )
+        write_page(run, page, device=device)
     auc = metrics["noise"]["interaction_AUC"]
     if auc is not None:  # a tiny simulation can be free of noise
         console.print(f"P(noise) finds the planted noise with AUC {auc:.3f} (0.5 is guessing)")

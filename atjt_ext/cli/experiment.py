@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from ..experiment.spec import ExperimentSpec
@@ -13,6 +14,7 @@ from ..models.registry import MODELS
 from ..recognition.noise_models.registry import NOISE_MODELS
 from ..runs.config import DataConfig
 from ..training.config import JointTrainerConfig
+from ..training.processes import require_one_process
 from .config_file import as_yaml
 from .parser import CommandParser, checking_options, device_of, field_names, values_of
 
@@ -20,9 +22,10 @@ if TYPE_CHECKING:
     from jsonargparse import Namespace
     from rich.console import Console
 
-__all__ = ["TO_GO_ON", "add_options", "execute"]
+__all__ = ["LESS_MEMORY", "TO_GO_ON", "add_options", "execute"]
 
 TO_GO_ON = "; the same command continues after the last whole cell"
+LESS_MEMORY = "a lower batch_size, max_length or embedding_dim, or fewer jobs, need less"
 # The recipes and seeds of a grid set these.
 _DECIDED_BY_CELLS = {"weighting", "weights_act_on", "adaptive_denoising", "seed"}
 
@@ -71,6 +74,8 @@ def execute(options: Namespace, console: Console) -> int:
         shown = {n: v for n, v in options.items() if n not in ("config", "print_config")}
         print(as_yaml(shown))  # the lines are ASCII: YAML escapes all else
         return 0
+    require_one_process("experiment")
+    from ..data.locks import exclusive
     from ..experiment import run_grid, settings_by_model, write_report
     from ..experiment.plots import require_matplotlib
     from .tables import grid_table
@@ -88,10 +93,11 @@ def execute(options: Namespace, console: Console) -> int:
     if options.figures:
         require_matplotlib()  # now, not after hours of training
     out, how = options.out, {"jobs": options.jobs, "threads": options.threads}
-    outcome = run_grid(spec, settings, out, device=device_of(options), **how)
-    comparisons = write_report(
-        outcome.results, out, metric=spec.metric, against=spec.against, figures=options.figures
-    )
+    with exclusive(Path(out), "atjt experiment"):
+        outcome = run_grid(spec, settings, out, device=device_of(options), **how)
+        comparisons = write_report(
+            outcome.results, out, metric=spec.metric, against=spec.against, figures=options.figures
+        )
     console.print(grid_table([comparison.as_dict() for comparison in comparisons]))
     console.print(
         f"{len(outcome.results)} cells ({outcome.skipped} from before), "

@@ -18,7 +18,7 @@ from typing import Any
 __all__ = ["Signals", "Terminated"]
 
 _ENDING = (signal.SIGINT, signal.SIGTERM)
-_SECONDS = 2.5  # for the orderly end
+_SECONDS = 3.5  # for the orderly end
 
 
 class Terminated(KeyboardInterrupt):
@@ -95,6 +95,10 @@ class Signals:
             if self._over.is_set():
                 return
         self.received = self.received or number
+        # The system may have chosen another thread: then nothing woke the main thread.
+        main = threading.main_thread().ident
+        if main is not None and not self._raised:
+            signal.pthread_kill(main, number)
         if not self._over.wait(_SECONDS):
             self._end_suddenly()
 

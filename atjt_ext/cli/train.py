@@ -12,6 +12,7 @@ from ..models.registry import MODELS
 from ..recognition.noise_models.registry import NOISE_MODELS
 from ..runs.config import DataConfig, RunConfig
 from ..training.config import TRAINS_NOISE_MODELS, JointTrainerConfig
+from ..training.processes import require_one_process
 from ..training.recipes import RECIPES
 from .parser import CommandParser, checking_options, device_of, field_names, values_of
 
@@ -22,9 +23,10 @@ if TYPE_CHECKING:
     from ..data import Interactions, Sequences
     from ..runs.folder import Run
 
-__all__ = ["TO_GO_ON", "USAGE", "add_options", "execute", "train_and_compare"]
+__all__ = ["LESS_MEMORY", "TO_GO_ON", "USAGE", "add_options", "execute", "train_and_compare"]
 
 USAGE = "%(prog)s FILE [options]"
+LESS_MEMORY = "a lower batch_size, max_length or embedding_dim needs less"
 TO_GO_ON = "; --resume continues after the last whole epoch"
 
 
@@ -94,6 +96,7 @@ def execute(options: Namespace, console: Console) -> int:
     """Trains and measures the recipe and its baseline."""
     with checking_options():
         config = _run_config(options)
+    require_one_process("train")
     from ..data.locks import exclusive
     from ..runs.folder import Run
 

@@ -57,3 +57,24 @@ def require_at_least(least: float, **values: float) -> None:
     for name, value in values.items():
         if not value >= least:  # so NaN is refused
             raise ValueError(f"{name} must be at least {least}, got {value}")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether ``error`` says that memory was short, on the host or on a GPU."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    # Allocators raise RuntimeError: torch's on the CPU, those of C++ libraries, a thread's stack.
+    # A library that can't be mapped into memory is an ImportError.
+    text = str(error).lower()
+    kinds = RuntimeError | ImportError | OSError
+    return isinstance(error, kinds) and any(sign in text for sign in _OUT_OF_MEMORY)
+
+
+_OUT_OF_MEMORY = (
+    "can't allocate memory",
+    "cannot allocate memory",
+    "not enough memory",
+    "out of memory",
+    "std::bad_alloc",
+    "can't start new thread",
+)

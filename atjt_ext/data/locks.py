@@ -79,10 +79,7 @@ def _enter(key: Path, folder: Path, use: str) -> None:
             _held[key].uses += 1
             return
         _held[key] = _locked(folder, use)
-    with suppress(OSError), os.scandir(folder) as entries:  # it may be unreadable
-        subfolders = [Path(one) for one in entries if one.is_dir(follow_symlinks=False)]
-        for one in (folder, *subfolders):
-            sweep_temporaries(one)
+    _sweep(folder)
 
 
 def _leave(key: Path) -> None:
@@ -93,6 +90,13 @@ def _leave(key: Path) -> None:
         held.uses -= 1
         if not held.uses:
             _release(_held.pop(key))
+
+
+def _sweep(folder: Path) -> None:
+    with suppress(OSError), os.scandir(folder) as entries:  # it may be unreadable
+        subfolders = [Path(one) for one in entries if one.is_dir(follow_symlinks=False)]
+        for one in (folder, *subfolders):
+            sweep_temporaries(one)
 
 
 def _locked(folder: Path, use: str) -> _Held:
@@ -168,6 +172,7 @@ def _holder(owner: str) -> str:
 
 
 def _release(held: _Held) -> None:
+    _sweep(held.path.parent)  # a worker process may have been killed meanwhile
     held.path.unlink(missing_ok=True)
     os.close(held.handle)
     _remove_empty(held.made)

@@ -5,25 +5,29 @@ from __future__ import annotations
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from ..data.errors import is_out_of_memory, printable
+from ..data.locks import exclusive
 from ..models.registry import MODELS
 from ..models.scoring import require_input_weight
 from ..runs.config import RunConfig
+from ..training.checkpoint import CheckpointError
+from ..training.processes import require_one_process
+from ..training.trouble import TrainingDivergedError
 from .recipes import ExperimentRecipe
 from .run_cell import cell_settings, forget_data, run_cell
 from .settings import options_of
 from .spec import Cell, ExperimentSpec
 from .store import CellResult, CellStore
+from .workers import run_at_once
 
 __all__ = ["GridOutcome", "run_grid"]
 
@@ -38,6 +42,8 @@ class GridOutcome:
     skipped: int
 
 
+# Their messages say what is wrong; of other errors the traceback is shown, too.
+_EXPECTED = ValueError, OSError, ImportError, CheckpointError, TrainingDivergedError
 _Jobs = Mapping[Cell, Callable[[], str | None]]  # returns an error as text
 
 
@@ -61,7 +67,7 @@ def run_grid(
         settings: options that the recipes share, by base model, as
             :func:`atjt_ext.experiment.settings_by_model` returns them; or a config, whose
             differences from the default recipe are shared.
-        folder: folder of the grid; overlapping grids can share one.
+        folder: folder of the grid; overlapping grids can share one, one after the other.
         device: None is the CPU.
         jobs: cells that run at the same time; more than 1 run in a process each.
         threads: torch threads per cell; None leaves the number to torch. CPU results can differ in
@@ -70,9 +76,12 @@ def run_grid(
 
     Raises:
         ValueError: an option is out of range or has no effect in any cell, a base model has no
-            settings, or weights act on inputs of a model that takes none.
+            settings, weights act on inputs of a model that takes none, or this process is one of
+            several under torchrun.
         DataError: a file can't be read or split.
+        FolderInUseError: another process writes to the folder.
     """
+    require_one_process("run_grid")
     for name, value in (("jobs", jobs), ("threads", 1 if threads is None else threads)):
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
@@ -85,34 +94,43 @@ def run_grid(
     store = CellStore(folder)
     made = {cell: cell_settings(cell, spec, options[cell.model]) for cell in spec.cells()}
     _check_effects(spec, options, made)
-    paths: dict[Cell, Path] = {}
-    todo: dict[Cell, Callable[[], str | None]] = {}
-    shown = progress and jobs == 1
-    for cell, values in made.items():
-        found = store.find(cell, values)
-        paths[cell] = found or store.path(cell, values)
-        if found is None:
-            own = options[cell.model]
-            todo[cell] = partial(_work, cell, spec, own, store, paths[cell], device, shown)
+    with exclusive(store.folder, "an experiment"):
+        paths: dict[Cell, Path] = {}
+        todo: dict[Cell, Callable[[], str | None]] = {}
+        shown = progress and jobs == 1
+        for cell, values in made.items():
+            found = store.find(cell, values)
+            paths[cell] = found or store.path(cell, values)
+            if found is None:
+                own = options[cell.model]
+                todo[cell] = partial(_work, cell, spec, own, store, paths[cell], device, shown)
+        failures = _run(todo, jobs, threads, progress=progress)
+        # With the file's name of today: the cell may have run when the file had another name.
+        results = [
+            replace(store.read(path), cell=cell) for cell, path in paths.items() if path.exists()
+        ]
+    return GridOutcome(results, failures, len(paths) - len(todo))
+
+
+def _run(todo: _Jobs, jobs: int, threads: int | None, *, progress: bool) -> dict[Cell, str]:
+    """Runs the cells; returns why some failed."""
     failures: dict[Cell, str] = {}
     started = time.perf_counter()
-    run = _in_turn(todo, threads) if jobs == 1 else _at_once(todo, jobs, threads)
-    for done, (cell, failure) in enumerate(run, start=1):
-        if failure is not None:
-            failures[cell] = failure
-        if progress:
-            elapsed = time.perf_counter() - started
-            left = elapsed / done * (len(todo) - done)
-            print(
-                f"[{done}/{len(todo)}] {cell}: {failure or 'done'} "
-                f"({elapsed / 60:.1f} min, about {left / 60:.1f} to go)",
-                file=sys.stderr,
-            )
-    # With the file's name of today: the cell may have run when the file had another name.
-    results = [
-        replace(store.read(path), cell=cell) for cell, path in paths.items() if path.exists()
-    ]
-    return GridOutcome(results, failures, len(paths) - len(todo))
+    run = _in_turn(todo, threads) if jobs == 1 else run_at_once(todo, jobs, threads)
+    # closing: a signal in this loop must end the workers now, not when the traceback is freed.
+    with closing(run):
+        for done, (cell, failure) in enumerate(run, start=1):
+            if failure is not None:
+                failures[cell] = failure
+            if progress:
+                elapsed = time.perf_counter() - started
+                left = elapsed / done * (len(todo) - done)
+                line = (
+                    f"[{done}/{len(todo)}] {cell}: {failure or 'done'} "
+                    f"({elapsed / 60:.1f} min, about {left / 60:.1f} to go)"
+                )
+                print(printable(line), file=sys.stderr)
+    return failures
 
 
 def _check_effects(
@@ -168,12 +186,13 @@ def _work(
     try:
         store.write(path, run_cell(cell, spec, options, device=device, progress=progress))
     except Exception as error:  # reported; the other cells go on
-        traceback.print_exc()
+        if not isinstance(error, _EXPECTED) and not is_out_of_memory(error):
+            traceback.print_exc()
         return f"{type(error).__name__}: {error}"
     return None
 
 
-def _in_turn(jobs: _Jobs, threads: int | None) -> Iterator[tuple[Cell, str | None]]:
+def _in_turn(jobs: _Jobs, threads: int | None) -> Generator[tuple[Cell, str | None], None, None]:
     before = torch.get_num_threads()
     torch.set_num_threads(threads or before)
     try:
@@ -181,15 +200,3 @@ def _in_turn(jobs: _Jobs, threads: int | None) -> Iterator[tuple[Cell, str | Non
             yield cell, job()
     finally:
         torch.set_num_threads(before)
-
-
-def _at_once(jobs: _Jobs, processes: int, threads: int | None) -> Iterator[tuple[Cell, str | None]]:
-    start = None if threads is None else partial(torch.set_num_threads, threads)
-    # spawn: a forked process inherits torch's threads and cannot use CUDA.
-    with ProcessPoolExecutor(processes, get_context("spawn"), initializer=start) as pool:
-        running = {pool.submit(job): cell for cell, job in jobs.items()}
-        for future in as_completed(running):
-            try:
-                yield running[future], future.result()
-            except BrokenProcessPool:
-                yield running[future], "a process was killed; run the same command again"

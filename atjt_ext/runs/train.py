@@ -7,14 +7,14 @@ from typing import Any
 
 import torch
 
-from ..data import Sequences
+from ..data import Sequences, leave_one_out
 from ..data.locks import exclusive
 from ..recognition.weighting import summarise_weights
 from ..training.history import EpochRecord
+from ..training.processes import require_one_process
 from ..training.tensorboard_log import TensorBoardLog
 from .build import pretrain, trainer_for
 from .config import RunConfig
-from .data import rankable_split
 from .evaluate import evaluate_run
 from .folder import Run
 
@@ -48,12 +48,14 @@ def train_run(
         The contents of metrics.json.
 
     Raises:
-        DataError: a user is too short for leave-one-out, or has every item of the training data.
+        ValueError: this process is one of several under torchrun.
+        DataError: a user is too short for leave-one-out.
         CheckpointError: the folder belongs to another run, or a file in it is damaged.
         FolderInUseError: another process writes to the folder.
         ImportError: ``tensorboard`` is on, and the package is not installed.
     """
-    split = rankable_split(sequences)
+    require_one_process("train_run")
+    split = leave_one_out(sequences)
     # Every refusal comes before the first file is written.
     trainer = trainer_for(sequences, config, device)
     trainer.require_trainable(split.train)
