@@ -21,7 +21,7 @@ CandidatesShape shape_of(const TensorArg& candidates, const TensorArg& table, in
 }
 
 void candidate_scores(const TensorArg& hidden, const TensorArg& table, const TensorArg& candidates,
-                      const TensorArg& scores, int64_t ignore_index, int num_threads) {
+                      const TensorArg& scores, int64_t ignore_index, int64_t num_threads) {
   const CandidatesShape shape = shape_of(candidates, table, ignore_index, hidden);
   with_floating("hidden", hidden, [&](auto type, DLDataType dtype, DLDataType arithmetic) {
     using T = typename decltype(type)::type;
@@ -30,15 +30,15 @@ void candidate_scores(const TensorArg& hidden, const TensorArg& table, const Ten
         table.data<const T>("table", dtype, {shape.items, shape.width}, hidden),
         scores.data<Arithmetic<T>>("scores", arithmetic, {shape.rows, shape.per_row}, hidden)};
     run_beside(
-        "hidden", hidden,
+        "hidden", hidden, num_threads,
         [&](auto device, void* stream) { cuda::candidate_scores(params, device, stream); },
-        [&] { cpu::candidate_scores(params, num_threads); });
+        [&](int threads) { cpu::candidate_scores(params, threads); });
   });
 }
 
 void candidate_hidden_gradient(const TensorArg& table, const TensorArg& candidates,
                                const TensorArg& grad_scores, const TensorArg& grad_hidden,
-                               int64_t ignore_index, int num_threads) {
+                               int64_t ignore_index, int64_t num_threads) {
   const CandidatesShape shape = shape_of(candidates, table, ignore_index, table);
   with_floating("table", table, [&](auto type, DLDataType dtype, DLDataType arithmetic) {
     using T = typename decltype(type)::type;
@@ -48,16 +48,16 @@ void candidate_hidden_gradient(const TensorArg& table, const TensorArg& candidat
                                               {shape.rows, shape.per_row}, table),
         grad_hidden.data<T>("grad_hidden", dtype, {shape.rows, shape.width}, table)};
     run_beside(
-        "table", table,
+        "table", table, num_threads,
         [&](auto device, void* stream) { cuda::candidate_hidden_gradient(params, device, stream); },
-        [&] { cpu::candidate_hidden_gradient(params, num_threads); });
+        [&](int threads) { cpu::candidate_hidden_gradient(params, threads); });
   });
 }
 
 void candidate_table_gradient(const TensorArg& hidden, const TensorArg& grad_scores,
                               const TensorArg& order, const TensorArg& slots,
                               const TensorArg& grad_table, const TensorArg& parts,
-                              int num_threads) {
+                              int64_t num_threads) {
   require_rank("hidden", hidden, 2);
   require_rank("grad_scores", grad_scores, 2);
   require_rank("order", order, 1);
@@ -65,6 +65,9 @@ void candidate_table_gradient(const TensorArg& hidden, const TensorArg& grad_sco
   const int64_t rows = hidden.shape()[0], width = hidden.shape()[1];
   const int64_t pairs = order.shape()[0], per_row = grad_scores.shape()[1];
   const int64_t num_slots = grad_table.shape()[0];
+  if (pairs > 0 && rows * per_row == 0)
+    throw py::value_error("order must be empty like grad_scores, got " + std::to_string(pairs) +
+                          " pairs");
   with_floating("hidden", hidden, [&](auto type, DLDataType dtype, DLDataType arithmetic) {
     using T = typename decltype(type)::type;
     using Real = Arithmetic<T>;
@@ -76,13 +79,14 @@ void candidate_table_gradient(const TensorArg& hidden, const TensorArg& grad_sco
         grad_table.data<T>("grad_table", dtype, {num_slots, width}, hidden),
         parts.data<Real>("parts", arithmetic, {2 * num_chunks(pairs), width}, hidden),
         pairs,
+        rows,
         per_row,
         num_slots,
         width};
     run_beside(
-        "hidden", hidden,
+        "hidden", hidden, num_threads,
         [&](auto device, void* stream) { cuda::candidate_table_gradient(params, device, stream); },
-        [&] { cpu::candidate_table_gradient(params, num_threads); });
+        [&](int threads) { cpu::candidate_table_gradient(params, threads); });
   });
 }
 
@@ -93,8 +97,12 @@ const Op op([](py::module_& m) {
   m.def("candidate_hidden_gradient", &candidate_hidden_gradient, "table"_a, "candidates"_a,
         "grad_scores"_a, py::kw_only(), "grad_hidden"_a, "ignore_index"_a, "num_threads"_a);
   m.def(
-      "candidate_parts", [](int64_t pairs) { return 2 * num_chunks(pairs); }, "pairs"_a,
-      "Rows of `parts` that candidate_table_gradient wants.");
+      "candidate_parts",
+      [](int64_t pairs) {
+        require_range("pairs", pairs, 0, INT64_MAX / 2);
+        return 2 * num_chunks(pairs);
+      },
+      "pairs"_a, "Rows of `parts` that candidate_table_gradient wants.");
   m.def("candidate_table_gradient", &candidate_table_gradient, "hidden"_a, "grad_scores"_a,
         "order"_a, "slots"_a, py::kw_only(), "grad_table"_a, "parts"_a, "num_threads"_a);
 });

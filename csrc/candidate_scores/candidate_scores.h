@@ -49,11 +49,16 @@ struct CandidateTableGradientParams {
   const T* hidden;
   const Arithmetic<T>* grad_scores;
   const int64_t* order;  // [pairs]: n * per_row + c, sorted by item
-  const int64_t* slots;  // [pairs]: rows of grad_table, ascending; pairs out of range are skipped
+  const int64_t* slots;  // [pairs]: rows of grad_table, ascending; other rows are skipped
   T* grad_table;         // [num_slots, width]; holds zeros where no pair is summed
   Arithmetic<T>* parts;  // [2 * chunks, width]: sums that continue in another chunk
-  int64_t pairs, per_row, num_slots, width;
+  int64_t pairs, rows, per_row, num_slots, width;
 };
+
+template <class T>
+ATJT_HD bool is_pair(const CandidateTableGradientParams<T>& p, int64_t pair) {
+  return uint64_t(pair) < uint64_t(p.rows * p.per_row);
+}
 
 // Short enough for a sum in float to keep its digits.
 constexpr int64_t kPairsPerChunk = 128;
@@ -107,7 +112,9 @@ ATJT_HD int64_t last_chunk_of_item(const PairChunk& chunk) {
   return found;
 }
 
-// For float, double, Float16 and BFloat16.
+// For float, double, Float16 and BFloat16. Both gradients leave out candidates that are no items.
+// candidate_table_gradient leaves out a number in `order` that is no pair on CUDA, and throws
+// std::out_of_range on the CPU.
 namespace cpu {
 template <class T>
 void candidate_scores(const CandidateScoresParams<T>& params, int num_threads);

@@ -15,6 +15,8 @@ void with_inputs(const TensorArg& hidden, const TensorArg& table, const Optional
   require_rank("hidden", hidden, 2);
   require_rank("table", table, 2);
   const int64_t rows = hidden.shape()[0], classes = table.shape()[0], width = hidden.shape()[1];
+  // Without columns a table takes no memory, so only this limits the loop over its rows.
+  require_range("the number of rows of table", classes, 0, INT32_MAX);
   if (on_cuda("hidden", hidden)) {
     require_range("the width of hidden", width, 1, cuda::kMaxWidth);
     if (hidden.dtype() == kFloat64)
@@ -35,7 +37,7 @@ void with_inputs(const TensorArg& hidden, const TensorArg& table, const Optional
 
 void pair_scores(const TensorArg& hidden, const TensorArg& table, const TensorArg& pair_rows,
                  const TensorArg& pair_classes, const OptionalTensorArg& bias,
-                 const TensorArg& scores, int num_threads) {
+                 const TensorArg& scores, int64_t num_threads) {
   require_rank("pair_rows", pair_rows, 1);
   with_inputs(hidden, table, bias, [&](auto type, const auto& inputs, DLDataType arithmetic) {
     using T = typename decltype(type)::type;
@@ -45,16 +47,16 @@ void pair_scores(const TensorArg& hidden, const TensorArg& table, const TensorAr
         pair_classes.data<const int64_t>("pair_classes", kInt64, {pairs}, hidden),
         scores.data<Arithmetic<T>>("scores", arithmetic, {pairs}, hidden), pairs};
     run_beside(
-        "hidden", hidden,
+        "hidden", hidden, num_threads,
         [&](auto device, void* stream) {
           if constexpr (!std::is_same_v<T, double>) cuda::pair_scores(params, device, stream);
         },
-        [&] { cpu::pair_scores(params, num_threads); });
+        [&](int threads) { cpu::pair_scores(params, threads); });
   });
 }
 
 void count_at_least(const TensorArg& hidden, const TensorArg& table, const TensorArg& thresholds,
-                    const OptionalTensorArg& bias, const TensorArg& counts, int num_threads) {
+                    const OptionalTensorArg& bias, const TensorArg& counts, int64_t num_threads) {
   with_inputs(hidden, table, bias, [&](auto type, const auto& inputs, DLDataType arithmetic) {
     using T = typename decltype(type)::type;
     const CountAtLeastParams<T> params = {
@@ -62,11 +64,11 @@ void count_at_least(const TensorArg& hidden, const TensorArg& table, const Tenso
         thresholds.data<const Arithmetic<T>>("thresholds", arithmetic, {inputs.rows}, hidden),
         counts.data<int64_t>("counts", kInt64, {inputs.rows}, hidden)};
     run_beside(
-        "hidden", hidden,
+        "hidden", hidden, num_threads,
         [&](auto device, void* stream) {
           if constexpr (!std::is_same_v<T, double>) cuda::count_at_least(params, device, stream);
         },
-        [&] { cpu::count_at_least(params, num_threads); });
+        [&](int threads) { cpu::count_at_least(params, threads); });
   });
 }
 

@@ -8,13 +8,11 @@ namespace {
 
 void draw(const TensorArg& row_keys, const TensorArg& out, int64_t purpose, int64_t seed,
           int64_t step, const OptionalTensorArg& seed_tensor, const OptionalTensorArg& step_tensor,
-          int num_threads) {
+          int64_t num_threads) {
   require_rank("row_keys", row_keys, 1);
   require_rank("out", out, 2);
   const int64_t rows = row_keys.shape()[0], length = out.shape()[1];
-  if (length > kMaxLength)
-    throw py::value_error("length must be at most " + std::to_string(kMaxLength) + ", got " +
-                          std::to_string(length));
+  require_range("length", length, 0, kMaxLength);
   require_range("purpose", purpose, 0, 15);
   require_range("step", step, 0, UINT32_MAX);
   const KeyedDrawsParams params = {
@@ -28,9 +26,9 @@ void draw(const TensorArg& row_keys, const TensorArg& out, int64_t purpose, int6
       scalar("seed", seed_tensor, row_keys),
       scalar("step", step_tensor, row_keys)};
   run_beside(
-      "row_keys", row_keys,
+      "row_keys", row_keys, num_threads,
       [&](auto device, void* stream) { cuda::keyed_draws(params, device, stream); },
-      [&] { cpu::keyed_draws(params, num_threads); });
+      [&](int threads) { cpu::keyed_draws(params, threads); });
 }
 
 const Op op([](py::module_& m) {

@@ -43,11 +43,16 @@ LinearCrossEntropyInputs<T> inputs(const Logits& logits, DLDataType dtype, DLDat
           logits.allow_tf32};
 }
 
+void check_width(const TensorArg& hidden) {
+  require_rank("hidden", hidden, 2);
+  require_range("the width of hidden", hidden.shape()[1], 1,
+                on_cuda("hidden", hidden) ? cuda::kMaxWidth : INT32_MAX);
+}
+
 void check(const Logits& logits) {
-  require_rank("hidden", logits.hidden, 2);
+  check_width(logits.hidden);
   require_rank("table", logits.table, 2);
-  if (on_cuda("hidden", logits.hidden))
-    require_range("the width of hidden", logits.width(), 1, cuda::kMaxWidth);
+  require_range("the number of rows of table", logits.classes(), 1, INT32_MAX);
 }
 
 // Calls f(TypeOf<T>{}, dtype, dtype of Arithmetic<T>); refuses double on CUDA, which has no kernel.
@@ -73,7 +78,8 @@ void* workspace_of(const OptionalTensorArg& workspace, int64_t bytes, const Tens
 
 // Bytes of workspace for the two passes on this device.
 std::pair<int64_t, int64_t> workspace_bytes(const TensorArg& hidden, int64_t classes) {
-  require_rank("hidden", hidden, 2);
+  check_width(hidden);
+  require_range("classes", classes, 1, INT32_MAX);
   if (!on_cuda("hidden", hidden)) return {0, 0};
   if constexpr (ATJT_HAVE_CUDA) {
     const auto bytes =
@@ -85,7 +91,7 @@ std::pair<int64_t, int64_t> workspace_bytes(const TensorArg& hidden, int64_t cla
 
 void linear_cross_entropy(const Logits& logits, const TensorArg& losses, const TensorArg& origins,
                           const TensorArg& sums, const OptionalTensorArg& mean_embedding,
-                          const OptionalTensorArg& workspace, int num_threads) {
+                          const OptionalTensorArg& workspace, int64_t num_threads) {
   check(logits);
   const TensorArg& hidden = logits.hidden;
   const int64_t bytes = workspace_bytes(hidden, logits.classes()).first;
@@ -103,12 +109,12 @@ void linear_cross_entropy(const Logits& logits, const TensorArg& losses, const T
                        : nullptr,
         workspace_of(workspace, bytes, hidden)};
     run_beside(
-        "hidden", hidden,
+        "hidden", hidden, num_threads,
         [&](auto device, void* stream) {
           if constexpr (!std::is_same_v<T, double>)
             cuda::linear_cross_entropy(params, device, stream);
         },
-        [&] { cpu::linear_cross_entropy(params, num_threads); });
+        [&](int threads) { cpu::linear_cross_entropy(params, threads); });
   });
 }
 
@@ -118,7 +124,7 @@ void linear_cross_entropy_table_gradient(const Logits& logits, const TensorArg& 
                                          const OptionalTensorArg& shift,
                                          const TensorArg& grad_table,
                                          const OptionalTensorArg& grad_bias, bool accumulate,
-                                         const OptionalTensorArg& workspace, int num_threads) {
+                                         const OptionalTensorArg& workspace, int64_t num_threads) {
   check(logits);
   const TensorArg& hidden = logits.hidden;
   const int64_t bytes = workspace_bytes(hidden, logits.classes()).second;
@@ -141,12 +147,12 @@ void linear_cross_entropy_table_gradient(const Logits& logits, const TensorArg& 
         accumulate,
         workspace_of(workspace, bytes, hidden)};
     run_beside(
-        "hidden", hidden,
+        "hidden", hidden, num_threads,
         [&](auto device, void* stream) {
           if constexpr (!std::is_same_v<T, double>)
             cuda::linear_cross_entropy_table_gradient(params, device, stream);
         },
-        [&] { cpu::linear_cross_entropy_table_gradient(params, num_threads); });
+        [&](int threads) { cpu::linear_cross_entropy_table_gradient(params, threads); });
   });
 }
 
@@ -159,7 +165,7 @@ const Op op([](py::module_& m) {
          const OptionalTensorArg& bias, const OptionalTensorArg& rows_counted, double scale,
          bool allow_tf32, const TensorArg& losses, const TensorArg& origins, const TensorArg& sums,
          const OptionalTensorArg& mean_embedding, const OptionalTensorArg& workspace,
-         int num_threads) {
+         int64_t num_threads) {
         linear_cross_entropy({hidden, table, bias, targets, rows_counted, scale, allow_tf32},
                              losses, origins, sums, mean_embedding, workspace, num_threads);
       },
@@ -174,7 +180,7 @@ const Op op([](py::module_& m) {
          const TensorArg& target_factors, const OptionalTensorArg& unscale,
          const OptionalTensorArg& shift, const TensorArg& grad_table,
          const OptionalTensorArg& grad_bias, bool accumulate, const OptionalTensorArg& workspace,
-         int num_threads) {
+         int64_t num_threads) {
         linear_cross_entropy_table_gradient(
             {hidden, table, bias, targets, rows_counted, scale, allow_tf32}, origins, factors,
             target_factors, unscale, shift, grad_table, grad_bias, accumulate, workspace,

@@ -62,7 +62,7 @@ struct LinearCrossEntropyTableGradient {
 
 // For float, double (CPU only), Float16 and BFloat16. On a target that is no class...
 namespace cpu {
-// ...throw std::out_of_range.
+// ...throw std::out_of_range, and std::invalid_argument unless rows_counted is in [0, rows].
 template <class T>
 void linear_cross_entropy(const LinearCrossEntropyForward<T>& params, int num_threads);
 template <class T>
@@ -71,7 +71,7 @@ void linear_cross_entropy_table_gradient(const LinearCrossEntropyTableGradient<T
 }  // namespace cpu
 
 namespace cuda {
-// ...the loss of its row is NaN.
+// ...the loss of its row is NaN. rows_counted is clamped to [0, rows].
 struct LinearCrossEntropyWorkspace {
   int64_t forward, table_gradient;  // bytes
 };

@@ -9,8 +9,6 @@
 namespace atjt {
 namespace {
 
-constexpr int64_t kMaxRows = (int64_t{1} << 31) - 1;
-
 struct Arguments {
   const TensorArg& sequences;
   const OptionalTensorArg& row_keys;
@@ -27,14 +25,60 @@ struct Arguments {
   int64_t seed, step;
   const OptionalTensorArg& seed_tensor;
   const OptionalTensorArg& step_tensor;
-  int num_threads;
+  int64_t num_threads;
 };
 
-Amount share_of(double share) { return {Amount::kShare, 0, share, 0}; }
+Amount share_of(const char* name, double share) {
+  require_share(name, share);
+  return {Amount::kShare, 0, share, 0};
+}
 
-Amount with_probability(double probability) {
-  if (probability >= 1) return share_of(1);  // 2^64 has no place in the threshold
+Amount with_probability(const char* name, double probability) {
+  require_share(name, probability);
+  if (probability == 1) return share_of(name, 1);  // 2^64 has no place in the threshold
   return {Amount::kProbability, 0, 0, uint64_t(std::ldexp(probability, 64))};
+}
+
+Amount count_of(const char* name, int64_t count) {
+  require_range(name, count, 0, INT64_MAX);
+  return {Amount::kCount, count, 0, 0};
+}
+
+bool is_nothing(const Amount& amount) {
+  return amount.count == 0 && amount.share == 0 && amount.threshold == 0;
+}
+
+Amount row_amount(std::optional<double> fraction, std::optional<double> probability) {
+  if (fraction && probability)
+    throw py::value_error("at most one of sequence_fraction and sequence_probability may be given");
+  if (probability) return with_probability("sequence_probability", *probability);
+  return share_of("sequence_fraction", fraction.value_or(1));
+}
+
+Amount position_amount(std::optional<int64_t> count, std::optional<double> ratio,
+                       std::optional<double> probability) {
+  if (count.has_value() + ratio.has_value() + probability.has_value() != 1)
+    throw py::value_error(
+        "exactly one of num_replacements, replace_ratio and replace_probability must be given");
+  if (count) return count_of("num_replacements", *count);
+  if (ratio) return share_of("replace_ratio", *ratio);
+  return with_probability("replace_probability", *probability);
+}
+
+template <class Id>
+void check_numbers(const Arguments& args) {
+  require_range("num_items", args.num_items, 1, INT32_MAX);
+  require_range("num_targets", args.num_targets, 0, INT64_MAX);
+  require_range("step", args.step, 0, UINT32_MAX);
+  require_range("padding_idx", args.padding_idx, std::numeric_limits<Id>::min(),
+                std::numeric_limits<Id>::max());
+  if (args.padding_idx >= 1 && args.padding_idx <= args.num_items)
+    throw py::value_error("padding_idx must not be an item in 1.." +
+                          std::to_string(args.num_items) + ", got " +
+                          std::to_string(args.padding_idx));
+  // The draw of another item would give item 2, which no feature table holds.
+  if (args.num_items == 1 && !is_nothing(args.row_amount) && !is_nothing(args.position_amount))
+    throw py::value_error("num_items must be at least 2 to replace an item, got 1");
 }
 
 FeatureColumns feature_columns(const Arguments& args) {
@@ -73,15 +117,13 @@ void replace(const Arguments& args) {
   const TensorArg& sequences = args.sequences;
   const auto shape = sequences.shape();
   const int64_t rows = shape[0], length = shape[1];
-  if (rows > kMaxRows)
-    throw py::value_error("sequences must have at most " + std::to_string(kMaxRows) +
+  if (rows > INT32_MAX)
+    throw py::value_error("sequences must have at most " + std::to_string(INT32_MAX) +
                           " rows, got " + std::to_string(rows));
   if (length > kMaxLength)
     throw py::value_error("sequences must be no longer than " + std::to_string(kMaxLength) +
                           ", got " + std::to_string(length));
-  require_range("num_items", args.num_items, 1, (int64_t{1} << 31) - 1);
-  require_range("num_targets", args.num_targets, 0, INT64_MAX);
-  require_range("step", args.step, 0, UINT32_MAX);
+  check_numbers<Id>(args);
   const DLDataType ids = sequences.dtype();
   const RandomReplacementParams<Id> params = {
       sequences.data<const Id>("sequences", ids, shape, sequences),
@@ -107,11 +149,11 @@ void replace(const Arguments& args) {
       scalar("step", args.step_tensor, sequences)};
   const FeatureColumns features = feature_columns(args);
   run_beside(
-      "sequences", sequences,
+      "sequences", sequences, args.num_threads,
       [&](auto device, void* stream) {
         cuda::random_replacement(params, features, device, stream);
       },
-      [&] { cpu::random_replacement(params, features, args.num_threads); });
+      [&](int threads) { cpu::random_replacement(params, features, threads); });
 }
 
 void random_replacement(const Arguments& args) {
@@ -134,17 +176,27 @@ const Op op([](py::module_& m) {
          std::optional<double> sequence_probability, std::optional<int64_t> num_replacements,
          std::optional<double> replace_ratio, std::optional<double> replace_probability,
          bool avoid_history, int64_t seed, int64_t step, const OptionalTensorArg& seed_tensor,
-         const OptionalTensorArg& step_tensor, int num_threads) {
-        const Amount row_amount = sequence_probability ? with_probability(*sequence_probability)
-                                                       : share_of(sequence_fraction.value_or(1));
-        const Amount position_amount = replace_probability ? with_probability(*replace_probability)
-                                       : num_replacements
-                                           ? Amount{Amount::kCount, *num_replacements, 0, 0}
-                                           : share_of(replace_ratio.value());
-        random_replacement({sequences,   row_keys,    alias_table,  features,        feature_tables,
-                            out,         replaced,    noise_labels, features_out,    num_items,
-                            padding_idx, num_targets, row_amount,   position_amount, avoid_history,
-                            seed,        step,        seed_tensor,  step_tensor,     num_threads});
+         const OptionalTensorArg& step_tensor, int64_t num_threads) {
+        random_replacement({sequences,
+                            row_keys,
+                            alias_table,
+                            features,
+                            feature_tables,
+                            out,
+                            replaced,
+                            noise_labels,
+                            features_out,
+                            num_items,
+                            padding_idx,
+                            num_targets,
+                            row_amount(sequence_fraction, sequence_probability),
+                            position_amount(num_replacements, replace_ratio, replace_probability),
+                            avoid_history,
+                            seed,
+                            step,
+                            seed_tensor,
+                            step_tensor,
+                            num_threads});
       },
       "sequences"_a, py::kw_only(), "row_keys"_a, "alias_table"_a, "features"_a, "feature_tables"_a,
       "out"_a, "replaced"_a, "noise_labels"_a, "features_out"_a, "num_items"_a, "padding_idx"_a,

@@ -10,10 +10,11 @@ namespace {
 void reweighted_binary_cross_entropy(const TensorArg& logits, const TensorArg& targets,
                                      const OptionalTensorArg& row_scale, const TensorArg& losses,
                                      const OptionalTensorArg& grad_logits, double label_smoothing,
-                                     int num_threads) {
+                                     int64_t num_threads) {
   require_rank("logits", logits, 2);
   if (row_scale.has_value() != grad_logits.has_value())
     throw py::value_error("row_scale and grad_logits go together");
+  require_share("label_smoothing", label_smoothing);
   with_floating("logits", logits, [&](auto type, DLDataType dtype, DLDataType arithmetic) {
     using T = typename decltype(type)::type;
     using Real = Arithmetic<T>;
@@ -26,16 +27,17 @@ void reweighted_binary_cross_entropy(const TensorArg& logits, const TensorArg& t
           row_scale ? row_scale->data<const Real>("row_scale", arithmetic, {shape[0]}, logits)
                     : nullptr,
           losses.data<Real>("losses", arithmetic, {shape[0]}, logits),
-          grad_logits ? grad_logits->data<T>("grad_logits", dtype, shape, logits) : nullptr,
+          grad_logits ? grad_logits->data<T>("grad_logits", dtype, shape, logits, "logits")
+                      : nullptr,
           shape[0],
           shape[1],
           Real(label_smoothing)};
       run_beside(
-          "logits", logits,
+          "logits", logits, num_threads,
           [&](auto device, void* stream) {
             cuda::reweighted_binary_cross_entropy(params, device, stream);
           },
-          [&] { cpu::reweighted_binary_cross_entropy(params, num_threads); });
+          [&](int threads) { cpu::reweighted_binary_cross_entropy(params, threads); });
     };
     if (targets.dtype() == kBool) return run(TypeOf<uint8_t>{}, kBool);
     run(TypeOf<Real>{}, arithmetic);

@@ -10,10 +10,11 @@ namespace {
 void reweighted_cross_entropy(const TensorArg& logits, const TensorArg& targets,
                               const OptionalTensorArg& row_scale, const TensorArg& losses,
                               const OptionalTensorArg& grad_logits, int64_t ignore_index,
-                              double label_smoothing, int num_threads) {
+                              double label_smoothing, int64_t num_threads) {
   require_rank("logits", logits, 2);
   if (row_scale.has_value() != grad_logits.has_value())
     throw py::value_error("row_scale and grad_logits go together");
+  require_share("label_smoothing", label_smoothing);
   with_floating("logits", logits, [&](auto type, DLDataType dtype, DLDataType arithmetic) {
     using T = typename decltype(type)::type;
     const auto shape = logits.shape();
@@ -24,15 +25,15 @@ void reweighted_cross_entropy(const TensorArg& logits, const TensorArg& targets,
             ? row_scale->data<const Arithmetic<T>>("row_scale", arithmetic, {shape[0]}, logits)
             : nullptr,
         losses.data<Arithmetic<T>>("losses", arithmetic, {shape[0]}, logits),
-        grad_logits ? grad_logits->data<T>("grad_logits", dtype, shape, logits) : nullptr,
+        grad_logits ? grad_logits->data<T>("grad_logits", dtype, shape, logits, "logits") : nullptr,
         shape[0],
         shape[1],
         ignore_index,
         label_smoothing};
     run_beside(
-        "logits", logits,
+        "logits", logits, num_threads,
         [&](auto device, void* stream) { cuda::reweighted_cross_entropy(params, device, stream); },
-        [&] { cpu::reweighted_cross_entropy(params, num_threads); });
+        [&](int threads) { cpu::reweighted_cross_entropy(params, threads); });
   });
 }
 

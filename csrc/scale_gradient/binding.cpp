@@ -7,7 +7,7 @@
 namespace atjt {
 namespace {
 
-void scale_gradient(const TensorArg& gradient, const TensorArg& factor, int num_threads) {
+void scale_gradient(const TensorArg& gradient, const TensorArg& factor, int64_t num_threads) {
   with_floating("gradient", gradient, [&](auto type, DLDataType dtype, DLDataType arithmetic) {
     using T = typename decltype(type)::type;
     const auto shape = gradient.shape();
@@ -17,9 +17,9 @@ void scale_gradient(const TensorArg& gradient, const TensorArg& factor, int num_
         gradient.data<T>("gradient", dtype, shape, gradient),
         factor.data<const Arithmetic<T>>("factor", arithmetic, {}, gradient), size};
     run_beside(
-        "gradient", gradient,
+        "gradient", gradient, num_threads,
         [&](auto device, void* stream) { cuda::scale_gradient(params, device, stream); },
-        [&] { cpu::scale_gradient(params, num_threads); });
+        [&](int threads) { cpu::scale_gradient(params, threads); });
   });
 }
 

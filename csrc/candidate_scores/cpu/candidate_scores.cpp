@@ -22,6 +22,19 @@ void check_candidates(const CandidatesShape& shape) {
   }
 }
 
+template <class T>
+void check_pairs(const CandidateTableGradientParams<T>& p) {
+  for (int64_t i = 0; i < p.pairs; ++i) {
+    if (!is_pair(p, p.order[i]))
+      throw std::out_of_range("order must be in [0, " + std::to_string(p.rows * p.per_row) +
+                              "), got " + std::to_string(p.order[i]) + " at " + std::to_string(i));
+    if (i > 0 && p.slots[i] < p.slots[i - 1])
+      throw std::invalid_argument("slots must be ascending, got " + std::to_string(p.slots[i]) +
+                                  " after " + std::to_string(p.slots[i - 1]) + " at " +
+                                  std::to_string(i));
+  }
+}
+
 }  // namespace
 
 template <class T>
@@ -45,6 +58,7 @@ void candidate_hidden_gradient(const CandidateHiddenGradientParams<T>& p, int nu
 
 template <class T>
 void candidate_table_gradient(const CandidateTableGradientParams<T>& p, int num_threads) {
+  check_pairs(p);
   const int64_t chunks = num_chunks(p.pairs);
   with_current_isa([&](auto isa) {
     using Rows = CandidateScoresRows<decltype(isa)::value, T>;

@@ -179,7 +179,7 @@ __global__ void __launch_bounds__(kThreads)
       const int64_t pair = p.order[i];
       const int64_t next = i + 1 < chunk.end ? p.slots[i + 1] : slot;
       const bool counts = uint64_t(slot) < uint64_t(p.num_slots);
-      const Arithmetic<T> factor = p.grad_scores[pair];
+      const Arithmetic<T> factor = is_pair(p, pair) ? p.grad_scores[pair] : Arithmetic<T>(0);
       if (counts && factor != 0) tile.add(p.hidden + row_of(pair) * p.width, factor);
       if (i + 1 < chunk.end && next == slot) continue;
       if (counts) {

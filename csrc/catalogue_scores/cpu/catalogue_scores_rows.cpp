@@ -24,14 +24,16 @@ void score_pairs(const PairScoresParams<T>& p, int64_t begin, int64_t count) {
   const auto& in = p.in;
   alignas(64) Real x[kWidth] = {}, w[kWidth] = {}, scores[kWidth];
   const T *rows[kWidth] = {}, *items[kWidth] = {};  // null: no such pair
+  int64_t width = 0;
   for (int64_t i = 0; i < count; ++i) {
     if (!in_range(p, begin + i)) continue;
+    width = in.width;
     rows[i] = in.hidden + p.pair_rows[begin + i] * in.width;
     items[i] = in.table + p.pair_classes[begin + i] * in.width;
   }
   Vector<Real> score = {};
-  for (int64_t start = 0; start < in.width; start += kStreamTile) {
-    const int64_t end = start + kStreamTile < in.width ? start + kStreamTile : in.width;
+  for (int64_t start = 0; start < width; start += kStreamTile) {
+    const int64_t end = start + kStreamTile < width ? start + kStreamTile : width;
     Vector<Real> sum = {};
     for (int64_t d = start; d < end; ++d) {
       for (int64_t i = 0; i < count; ++i) {

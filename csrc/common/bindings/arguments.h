@@ -4,7 +4,13 @@
 
 #include <pybind11/stl.h>
 
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+#include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -27,9 +33,31 @@ inline void require_rank(const char* name, const TensorArg& tensor, size_t rank)
 }
 
 inline void require_range(const char* name, int64_t value, int64_t first, int64_t last) {
-  if (value < first || value > last)
-    throw py::value_error(std::string(name) + " must be in [" + std::to_string(first) + ", " +
-                          std::to_string(last) + "], got " + std::to_string(value));
+  if (value >= first && value <= last) return;
+  const std::string wanted =
+      last == std::numeric_limits<int64_t>::max()
+          ? "at least " + std::to_string(first)
+          : "in [" + std::to_string(first) + ", " + std::to_string(last) + "]";
+  throw py::value_error(std::string(name) + " must be " + wanted + ", got " +
+                        std::to_string(value));
+}
+
+inline void require_share(const char* name, double value) {
+  if (!(value >= 0 && value <= 1))  // NaN too
+    throw py::value_error(std::string(name) + " must be in [0, 1], got " + std::to_string(value));
+}
+
+// The number of threads to start: the system may be unable to start many more than it has
+// processors, and OpenMP then ends the process.
+inline int threads_to_start(int64_t num_threads) {
+  require_range("num_threads", num_threads, 1, std::numeric_limits<int64_t>::max());
+  constexpr int kAlwaysPossible = 64;
+#ifdef _OPENMP
+  static const int most = std::max(omp_get_num_procs(), kAlwaysPossible);
+#else
+  constexpr int most = kAlwaysPossible;
+#endif
+  return int(std::min<int64_t>(num_threads, most));
 }
 
 // The address of a number in the memory of `beside`; null if there is none.
@@ -53,13 +81,19 @@ inline bool on_cuda(const char* name, const TensorArg& tensor) {
                         name_of(tensor.device()));
 }
 
-// Runs an op on the tensor's device, without the GIL: cuda(device, stream) or cpu(). `cuda` must
-// take its device as `auto`, so that a build without CUDA does not compile its body.
+// Runs an op on the tensor's device, without the GIL: cuda(device, stream) or cpu(threads). `cuda`
+// must take its device as `auto`, so that a build without CUDA does not compile its body. All other
+// arguments' data() must have been beside the tensor. Without an element to write nothing runs.
 template <class Cuda, class Cpu>
-void run_beside(const char* name, const TensorArg& tensor, const Cuda& cuda, const Cpu& cpu) {
-  if (!on_cuda(name, tensor)) {
+void run_beside(const char* name, const TensorArg& tensor, int64_t num_threads, const Cuda& cuda,
+                const Cpu& cpu) {
+  const int threads = threads_to_start(num_threads);
+  tensor.memory().refuse_overlaps();
+  const bool gpu = on_cuda(name, tensor);
+  if (!tensor.memory().has_outputs()) return;
+  if (!gpu) {
     const py::gil_scoped_release release;
-    return cpu();
+    return cpu(threads);
   }
   if constexpr (ATJT_HAVE_CUDA) {
     void* const stream = tensor.stream();

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <stdexcept>
 #include <string>
 
@@ -56,6 +57,9 @@ template <class... Params, class... Args>
 void launch(const char* name, void (*kernel)(Params...), const Grid& grid, int device, void* stream,
             const Args&... args) {
   if (grid.blocks == 0) return;  // an empty grid is a launch error
+  if (grid.blocks < 0 || grid.blocks > std::numeric_limits<int32_t>::max())
+    throw std::runtime_error(std::string(name) + ": " + std::to_string(grid.blocks) +
+                             " blocks, more than a GPU can launch");
   const DeviceGuard guard(device);
   cudaLaunchConfig_t config = {};
   config.gridDim = dim3(unsigned(grid.blocks));

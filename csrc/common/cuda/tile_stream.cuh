@@ -14,8 +14,9 @@ struct Range {
 
   // The place of `row` in the range, as an int: -1 before it, `count` behind it.
   __device__ __forceinline__ int place_of(int64_t row) const {
+    if (row < first) return -1;  // before the difference, which may overflow
     const int64_t place = row - first;
-    return int(place < -1 ? -1 : place > count ? count : place);
+    return int(place > count ? count : place);
   }
 };
 

@@ -23,6 +23,9 @@ int64_t rows_that_count(const LinearCrossEntropyInputs<T>& in) {
 template <class T>
 void check_targets(const LinearCrossEntropyInputs<T>& in) {
   const int64_t rows = rows_that_count(in);
+  if (rows < 0 || rows > in.rows)
+    throw std::invalid_argument("rows_counted must be in [0, " + std::to_string(in.rows) +
+                                "], got " + std::to_string(rows));
   for (int64_t row = 0; row < rows; ++row) {
     if (uint64_t(in.targets[row]) < uint64_t(in.classes)) continue;
     // The row is not named: rows were sorted, and the caller numbers them differently.

@@ -45,7 +45,6 @@ void random_replacement(const RandomReplacementParams<Id>& p, const FeatureColum
   }
 
   prefer_huge_pages(p.out, p.rows * p.length * int64_t{sizeof(Id)});
-  num_threads = std::max(num_threads, 1);
   const int64_t scratch_size = replacement_scratch(p.length);
   const std::unique_ptr<uint32_t[]> scratch(new uint32_t[size_t(scratch_size * num_threads)]);
   std::vector<int64_t> refused(size_t(num_threads), kNoRow);
