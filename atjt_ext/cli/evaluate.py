@@ -25,8 +25,9 @@ def add_options(parser: CommandParser, arguments: Sequence[str]) -> None:
 
 def execute(options: Namespace, console: Console) -> int:
     """Ranks the test and validation targets and prints the metrics."""
+    from ..data import leave_one_out
     from ..runs.build import load_models
-    from ..runs.data import load_sequences, rankable_split
+    from ..runs.data import load_sequences
     from ..runs.evaluate import evaluate_run
     from ..runs.folder import Run
     from .tables import metrics_table
@@ -41,7 +42,7 @@ def execute(options: Namespace, console: Console) -> int:
         if not config.trainer.changes_reading:
             data = replace(data, weight_column=None)
         sequences = run.with_its_codes(load_sequences(options.file, replace(config, data=data)))
-    split = rankable_split(sequences)
+    split = leave_one_out(sequences)
     train = split.train if options.file is None else None
     models = load_models(run, sequences, device=device_of(options), train=train)
     console.print(metrics_table(evaluate_run(models, split)))

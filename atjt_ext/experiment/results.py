@@ -78,7 +78,7 @@ def write_report(
         "comparisons": [one.as_dict() for one in comparisons],
         "against": [one.as_dict() for one in others],
         "means": _means(results, fmean, test=SHOWN_METRICS),
-        "sampled": _means(results, fmean, sampled_test=SAMPLED_METRICS),
+        "sampled": _means(results, _mean_if_any, sampled_test=SAMPLED_METRICS),
         "detection": _means(
             [one for one in results if one.values["detection"]],
             mean_of_known,
@@ -124,6 +124,12 @@ def _means(
         }
         for key, members in groups.items()
     ]
+
+
+def _mean_if_any(values: Iterable[float | None]) -> float | None:
+    """The mean of the known values: sampled metrics can be None."""
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None
 
 
 def _markdown(

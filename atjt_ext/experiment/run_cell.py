@@ -21,8 +21,8 @@ from ..recognition import RecognisedNoise, RecognitionConfig, recognise_noise
 from ..recognition.weighting import summarise_weights
 from ..runs.build import base_model
 from ..runs.config import DataConfig, RunConfig
-from ..runs.data import load_sequences, rankable_split
-from ..runs.evaluate import sampled_test
+from ..runs.data import load_sequences
+from ..runs.evaluate import sampled_part
 from ..training.config import JointTrainerConfig
 from ..training.trainer import WeightsCollapsedWarning
 from .recipes import WITHOUT_RECOGNITION, ExperimentRecipe
@@ -37,7 +37,7 @@ __all__ = ["cell_settings", "forget_data", "run_cell"]
 @lru_cache(maxsize=8)
 def _load(file: str, data: DataConfig) -> tuple[Sequences, str]:
     sequences = load_sequences(file, RunConfig(data=data))
-    rankable_split(sequences)  # raises once per file, not once per cell
+    leave_one_out(sequences)  # raises once per file, not once per cell
     return sequences, data_digest(sequences)
 
 
@@ -129,7 +129,7 @@ def run_cell(
     recipe, config = ExperimentRecipe.named(cell.recipe), _config(cell, spec, options)
     sequences = _noisy(cell.file, config.data, cell.noise, cell.seed)
     column, sequences = sequences.weights, replace(sequences, weights=None)
-    plain = rankable_split(sequences)
+    plain = leave_one_out(sequences)
     if column is None:
         weights, seconds, detection = _weights(cell, spec, options, config, plain, device)
         of_all = None if weights is None else of_whole(sequences, weights)
@@ -163,7 +163,7 @@ def run_cell(
             "test": ranking_metrics(ranks),
             "valid": trainer.evaluate(split.valid),
             # Popularity in all training data, so that every recipe has the same negatives.
-            "sampled_test": sampled_test(trainer.models, split, plain.train),
+            **sampled_part(trainer.models, split, plain.train),
             "detection": detection,
             "weights": _spread(weights, plain.train),
             "epochs": len(history),

@@ -31,14 +31,17 @@ class Headline:
     """A metric of the run and its baseline; ``interval`` is 95 % of their difference over users."""
 
     name: str
-    value: float
+    value: float | None  # None where a metric is not defined
     baseline: float | None
     interval: tuple[float, float] | None = None
 
     @property
     def change(self) -> float | None:
-        """Relative difference from the baseline; None without a baseline, or if its value is 0."""
-        return self.value / self.baseline - 1.0 if self.baseline else None
+        """Relative difference from the baseline; None without a value or a baseline, or if the
+        baseline's value is 0."""
+        if self.value is None or not self.baseline:
+            return None
+        return self.value / self.baseline - 1.0
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,23 +10,19 @@ import torch
 from torch import Tensor
 
 from ..data import (
-    DataError,
     EvaluationSet,
     Interactions,
-    LeaveOneOut,
     Sequences,
     drop_short_users,
     k_core,
-    leave_one_out,
     read_interactions,
     shared_features,
     to_sequences,
     with_items,
 )
-from ..data.errors import shown
 from .config import RunConfig
 
-__all__ = ["everything_known", "load_sequences", "rankable_split"]
+__all__ = ["everything_known", "load_sequences"]
 
 
 def load_sequences(
@@ -63,37 +59,6 @@ def load_sequences(
     if data.item_columns:
         sequences = replace(sequences, item_features=shared_features(sequences, data.item_columns))
     return sequences.only_last(data.latest) if data.latest else sequences
-
-
-def rankable_split(sequences: Sequences) -> LeaveOneOut:
-    """:func:`leave_one_out` of sequences in which every user lacks an item of the training data:
-    the sampled protocol draws its negatives from these items.
-
-    Raises:
-        DataError: a user is too short, or has every item of the training data.
-    """
-    split = leave_one_out(sequences)
-    complete = _complete_users(sequences, split.train)
-    if complete.numel():
-        trained_on = int(split.train.items.unique().numel())
-        raise DataError(
-            f"{sequences.source or 'sequences'}: user "
-            f"{shown(sequences.user_ids[int(complete[0])])} has all {trained_on} items of "
-            f"the training data ({complete.numel()} such users), so the sampled protocol finds no "
-            "negatives for them; leave such users out"
-        )
-    return split
-
-
-def _complete_users(sequences: Sequences, train: Sequences) -> Tensor:
-    """``[U]`` int64, the users who have every item of ``train``."""
-    is_trained_on = torch.bincount(train.items, minlength=sequences.num_items + 1) > 0
-    count, owners, lengths = int(is_trained_on.sum()), sequences.owners, sequences.lengths
-    # Users with fewer interactions lack an item: most pairs need no sorting.
-    known = is_trained_on[sequences.items] & (lengths >= count)[owners]
-    pairs = owners[known] * (sequences.num_items + 1) + sequences.items[known]
-    counts = torch.bincount(pairs.unique() // (sequences.num_items + 1), minlength=len(lengths))
-    return (counts == count).nonzero().flatten()
 
 
 def everything_known(sequences: Sequences, users: Tensor) -> EvaluationSet:

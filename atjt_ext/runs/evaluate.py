@@ -10,13 +10,13 @@ from torch import Tensor
 from ..data import LeaveOneOut, Sequences
 from ..data.locks import exclusive
 from ..evaluation.metrics import ranking_metrics, user_gains
-from ..evaluation.sampled import sampled_evaluate
+from ..evaluation.sampled import has_negatives, sampled_evaluate
 from ..evaluation.statistics import users_interval
 from ..training.checkpoint import CheckpointError
 from ..training.joint_models import JointModels
 from .folder import Run
 
-__all__ = ["compare_runs", "evaluate_run", "sampled_test"]
+__all__ = ["compare_runs", "evaluate_run", "sampled_part", "sampled_test"]
 
 
 def compare_runs(run: Run, baseline: Run, metric: str) -> str:
@@ -56,17 +56,33 @@ def evaluate_run(
     return {
         "test": ranking_metrics(ranks),
         "valid": models.evaluate(split.valid),
-        "sampled_test": sampled_test(models, split, split.train),
+        **sampled_part(models, split, split.train),
         "seen_items_excluded": True,
     }
 
 
-def sampled_test(models: JointModels, split: LeaveOneOut, train: Sequences) -> dict[str, float]:
+def sampled_part(models: JointModels, split: LeaveOneOut, train: Sequences) -> dict[str, Any]:
+    """``sampled_test`` under its name, and under ``sampled_test_left_out`` how many users it leaves
+    out, if any."""
+    usable = has_negatives(models.as_read(split.test), _popularity(train))
+    left_out = int((~usable).sum())
+    values = {"sampled_test": sampled_test(models, split, train)}
+    return values | ({"sampled_test_left_out": left_out} if left_out else {})
+
+
+def sampled_test(
+    models: JointModels, split: LeaveOneOut, train: Sequences
+) -> dict[str, float | None]:
     """The paper's sampled protocol on test data; negatives by their popularity in ``train``."""
     return sampled_evaluate(
         models.recommender,
         models.as_read(split.test).to(models.device),
-        torch.bincount(train.items.cpu(), minlength=train.num_items + 1)[1:],
+        _popularity(train),
         max_length=models.config.max_length,
         weigh_inputs=models.config.weighs_inputs,
     )
+
+
+def _popularity(train: Sequences) -> Tensor:
+    """``[num_items]``, the training interactions of each item."""
+    return torch.bincount(train.items.cpu(), minlength=train.num_items + 1)[1:]

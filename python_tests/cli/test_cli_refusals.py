@@ -48,32 +48,6 @@ def test_a_bad_file_is_one_line_naming_it_and_leaves_nothing(
     assert not out.exists()
 
 
-def test_a_user_who_has_every_item_is_refused_before_anything_is_written(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path, out = tmp_path / "all.txt", tmp_path / "run"
-    path.write_text("u0 1 2 3 4 5\nu1 2 1 6 5 4 3\nu2 1 2 5 6 7 8\n")
-    message = refusal(capsys, "train", str(path), f"--out={out}", *SMALL)
-    assert message == (
-        f"error: {path}: user 'u1' has all 5 items of the training data (1 such users), "
-        "so the sampled protocol finds no negatives for them; leave such users out"
-    )
-    assert not out.exists()
-    message = refusal(capsys, "experiment", f"--files=[{path}]", f"--out={out}", "--epochs=1")
-    assert "user 'u1' has all 5 items of the training data" in message
-
-
-def test_data_on_which_somebody_has_every_item_are_refused_before_they_are_ranked(
-    trained_folder: Path, ratings_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    items = Run(trained_folder).sequences().item_ids
-    newer = tmp_path / "newer.csv"
-    rows = "".join(f"u07,{item},{999 + n}\n" for n, item in enumerate(items))
-    newer.write_text(ratings_file.read_text() + rows)
-    message = refusal(capsys, "evaluate", f"--run={trained_folder}", f"--file={newer}")
-    assert "newer.csv: user 'u07' has all " in message
-
-
 def test_an_unknown_user_is_named(trained_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     message = refusal(capsys, "recommend", f"--run={trained_folder}", "--user=nobody")
     assert "no user 'nobody'; known are 'u00'" in message

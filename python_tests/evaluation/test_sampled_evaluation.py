@@ -11,7 +11,8 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from atjt_ext.evaluation.sampled import sampled_evaluate
+from atjt_ext.evaluation.metrics import SAMPLED_METRICS
+from atjt_ext.evaluation.sampled import has_negatives, sampled_evaluate
 from helpers.tiny import LastItemModel, ScoreTable, random_evaluation_set, tiny_evaluation_set
 from helpers.zoo import shaken
 
@@ -137,13 +138,55 @@ def test_negatives_follow_the_power_of_popularity(power: float) -> None:
     [
         (torch.ones(8), r"popularity must be \[9\], got \[8\]"),
         (torch.ones(9, 1), r"popularity must be \[9\], got \[9, 1\]"),
-        (torch.eye(9)[0], "outside the user's history, got no such item for user 0"),
-        (torch.eye(9)[1], "outside the user's history, got no such item for user 0"),
     ],
 )
 def test_popularity_that_does_not_fit_is_refused(popularity: Tensor, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         sampled_evaluate(LastItemModel(), tiny_evaluation_set([[1]], [2]), popularity)
+
+
+def test_users_who_have_every_item_are_left_out() -> None:
+    """The metrics are those of the other users, on the same draws."""
+    model, popularity = ScoreTable(torch.randn(4, 6)), torch.tensor([3, 2, 1, 1, 1, 0])
+    # User 1 has all five items that can be drawn, user 3 in the history alone.
+    histories = [[1, 2], [1, 2, 2, 3, 4], [2, 2, 2, 2, 2, 1], [1, 2, 3, 4, 5]]
+    data = tiny_evaluation_set(histories, [3, 5, 4, 6], num_items=6)
+    assert has_negatives(data, popularity).tolist() == [True, False, True, False]
+    with pytest.warns(UserWarning, match="leave out 2 of 4 users, who have every item"):
+        found = sampled_evaluate(model, data, popularity)
+    asked = torch.cat(model.asked)
+    others = data.select(torch.tensor([0, 2]))
+    assert sampled_evaluate(model, others, popularity) == found
+    assert torch.equal(torch.cat(model.asked)[2:], asked)
+
+
+def test_without_any_negative_no_sampled_metric_is_known() -> None:
+    data = tiny_evaluation_set([[1], [1, 2]], [2, 3], num_items=3)
+    model = ScoreTable(torch.zeros(2, 3))
+    for popularity in (torch.tensor([1, 1, 0]), torch.tensor([0, 1, 0])):
+        with pytest.warns(UserWarning, match="leave out"):
+            found = sampled_evaluate(model, data.select(torch.tensor([0])), popularity)
+        assert found == dict.fromkeys(SAMPLED_METRICS)
+    # By the power 0 an item can be drawn that nobody has.
+    assert has_negatives(data, torch.tensor([1, 1, 0]), popularity_power=0).tolist() == [
+        True,
+        False,
+    ]
+
+
+def test_the_check_of_many_users_is_that_of_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    histories = [random.integers(1, 6, size=n).tolist() for n in random.integers(1, 12, size=60)]
+    targets = random.integers(1, 6, size=60).tolist()
+    data = tiny_evaluation_set(histories, targets, num_items=6)
+    popularity = torch.tensor([1, 1, 1, 1, 0, 0])
+    wanted = [
+        not {1, 2, 3, 4} <= {*own, target} for own, target in zip(histories, targets, strict=True)
+    ]
+    assert has_negatives(data, popularity).tolist() == wanted
+    assert 0 < sum(wanted) < 60
+    monkeypatch.setattr("atjt_ext.evaluation.sampled._MAX_CELLS", 1)
+    assert has_negatives(data, popularity).tolist() == wanted
 
 
 def _as_the_papers_code(scores: list[float]) -> tuple[float, float]:
