@@ -25,7 +25,14 @@ from ..runs.folder import Run
 from ..training.joint_models import JointModels
 from .suspicion import Suspicion
 
-__all__ = ["SUSPICIOUS_ABOVE", "Audit", "audit_run", "audit_sequences", "audit_trained"]
+__all__ = [
+    "SUSPICIOUS_ABOVE",
+    "Audit",
+    "audit_run",
+    "audit_sequences",
+    "audit_trained",
+    "users_of_items",
+]
 
 SUSPICIOUS_ABOVE = 0.5
 """An interaction with a larger P(noise) is suspicious: more likely noise than not."""
@@ -71,10 +78,7 @@ class Audit:
     @cached_property
     def item_users(self) -> npt.NDArray[np.int64]:
         """``[num_items]``, the number of users that have each item."""
-        sequences = self.sequences
-        pairs = self._owner * (sequences.num_items + 1) + sequences.items.numpy()
-        items = np.unique(pairs) % (sequences.num_items + 1)
-        return np.bincount(items, minlength=sequences.num_items + 1)[1:]
+        return users_of_items(self.sequences)
 
     @cached_property
     def _owner(self) -> npt.NDArray[np.int64]:
@@ -204,10 +208,12 @@ class Audit:
             f"AUC of {kind} {'-' if (area := found[name]) is None else f'{area:.3f}'}"
             for kind, name in (("interactions", "interaction_AUC"), ("users", "sequence_AUC"))
         ]
+        bins = self.calibration()
+        error = f"{calibration_error(bins):.3f}" if bins else "-"
         noisy, planted = int(noisy_users(self.sequences).sum()), int(self.sequences.is_noise.sum())
         return (
             f"{planted:,} interactions of {noisy:,} users are planted noise: {', '.join(areas)}, "
-            f"calibration error {calibration_error(self.calibration()):.3f}"
+            f"calibration error {error}"
         )
 
     def write(
@@ -239,6 +245,13 @@ class Audit:
                 write = frame.write_parquet if kind == "parquet" else frame.write_csv
                 write_atomically(paths[-1], write)
         return paths
+
+
+def users_of_items(sequences: Sequences) -> npt.NDArray[np.int64]:
+    """``[num_items]``, the number of users that have each item."""
+    pairs = sequences.owners * (sequences.num_items + 1) + sequences.items
+    items = np.unique(pairs.numpy()) % (sequences.num_items + 1)
+    return np.bincount(items, minlength=sequences.num_items + 1)[1:]
 
 
 def audit_sequences(

@@ -16,7 +16,7 @@ from ..runs.config import RunConfig
 from ..runs.folder import Run
 from ..training.history import EpochRecord
 from ..training.joint_models import JointModels
-from .audit import Audit, audit_trained
+from .audit import Audit, audit_trained, users_of_items
 from .segments import Ranks, Segment, difference_interval, segments
 
 __all__ = ["BASELINE", "Contents", "Headline", "changed_options", "contents_of", "option_tables"]
@@ -61,7 +61,7 @@ class Contents:
     by_length: list[Segment]  # users by the length of their history
     by_popularity: list[Segment]  # users by the number of users who have their target
     weights: torch.Tensor  # [N], of the training interactions
-    audit: Audit
+    audit: Audit | None  # None for one user, whom nobody else's sequences can judge
     versions: dict[str, str]  # of the software that made the page
 
     @property
@@ -92,7 +92,8 @@ def contents_of(run: Run, *, device: torch.device | str | None = None) -> Conten
     watched = config.trainer.valid_metric
     # Before the audit, which recomputes the beliefs that the run stored.
     weights = models[name].interaction_weights(split.train)
-    audit = audit_trained(models[name], split.train)
+    audit = audit_trained(models[name], split.train) if split.train.num_users > 1 else None
+    item_users = users_of_items(split.train)
     return Contents(
         title=run.folder.resolve().name,
         config=config,
@@ -105,7 +106,7 @@ def contents_of(run: Run, *, device: torch.device | str | None = None) -> Conten
         sampled=_headlines(metrics, metrics[name]["sampled_test"], None),
         reproduced=reproduced,
         by_length=segments(split.test.histories.lengths.numpy(), ranks, watched),
-        by_popularity=segments(audit.item_users[split.test.targets.numpy() - 1], ranks, watched),
+        by_popularity=segments(item_users[split.test.targets.numpy() - 1], ranks, watched),
         weights=weights,
         audit=audit,
         versions={

@@ -52,7 +52,7 @@ def write_page(
 def render(contents: Contents, *, top: int) -> str:
     """The page as text; ids and options are escaped, and so are characters that turn the direction
     of text or are invisible."""
-    groups = _weight_groups(contents)
+    groups, audit = _weight_groups(contents), contents.audit
     environment = Environment(
         loader=FileSystemLoader(_FOLDER),
         autoescape=True,
@@ -69,8 +69,8 @@ def render(contents: Contents, *, top: int) -> str:
         weight_groups=[_weight_group(label, group) for label, group in groups.items()],
         noise=_noise(contents),
         groups=_groups(contents),
-        users=contents.audit.users().head(top).to_dicts(),
-        suspicions=contents.audit.most_suspicious(top),
+        users=audit.users().head(top).to_dicts() if audit else [],
+        suspicions=audit.most_suspicious(top) if audit else [],
         parts=option_tables(contents.config),
     )
     # The template's macros leave empty lines.
@@ -119,7 +119,8 @@ def _weight_groups(contents: Contents) -> dict[str, torch.Tensor]:
     """The known weights by label, split into clean and noise if the truth is known; empty if all
     weights are 1."""
     known = ~contents.weights.isnan()
-    weights, truth = contents.weights[known], contents.audit.sequences.is_noise
+    weights = contents.weights[known]
+    truth = contents.audit.sequences.is_noise if contents.audit else None
     if not len(weights) or bool((weights == 1).all()):
         return {}
     if truth is None or not truth[known].any() or truth[known].all():
@@ -137,11 +138,13 @@ def _weight_group(label: str, weights: torch.Tensor) -> dict[str, Any]:
 
 
 def _noise(contents: Contents) -> list[Figure]:
-    """Figures of detection; none if the truth is unknown or holds one class only."""
-    audit, truth = contents.audit, contents.audit.sequences.is_noise
-    if truth is None or not truth.any() or truth.all():
+    """Figures of detection; none if the truth is unknown or holds one class only, or if nothing is
+    judged."""
+    if (audit := contents.audit) is None or (truth := audit.sequences.is_noise) is None:
         return []
     judged = ~audit.noise_logits.isnan()
+    if not truth.any() or truth.all() or not judged.any():
+        return []
     by_user, noisy = per_user(audit.sequences, audit.noise_logits), noisy_users(audit.sequences)
     scores = {"interactions": (audit.noise_logits[judged], truth[judged])}
     if not noisy.all():

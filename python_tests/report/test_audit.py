@@ -194,6 +194,19 @@ def made(p_noise: list[float], logits: list[float]) -> Audit:
     )
 
 
+def test_the_truth_is_summed_up_though_nothing_is_judged() -> None:
+    """A side figure may be unknown; it refuses no data."""
+    audit = made([math.nan] * 6, [math.nan] * 6)
+    sequences = replace(audit.sequences, is_noise=torch.tensor([True] + [False] * 5))
+    audit = replace(audit, sequences=sequences)
+    said = audit.truth_summary()
+    assert said is not None
+    assert said.startswith("1 interactions of 1 users are planted noise: AUC of interactions -, ")
+    assert said.endswith("calibration error -")
+    assert (audit.calibration(), audit.most_suspicious(3)) == ([], [])
+    assert "no interaction is suspicious" in audit.summary()
+
+
 def test_a_judge_that_knows_nothing_suspects_nobody() -> None:
     audit = made([0.0] * 6, [3.0, -1.0, 2.0, 0.0, 1.0, -2.0])
     assert audit.most_suspicious(9) == []

@@ -20,6 +20,7 @@ UNDECODABLE = "\udcff"  # of a folder's name
 def contents(trained_run: Run) -> Contents:
     """Of a run in which every text that a file can hold is hostile."""
     found = contents_of(trained_run)
+    assert found.audit is not None
     sequences = found.audit.sequences
     ids = {
         "user_ids": [f"{EVIL}{number}" for number in range(sequences.num_users)],
