@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 import secrets
-from collections.abc import Callable
-from contextlib import suppress
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 try:
@@ -21,6 +22,7 @@ __all__ = [
     "discard_temporaries",
     "make_folder",
     "sweep_temporaries",
+    "temporary_folder",
     "try_lock",
     "write_atomically",
     "write_text_atomically",
@@ -42,23 +44,26 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
             that names ``path``. Libraries that report a full disk by another exception raise this
             one, too.
     """
-    make_folder(path.parent)
-    sweep_temporaries(path.parent)
-    # The name of the file may have 255 bytes already.
-    token = f"atjt-{secrets.token_hex(6)}"
-    temporary = path.with_name(f".{path.name[:40]}.{token}.tmp")
-    try:
-        _create(temporary)
-        write(temporary)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except Exception as error:
-        if (reason := _reason(error, temporary)) is None:
-            raise
-        raise _one_line(reason, f"{path}: could not be written ({_text(reason)})") from error
-    finally:
-        _discard(temporary)
+    with _temporary(path) as temporary:
+        try:
+            write(temporary)
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except Exception as error:
+            if (reason := _reason(error, temporary)) is None:
+                raise
+            raise _one_line(reason, f"{path}: could not be written ({_text(reason)})") from error
+
+
+@contextmanager
+def temporary_folder(path: Path) -> Iterator[Path]:
+    """A folder beside ``path`` for parts of that file; it is removed at the end.
+
+    As with :func:`write_atomically`, the next writer removes it after a kill.
+    """
+    with _temporary(path, is_folder=True) as folder:
+        yield folder
 
 
 def write_text_atomically(path: Path, text: str) -> None:
@@ -112,23 +117,53 @@ def try_lock(handle: int) -> bool | None:
     return True
 
 
-def _create(temporary: Path) -> None:
-    """Makes ``temporary``, locked. The process's umask decides the permissions, as for any file."""
+@contextmanager
+def _temporary(path: Path, *, is_folder: bool = False) -> Iterator[Path]:
+    """A new file or folder beside ``path``, locked; at the end it is removed if it is there still.
+
+    The process's umask decides the permissions, as for any file.
+    """
+    make_folder(path.parent)
+    sweep_temporaries(path.parent)
     while True:
-        handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
-        if not HAS_LOCKS:  # an open file could not be moved there
-            os.close(handle)
-            return
-        _open[temporary] = handle
-        # A sweeper that comes between the creation and the lock removes the file.
-        if try_lock(handle) is not False and os.fstat(handle).st_nlink:
-            return
-        _discard(temporary)
+        # The name of the file may have 255 bytes already.
+        temporary = path.with_name(f".{path.name[:40]}.atjt-{secrets.token_hex(6)}.tmp")
+        try:
+            try:
+                made = _create(temporary, is_folder=is_folder)
+            except OSError as error:
+                raise _one_line(error, f"{path}: could not be written ({_text(error)})") from error
+            if made:
+                yield temporary
+                return
+        finally:
+            _discard(temporary)
+
+
+def _create(temporary: Path, *, is_folder: bool) -> bool:
+    """Makes and locks ``temporary``; False if a sweeper removed it before the lock.
+
+    That sweeper, or another one, may be about to remove it again: the name is used up.
+    """
+    if is_folder:
+        temporary.mkdir()
+    elif not HAS_LOCKS:  # where an open file can't be moved
+        temporary.touch(exist_ok=False)
+    if not HAS_LOCKS:
+        return True
+    try:
+        flags = os.O_RDONLY if is_folder else os.O_RDWR | os.O_CREAT | os.O_EXCL
+        handle = _open[temporary] = os.open(temporary, flags, 0o666)
+    except FileNotFoundError:
+        if not is_folder:
+            raise
+        return False
+    return try_lock(handle) is not False and temporary.exists()
 
 
 def _discard(temporary: Path) -> None:
     """Removes ``temporary`` if it is there still, then gives up its lock."""
-    temporary.unlink(missing_ok=True)
+    _remove(temporary)
     handle = _open.pop(temporary, None)
     if handle is not None:
         os.close(handle)
@@ -136,12 +171,20 @@ def _discard(temporary: Path) -> None:
 
 def _sweep(temporary: Path) -> None:
     with suppress(OSError):
-        handle = os.open(temporary, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
+        kind = os.O_RDONLY if temporary.is_dir() else os.O_RDWR
+        handle = os.open(temporary, kind | getattr(os, "O_NOFOLLOW", 0))
         try:
             if try_lock(handle):
-                temporary.unlink(missing_ok=True)
+                _remove(temporary)
         finally:
             os.close(handle)
+
+
+def _remove(temporary: Path) -> None:
+    if temporary.is_dir():
+        shutil.rmtree(temporary, ignore_errors=True)
+    else:
+        temporary.unlink(missing_ok=True)
 
 
 def _reason(error: Exception, temporary: Path) -> OSError | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..data import DataError, EvaluationSet, Sequences
-from ..data.files import write_atomically
+from ..data.files import temporary_folder, write_atomically
 from ..data.formula_cells import without_formulas
 from ..data.readers.streams import chunks, text_lines
 from ..training.joint_models import JointModels
@@ -103,12 +102,11 @@ def write_recommendations(
     path = Path(path)
     if path.suffix not in (".parquet", ".csv"):
         raise ValueError(f"out must end in .parquet or .csv, got {path.name!r}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+    with temporary_folder(path) as folder:
         parts: list[Path] = []
         for frame in recommendation_frames(models, data, k=k, exclude_seen=exclude_seen):
-            parts.append(Path(folder) / f"{len(parts):06}.parquet")
-            frame.write_parquet(parts[-1])
+            parts.append(folder / f"{len(parts):06}.parquet")
+            write_atomically(parts[-1], frame.write_parquet)
         # Without glob=False, [, * and ? in the folder's name would be patterns.
         rows = pl.scan_parquet(parts, glob=False)
         if path.suffix == ".csv":

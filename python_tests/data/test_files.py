@@ -15,6 +15,7 @@ import torch
 from atjt_ext.data.files import (
     discard_temporaries,
     sweep_temporaries,
+    temporary_folder,
     write_atomically,
     write_text_atomically,
 )
@@ -97,6 +98,24 @@ def test_a_sudden_end_discards_what_is_being_written(tmp_path: Path) -> None:
 
     assert in_child(lambda: write_atomically(tmp_path / "a", leave)) == 3
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_of_parts_goes_at_the_end_and_after_a_kill(tmp_path: Path) -> None:
+    with temporary_folder(tmp_path / "recs.csv") as folder:
+        (folder / "000000.parquet").write_text("part")
+        assert in_child(lambda: sweep_temporaries(tmp_path)) == 0
+        assert (folder / "000000.parquet").exists()
+    assert hidden(tmp_path) == []
+
+    def die() -> None:
+        with temporary_folder(tmp_path / "recs.csv") as folder:
+            (folder / "000000.parquet").write_text("part")
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    assert in_child(die) == -signal.SIGKILL
+    assert len(hidden(tmp_path)) == 1
+    sweep_temporaries(tmp_path)
+    assert hidden(tmp_path) == []
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
