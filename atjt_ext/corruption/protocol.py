@@ -56,7 +56,9 @@ class Corruption(Protocol):
     ) -> CorruptionOutput:
         """A damaged copy of ``sequences [B, W]`` int32 or int64, left-padded with 0.
 
-        ``row_keys [B]`` int64 give a row the same draws in every batch.
+        ``row_keys [B]`` int64 give a row the same random numbers in every batch. With
+        ``sequence_fraction``, which fixes the number of damaged rows, the other rows of the batch
+        still decide whether a row is damaged; with ``sequence_probability`` they do not.
 
         Raises:
             ValueError: a wrong shape, dtype or device; on the CPU also padding on the right of an

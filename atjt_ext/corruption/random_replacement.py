@@ -24,9 +24,11 @@ class RandomReplacement(HoldsTensors):
 
     Args:
         num_items: catalogue size, at least 2; items are ``1..num_items``.
-        sequence_fraction: share of the rows of a batch to damage, as an exact count. Without it and
+        sequence_fraction: share of the rows of a batch to damage, as an exact count:
+            ``floor(share * B + 0.5)`` rows. So the other rows of the batch decide whether a row is
+            damaged, and from 0.5 on the row of a batch of one always is. Without it and
             ``sequence_probability`` it becomes 0.5.
-        sequence_probability: instead of ``sequence_fraction``: chance of each row.
+        sequence_probability: instead of ``sequence_fraction``: chance of each row, in any batch.
         num_replacements: positions to replace in each damaged row. Pass exactly one of this,
             ``replace_ratio`` and ``replace_probability``.
         replace_ratio: share of the row's positions to replace.

@@ -8,6 +8,7 @@ weights and the reduction.
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 import torch
@@ -181,7 +182,22 @@ def scales(weight: Tensor, kept: Tensor, reduction: str) -> Tensor:
     """Factor of each loss, so that the sum of the products is the reduced loss."""
     if reduction in ("none", "sum"):
         return weight
-    return divided(weight, weight.sum() if reduction == "weighted_mean" else kept.sum().to(weight))
+    if reduction == "mean":
+        return divided(weight, kept.sum().to(weight))
+    weight = summable(weight)
+    return divided(weight, weight.sum())
+
+
+def summable(weight: Tensor, times: int = 1) -> Tensor:
+    """``weight``, or a power of two of it if ``times`` its sum is beyond the dtype.
+
+    For quotients of a weight and the sum, which stay the same: a power of two rounds no weight that
+    matters beside the largest one.
+    """
+    total = weight.detach().sum() * times
+    least = 2.0 ** -(math.frexp(torch.finfo(weight.dtype).max)[1] // 2)
+    in_range = total - total == 0  # neither infinite nor NaN; the host does not wait for it
+    return weight * torch.where(in_range, torch.ones_like(total), least)
 
 
 def divided(weight: Tensor, total: Tensor) -> Tensor:

@@ -109,7 +109,7 @@ def linear_reweighted_cross_entropy(
         item_embeddings: ``[V, D]``, of the same dtype. Or float32 with bfloat16 or float16 hidden
             states: then it is rounded once per step, and its gradient is float32.
         targets: ``[...]`` int64, in ``[0, V)`` or ``ignore_index``.
-        sample_weight: ``[...]``, floating point.
+        sample_weight: ``[...]``, floating point, finite.
         bias: ``[V]``, floating point; converted to float32 (float64 for float64 hidden states).
         temperature: A number above 0; logits are divided by it.
         label_smoothing: ``e`` in ``[0, 1]``: the cross-entropy becomes ``(1 - e)`` times itself

@@ -137,7 +137,10 @@ def random_replacement(
     and CUDA. One call is one kernel launch. Every random number is a Philox4x32-10 draw (Salmon et
     al., SC'11) with the key ``(seed, row key, purpose, position from the end, step)``. With
     ``row_keys``, the draws of a row depend neither on the rest of the batch nor on the padding on
-    its left. Only the choice of an exact number of rows depends on the batch.
+    its left. The choice of an exact number of rows does depend on the batch: whether
+    ``sequence_fraction`` takes a row depends on the draws of the other rows, and from 0.5 on it
+    always takes the row of a batch of one. With ``sequence_probability``, or all rows, a row has
+    the same result in any batch.
 
     Call it in the training process: after a fork, OpenMP with several threads can hang.
 

@@ -47,7 +47,8 @@ def reweighted_binary_cross_entropy(
     Without weights this is ``torch.nn.functional.binary_cross_entropy_with_logits``, with two
     differences. Without anything to average (no elements, or weights that sum to 0) the loss and
     all gradients are 0 instead of NaN. An infinite logit on the side of its target has loss 0
-    instead of NaN.
+    instead of NaN. Weights may have any sign and size, as in
+    :func:`atjt_ext.ops.reweighted_cross_entropy`.
 
     Differentiable once, in ``logits`` and ``sample_weight``. A NaN in a row of logits stays in that
     row. Losses and gradients have the same bits in every run and with any number of threads.
@@ -59,7 +60,7 @@ def reweighted_binary_cross_entropy(
         targets: Bool or floating point, in the shape of the logits. Targets that are neither bool
             nor of the result's dtype are converted first. As in torch, values outside ``[0, 1]``
             are not refused: the formula takes any value.
-        sample_weight: ``[N]``, floating point.
+        sample_weight: ``[N]``, floating point, finite.
         label_smoothing: ``e`` in ``[0, 1]``: ``y`` becomes ``(1 - e) * y + e / 2``.
         reduction: One of the four above.
         inplace_gradient: The backward pass may write the gradient over the logits; consequences
@@ -120,6 +121,8 @@ def reweighted_binary_cross_entropy(
     row_scale = weight
     if reduction != "sum":
         classes = 1 if logits.dim() == 1 else logits.shape[1]
+        if reduction == "weighted_mean":
+            weight = row_losses.summable(weight, classes)
         total = weight.sum() if reduction == "weighted_mean" else weight.new_full((), rows)
         row_scale = row_losses.divided(weight, total * classes)
     matrix = (rows, 1) if logits.dim() == 1 else logits.shape

@@ -49,6 +49,11 @@ def reweighted_cross_entropy(
     gradients are 0 instead of NaN. Note that torch's ``weight`` is per class; ``sample_weight`` is
     per example.
 
+    Weights may be any finite numbers. Under ``"weighted_mean"`` their sum may exceed the range of
+    the dtype. Negative weights are not refused, as in torch, and the formulas hold: training raises
+    the loss of such a row, and ``"weighted_mean"`` has no bound if positive and negative weights
+    nearly cancel.
+
     Differentiable once, in ``logits`` and ``sample_weight``. A NaN or infinity in a row of logits
     stays in the loss and gradient of that row. It reaches a scalar result unless the row's weight
     is 0. Losses of rows and gradients have the same bits in every run and with any number of
@@ -63,7 +68,7 @@ def reweighted_cross_entropy(
         logits: ``[N, V]``, float32, float64, bfloat16 or float16; the half types are computed in
             float32. Only ``inplace_gradient`` writes to them.
         targets: ``[N]`` int64, in ``[0, V)`` or ``ignore_index``.
-        sample_weight: ``[N]``, floating point.
+        sample_weight: ``[N]``, floating point, finite.
         ignore_index: Rows with this target have loss and gradient 0 and do not count.
         label_smoothing: ``e`` in ``[0, 1]``: ``l_i`` becomes ``(1 - e) * l_i`` plus ``e`` times
             the mean loss over all classes as targets, as in torch.

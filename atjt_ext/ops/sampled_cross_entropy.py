@@ -56,7 +56,7 @@ def sampled_cross_entropy(
         targets: ``[N]`` int64 in ``[0, V)``, or ``ignore_index``.
         negatives: ``[N, k]`` int64 rows of ``item_embeddings``, or ``[k]`` for all rows. An entry
             ``ignore_index`` is no negative.
-        sample_weight: ``[N]``, floating point; None for ones.
+        sample_weight: ``[N]``, floating point, finite; None for ones.
         negative_log_probs: ``log q`` of each negative: the shape of ``negatives``, ``[k]``, or a
             number, such as ``-log(num_items - 1)`` for uniform draws without the target.
         mask_accidental_hits: Leaves out negatives that are the row's target (default, as in

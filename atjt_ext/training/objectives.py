@@ -25,6 +25,7 @@ from ..ops import (
     reweighted_cross_entropy,
     sampled_binary_cross_entropy,
 )
+from ..ops._row_losses import summable
 from ..ops.target_ranks import has_kernels
 from .config import JointTrainerConfig
 from .step_weights import adaptive_denoising
@@ -178,6 +179,7 @@ def _binary_loss(logits: Tensor, weights: Tensor, adapt: _Adapt) -> Tensor:
 
 def weighted_mean(losses: Tensor, weights: Tensor) -> Tensor:
     """``sum(w * l) / sum(w)``, both of one shape; 0 if all weights are 0."""
+    weights = summable(weights)
     total = weights.sum()
     nothing_counts = total == 0
     # A loss of weight 0 may be infinite.

@@ -1,7 +1,8 @@
 // Random words named by seed, step, row, purpose and index.
 //
-// No word depends on earlier words, so a row draws the same in any batch, on any device, with any
-// number of threads.
+// No word depends on earlier words, so a row has the same words in any batch, on any device, with
+// any number of threads. A choice that compares rows, such as an exact number of them, depends on
+// the batch.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 

@@ -163,6 +163,8 @@ def _reduced_kept(
 
 
 def _reduced(losses: Tensor, weight: Tensor, number: Tensor | int, reduction: str) -> Tensor:
+    if reduction == "weighted_mean" and weight.any():
+        weight = weight / weight.detach().abs().amax()  # the sum may be beyond the dtype
     # A row of weight 0 does not count, even if its loss is infinite.
     weighted = weight * torch.where((weight == 0) & ~losses.isfinite(), 0, losses)
     if reduction == "none":

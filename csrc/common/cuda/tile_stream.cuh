@@ -14,9 +14,9 @@ struct Range {
 
   // The place of `row` in the range, as an int: -1 before it, `count` behind it.
   __device__ __forceinline__ int place_of(int64_t row) const {
-    if (row < first) return -1;  // before the difference, which may overflow
-    const int64_t place = row - first;
-    return int(place > count ? count : place);
+    // A target may be any number: the difference wraps around, and is still outside.
+    const auto place = int64_t(uint64_t(row) - uint64_t(first));
+    return int(place < -1 ? -1 : place > count ? count : place);
   }
 };
 
