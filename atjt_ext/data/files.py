@@ -127,7 +127,10 @@ def _temporary(path: Path, *, is_folder: bool = False) -> Iterator[Path]:
     sweep_temporaries(path.parent)
     while True:
         # The name of the file may have 255 bytes already.
-        temporary = path.with_name(f".{path.name[:40]}.atjt-{secrets.token_hex(6)}.tmp")
+        name = f".{path.name[:40]}.atjt-{secrets.token_hex(6)}.tmp"
+        # Polars takes a folder ~ for the home folder, unless a path comes before it.
+        place = path.absolute() if path.parts[0].startswith("~") else path
+        temporary = place.with_name(name)
         try:
             try:
                 made = _create(temporary, is_folder=is_folder)
