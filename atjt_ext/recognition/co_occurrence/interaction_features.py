@@ -127,7 +127,7 @@ def interaction_features(
         np.log1p(total),
         np.log1p(chance),
         np.log1p(table.popularity[events.folds, events.items]),
-        np.log(events.lengths[events.users].astype(np.float32)),
+        np.log(events.lengths[events.stretches].astype(np.float32)),
     ]
     by_name = dict(zip(FEATURES, columns, strict=False))
     columns += [_user_mean(events, by_name[name]) for name in _USER_MEANS]
@@ -138,6 +138,6 @@ def interaction_features(
 
 
 def _user_mean(events: Events, column: Floats) -> npt.NDArray[Any]:
-    """``[N]``, the mean of ``column [N]`` over each event's user."""
-    sums = np.bincount(events.users, column, len(events.lengths))
-    return (sums / np.maximum(events.lengths, 1))[events.users]
+    """``[N]``, the mean of ``column [N]`` over each event's user (a busy user's: its stretch)."""
+    sums = np.bincount(events.stretches, column, len(events.lengths))
+    return (sums / np.maximum(events.lengths, 1))[events.stretches]

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ...data import Sequences, user_folds
 from ...evaluation.auc import mean_of_known
+from .busy_users import UserLimit
 from .config import RecognitionConfig
 from .counts import CoOccurrences
 from .events import Codes, Doubles, Events, Floats
@@ -100,6 +101,9 @@ class NoiseRecogniser:
     3. The ratios give every user's share of noise, then P(noise) of every interaction
        (:mod:`~atjt_ext.recognition.co_occurrence.user_shares`).
 
+    Counts and classifiers learn from at most a limited number of interactions of one user
+    (:mod:`~atjt_ext.recognition.co_occurrence.busy_users`); all interactions are judged.
+
     Args:
         config: options; None takes the defaults.
         seed: decides folds, damage and the randomised SVD.
@@ -113,12 +117,16 @@ class NoiseRecogniser:
     def fit(self, train: Sequences) -> NoiseRecogniser:
         """Learns from ``train`` and judges its interactions; returns the recogniser itself.
 
-        Arguments and errors are those of :func:`recognise_noise`.
+        Arguments and errors are those of :func:`recognise_noise`. Warns if a user has so many
+        interactions that not all of them are learned from.
         """
         config, seed = self.config, self.seed
         self._train = train
         self._folds = user_folds(train.num_users, config.num_folds, seed=seed)
-        events = self._events(train)
+        self._limit = limit = UserLimit.of(train.lengths.cpu().numpy())
+        if limit is not None:
+            limit.warn(train)
+        events = self._events(train if limit is None else train.only_last(limit.longest))
         self._window = max(1, min(config.window, config.max_pairs // max(1, len(events.items))))
         self._table = CoOccurrences(events, self._window)
         self._vectors = self._table.vectors(config.dimension, seed=seed)
@@ -135,7 +143,11 @@ class NoiseRecogniser:
             FoldClassifier.fit(damaged, replaced, original, events.folds == fold, popularity)
             for fold in range(config.num_folds)
         ]
+        if limit is not None:
+            events = self._events(train)
+            original = self._features(events)
         ratios = self._ratios(events, original)
+        # Every user counts once here, however long the sequence is.
         to_users = ratios, events.users, train.num_users
         self._shares = common_shares(*to_users, evidence=config.evidence)
         self._found = self._judged(events, ratios)
@@ -190,7 +202,7 @@ class NoiseRecogniser:
         return self._judged(events, self._ratios(events, self._features(events)))
 
     def _events(self, sequences: Sequences) -> Events:
-        return Events.of(sequences, self._folds, self.config.num_folds)
+        return Events.of(sequences, self._folds, self.config.num_folds, self._limit)
 
     def _features(self, events: Events) -> Floats:
         learned = self._table, self._vectors
