@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from atjt_ext.recognition import RecognitionConfig
 from atjt_ext.runs.config import RunConfig
 from helpers.tiny import tiny_sequences
 
+# From before the digest counted items that nobody has.
+OLD_DIGEST = "bb0e1407010dc21a"
 # A config: its differences from the default recipe are shared.
 GRID = {
     "sasrec": RunConfig.from_recipe(
@@ -64,6 +67,39 @@ def test_what_is_known_of_the_noise_is_part_of_the_data() -> None:
     bare = tiny_sequences([1, 2, 3])
     truths = [None, torch.tensor([False, True, False]), torch.tensor([True, False, False])]
     assert len({data_digest(replace(bare, is_noise=truth)) for truth in truths}) == 3
+
+
+def test_items_that_nobody_has_are_part_of_the_data() -> None:
+    """Under --latest the catalogue keeps them, and they take part in rankings."""
+    digests = {data_digest(tiny_sequences([1, 2, 3], num_items=count)) for count in (3, 4, 5)}
+    assert len(digests) == 3
+
+
+def test_data_without_such_items_keep_the_digest_of_earlier_releases() -> None:
+    assert data_digest(tiny_sequences([1, 2, 3], [2, 3], num_items=3)) == OLD_DIGEST
+
+
+@pytest.mark.parametrize("damage", ["ranks", "values", "document", "settings", "json", "npz"])
+def test_a_cell_that_changed_after_it_was_written_is_refused(tmp_path: Path, damage: str) -> None:
+    ratings(tmp_path / "ratings.csv")
+    base = spec(tmp_path / "ratings.csv", recipes=("equal_weights",))
+    (result,) = run_grid(base, GRID, tmp_path, progress=False).results
+    (path,) = (tmp_path / "cells").glob("*.json")
+    document, npz = json.loads(path.read_text()), path.with_suffix(".npz")
+    assert "ranks_sha256" not in result.values
+    if damage == "ranks":
+        np.savez_compressed(npz, ranks=result.ranks + 1, json_sha256=np.load(npz)["json_sha256"])
+    elif damage == "npz":
+        npz.unlink()
+    elif damage == "json":
+        path.write_text("[" * 100_000)
+    else:
+        changed = {"values": {"epochs": 9}, "document": {"cell": 3}, "settings": {"settings": []}}
+        path.write_text(json.dumps({**document, **changed[damage]}))
+    file = npz if damage in ("ranks", "npz") else path
+    for read in (lambda: CellStore(tmp_path).read(path), lambda: run_grid(base, GRID, tmp_path)):
+        with pytest.raises(ValueError, match=f"^{re.escape(str(file))}: not a finished cell"):
+            read()
 
 
 def test_a_file_under_another_name_meets_its_cells_from_before(tmp_path: Path) -> None:
