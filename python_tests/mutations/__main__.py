@@ -44,7 +44,7 @@ def build_cpu(root: Path) -> None:
     """Compile the CPU kernels into the checkout, beside the sources that import them."""
     target = root / "build" / "broken"
     pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(target)]
-    subprocess.run([*pip, "-C", "cmake.define.ATJT_CUDA=OFF", str(root)], check=True)
+    subprocess.run([*pip, "--config-settings", "cmake.define.ATJT_CUDA=OFF", str(root)], check=True)
     (library,) = (target / "atjt_ext").glob("_C*.so")
     shutil.copy(library, root / "atjt_ext")
 
