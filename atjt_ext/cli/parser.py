@@ -157,8 +157,9 @@ class CommandParser(ArgumentParser):
                 continue
             elif action is None:
                 is_file = not options or not argument.startswith("-") or " " in argument
-                if files and is_file:
-                    argument = self._read(files.pop(), argument)
+                if not files or not is_file:
+                    self.error(f"unexpected argument {argument}")
+                argument = self._read(files.pop(), argument)
             elif action.nargs != 0:
                 value = value if equals else self._following(name, rest)
                 if action.dest == "config":
@@ -234,7 +235,11 @@ class CommandParser(ArgumentParser):
         self.exit(2)
 
     def _explained(self, message: str) -> str:
-        if found := re.fullmatch(r"the following arguments are required: (.*)", message):
+        # The second wording is that of jsonargparse 4.47.
+        if found := re.match(
+            r"(?:the following arguments are required: |Option ')([\w, ]+)(?:$|' is required)",
+            message,
+        ):
             options = self._option_string_actions
             names = [
                 f"--{name}" if f"--{name}" in options else name.upper()

@@ -187,7 +187,7 @@ def _work(
         store.write(path, run_cell(cell, spec, options, device=device, progress=progress))
     except Exception as error:  # reported; the other cells go on
         if not isinstance(error, _EXPECTED) and not is_out_of_memory(error):
-            traceback.print_exc()
+            print(printable(traceback.format_exc(), keep="\n"), file=sys.stderr)
         return f"{type(error).__name__}: {error}"
     return None
 

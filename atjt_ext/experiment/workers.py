@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -14,6 +16,7 @@ from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.connection import wait
 from typing import TypeVar
 
+from ..data.errors import printable
 from ..data.files import discard_temporaries
 
 __all__ = ["run_at_once"]
@@ -78,10 +81,17 @@ def _start_worker(threads: int | None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C ends
     signal.signal(signal.SIGTERM, _on_sigterm)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+    warnings.showwarning = _show_warning
     if threads is not None:
         import torch
 
         torch.set_num_threads(threads)
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    """The warning in one line, as the parent shows its own."""
+    line = f"warning: {' '.join(str(message).splitlines())}"
+    print(printable(line), file=sys.stderr, flush=True)
 
 
 def _end_with(sentinel: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from contextlib import suppress
 from pathlib import Path
 
@@ -96,6 +97,23 @@ def test_errors_print_escapes(
     assert harmless(shown)
     assert shown.startswith("error: ")
     assert shown.count("\n") == 1
+
+
+@pytest.mark.filterwarnings("default:.*no column of times")
+def test_a_grid_prints_escapes_in_all_its_processes(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / f"{''.join(EVIL[:-1])}.csv"
+    path.write_text(file_of(tmp_path).read_text().replace("time", "when", 1))
+    command = ["experiment", f"--files={json.dumps([str(path)])}", "--noises=none"]
+    command += ["--seeds=0", "--recipes=equal_weights", "--epochs=1", "--embedding_dim=8"]
+    command += ["--num_blocks=1", "--no_figures", f"--out={tmp_path / EVIL[0]}"]
+    assert main([*command, "--jobs=2"]) == 0
+    shown = capfd.readouterr()
+    assert "no column of times" in shown.err
+    assert printable(path.name) in shown.err
+    assert harmless(shown.err)
+    assert harmless(shown.out)
 
 
 def test_every_table_prints_escapes(capsys: pytest.CaptureFixture[str]) -> None:
