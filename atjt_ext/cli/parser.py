@@ -235,11 +235,7 @@ class CommandParser(ArgumentParser):
         self.exit(2)
 
     def _explained(self, message: str) -> str:
-        # The second wording is that of jsonargparse 4.47.
-        if found := re.match(
-            r"(?:the following arguments are required: |Option ')([\w, ]+)(?:$|' is required)",
-            message,
-        ):
+        if found := re.fullmatch(r"the following arguments are required: (.*)", message):
             options = self._option_string_actions
             names = [
                 f"--{name}" if f"--{name}" in options else name.upper()
