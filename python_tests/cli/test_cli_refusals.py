@@ -184,4 +184,4 @@ def test_a_damaged_run_folder_is_one_line(
     broken = tmp_path / "broken"
     shutil.copytree(trained_folder, broken)
     (broken / name).write_bytes((broken / name).read_bytes()[:40])
-    assert f"{name}: not readable" in refusal(capsys, "evaluate", f"--run={broken}")
+    assert f"{name}: damaged, or edited" in refusal(capsys, "evaluate", f"--run={broken}")
