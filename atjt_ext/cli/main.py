@@ -51,10 +51,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signals = Signals()
     words = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        try:
-            status = _run(words, signals)
-        except BaseException as error:
-            status = _failed(error, words, signals)
+        with printable_output():
+            try:
+                signals.start_raising()
+                status = _run(words, signals)
+            except BaseException as error:
+                status = _failed(error, words, signals)
     except KeyboardInterrupt as error:  # the signal came while another error was reported
         status = _failed(error, words, signals)
     finally:
@@ -68,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str], signals: Signals) -> int:
-    with warnings.catch_warnings(), printable_output():
+    with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         status = _command(arguments, signals)
         if sys.stdout is not None:
@@ -101,6 +103,7 @@ def _failed(error: BaseException, arguments: list[str], signals: Signals) -> int
     """Reports ``error`` in one line and returns the exit status; raises it again if it is a bug."""
     # A signal can surface as another error, e.g. as the failed import of a module.
     if signals.received is not None or isinstance(error, KeyboardInterrupt):
+        signals.remove_leftovers()  # the exception may have come before a `finally`
         say(signals.line)
         return signals.status
     if isinstance(error, BrokenPipeError):  # e.g. `| head`

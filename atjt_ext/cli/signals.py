@@ -18,6 +18,7 @@ from typing import Any
 __all__ = ["Signals", "Terminated"]
 
 _ENDING = (signal.SIGINT, signal.SIGTERM)
+_DATA = f"{__name__.partition('.')[0]}.data"
 _SECONDS = 3.5  # for the orderly end
 
 
@@ -28,16 +29,16 @@ class Terminated(KeyboardInterrupt):
 class Signals:
     """Handles SIGINT and SIGTERM from ``__init__`` until :meth:`leave`.
 
-    The first signal raises KeyboardInterrupt or :class:`Terminated`; later ones raise nothing, so
-    that they do not disturb the orderly end. Outside the main thread, where Python has no signals,
-    all of this does nothing.
+    After :meth:`start_raising`, the first signal raises KeyboardInterrupt or :class:`Terminated`;
+    later ones raise nothing, so that they do not disturb the orderly end. Outside the main thread,
+    where Python has no signals, all of this does nothing.
     """
 
     def __init__(self) -> None:
         self.received: int | None = None
         self.to_go_on = "; run the same command again"
         """How the line that reports the signal ends."""
-        self._raised = False
+        self._raised = True
         self._over = threading.Event()
         self._before: dict[int, Any] = {}
         if threading.current_thread() is not threading.main_thread():
@@ -64,6 +65,21 @@ class Signals:
         verb = "terminated" if self.received == signal.SIGTERM else "interrupted"
         return verb + self.to_go_on
 
+    def start_raising(self) -> None:
+        """Raises for a signal that has come, or for the next one."""
+        if self.received is None:
+            self._raised = False
+        if self.received is not None:  # now or just before
+            self._raise()
+
+    def remove_leftovers(self) -> None:
+        """Removes temporaries and locks of this process."""
+        # Modules that are not loaded have nothing to remove.
+        for module, remove in (("files", "discard_temporaries"), ("locks", "release_all")):
+            if loaded := sys.modules.get(f"{_DATA}.{module}"):
+                with suppress(OSError):
+                    getattr(loaded, remove)()
+
     def raise_no_more(self) -> None:
         """From now on signals raise nothing. The sudden end, seconds later, stays."""
         self._raised = True
@@ -85,9 +101,15 @@ class Signals:
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self.received = self.received or number
-        if not self._raised:
-            self._raised = True
-            raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+        if self._raised:
+            return
+        defers = getattr(sys.modules.get(f"{_DATA}.files"), "deferred", None)
+        if defers is None or not defers(self._raise):
+            self._raise()
+
+    def _raise(self) -> None:
+        self._raised = True
+        raise Terminated if self.received == signal.SIGTERM else KeyboardInterrupt
 
     def _watch(self) -> None:
         # Python writes the number of every signal with a handler, at once.
@@ -103,11 +125,7 @@ class Signals:
             self._end_suddenly()
 
     def _end_suddenly(self) -> None:
-        # Modules that are not loaded have nothing to remove.
-        for module, remove in (("files", "discard_temporaries"), ("locks", "release_all")):
-            if loaded := sys.modules.get(f"{__package__.partition('.')[0]}.data.{module}"):
-                with suppress(OSError):
-                    getattr(loaded, remove)()
+        self.remove_leftovers()
         # A progress bar hides the cursor.
         shown = "\x1b[?25h" if os.isatty(2) else ""
         with suppress(OSError):

@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,17 +20,21 @@ else:
 
 __all__ = [
     "HAS_LOCKS",
+    "deferred",
     "discard_temporaries",
     "make_folder",
     "sweep_temporaries",
     "temporary_folder",
     "try_lock",
+    "undisturbed",
     "write_atomically",
     "write_text_atomically",
 ]
 
 _TEMPORARY = re.compile(r"\..*\.atjt-[0-9a-f]{12}\.tmp", re.DOTALL)
 _open: dict[Path, int] = {}  # temporaries of this process, and the descriptors that lock them
+_undisturbed = 0
+_deferred: list[Callable[[], None]] = []
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -118,6 +123,30 @@ def try_lock(handle: int) -> bool | None:
 
 
 @contextmanager
+def undisturbed() -> Iterator[None]:
+    """Within, signal handlers that use :func:`deferred` raise nothing: no file is created or locked
+    without being noted for its removal."""
+    global _undisturbed
+    if threading.current_thread() is not threading.main_thread():  # where no handler runs
+        yield
+        return
+    _undisturbed += 1
+    try:
+        yield
+    finally:
+        _undisturbed -= 1
+        if _deferred and not _undisturbed:
+            _deferred.pop()()
+
+
+def deferred(raise_it: Callable[[], None]) -> bool:
+    """Within :func:`undisturbed`: True, and ``raise_it`` is called at its end. Else False."""
+    if _undisturbed:
+        _deferred.append(raise_it)
+    return bool(_undisturbed)
+
+
+@contextmanager
 def _temporary(path: Path, *, is_folder: bool = False) -> Iterator[Path]:
     """A new file or folder beside ``path``, locked; at the end it is removed if it is there still.
 
@@ -133,7 +162,8 @@ def _temporary(path: Path, *, is_folder: bool = False) -> Iterator[Path]:
         temporary = place.with_name(name)
         try:
             try:
-                made = _create(temporary, is_folder=is_folder)
+                with undisturbed():
+                    made = _create(temporary, is_folder=is_folder)
             except OSError as error:
                 raise _one_line(error, f"{path}: could not be written ({_text(error)})") from error
             if made:
@@ -166,10 +196,11 @@ def _create(temporary: Path, *, is_folder: bool) -> bool:
 
 def _discard(temporary: Path) -> None:
     """Removes ``temporary`` if it is there still, then gives up its lock."""
-    _remove(temporary)
-    handle = _open.pop(temporary, None)
-    if handle is not None:
-        os.close(handle)
+    with undisturbed():
+        _remove(temporary)
+        handle = _open.pop(temporary, None)
+        if handle is not None:
+            os.close(handle)
 
 
 def _sweep(temporary: Path) -> None:

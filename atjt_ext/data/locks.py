@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from .files import HAS_LOCKS, make_folder, sweep_temporaries, try_lock
+from .files import HAS_LOCKS, make_folder, sweep_temporaries, try_lock, undisturbed
 
 __all__ = ["FolderInUseError", "exclusive", "release_all"]
 
@@ -74,7 +74,7 @@ def release_all() -> None:
 
 
 def _enter(key: Path, folder: Path, use: str) -> None:
-    with _guard:
+    with undisturbed(), _guard:
         if key in _held:
             _held[key].uses += 1
             return
@@ -83,7 +83,7 @@ def _enter(key: Path, folder: Path, use: str) -> None:
 
 
 def _leave(key: Path) -> None:
-    with _guard:
+    with undisturbed(), _guard:
         held = _held.get(key)
         if held is None:  # in a forked child: the lock is its parent's
             return

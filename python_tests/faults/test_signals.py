@@ -76,7 +76,9 @@ def test_a_command_ends_in_one_line(
         assert len(said) == 1, started.said
         assert started.said[-1] == said[0]
         assert said[0].removeprefix(verb) in ways
-        assert not any("Traceback" in line or "error" in line for line in started.said)
+        assert not any(line.startswith(("Traceback", "error")) for line in started.said), (
+            started.said
+        )
         assert gone(started.pid, 0.5), in_session(started.pid)
         assert hidden(out) == []
         assert hidden(a_run) == []
@@ -102,6 +104,7 @@ def write(temporary):
             pass  # as libraries do
 
 signals = Signals()
+signals.start_raising()
 with exclusive(Path("out")):
     write_atomically(Path("out/file"), write)
 """
@@ -158,7 +161,9 @@ def test_a_signal_while_modules_are_imported_is_one_line(
 
 def test_signals_that_were_ignored_stay_ignored(tmp_path: Path) -> None:
     script = "import signal, os\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
-    script += "from atjt_ext.cli.signals import Signals\nsignals = Signals()\n"
+    script += (
+        "from atjt_ext.cli.signals import Signals\nsignals = Signals()\nsignals.start_raising()\n"
+    )
     script += "os.kill(os.getpid(), signal.SIGINT)\nprint('lives')\nsignals.leave()\n"
     script += "print(signal.getsignal(signal.SIGTERM) == signal.SIG_DFL)"
     done = subprocess.run(

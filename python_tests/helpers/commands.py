@@ -170,14 +170,16 @@ def hidden(folder: Path) -> list[str]:
 
 def result(folder: Path) -> dict[str, object]:
     """What a command wrote, by file: values, without times and without the digests of files."""
+    import numpy as np
     import polars as pl
+    from safetensors import safe_open
 
     from atjt_ext.training.checkpoint import load_checkpoint
 
     found: dict[str, object] = {}
     for path in sorted(folder.rglob("*")):
         name = str(path.relative_to(folder))
-        if path.is_dir() or "manifest" in name:
+        if path.is_dir() or "manifest" in name or name == "results.md":  # with times
             continue
         if path.suffix == ".pt":
             found[name] = _plain(load_checkpoint(path))
@@ -185,6 +187,13 @@ def result(folder: Path) -> dict[str, object]:
             found[name] = _plain([json.loads(line) for line in path.read_text().splitlines()])
         elif path.suffix == ".json":
             found[name] = _plain(json.loads(path.read_text()))
+        elif path.suffix == ".npz":  # it holds the digest of a JSON file with times, too
+            with np.load(path) as arrays:
+                found[name] = arrays["ranks"].tolist()
+        elif path.suffix == ".safetensors":  # its writer orders the metadata at random
+            with safe_open(path, "pt") as file:
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+                found[name] = _plain(tensors), file.metadata()
         elif path.suffix == ".parquet":
             found[name] = pl.read_parquet(path, glob=False).to_dicts()
         else:
