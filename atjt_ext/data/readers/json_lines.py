@@ -122,7 +122,7 @@ def _object(path: str | Path, number: int, line: bytes) -> dict[str, object]:
         ) from error
     if not isinstance(value, dict):
         raise DataError(f"{place}: wanted one object per line, got {shown(text.strip())}")
-    return value
+    return {_text(key): one for key, one in value.items()} if "\\u" in text else value
 
 
 def _number(text: str) -> float | str:

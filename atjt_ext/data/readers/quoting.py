@@ -7,7 +7,6 @@ field. ``Evidence`` collects, chunk by chunk, what tells both kinds of files apa
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -80,23 +79,29 @@ def _marks_one_by_one(data: bytes, quotes: list[int], cut: int, padded: bool) ->
     return Marks(np.array(marks, dtype=np.int64), clean and not len(marks) % 2)
 
 
-def quoted_record_end(separator: str, *, padded: bool = False) -> Callable[[bytes], int]:
+class QuotedRecordEnd:
     """``record_end`` for :func:`~atjt_ext.data.readers.streams.chunks` of CSV: a line break between
-    quotes ends no record."""
+    quotes ends no record.
 
-    def record_end(data: bytes) -> int:
+    Attributes:
+        quotes: Whether the data of the last call had quotes.
+    """
+
+    def __init__(self, separator: str, *, padded: bool = False) -> None:
+        self._separator, self._padded, self.quotes = separator, padded, True
+
+    def __call__(self, data: bytes) -> int:
         end = data.rfind(b"\n") + 1
-        if b'"' not in data:
+        self.quotes = b'"' in data
+        if not self.quotes:
             return end
-        at = quote_marks(data, separator, padded=padded).at
+        at = quote_marks(data, self._separator, padded=self._padded).at
         while end:
             before = int(np.searchsorted(at, end - 1))
             if before % 2 == 0:
                 break
             end = data.rfind(b"\n", 0, at[before - 1]) + 1
         return end
-
-    return record_end
 
 
 class Evidence:

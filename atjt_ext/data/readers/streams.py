@@ -21,7 +21,8 @@ HEAD_BYTES = 1 << 20
 LINE_BYTES = 1 << 26
 # A packed file that is read whole may not hold more.
 UNPACKED_BYTES = 1 << 30
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+BLANK_LINES = b" \r\n"  # tabs separate fields, which are empty then
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ def read_bytes(path: str | Path, limit: int = -1) -> bytes:
         data = stream.read(most + 1 if limit < 0 else limit)
     if limit < 0 and len(data) > most:
         raise DataError(f"{path}: unpacks to more than {most >> 20} MiB; unpack it")
-    data = data.removeprefix(_BYTE_ORDER_MARK)
+    data = data.removeprefix(BYTE_ORDER_MARK)
     if not data.strip():
         raise DataError(f"{path}: the file is empty")
     return data
@@ -56,7 +57,7 @@ def chunks(
 ) -> Iterator[Chunk]:
     """A file in chunks of whole records, unpacked.
 
-    Chunks of white space are left out. A record longer than ``size`` is read whole, up to
+    Chunks of blank lines are left out. A record longer than ``size`` is read whole, up to
     ``LINE_BYTES``.
 
     Args:
@@ -71,17 +72,16 @@ def chunks(
     """
     record_end = record_end or _last_line_end
     size = size or CHUNK_BYTES
-    line, rest, empty = 1, b"", True
+    line, empty = 1, True
     with opened(path) as stream:
+        rest = stream.read(len(BYTE_ORDER_MARK)).removeprefix(BYTE_ORDER_MARK)
         # A block is at least as long as the rest, or a long record would be copied once per block.
         while block := stream.read(max(size, len(rest))):
             data = rest + block if rest else block
-            if line == 1:
-                data = data.removeprefix(_BYTE_ORDER_MARK)
             end = record_end(data)
             rest = data[end:]
             data = data[:end]
-            if data and not data.isspace():
+            if not _is_blank(data):
                 empty = False
                 yield Chunk(line, require_text(data, path, line))
             line += data.count(b"\n")
@@ -90,11 +90,16 @@ def chunks(
                     f"{path}:{line}: a line or a quoted field of more than {LINE_BYTES >> 20} MiB, "
                     "wanted shorter lines"
                 )
-    if rest.strip():
+    if not _is_blank(rest):
         empty = False
         yield Chunk(line, require_text(rest, path, line))
     if empty:
         raise DataError(f"{path}: the file is empty")
+
+
+def _is_blank(data: bytes) -> bool:
+    # isspace() stops at the first letter; strip() would copy the whole chunk.
+    return not data or (data.isspace() and not data.strip(BLANK_LINES))
 
 
 def _last_line_end(data: bytes) -> int:
@@ -121,7 +126,7 @@ def first_line(path: str | Path) -> str:
     data = head.lstrip(b"\r\n")
     line, end, _ = data.partition(b"\n")
     number = 1 + head.count(b"\n", 0, len(head) - len(data))
-    if not end and len(head) >= HEAD_BYTES - len(_BYTE_ORDER_MARK):
+    if not end and len(head) >= HEAD_BYTES - len(BYTE_ORDER_MARK):
         size = f"{HEAD_BYTES >> 20} MiB"
         raise DataError(
             f"{path}:{number}: the first line is longer than {size}, wanted a shorter one"

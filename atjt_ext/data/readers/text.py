@@ -20,8 +20,18 @@ from ..errors import DataError, listed, shown
 from ..formats import Quoting
 from ..interactions import Interactions
 from .columns import BLANKS, Part, interactions_of_parts
-from .quoting import Evidence, Marks, quote_marks, quoted_record_end
-from .streams import LINE_BYTES, Chunk, chunks, decoded, first_line, place_of, text_lines
+from .quoting import Evidence, Marks, QuotedRecordEnd, quote_marks
+from .streams import (
+    BLANK_LINES,
+    BYTE_ORDER_MARK,
+    LINE_BYTES,
+    Chunk,
+    chunks,
+    decoded,
+    first_line,
+    place_of,
+    text_lines,
+)
 
 _T = TypeVar("_T")
 
@@ -108,18 +118,18 @@ class DelimitedText:
         """
         quoted = self.quoting != "none"
         part = replace(self, quoting="csv" if quoted else "none")
-        ends = quoted_record_end(self.separator, padded=self.padded) if quoted else None
+        ends = QuotedRecordEnd(self.separator, padded=self.padded) if quoted else None
         for chunk in chunks(self.path, ends):
             part = replace(part, data=chunk.data, line=chunk.line)
-            marks = part._marks()
+            marks = part._marks() if ends is not None and ends.quotes else None
             if evidence is not None and marks is not None:
                 evidence.add(chunk.data, marks, chunk.line)
             yield part.parse(marks), part.place_of
             part = replace(part, has_header=False)
 
     def _marks(self) -> Marks | None:
-        """The marks of the part; ``None`` if no quote counts."""
-        if self.quoting == "none" or b'"' not in self.data:
+        """The marks of a part of CSV; ``None`` if it has no quotes."""
+        if b'"' not in self.data:
             return None
         return quote_marks(self.data, self.separator, padded=self.padded)
 
@@ -139,8 +149,10 @@ class DelimitedText:
         if start >= len(self.data):
             return pl.DataFrame(schema=schema)
         quoted = marks is not None and len(marks.at) > 0
-        if marks is not None and quoted and not marks.clean:
-            # polars does not read fields with quotes inside, as in 5" disk, beside quoted ones.
+        # polars does not read fields with quotes inside, as in 5" disk, beside quoted ones; and it
+        # drops a byte order mark, which is part of an id here.
+        mixed = marks is not None and quoted and not marks.clean
+        if mixed or self.data.startswith(BYTE_ORDER_MARK, start):
             return self._line_by_line()
         try:
             raw = pl.read_csv(
@@ -164,7 +176,8 @@ class DelimitedText:
             raw[gap].null_count() < raw.height for gap in gaps
         ):
             self._find_bad_line()
-            frame = frame.filter(~pl.all_horizontal(pl.all().is_null()))
+            filled = pl.all().str.strip_chars(" ").fill_null("") != ""
+            frame = frame.filter(pl.any_horizontal(filled))
         return self._without_blanks(frame)
 
     def _line_by_line(self) -> pl.DataFrame:
@@ -190,7 +203,7 @@ class DelimitedText:
         header, start = self.has_header, 0
         while start < len(self.data):
             end = self.data.find(b"\n", start) + 1 or len(self.data)
-            if self.data[start:end].strip(b"\r\n"):
+            if self.data[start:end].strip(BLANK_LINES):
                 if not header:
                     break
                 header = False
@@ -202,7 +215,7 @@ class DelimitedText:
         wanted = len(self.names)
         for line, fields in self._records():
             # In polars' result such a line looks like a blank line, which is skipped.
-            if not any(fields):
+            if not any(field.strip(" ") for field in fields):
                 raise DataError(f"{self.path}:{line}: every field is empty")
             if len(fields) != wanted:
                 shape = f"{len(fields)} field{'' if len(fields) == 1 else 's'}"
@@ -218,7 +231,7 @@ class DelimitedText:
         records = self._quoted() if quoted else self._plain()
         header = self.has_header
         for line, fields in records:
-            if not fields or fields == [""]:
+            if len(fields) < 2 and not "".join(fields).strip(" "):
                 continue
             if header:
                 header = False
