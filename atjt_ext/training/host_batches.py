@@ -5,16 +5,38 @@ from __future__ import annotations
 from collections import deque
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 from torch.nn import functional as F
 
 from ..data import Batch
 
-__all__ = ["RecentRows", "aligned_weights", "counted_targets", "host_batch"]
+__all__ = ["RecentRows", "aligned_weights", "counted_targets", "host_batch", "is_distributed"]
+
+# Far above the rows of any batch: the keys of two processes never meet.
+_KEYS_PER_PROCESS = 2**32
 
 
-def host_batch(sequences: Tensor, users: Tensor, *, num_items: int, num_users: int) -> Batch:
-    """``sequences [B, W]`` (history and target, left-padded with 0) and ``users [B]`` as a batch.
+def is_distributed() -> bool:
+    """Whether this process belongs to a group of ``torch.distributed``."""
+    return distributed.is_available() and distributed.is_initialized()
+
+
+def _first_key() -> int:
+    """The key of row 0 of this process; the same number in two processes would damage both
+    batches in the same places."""
+    return distributed.get_rank() * _KEYS_PER_PROCESS if is_distributed() else 0
+
+
+def host_batch(
+    sequences: Tensor,
+    users: Tensor,
+    row_keys: Tensor | None = None,
+    *,
+    num_items: int,
+    num_users: int,
+) -> Batch:
+    """``sequences [B, W]`` (history and target, left-padded with 0) and ``users [B]`` as a batch,
+    whose ``rows`` are ``row_keys [B]`` or else numbers that no other process has.
 
     Raises:
         ValueError: a shape, dtype or id that does not fit, or a row without a last item (padded on
@@ -30,6 +52,13 @@ def host_batch(sequences: Tensor, users: Tensor, *, num_items: int, num_users: i
             f"users must be [B] torch.int64 with sequences {list(sequences.shape)}, "
             f"got {list(users.shape)} {users.dtype}"
         )
+    if row_keys is None:
+        row_keys = torch.arange(len(users), device=users.device) + _first_key()
+    elif row_keys.shape != users.shape or row_keys.dtype != torch.int64:
+        raise ValueError(
+            f"row_keys must be [{len(users)}] torch.int64 like users, "
+            f"got {list(row_keys.shape)} {row_keys.dtype}"
+        )
     # One transfer from the device for all checks.
     edges = (*sequences.aminmax(), *users.aminmax(), sequences[:, -1].min())
     first, last, first_user, last_user, least_target = torch.stack(edges).tolist()
@@ -44,7 +73,7 @@ def host_batch(sequences: Tensor, users: Tensor, *, num_items: int, num_users: i
             "sequences must be left-padded and end with the target, got rows whose last column "
             "is padding"
         )
-    return Batch(torch.arange(len(users), device=users.device), users, sequences)
+    return Batch(row_keys, users, sequences)
 
 
 def counted_targets(batch: Batch, like: Tensor, mask: Tensor | None, name: str) -> Tensor:
@@ -99,9 +128,10 @@ class RecentRows:
         return torch.cat([batch.users for batch in self._batches])
 
     def gather(self, rows: Tensor) -> Batch:
-        """The rows ``rows`` (``[B]`` int64), padded to the widest batch that is kept."""
+        """The rows ``rows`` (``[B]`` int64), padded to the widest batch that is kept, with keys
+        that no other process has."""
         width = max(batch.sequences.shape[1] for batch in self._batches)
         sequences = torch.cat(
             [F.pad(b.sequences, (width - b.sequences.shape[1], 0)) for b in self._batches]
         )
-        return Batch(rows, self.users[rows], sequences[rows])
+        return Batch(rows + _first_key(), self.users[rows], sequences[rows])

@@ -16,7 +16,13 @@ from ..recognition.noise_models import TargetAttentionNoiseModel
 from ..recognition.weighting import summarise_weights
 from .belief_sources import cross_fitted
 from .config import JointTrainerConfig
-from .host_batches import RecentRows, aligned_weights, counted_targets, host_batch
+from .host_batches import (
+    RecentRows,
+    aligned_weights,
+    counted_targets,
+    host_batch,
+    is_distributed,
+)
 from .objectives import weighted_mean
 from .recipes import AMOUNTS
 
@@ -66,7 +72,9 @@ class JointLoss(nn.Module):
     warning of collapsed weights            :meth:`metrics`     yes
     ======================================  ==================  ==============================
 
-    Under data parallelism each process normalises and calibrates alone.
+    Under data parallelism (``torch.distributed``) each process normalises, calibrates and counts
+    the damaged rows alone, and its rank is part of the keys of the damage. Processes that share one
+    batch, as under tensor parallelism, must pass the same ``row_keys``.
 
     Args:
         num_items: catalogue size; items are ``1..num_items`` and 0 is padding.
@@ -123,7 +131,13 @@ class JointLoss(nn.Module):
         self._last: tuple[Tensor, Tensor] | None = None
 
     def forward(
-        self, sequences: Tensor, users: Tensor, losses: Tensor, *, mask: Tensor | None = None
+        self,
+        sequences: Tensor,
+        users: Tensor,
+        losses: Tensor,
+        *,
+        mask: Tensor | None = None,
+        row_keys: Tensor | None = None,
     ) -> Tensor:
         """The joint loss (scalar) from the recommender's own losses.
 
@@ -133,12 +147,14 @@ class JointLoss(nn.Module):
             losses: ``[B]``, one for the last item of each row, or ``[B, W - 1]``, one for every
                 item but the first; neither reduced nor weighted.
             mask: bool in the shape of ``losses``, which losses count; None: all but padding.
+            row_keys: ``[B]`` int64 keys of the damage, for example the number of each row in the
+                data set; None: the index in the batch, and the rank of the process.
 
         Raises:
             ValueError: shapes that do not fit together, ids out of range, or a row without a last
                 item (padded on the right).
         """
-        batch = self._batch(sequences, users)
+        batch = self._batch(sequences, users, row_keys)
         return self._weighed(batch, losses, counted_targets(batch, losses, mask, "losses"))
 
     def cross_entropy(
@@ -151,6 +167,7 @@ class JointLoss(nn.Module):
         *,
         bias: Tensor | None = None,
         mask: Tensor | None = None,
+        row_keys: Tensor | None = None,
     ) -> Tensor:
         """The joint loss from the softmax over a whole catalogue, computed without logits.
 
@@ -161,8 +178,9 @@ class JointLoss(nn.Module):
             targets: ``[B]`` or ``[B, W - 1]`` int64, rows of ``item_table`` where they count.
             bias: ``[V]`` or None.
             mask: bool in the shape of ``targets``, which targets count; None: all but padding.
+            row_keys: as for :meth:`forward`.
         """
-        batch = self._batch(sequences, users)
+        batch = self._batch(sequences, users, row_keys)
         counted = counted_targets(batch, targets, mask, "targets")
         targets = targets.masked_fill(~counted, _IGNORED)
         losses = linear_reweighted_cross_entropy(
@@ -179,8 +197,9 @@ class JointLoss(nn.Module):
             found |= dict(noise_loss=noise_loss, weight_mean=spread.mean, weight_std=spread.std)
         return {name: value for name, value in found.items() if value is not None}
 
-    def _batch(self, sequences: Tensor, users: Tensor) -> Batch:
-        return host_batch(sequences, users, num_items=self.num_items, num_users=self.num_users)
+    def _batch(self, sequences: Tensor, users: Tensor, row_keys: Tensor | None) -> Batch:
+        sizes = {"num_items": self.num_items, "num_users": self.num_users}
+        return host_batch(sequences, users, row_keys, **sizes)
 
     def _weighed(self, batch: Batch, losses: Tensor, counted: Tensor) -> Tensor:
         if not self.training:
@@ -192,8 +211,14 @@ class JointLoss(nn.Module):
     def _step(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Weights ``[B]`` or ``[B, W]`` of the batch, and the noise models' loss."""
         config, models, folds = self.config, self.noise_models, range(len(self.noise_models.models))
-        noisy = self.corruption(batch.sequences, seed=config.seed, step=self.steps)
+        noisy = self.corruption(
+            batch.sequences, seed=config.seed, step=self.steps, row_keys=batch.rows
+        )
         noise_loss = models.noise_loss(batch, noisy, folds)
+        if is_distributed():
+            # DistributedDataParallel waits for a gradient of every parameter, also of a noise model
+            # that learns nothing from this batch because all rows are in its own fold.
+            noise_loss = noise_loss + 0.0 * sum(p.sum() for p in models.parameters())
         weights = torch.ones(len(batch), device=batch.sequences.device)
         if self.steps >= self.warmup_steps:
             weights = models.weights(batch)
