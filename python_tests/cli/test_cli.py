@@ -239,7 +239,8 @@ def test_train_says_which_columns_it_took_for_what(
 def test_info_is_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["info"]) == 0
     info = json.loads(capsys.readouterr().out)
-    assert {"version", "cuda_architectures", "cpu_isa", "torch"} <= set(info)
+    assert {"version", "cuda_architectures", "cpu_isa", "torch", "system", "processor"} <= set(info)
+    assert info["packages"].keys() == {"numpy", "polars", "jsonargparse", "rich"}
 
 
 def test_no_command_prints_the_help(capsys: pytest.CaptureFixture[str]) -> None:
