@@ -100,7 +100,7 @@ def test_a_column_named_as_weight_is_nothing_else(tmp_path: Path) -> None:
 
 
 def test_files_without_names_have_no_weights(tmp_path: Path) -> None:
-    path = write(tmp_path, "s.txt", "1 2 3 4\n")
+    path = write(tmp_path, "s.txt", "1 2 3\n4 5 6 7 8 9\n")
     with pytest.raises(ValueError, match="no named columns, but a column was named"):
         read_interactions(path, weight_column="trust")
 
