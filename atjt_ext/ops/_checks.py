@@ -62,7 +62,8 @@ def require_replacements(
     num_replacements: int | None, replace_ratio: float | None, replace_probability: float | None
 ) -> None:
     """Raises ValueError or TypeError unless exactly one is given, and in range."""
-    if (num_replacements, replace_ratio, replace_probability).count(None) != 2:
+    given = [x is not None for x in (num_replacements, replace_ratio, replace_probability)]
+    if sum(given) != 1:
         raise ValueError(
             "exactly one of num_replacements, replace_ratio and replace_probability must be given, "
             f"got num_replacements={num_replacements}, replace_ratio={replace_ratio}, "

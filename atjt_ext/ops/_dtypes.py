@@ -16,7 +16,9 @@ def arithmetic(dtype: torch.dtype) -> torch.dtype:
 def autocast_dtype(hidden: Tensor) -> torch.dtype | None:
     """The dtype to which torch casts the operands of a linear layer now; None for no cast."""
     kind = hidden.device.type
-    if hidden.dtype == torch.float64 or not torch.amp.is_autocast_available(kind):
+    # Devices by name, because torch.compile in torch 2.6 cannot trace is_autocast_available. The
+    # kernels have no others.
+    if hidden.dtype == torch.float64 or kind not in ("cpu", "cuda"):
         return None
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
 

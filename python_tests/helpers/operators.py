@@ -14,8 +14,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import emulator
 
-# torch.compile imports parts of torch that torch itself has deprecated.
-COMPILES = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
+# torch.compile imports parts of torch that torch has deprecated, and onnxscript with an old torch.
+COMPILES = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning:torch", "ignore:'onnxscript:FutureWarning"
+)
 
 
 def arithmetic(dtype: torch.dtype) -> torch.dtype:

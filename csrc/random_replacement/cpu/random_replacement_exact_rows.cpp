@@ -227,6 +227,7 @@ int64_t replace_by_allowed(const RandomReplacementParams<Id>& p, const CallKey& 
 template <class Id, class Value>
 void replace_feature(const RandomReplacementParams<Id>& p, const FeatureColumn& column, int64_t row,
                      const uint32_t* positions, int64_t count) {
+  if (p.length == 0) return;  // memcpy takes no null pointer
   const auto* const in = static_cast<const Value*>(column.in) + row * p.length;
   auto* const out = static_cast<Value*>(column.out) + row * p.length;
   const auto* const table = static_cast<const Value*>(column.table);
