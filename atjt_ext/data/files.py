@@ -65,10 +65,17 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 def temporary_folder(path: Path) -> Iterator[Path]:
     """A folder beside ``path`` for parts of that file; it is removed at the end.
 
-    As with :func:`write_atomically`, the next writer removes it after a kill.
+    As with :func:`write_atomically`, the next writer removes it after a kill. An error about a part
+    that could not be written names ``path``.
     """
     with _temporary(path, is_folder=True) as folder:
-        yield folder
+        try:
+            yield folder
+        except OSError as error:
+            part, failure, reason = str(error).rpartition(": could not")
+            if Path(part).parent != folder:
+                raise
+            raise _one_line(error, f"{path}{failure}{reason}") from error
 
 
 def write_text_atomically(path: Path, text: str) -> None:

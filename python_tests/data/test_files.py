@@ -107,6 +107,15 @@ def test_a_folder_of_parts_goes_at_the_end_and_after_a_kill(tmp_path: Path) -> N
         assert (folder / "000000.parquet").exists()
     assert hidden(tmp_path) == []
 
+    path = tmp_path / "recs.csv"
+    with (
+        file_size_limit(0),
+        pytest.raises(OSError, match="could not") as caught,
+        temporary_folder(path) as folder,
+    ):
+        write_text_atomically(folder / "000000.parquet", "part")
+    assert str(caught.value) == f"{path}: could not be written (File too large)"
+
     def die() -> None:
         with temporary_folder(tmp_path / "recs.csv") as folder:
             (folder / "000000.parquet").write_text("part")
