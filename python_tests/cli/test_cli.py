@@ -49,6 +49,7 @@ def test_a_run_folder_holds_config_metrics_history_weights_and_checkpoint(
         "equal_weights",
         "history.jsonl",
         "interactions.parquet",
+        "manifest",
         "metrics.json",
         "ranks.parquet",
         "sequences.parquet",
@@ -221,7 +222,7 @@ def test_train_says_which_columns_it_took_for_what(
     common = ["train", "--no_baseline", *SMALL]
     said = []
     for number, given in enumerate(
-        (["shop.csv"], ["shop.csv", "--time_column=when"], ["lists.txt"])
+        (["shop.csv"], ["shop.csv", "--time_column=when"], ["lists.txt", "--format=sequences"])
     ):
         arguments = [str(tmp_path / given[0]), f"--out={tmp_path / str(number)}", *given[1:]]
         assert main([*common, *arguments]) == 0
