@@ -105,7 +105,7 @@ def test_who_is_busy() -> None:
 def test_a_busy_users_sequence_is_judged_in_stretches() -> None:
     data = tiny_sequences([1, 2, 3], [1, 2, 3, 4, 5, 6, 7], [2, 1])
     limit = UserLimit(longest=3, busy=np.array([False, True, False]))
-    events = Events.of(data, torch.tensor([0, 1, 0]), 2, limit)
+    events = Events.of(data, torch.tensor([0, 1, 0]), 2, limit.stretches_of(data.lengths.numpy()))
     assert events.users.tolist() == [0] * 3 + [1] * 7 + [2] * 2
     assert events.stretches.tolist() == [0] * 3 + [1] * 3 + [2] * 2 + [3] * 2 + [4] * 2
     assert events.lengths.tolist() == [3, 3, 2, 2, 2]

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from ...data import Sequences
-
-if TYPE_CHECKING:
-    from .busy_users import UserLimit
 
 __all__ = ["Codes", "Doubles", "Events", "Floats"]
 
@@ -40,18 +36,21 @@ class Events:
 
     @staticmethod
     def of(
-        sequences: Sequences, folds: torch.Tensor, num_folds: int, limit: UserLimit | None = None
+        sequences: Sequences, folds: torch.Tensor, num_folds: int, parts: Codes | None = None
     ) -> Events:
-        """Flattens ``sequences``; ``folds [num_users]`` is the fold of each user.
+        """Flattens ``sequences``.
 
-        ``limit`` says which users are cut into stretches; None: nobody.
+        Args:
+            sequences: the sequences.
+            folds: ``[num_users]`` the fold of each user.
+            num_folds: the number of folds.
+            parts: ``[num_users]`` the number of stretches of each user; None: 1 each.
         """
         items, lengths = sequences.items.cpu().numpy(), sequences.lengths.cpu().numpy()
         users = np.repeat(np.arange(sequences.num_users), lengths)
         of_users = folds.cpu().numpy()[users]
         stretches = users
-        if limit is not None:
-            parts = limit.stretches_of(lengths)
+        if parts is not None:
             first = parts.cumsum() - parts
             positions = sequences.positions.cpu().numpy()
             stretches = first[users] + positions * parts[users] // lengths[users]

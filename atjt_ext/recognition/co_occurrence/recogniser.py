@@ -202,7 +202,9 @@ class NoiseRecogniser:
         return self._judged(events, self._ratios(events, self._features(events)))
 
     def _events(self, sequences: Sequences) -> Events:
-        return Events.of(sequences, self._folds, self.config.num_folds, self._limit)
+        limit, lengths = self._limit, sequences.lengths.cpu().numpy()
+        parts = None if limit is None else limit.stretches_of(lengths)
+        return Events.of(sequences, self._folds, self.config.num_folds, parts)
 
     def _features(self, events: Events) -> Floats:
         learned = self._table, self._vectors
