@@ -91,8 +91,8 @@ class JointTrainerConfig:
             weights are 1.
         gate_auc: weights stay 1 while the held-out AUC of recognising artificial noise is lower.
             None: 0.55 under ``calibrated``, 0.6 (beyond popularity) under ``co_occurrence``.
-        sequence_fraction: share of the sequences of a batch that are damaged for the noise model, as
-            an exact count: from 0.5 on, the sequence of a batch of one is always damaged.
+        sequence_fraction: share of the sequences of a batch that are damaged for the noise model,
+            as an exact count: from 0.5 on, the sequence of a batch of one is always damaged.
         num_replacements: number of items replaced in each damaged sequence.
         replace_ratio: share of the items replaced in each damaged sequence.
         replace_probability: probability that an item of a damaged sequence is replaced. Give

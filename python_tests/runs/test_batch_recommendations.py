@@ -156,13 +156,13 @@ def test_users_in_a_file_come_once_and_must_exist(run: Run, tmp_path: Path) -> N
     path.write_text("u07\nu03\nu07\n")
     assert users_named(sequences, path).tolist() == [7, 3]
     path.write_text("u07\n\nnobody\n")
-    with pytest.raises(DataError, match="users.txt:3: .*no user 'nobody'"):
+    with pytest.raises(DataError, match=r"users\.txt:3: .*no user 'nobody'"):
         users_named(sequences, path)
     path.write_text("\n")
-    with pytest.raises(DataError, match="users.txt: the file is empty"):
+    with pytest.raises(DataError, match=r"users\.txt: the file is empty"):
         users_named(sequences, path)
     path.write_bytes(b"u07\n\xff\n")
-    with pytest.raises(DataError, match="users.txt:2: not UTF-8 text"):
+    with pytest.raises(DataError, match=r"users\.txt:2: not UTF-8 text"):
         users_named(sequences, path)
 
 
