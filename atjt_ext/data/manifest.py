@@ -187,7 +187,7 @@ def _digest(file: BinaryIO) -> str:
 def _text(folder: Path) -> bytes | None:
     try:
         return manifest_path(folder).read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
 
 

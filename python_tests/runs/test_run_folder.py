@@ -249,3 +249,14 @@ def in_process(work: Callable[[], object], *, at: int) -> bool:
         except Killed:
             return True
     return False
+
+
+def test_a_file_in_place_of_a_run_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "file"
+    path.write_text("x")
+    assert main(["evaluate", "--run", str(path)]) == 1
+    assert capsys.readouterr().err.startswith(f"error: {path}: no run here (no ")
+    with pytest.raises(NotADirectoryError, match="not a folder"), exclusive(path):
+        pass
