@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import gzip
+import re
+import time
 import warnings
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from atjt_ext.data import DataError, read_interactions, read_items, read_json_lines
-from atjt_ext.data.readers.json_lines import _literal
+from atjt_ext.data.readers.json_lines import _HALF, _LONG_NUMBER, _literal
 from helpers import layouts
 from helpers.layouts import json_lines
 from helpers.reading import column, refusal, write
@@ -189,3 +191,48 @@ def test_nothing_is_evaluated() -> None:
 def test_deep_nesting_is_refused_not_crashed() -> None:
     with pytest.raises(ValueError):  # noqa: PT011
         _literal("[" * 100_000)
+
+
+# ---- what polars would misread -------------------------------------------------------------------
+
+# The same searches in their plain form, which is slow.
+PLAIN_LONG_NUMBER = re.compile(
+    rb"[0-9]{10}\.[0-9]{8}|[0-9]{16}\.[0-9]|[0-9]\.[0-9]{16,}[eE]\+?[1-9][0-9]"
+)
+PLAIN_HALF = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])"
+    rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F]"
+)
+HIGH, LOW = rb"\ud83d", rb"\uDE00"
+NUMBERS = st.lists(
+    st.sampled_from([b"1" * n for n in (1, 2, 5, 6, 8, 9, 15)] + [b".", b"e", b"E", b"+", b"0"]),
+    max_size=8,
+)
+ESCAPES = st.lists(st.sampled_from([HIGH, LOW, rb"\u00e9", b"\\", b"u", b"d8", b"F"]), max_size=6)
+
+
+@given(number=NUMBERS.map(b"".join), escapes=ESCAPES.map(b"".join), noise=st.binary(max_size=3))
+@example(number=b"1" * 10 + b"." + b"1" * 8, escapes=HIGH + HIGH + LOW, noise=b"")
+@example(number=b"1" * 16 + b".1", escapes=HIGH + LOW + LOW, noise=b"")
+@example(number=b"1." + b"1" * 16 + b"e+10", escapes=HIGH + LOW, noise=b"")
+def test_the_fast_searches_find_what_the_plain_ones_find(
+    number: bytes, escapes: bytes, noise: bytes
+) -> None:
+    for text in (number, noise + number, escapes, noise + escapes + noise):
+        assert bool(_LONG_NUMBER.search(text)) == bool(PLAIN_LONG_NUMBER.search(text))
+        assert bool(_HALF.search(text)) == bool(PLAIN_HALF.search(text))
+
+
+def test_the_fast_searches_are_fast() -> None:
+    text = rb'{"reviewText": "A caf\u00e9. 10 dollars", "overall": 5.0, "at": 1252800000}' * 10_000
+    for fast, plain in ((_LONG_NUMBER, PLAIN_LONG_NUMBER), (_HALF, PLAIN_HALF)):
+        assert _seconds(fast, text) < _seconds(plain, text) / 3
+
+
+def _seconds(pattern: re.Pattern[bytes], text: bytes) -> float:
+    def once() -> float:
+        start = time.process_time()
+        assert pattern.search(text) is None
+        return time.process_time() - start
+
+    return min(once() for _ in range(5))
