@@ -77,6 +77,26 @@ def test_stray_quotes_in_a_csv_file_that_needs_its_quotes_are_refused(tmp_path: 
         )
 
 
+@pytest.mark.parametrize("size", [20, 100, 700])
+def test_a_quote_that_never_closes_swallows_no_rows_of_a_large_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.setattr(streams, "CHUNK_BYTES", size)
+    monkeypatch.setattr(streams, "LINE_BYTES", 200)
+    lines = tunes({(1, 2): '"Blue (live)'})
+    path = write(tmp_path, "a.tsv", HEADER + "".join(lines))
+    assert column(read_csv(path), "title") == [line[:-1].split("\t")[2] for line in lines]
+    hint = "wanted shorter lines; quoting=none takes quotes as ordinary characters"
+    for option, title in (("csv", "b"), ("auto", '"c\td"')):  # the last needs its quotes
+        path = write(tmp_path, "a.tsv", HEADER + f"u\ti\t{title}\t1\n" + "".join(lines))
+        message = refusal(read_csv, path, quoting=option)
+        assert message.startswith(f"{path}:11: a line or a quoted field of more than 0 MiB")
+        assert message.endswith(hint)
+    # A long line without quotes.
+    path = write(tmp_path, "a.tsv", HEADER + "u\ti\t" + "x" * 3000 + "\t1\n")
+    assert refusal(read_csv, path).endswith("wanted shorter lines")
+
+
 def test_a_quoted_header_shows_csv(tmp_path: Path) -> None:
     path = write(tmp_path, "a.csv", '"user","item","time"\n"1","say "hi" now",5\n"2","y",6\n')
     assert refusal(read_csv, path).startswith(f"{path}:2: broken quoting")

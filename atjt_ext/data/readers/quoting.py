@@ -85,16 +85,19 @@ class QuotedRecordEnd:
 
     Attributes:
         quotes: Whether the data of the last call had quotes.
+        met: Whether the data of any call had quotes.
     """
 
     def __init__(self, separator: str, *, padded: bool = False) -> None:
-        self._separator, self._padded, self.quotes = separator, padded, True
+        self._separator, self._padded = separator, padded
+        self.quotes, self.met = True, False
 
     def __call__(self, data: bytes) -> int:
         end = data.rfind(b"\n") + 1
         self.quotes = b'"' in data
         if not self.quotes:
             return end
+        self.met = True
         at = quote_marks(data, self._separator, padded=self._padded).at
         while end:
             before = int(np.searchsorted(at, end - 1))
@@ -108,7 +111,6 @@ class Evidence:
     """What the quotes of a file tell, after :meth:`add` got all of its chunks.
 
     Attributes:
-        quotes: Whether there are any.
         fits: Whether every line has the right number of fields if quotes are ordinary characters.
         csv_only: Whether a line has the right number of fields only as CSV.
         spans: How many CSV records take more than one line.
@@ -119,12 +121,11 @@ class Evidence:
 
     def __init__(self, separator: str, width: int) -> None:
         self._separator, self._width = ord(separator), width
-        self.quotes, self.fits, self.csv_only = False, True, False
+        self.fits, self.csv_only = True, False
         self.spans, self.doubtful, self.line = 0, 0, 0
 
     def add(self, data: bytes, marks: Marks, line: int) -> None:
         """Takes a chunk of whole records that has quotes, and the line on which it starts."""
-        self.quotes = True
         text = np.frombuffer(data, dtype=np.uint8)
         ends = np.flatnonzero(text == _NEWLINE)
         if not data.endswith(b"\n"):

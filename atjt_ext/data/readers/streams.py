@@ -86,9 +86,11 @@ def chunks(
                 yield Chunk(line, require_text(data, path, line))
             line += data.count(b"\n")
             if len(rest) > LINE_BYTES:
+                quoted = record_end is not _last_line_end and b'"' in rest
                 raise DataError(
                     f"{path}:{line}: a line or a quoted field of more than {LINE_BYTES >> 20} MiB, "
                     "wanted shorter lines"
+                    + ("; quoting=none takes quotes as ordinary characters" if quoted else "")
                 )
     if not _is_blank(rest):
         empty = False

@@ -69,12 +69,14 @@ class DelimitedText:
         """
         if self.quoting != "auto":
             return build(self.frames())
+        ends = self._quoted_record_end()
         evidence = Evidence(self.separator, len(self.names))
         literal = replace(self, quoting="none")
         try:
-            result = build(self.frames(evidence))
+            result = build(self.frames(ends, evidence))
         except DataError as error:
-            if not evidence.quotes or self._header_is_quoted():
+            # A field that is never closed may be too long for a chunk: ``evidence`` never gets it.
+            if not ends.met or self._header_is_quoted():
                 raise
             try:
                 return build(literal.frames())
@@ -110,15 +112,25 @@ class DelimitedText:
     def _header_is_quoted(self) -> bool:
         return self.has_header and '"' in first_line(self.path)
 
-    def frames(self, evidence: Evidence | None = None) -> Iterator[Part]:
+    def _quoted_record_end(self) -> QuotedRecordEnd:
+        return QuotedRecordEnd(self.separator, padded=self.padded)
+
+    def frames(
+        self, ends: QuotedRecordEnd | None = None, evidence: Evidence | None = None
+    ) -> Iterator[Part]:
         """The parsed parts of the file, in order; ``auto`` reads CSV.
+
+        Args:
+            ends: Finds the ends of records; a new one if ``None``. Unused if quotes are ordinary
+                characters.
+            evidence: Gets the chunks with quotes.
 
         Raises:
             DataError: as ``chunks`` and ``parse``.
         """
         quoted = self.quoting != "none"
         part = replace(self, quoting="csv" if quoted else "none")
-        ends = QuotedRecordEnd(self.separator, padded=self.padded) if quoted else None
+        ends = (ends or self._quoted_record_end()) if quoted else None
         for chunk in chunks(self.path, ends):
             part = replace(part, data=chunk.data, line=chunk.line)
             marks = part._marks() if ends is not None and ends.quotes else None
