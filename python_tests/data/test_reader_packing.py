@@ -21,7 +21,7 @@ import pytest
 from atjt_ext.data import DataError, read_interactions, read_items, read_parquet
 from atjt_ext.data.readers import streams
 from helpers.layouts import ML_MOVIES, ML_RATINGS, U_DATA
-from helpers.reading import refusal, write
+from helpers.reading import column, refusal, write
 
 
 def zipped(*names: str, content: str = ML_RATINGS) -> bytes:
@@ -57,6 +57,22 @@ def test_packed_files_are_read(tmp_path: Path, packer: str, name: str) -> None:
     for suffix in (f".{packer}", f".{packer.upper()}", ""):
         path = write(tmp_path, f"{name}{suffix}", packed)
         assert read_interactions(path).frame.equals(plain.frame)
+
+
+@pytest.mark.parametrize("first", ["BZh", "BZh9", "BZh91AY&S", "PK", "7z", "Rar!"])
+def test_text_that_starts_as_packed_data_is_text(tmp_path: Path, first: str) -> None:
+    path = write(tmp_path, "a.csv", f"{first},user,item\n1,2,3\n")
+    with pytest.warns(UserWarning, match="no column of times"):
+        assert read_interactions(path).frame.columns == ["user", "item", first]
+    path = write(tmp_path, "a.txt", f"{first} 1 2\n{first}2 3 1\n")
+    got = read_interactions(path, format="sequences")
+    assert column(got, "user") == [first] * 2 + [f"{first}2"] * 2
+
+
+def test_an_empty_packed_file_is_refused(tmp_path: Path) -> None:
+    for packer in (gzip.compress, bz2.compress, lzma.compress):
+        path = write(tmp_path, "a.csv", packer(b""))
+        assert refusal(read_interactions, path) == f"{path}: the file is empty"
 
 
 def test_the_name_inside_of_an_archive_tells_the_format(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import stat
 import sys
 import zlib
@@ -15,15 +16,21 @@ from typing import BinaryIO, cast
 
 from ..errors import DataError, listed
 
-# The first bytes of files that are read unpacked.
-_UNPACKED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz", b"PK\3\4": "zip"}
+# Patterns of the first bytes of files that are read unpacked. Text may start with "BZh9"; the bytes
+# after that start a block of bzip2, or end an empty file.
+_UNPACKED = {
+    rb"\x1f\x8b": "gzip",
+    rb"BZh[1-9](1AY&SY|\x17rE8P\x90)": "bzip2",
+    rb"\xfd7zXZ\x00": "xz",
+    rb"PK\x03\x04": "zip",
+}
 # Not imported above: some builds of Python lack the first two.
 _MODULES = {"bzip2": "bz2", "xz": "lzma", "zip": "zipfile"}
 _SUFFIXES = (".gz", ".bz2", ".xz", ".zip")
 _NOT_UNPACKED = {
     b"\x28\xb5\x2f\xfd": "Zstandard data",
     b"7z\xbc\xaf\x27\x1c": "a 7z archive",
-    b"Rar!": "a RAR archive",
+    b"Rar!\x1a\x07": "a RAR archive",
     b"\x1f\x9d": "data of compress",
     b"PK\5\6": "an empty zip archive",
 }
@@ -86,11 +93,11 @@ def opened(path: str | Path) -> Iterator[BinaryIO]:
 
 def _packer(raw: BufferedReader, path: Path) -> str:
     """How a file is packed; an empty text for a plain file."""
-    start = raw.peek(8)[:8]
+    start = raw.peek(10)
     for magic, kind in _NOT_UNPACKED.items():
         if start.startswith(magic):
             raise DataError(f"{path}: holds {kind}, wanted a plain file; unpack it")
-    found = (kind for magic, kind in _UNPACKED.items() if start.startswith(magic))
+    found = (kind for magic, kind in _UNPACKED.items() if re.match(magic, start))
     return next(found, "gzip" if path.suffix == ".gz" else "")
 
 
