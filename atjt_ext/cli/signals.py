@@ -2,7 +2,7 @@
 
 Python runs signal handlers between steps of Python code only. A long call of a native library would
 delay the end, and a library may swallow the exception. So a thread waits a few seconds for the
-orderly end, then removes temporaries and locks and ends the process.
+orderly end, then prints the line, removes temporaries and locks and ends the process.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ __all__ = ["Signals", "Terminated"]
 _ENDING = (signal.SIGINT, signal.SIGTERM)
 _DATA = f"{__name__.partition('.')[0]}.data"
 _SECONDS = 3.5  # for the orderly end
+_SECONDS_EACH = 0.5  # for the line and for the cleanup of a sudden end
 
 
 class Terminated(KeyboardInterrupt):
@@ -125,12 +126,18 @@ class Signals:
             self._end_suddenly()
 
     def _end_suddenly(self) -> None:
-        self.remove_leftovers()
+        # Each may hang: a full pipe, a network drive, a lock that the main thread holds.
+        for work in (self._report, self.remove_leftovers):
+            thread = threading.Thread(target=work, daemon=True)
+            thread.start()
+            thread.join(_SECONDS_EACH)
+        os._exit(self.status)
+
+    def _report(self) -> None:
         # A progress bar hides the cursor.
         shown = "\x1b[?25h" if os.isatty(2) else ""
         with suppress(OSError):
             os.write(2, f"{shown}{self.line}\n".encode())
-        os._exit(self.status)
 
     def _unraisable(self, unraisable: Any) -> None:
         """Says nothing of an exception of ours that a library swallowed."""

@@ -8,7 +8,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from .files import HAS_LOCKS, make_folder, sweep_temporaries, try_lock, undisturbed
@@ -16,11 +16,12 @@ from .files import HAS_LOCKS, make_folder, sweep_temporaries, try_lock, undistur
 __all__ = ["FolderInUseError", "exclusive", "release_all"]
 
 _NAME = ".lock"
+_WAY = "; wait for its end, or choose another folder"
 _MARK = "atjt"  # the first word of our lock files: another program's file is not taken over
 
 
 class FolderInUseError(OSError):
-    """Another process writes to the folder. The message is one line."""
+    """Another process or thread writes to the folder. The message is one line."""
 
 
 @dataclass
@@ -28,6 +29,7 @@ class _Held:
     handle: int
     path: Path
     made: list[Path]  # folders that did not exist before, innermost first
+    thread: int = field(default_factory=threading.get_ident)
     uses: int = 1
 
 
@@ -37,11 +39,11 @@ _guard = threading.RLock()
 
 @contextmanager
 def exclusive(folder: Path, use: str = "a command") -> Iterator[None]:
-    """Within, no other process can be within ``exclusive`` of the same folder.
+    """Within, no other process or thread can be within ``exclusive`` of the same folder.
 
     Makes the folder if it is missing, and removes temporaries that killed processes left in it and
-    in its direct subfolders. The lock ends with the process, however that ends. A process may enter
-    the same folder several times. A folder that was made here and is still empty is removed.
+    in its direct subfolders. The lock ends with the process, however that ends. The thread that
+    holds it may enter again. A folder that was made here and is still empty is removed.
 
     On a file system without locks a warning is given, and nothing keeps other processes out.
 
@@ -50,7 +52,7 @@ def exclusive(folder: Path, use: str = "a command") -> Iterator[None]:
         use: who writes, for the message to another process, e.g. ``atjt train``.
 
     Raises:
-        FolderInUseError: another process holds the lock.
+        FolderInUseError: another process or thread holds the lock.
         OSError: the folder can't be made or written to; the message is one line.
     """
     if not HAS_LOCKS:
@@ -61,13 +63,19 @@ def exclusive(folder: Path, use: str = "a command") -> Iterator[None]:
     key = Path(os.path.realpath(folder))
     _enter(key, folder, use)
     try:
+        _sweep_once(key)
         yield
     finally:
-        _leave(key)
+        try:
+            _sweep_once(key)  # a worker process may have been killed meanwhile
+        finally:
+            _leave(key)
 
 
 def release_all() -> None:
     """Removes the lock files of this process, before a sudden end."""
+    for key in list(_held):
+        _sweep(key)
     with _guard:
         for key in list(_held):
             _release(_held.pop(key))
@@ -75,11 +83,15 @@ def release_all() -> None:
 
 def _enter(key: Path, folder: Path, use: str) -> None:
     with undisturbed(), _guard:
-        if key in _held:
-            _held[key].uses += 1
-            return
-        _held[key] = _locked(folder, use)
-    _sweep(folder)
+        held = _held.get(key)
+        if held is None:
+            _held[key] = _locked(folder, use)
+        elif held.thread == threading.get_ident():
+            held.uses += 1
+        else:
+            raise FolderInUseError(
+                f"{folder}: another thread of this process is writing here{_WAY}"
+            )
 
 
 def _leave(key: Path) -> None:
@@ -90,6 +102,14 @@ def _leave(key: Path) -> None:
         held.uses -= 1
         if not held.uses:
             _release(_held.pop(key))
+
+
+def _sweep_once(key: Path) -> None:
+    """Sweeps at the first enter and the last end. A sweep may be slow: it does not hold the guard,
+    and a signal may interrupt it."""
+    held = _held.get(key)
+    if held is not None and held.uses == 1:
+        _sweep(key)
 
 
 def _sweep(folder: Path) -> None:
@@ -168,11 +188,10 @@ def _holder(owner: str) -> str:
             who = f"{use.strip()} is writing here (process {pid} on {host})"
         case _:  # the owner is between creation and its first write
             who = "another command is writing here"
-    return f"{who}; wait for its end, or choose another folder"
+    return f"{who}{_WAY}"
 
 
 def _release(held: _Held) -> None:
-    _sweep(held.path.parent)  # a worker process may have been killed meanwhile
     held.path.unlink(missing_ok=True)
     os.close(held.handle)
     _remove_empty(held.made)

@@ -8,8 +8,8 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -144,14 +144,44 @@ def test_a_forked_child_does_not_hold_the_lock_of_its_parent(tmp_path: Path) -> 
         os.kill(child, signal.SIGKILL)
 
 
-def test_threads_of_one_process_enter_and_leave_at_once(tmp_path: Path) -> None:
+def test_another_thread_of_the_process_is_refused(tmp_path: Path) -> None:
     failures: list[BaseException] = []
+
+    def in_thread(work: Callable[[], None]) -> None:
+        def run() -> None:
+            try:
+                work()
+            except BaseException as error:
+                failures.append(error)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join()
+
+    with exclusive(tmp_path), exclusive(tmp_path):
+        in_thread(lambda: entered(tmp_path))
+        in_thread(lambda: entered(tmp_path / "other"))
+    told = (
+        f"{tmp_path}: another thread of this process is writing here; wait for its end, or choose"
+    )
+    assert [str(error) for error in failures] == [f"{told} another folder"]
+    assert isinstance(failures.pop(), FolderInUseError)
+    in_thread(lambda: entered(tmp_path))
+    assert failures == []
+    assert names(tmp_path) == []
+
+
+def test_never_two_threads_while_locks_come_and_go(tmp_path: Path) -> None:
+    failures: list[BaseException] = []
+    times: list[int] = []
 
     def work() -> None:
         try:
             for _ in range(100):
-                with exclusive(tmp_path / "run"):
-                    assert (tmp_path / "run" / ".lock").exists()
+                with suppress(FolderInUseError), exclusive(tmp_path / "run"):
+                    (tmp_path / "owner").touch(exist_ok=False)
+                    (tmp_path / "owner").unlink()
+                    times.append(threading.get_ident())
         except BaseException as error:
             failures.append(error)
 
@@ -161,7 +191,29 @@ def test_threads_of_one_process_enter_and_leave_at_once(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert failures == []
+    assert times
     assert names(tmp_path) == []
+
+
+def test_a_sweep_does_not_hold_the_guard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread that ends the process after a signal needs the guard."""
+    free: list[bool] = []
+
+    def sweep(folder: Path) -> None:
+        def try_guard() -> None:
+            if locks._guard.acquire(timeout=0.2):
+                locks._guard.release()
+                free.append(True)
+            else:
+                free.append(False)
+
+        thread = threading.Thread(target=try_guard)
+        thread.start()
+        thread.join()
+
+    monkeypatch.setattr(locks, "sweep_temporaries", sweep)
+    entered(tmp_path)
+    assert free == [True, True]
 
 
 def test_never_two_owners_while_locks_come_and_go(tmp_path: Path) -> None:

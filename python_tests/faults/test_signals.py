@@ -134,6 +134,53 @@ def test_a_library_that_swallows_the_exception_does_not_keep_the_process(
     assert hidden(tmp_path) == []
 
 
+HANGING = """
+import os, sys, time
+from atjt_ext.cli.signals import Signals
+from atjt_ext.data import files, locks
+
+hangs = sys.argv[1]
+if hangs == "stderr":  # a full pipe that nobody reads
+    os.set_blocking(2, False)
+    try:
+        while True:
+            os.write(2, b"x" * 65536)
+    except BlockingIOError:
+        os.set_blocking(2, True)
+if hangs == "cleanup":
+    files.discard_temporaries = lambda: time.sleep(60)
+signals = Signals()
+signals.start_raising()
+with files.undisturbed(), locks._guard:  # as on a slow network drive
+    print("hanging", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("hangs", ["guard", "cleanup", "stderr"])
+def test_a_cleanup_that_hangs_does_not_keep_the_process(hangs: str, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", HANGING, hangs],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+        cwd=tmp_path,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "hanging\n"
+    sent = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    try:
+        assert process.wait(10) == 143
+    finally:
+        process.kill()
+        _, said = process.communicate()
+    assert time.monotonic() - sent < 5
+    if hangs != "stderr":
+        assert said == "terminated; run the same command again\n"
+
+
 @pytest.mark.parametrize("number", EXIT, ids=lambda number: number.name)
 def test_a_signal_while_modules_are_imported_is_one_line(
     number: signal.Signals, tmp_path: Path
