@@ -161,6 +161,7 @@ def _temporary(path: Path, *, is_folder: bool = False) -> Iterator[Path]:
     """
     make_folder(path.parent)
     sweep_temporaries(path.parent)
+    owner = os.getpid()
     while True:
         # The name of the file may have 255 bytes already.
         name = f".{path.name[:40]}.atjt-{secrets.token_hex(6)}.tmp"
@@ -177,7 +178,8 @@ def _temporary(path: Path, *, is_folder: bool = False) -> Iterator[Path]:
                 yield temporary
                 return
         finally:
-            _discard(temporary)
+            if os.getpid() == owner:  # a forked child unwinds, too: its parent writes on
+                _discard(temporary)
 
 
 def _create(temporary: Path, *, is_folder: bool) -> bool:

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,28 @@ def test_a_sudden_end_discards_what_is_being_written(tmp_path: Path) -> None:
 
     assert in_child(lambda: write_atomically(tmp_path / "a", leave)) == 3
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_forked_child_that_unwinds_leaves_the_temporary_of_its_parent(tmp_path: Path) -> None:
+    def fork_within(temporary: Path) -> None:
+        temporary.write_text("whole")
+        if (pid := os.fork()) == 0:
+            raise SystemExit  # unwinds through the writer in the child
+        os.waitpid(pid, 0)
+
+    def write() -> None:
+        with suppress(SystemExit):
+            write_atomically(tmp_path / "file", fork_within)
+
+    def parts() -> None:
+        with suppress(SystemExit), temporary_folder(tmp_path / "recs") as folder:
+            fork_within(folder / "part")
+            assert (folder / "part").read_text() == "whole"
+
+    assert in_child(write) == 0
+    assert (tmp_path / "file").read_text() == "whole"
+    assert in_child(parts) == 0
+    assert hidden(tmp_path) == []
 
 
 def test_a_folder_of_parts_goes_at_the_end_and_after_a_kill(tmp_path: Path) -> None:
