@@ -193,6 +193,8 @@ def test_times_that_64_bits_cannot_tell_apart_are_refused(tmp_path: Path) -> Non
     for pair in (
         ("1700000000123456789.1", "1700000000123456789.2"),
         ("1700000000.12345678901", "1700000000.12345678902"),
+        ("17000000000000000001", "17000000000000000002"),  # beyond Int64
+        ("9223372036854775808", "9223372036854775809"),
     ):
         rows = "".join(f"u,{time},{time}\n" for time in (*pair, "1700000000.5"))
         path = write(tmp_path, "a.csv", f"user,item,time\n{rows}")

@@ -122,6 +122,7 @@ PAST: dict[str, int | str] = {
     "three-numbers-tabs.txt": "format=sequences",
     "time-before-rating.txt": "format=movielens",
     "nanoseconds-one-float.csv": 3,
+    "twenty-digits.csv": "more digits than 64 bits",
     "half-a-character.jsonl": 2,
     "deep.jsonl": "no JSON",
     "archive.zip": 9,

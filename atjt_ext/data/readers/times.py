@@ -79,7 +79,10 @@ def settled(times: pl.Series) -> pl.Series | None:
     coarse = ((rest * 1e6).round() / 1e6 == rest).all()
     if coarse and (whole.abs() < 2**31).fill_null(False).all():
         return seconds
-    different = pl.DataFrame({"whole": whole, "rest": rest}).n_unique()
+    parts = {"whole": whole, "rest": rest}
+    if whole.null_count():  # beyond Int64
+        parts = {"text": times.cast(pl.String)}
+    different = pl.DataFrame(parts).n_unique()
     if seconds.n_unique() == different:
         return seconds
     ticks = whole * 10**9 + (rest * 1e9).round().cast(pl.Int64)
