@@ -34,6 +34,11 @@ TABLES: dict[str, Row] = {
     "text ids": lambda u, n: f"user{u} B00{item()}X {RNG.randint(1, 5)} {978300000 + n}",
     "date and time": lambda u, n: f"u{u} i{item()} 2020-01-{n + 1:02} 10:0{n}:00",
     "a row a user": lambda u, n: f"{u * 8 + n} {item()} {RNG.randint(1, 5)} {978300000 + n}",
+    "time first": lambda u, n: f"{978300000 + u * 50 + n} {u} {item()}",
+    "time first and tabs": lambda u, n: f"{978300000 + u * 50 + n}\tu{u}\ti{item()}",
+    "time first, a date": lambda u, n: f"2020-01-{u:02}T10:0{n} u{u} i{item()}",
+    "nine fields": lambda u, n: " ".join([f"{u}", *(f"{item()}" for _ in range(8))]),
+    "thirty fields": lambda u, n: " ".join([f"u{u}", *(f"i{item()}" for _ in range(29))]),
     "missing times": lambda u, n: f"{u} {item()} 5" + (f" {978300000 + n}" if n % 3 else ""),
 }
 
@@ -47,6 +52,14 @@ def test_rows_of_a_table_are_no_sequences(tmp_path: Path, name: str, bad: str) -
     assert "so they may be rows of a table (user item rating time)" in message
     assert "pass format=sequences if they are sequences, or else write the table as CSV" in message
     assert len(read_interactions(path, format="sequences")) > 152
+
+
+@pytest.mark.parametrize("suffix", ["tsv", "csv", "dat"])
+def test_a_suffix_makes_no_sequences_of_rows_with_the_time_first(
+    tmp_path: Path, suffix: str
+) -> None:
+    path = write(tmp_path, f"log.{suffix}", table(TABLES["time first and tabs"]))
+    assert "pass format=sequences if they are sequences" in refusal(read_interactions, path)
 
 
 def test_the_refusal_reaches_the_user_of_a_folder(tmp_path: Path) -> None:
@@ -75,6 +88,13 @@ SEQUENCES = {
     ),
     "three items each": lambda: "".join(
         f"{user} {item()} {item()} {item()}\n" for user in range(60)
+    ),
+    "forty items each": lambda: "".join(
+        " ".join(map(str, [user, *(item() for _ in range(40))])) + "\n" for user in range(60)
+    ),
+    "long ids of users": lambda: "".join(
+        f"{978300000 + user} " + " ".join(f"{item()}" for _ in range(RNG.randint(5, 40))) + "\n"
+        for user in range(60)
     ),
     "text ids": lambda: "".join(
         f"u{user} " + " ".join(f"B{item()}" for _ in range(4)) + "\n" for user in range(60)

@@ -120,6 +120,8 @@ PAST: dict[str, int | str] = {
     "blank-after-comma.csv": 3,
     "four-numbers-spaced.txt": "format=sequences",
     "three-numbers-tabs.txt": "format=sequences",
+    "time-first.tsv": "format=sequences",
+    "nine-fields.txt": "format=sequences",
     "time-before-rating.txt": "format=movielens",
     "nanoseconds-one-float.csv": 3,
     "twenty-digits.csv": "more digits than 64 bits",

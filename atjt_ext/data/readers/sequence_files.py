@@ -17,9 +17,7 @@ from .streams import Chunk, chunks, text_lines
 
 # An id with a digit; prose would otherwise pass for sequences.
 _ID = re.compile(r"[^\s,;]*\d[^\s,;]*")
-
-
-# A line of a table without a header has no more fields: user, item, rating, date, time, ...
+# If no user repeats, a number in a longer line is no rating or time, but an item.
 _WIDEST_TABLE = 8
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}.*|[0-9:.]+")
 
@@ -70,12 +68,15 @@ def _doubt(lines: list[str]) -> str:
     rows = [line.split() for line in lines]
     width, count = Counter(map(len, rows)).most_common(1)[0]
     users = len({row[0] for row in rows})
-    regular = count >= 0.9 * len(rows)
-    if not 3 <= width <= _WIDEST_TABLE:
+    if width < 3:
         return ""
-    if regular:
+    if count >= 0.9 * len(rows):
         columns = list(zip(*(row for row in rows if len(row) == width), strict=True))
-        tabular = users < len(rows) or any(map(_is_rating_or_time, columns[2:]))
+        tabular = (
+            users < len(rows)
+            or (_is_time(columns[0]) and any(len(set(one)) < len(one) for one in columns[1:]))
+            or (width <= _WIDEST_TABLE and any(_is_rating(c) or _is_time(c) for c in columns[2:]))
+        )
     else:
         tabular = 2 * users <= len(rows) and max(map(len, rows)) <= _WIDEST_TABLE
     if not tabular:
@@ -87,10 +88,13 @@ def _doubt(lines: list[str]) -> str:
     )
 
 
-def _is_rating_or_time(column: Sequence[str]) -> bool:
+def _is_rating(column: Sequence[str]) -> bool:
+    return all(map(is_number, column)) and max(map(float, column)) <= 10
+
+
+def _is_time(column: Sequence[str]) -> bool:
     if all(map(is_number, column)):
-        numbers = [float(word) for word in column]
-        return max(numbers) <= 10 or min(numbers) >= 1e8
+        return min(map(float, column)) >= 1e8
     return all(map(_DATE.fullmatch, column))
 
 
