@@ -96,19 +96,21 @@ def run_grid(
     _check_effects(spec, options, made)
     with exclusive(store.folder, "an experiment"):
         paths: dict[Cell, Path] = {}
+        finished: dict[Cell, CellResult] = {}
         todo: dict[Cell, Callable[[], str | None]] = {}
         shown = progress and jobs == 1
         for cell, values in made.items():
             found = store.find(cell, values)
             paths[cell] = found or store.path(cell, values)
-            if found is None:
+            if found is not None:  # a damaged file is refused now, not after hours
+                finished[cell] = store.read(found)
+            else:
                 own = options[cell.model]
                 todo[cell] = partial(_work, cell, spec, own, store, paths[cell], device, shown)
         failures = _run(todo, jobs, threads, progress=progress)
+        finished |= {cell: store.read(paths[cell]) for cell in todo if paths[cell].exists()}
         # With the file's name of today: the cell may have run when the file had another name.
-        results = [
-            replace(store.read(path), cell=cell) for cell, path in paths.items() if path.exists()
-        ]
+        results = [replace(finished[cell], cell=cell) for cell in paths if cell in finished]
     return GridOutcome(results, failures, len(paths) - len(todo))
 
 

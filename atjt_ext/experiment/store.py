@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,14 +88,19 @@ class CellStore:
         """The JSON file of a finished cell under ``settings``; None if there is none.
 
         A file with another name is found by the settings in it: the name changes with every new
-        option, the result of a cell that leaves the option at its default does not.
+        option, the result of a cell that leaves the option at its default does not. A file that is
+        no cell is passed over with a warning.
         """
         path = self.path(cell, settings)
         if path.exists():
             return path
         wanted = json.loads(json.dumps(settings))  # lists for tuples, as in a file
         for candidate in sorted(path.parent.glob(f"{_coordinates(cell)}_*.json")):
-            document, _ = _document(candidate)
+            try:
+                document, _ = _document(candidate)
+            except ValueError as error:  # it may be a cell of another grid
+                warnings.warn(f"{error}; it is passed over", stacklevel=2)
+                continue
             if _point(document["cell"]) == _point(cell.as_dict()) and _same(document, wanted):
                 return candidate
         return None

@@ -14,6 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 from typing import TypeVar
 
 from ..data.errors import printable
@@ -38,12 +39,15 @@ def run_at_once(
         processes: number of workers.
         threads: torch threads per worker; None leaves the number to torch.
     """
-    others = set(active_children())
     # spawn: a forked process inherits torch's threads and cannot use CUDA.
     pool = ProcessPoolExecutor(processes, get_context("spawn"), _start_worker, (threads,))
+    workers: list[BaseProcess] = []
     try:
         with _signals_wait():
+            others = set(active_children())
             running = {pool.submit(job): key for key, job in jobs.items()}
+            # All workers have started: a pool that spawns starts one for each job, up to its limit.
+            workers = [one for one in active_children() if one not in others]
         for future in as_completed(running):
             try:
                 yield running[future], future.result()
@@ -53,7 +57,7 @@ def run_at_once(
     except BaseException:
         # At once: a native call would delay the end by a signal handler. The lock of the folder
         # removes their temporaries.
-        for worker in set(active_children()) - others:
+        for worker in workers:
             worker.kill()
         raise
     finally:

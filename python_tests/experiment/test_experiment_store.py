@@ -235,3 +235,27 @@ def test_a_cell_from_before_an_option_is_found_while_the_option_has_its_default(
     assert store.find(cell, settings) == path
     later = cell_settings(cell, SPEC, {**SMALL, "schedule": "cosine"})
     assert store.find(cell, later) is None
+
+
+def test_a_damaged_cell_is_refused_before_others_run(tmp_path: Path) -> None:
+    ratings(tmp_path / "a.csv")
+    one, two = spec(tmp_path / "a.csv"), spec(tmp_path / "a.csv", seeds=(0, 1))
+    run_grid(one, GRID, tmp_path / "grid", progress=False)
+    (found,) = (tmp_path / "grid" / "cells").glob("*_oracle-drop_*.json")
+    found.write_text("{")
+    with pytest.raises(ValueError, match=f"{re.escape(str(found))}: not a finished cell"):
+        run_grid(two, GRID, tmp_path / "grid", progress=False)
+    assert len([*found.parent.glob("*.json")]) == 2
+
+
+def test_a_damaged_cell_of_another_grid_is_passed_over(tmp_path: Path) -> None:
+    ratings(tmp_path / "a.csv")
+    one = spec(tmp_path / "a.csv")
+    run_grid(one, GRID, tmp_path / "grid", progress=False)
+    (found,) = (tmp_path / "grid" / "cells").glob("*_oracle-drop_*.json")
+    damaged = found.with_name(f"{found.stem.rpartition('_')[0]}_0123456789.json")
+    damaged.write_text("{")
+    found.unlink()
+    with pytest.warns(UserWarning, match=f"{damaged.name}: not a finished cell"):
+        outcome = run_grid(one, GRID, tmp_path / "grid", progress=False)
+    assert len(outcome.results) == 2
