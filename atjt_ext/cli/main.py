@@ -72,7 +72,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: list[str], signals: Signals) -> int:
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
-        status = _command(arguments, signals)
+        try:
+            status = _command(arguments, signals)
+        except SystemExit:  # after help; argparse passes over a full disk
+            if sys.stdout is not None:
+                sys.stdout.flush()
+            raise
         if sys.stdout is not None:
             sys.stdout.flush()
     if signals.received is not None:  # a library swallowed the exception

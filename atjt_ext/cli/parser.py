@@ -74,6 +74,10 @@ class CommandParser(ArgumentParser):
         text = "print all options as YAML for --config, and stop"
         self.add_argument("--print_config", action="store_true", help=text)
 
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Prints help; the method of argparse passes over a full disk and a closed pipe."""
+        (file or sys.stderr).write(message)
+
     def add_run(self) -> None:
         """Adds ``--run``, which must be given."""
         self.add_argument("--run", type=str, required=True, help="folder of a run")

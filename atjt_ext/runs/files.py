@@ -37,6 +37,8 @@ def content(path: Path) -> bytes:
     Raises:
         CheckpointError: the file is missing, can't be read, or differs from what was written.
     """
+    if path.exists() and not path.is_file():  # a pipe would wait for ever
+        raise CheckpointError(f"{path}: a folder, a pipe or a device, wanted a file")
     try:
         with open_checked(path) as file:
             data = file.read()

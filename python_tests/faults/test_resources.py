@@ -146,11 +146,12 @@ def test_a_terminal_that_lacks_characters_shows_others(
     assert (out.errors, errors.errors) == ("strict", "strict")
 
 
-def test_an_output_that_can_not_be_written_is_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("arguments", ["--help", "train --help"])
+def test_an_output_that_can_not_be_written_is_one_line(arguments: str) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("/dev/full is Linux's")
     done = subprocess.run(
-        f"{sys.executable} -m atjt_ext --help > /dev/full",
+        f"{sys.executable} -m atjt_ext {arguments} > /dev/full",
         shell=True,
         capture_output=True,
         text=True,
