@@ -104,6 +104,42 @@ def test_broken_packed_files_are_named(tmp_path: Path) -> None:
             )
 
 
+@pytest.mark.parametrize("packer", ["gzip", "bzip2", "xz"])
+def test_several_streams_are_read_whole_or_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packer: str
+) -> None:
+    pack = {"gzip": gzip.compress, "bzip2": bz2.compress, "xz": lzma.compress}[packer]
+    rows = "".join(f"{n},{n * 7 % 100},{n}\n" for n in range(3000))
+    first, second = pack(b"user,item,time\n"), pack(rows.encode())
+    third = pack(b"u,i,9\n")
+    for size in (1 << 16, 7):
+        monkeypatch.setattr("atjt_ext.data.readers.packed_streams._BYTES", size)
+        path = write(tmp_path, "a.csv", first + second + pack(b"") + third)
+        assert len(read_interactions(path)) == 3001
+        broken = [first + second + third[:cut] for cut in (1, 5, 8, len(third) - 1)]
+        broken += [first + second + tail for tail in (b"xx", b"\n", b"BZ", b"x" + third[1:])]
+        broken += [first + b"\1" + second[1:] + third]
+        for content in broken:
+            message = refusal(read_interactions, write(tmp_path, "a.csv", content))
+            assert message.startswith(f"{path}: truncated or corrupt {packer} (")
+    if packer != "gzip":
+        assert "(data after the end of a stream)" in message
+
+
+def test_zero_bytes_between_streams_of_xz(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = lzma.compress(b"user,item,time\n1,x,1\n"), lzma.compress(b"2,y,2\n")
+    for size in (1 << 16, 1):
+        monkeypatch.setattr("atjt_ext.data.readers.packed_streams._BYTES", size)
+        for zeros in (4, 8, 400):
+            path = write(tmp_path, "a.csv", first + bytes(zeros) + second + bytes(zeros))
+            assert len(read_interactions(path)) == 2
+        for content in (first + bytes(3), first + bytes(5) + second, first + bytes(4) + b"xx"):
+            message = refusal(read_interactions, write(tmp_path, "a.csv", content))
+            assert "truncated or corrupt xz (data after the end of a stream)" in message
+    path = write(tmp_path, "a.csv", bz2.compress(b"user,item,time\n1,x,1\n") + bytes(4))
+    assert "corrupt bzip2 (data after the end of a stream)" in refusal(read_interactions, path)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "wanted"),
     [

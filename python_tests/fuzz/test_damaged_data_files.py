@@ -131,6 +131,8 @@ PAST: dict[str, int | str] = {
     "two-files.zip": "zip archive of 2 files",
     "archive.tar.gz": "tar archive",
     "truncated.csv.gz": "truncated or corrupt gzip",
+    "bytes-after-a-stream.csv.bz2": "data after the end of a stream",
+    "broken-second-stream.csv.xz": "data after the end of a stream",
     "zero-byte.csv": "a zero byte",
     "utf-16.csv": "a zero byte",
     "quoted-lines-that-fit.tsv": 4,

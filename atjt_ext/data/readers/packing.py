@@ -9,12 +9,14 @@ import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
 from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from ..errors import DataError, listed
+from .packed_streams import PackedStreams
 
 # Patterns of the first bytes of files that are read unpacked. Text may start with "BZh9"; the bytes
 # after that start a block of bzip2, or end an empty file.
@@ -85,7 +87,7 @@ def opened(path: str | Path) -> Iterator[BinaryIO]:
     except _broken() as error:
         raise DataError(f"{path}: truncated or corrupt {packer} ({error})") from error
     except OSError as error:
-        # bz2 and gzip raise errors without a number for broken data.
+        # Errors of broken bzip2 and gzip have no number.
         if packer and error.errno is None:
             raise DataError(f"{path}: truncated or corrupt {packer} ({error})") from error
         raise DataError(f"{path}: {error.strerror or error}") from error
@@ -108,8 +110,11 @@ def _unpacked(raw: BufferedReader, packer: str, path: Path) -> BufferedReader:
         module = import_module(_MODULES[packer])
     except ImportError as error:
         raise DataError(f"{path}: this Python cannot read {packer} ({error}); unpack it") from error
-    if packer != "zip":
-        return cast(BufferedReader, module.open(raw))
+    if packer == "bzip2":
+        return BufferedReader(PackedStreams(raw, packer, module.BZ2Decompressor))
+    if packer == "xz":
+        new = partial(module.LZMADecompressor, module.FORMAT_XZ)
+        return BufferedReader(PackedStreams(raw, packer, new))
     archive = module.ZipFile(raw)
     members = [one for one in archive.infolist() if not one.is_dir()]
     if len(members) != 1:
