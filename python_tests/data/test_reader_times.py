@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from datetime import datetime, time, timedelta, timezone
+from decimal import Decimal
+from itertools import product
 from pathlib import Path
 
 import polars as pl
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from atjt_ext.data import interactions_from_frame, read_csv, read_interactions, to_sequences
+from atjt_ext.data.readers.times import EXACT, in_one_type, seconds_since_1970
+from helpers.fuzzed_files import outcome
 from helpers.layouts import ML_RATINGS, U_DATA
 from helpers.reading import column, refusal, write
 
@@ -216,3 +222,55 @@ def test_ordinary_times_stay_seconds(tmp_path: Path) -> None:
         got = column(read_csv(write(tmp_path, "a.csv", f"user,item,time\n{rows}")), "time")
         assert got == wanted
         assert [type(value) for value in got] == [type(value) for value in wanted]
+
+
+def test_only_times_that_need_it_are_kept_as_decimals() -> None:
+    for times, wanted in (
+        (["1393545600.123", "0.5"], pl.Float64),
+        (["5", " 2147483647.999999 "], pl.Float64),
+        (["-0.000001", "+1.0"], pl.Float64),
+        (["1.0", "7.000000"], pl.Int64),
+        (["2147483648.5"], EXACT),
+        (["0.5", "1393545600.1234567"], EXACT),
+        (["0.5", "123456789012345678.1e-9"], EXACT),
+    ):
+        found = seconds_since_1970(pl.Series(times))
+        assert found is not None
+        assert found.dtype == wanted
+
+
+def test_decimals_come_back_from_floats() -> None:
+    texts = [f"{n * 7919 % 2**31}.{n * 104729 % 10**6:06}" for n in range(20_000)]
+    texts += [f"-{n}.{n:06}" for n in range(50)] + ["2147483647.999999", "0.000001", "0.5"]
+    exact = pl.Series(texts).cast(EXACT)
+    floats, _ = in_one_type([pl.Series(texts).cast(pl.Float64), exact])
+    assert floats.equals(exact)
+
+
+SECONDS = [0, 1, 1393545600, 2**31 - 1, 2**31, 1700000000123, 2**53, 2**53 + 1]
+FRACTIONS = ["", ".0", ".5", ".123456", ".123457", ".1234560", ".123456701", ".1234567012"]
+TIMES = st.builds(
+    "{}{}{}".format,
+    st.sampled_from(["", "-"]),
+    st.sampled_from(SECONDS),
+    st.sampled_from(FRACTIONS),
+)
+
+
+@given(times=st.lists(TIMES, min_size=1, max_size=3))
+@example(times=["0.5", "9007199254740992", "9007199254740993"])
+@example(times=["0.123456", "0.1234567012", "0.123456"])
+def test_parts_of_a_file_change_no_times(
+    tmp_path_factory: pytest.TempPathFactory, times: list[str]
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "times.csv"
+    rows = "".join(f"user{n},item,{time}\n" for n, time in enumerate(times))
+    content = f"user,item,time\n{rows}".encode()
+    found, _ = outcome(path, content)
+    assert outcome(path, content, 12)[0] == found
+    if isinstance(found, str):
+        assert "more digits than 64 bits" in found
+        return
+    read = [(Decimal(text), row[2]) for text, row in zip(times, found, strict=True)]
+    for (exact, seconds), (other_exact, other_seconds) in product(read, read):
+        assert (exact < other_exact) == (seconds < other_seconds)

@@ -11,7 +11,7 @@ import polars as pl
 
 from ..errors import DataError, listed, shown
 from ..interactions import Interactions
-from .times import EXACT, seconds_since_1970, settled
+from .times import in_one_type, seconds_since_1970, settled
 
 # The names, in lower case, for a role whose column the caller does not name.
 GUESSES: dict[str, tuple[str, ...]] = {
@@ -148,9 +148,9 @@ def interactions_of_parts(
     frames = [frame for frame in frames if not frame.is_empty()]
     if not frames:
         raise DataError(f"{source}: a header and no interactions")
-    if any(frame.schema.get("time") == EXACT for frame in frames):
-        # Times may be whole numbers in one part and not in another.
-        frames = [frame.with_columns(pl.col("time").cast(EXACT)) for frame in frames]
+    if "time" in frames[0].columns:
+        times = in_one_type([frame["time"] for frame in frames])
+        frames = [frame.with_columns(part) for frame, part in zip(frames, times, strict=True)]
     # Not rechunked: that would hold everything twice.
     frame = pl.concat(frames, how="vertical_relaxed", rechunk=False)
     return Interactions(with_settled_times(frame, source), source=str(source))
