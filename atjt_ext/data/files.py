@@ -23,12 +23,14 @@ __all__ = [
     "deferred",
     "discard_temporaries",
     "make_folder",
+    "move",
     "sweep_temporaries",
     "temporary_folder",
     "try_lock",
     "undisturbed",
     "write_atomically",
     "write_text_atomically",
+    "written",
 ]
 
 _TEMPORARY = re.compile(r"\..*\.atjt-[0-9a-f]{12}\.tmp", re.DOTALL)
@@ -49,16 +51,38 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
             that names ``path``. Libraries that report a full disk by another exception raise this
             one, too.
     """
+    with written(path, write) as temporary:
+        move(temporary, path)
+
+
+@contextmanager
+def written(path: Path, write: Callable[[Path], object]) -> Iterator[Path]:
+    """The file that ``write(temporary_path)`` wrote, on disk, for :func:`move` to ``path``.
+
+    At the end it is removed if it is there still. Errors as in :func:`write_atomically`.
+    """
     with _temporary(path) as temporary:
-        try:
+        with _naming(path, temporary):
             write(temporary)
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
-            temporary.replace(path)
-        except Exception as error:
-            if (reason := _reason(error, temporary)) is None:
-                raise
-            raise _one_line(reason, f"{path}: could not be written ({_text(reason)})") from error
+        yield temporary
+
+
+def move(temporary: Path, path: Path) -> None:
+    """Moves a file of :func:`written` to ``path``. Errors as in :func:`write_atomically`."""
+    with _naming(path, temporary):
+        temporary.replace(path)
+
+
+@contextmanager
+def _naming(path: Path, temporary: Path) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if (reason := _reason(error, temporary)) is None:
+            raise
+        raise _one_line(reason, f"{path}: could not be written ({_text(reason)})") from error
 
 
 @contextmanager

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from .files import write_atomically, write_text_atomically
+from .files import move, write_text_atomically, written
 
 __all__ = [
     "DamagedFileError",
@@ -24,6 +25,7 @@ __all__ = [
     "remove_listed",
     "settle_manifest",
     "verify_manifest",
+    "write_all_listed",
     "write_listed",
 ]
 
@@ -65,20 +67,31 @@ def write_listed(path: Path, write: Callable[[Path], object]) -> None:
         DamagedFileError: the manifest is damaged.
         OSError: as ``write_atomically``.
     """
-    if not manifest_path(path.parent).exists():
-        write_atomically(path, write)
-        return
-    digest = ""
+    write_all_listed({path: write})
 
-    def written(temporary: Path) -> None:
-        nonlocal digest
-        write(temporary)
-        with temporary.open("rb") as file:
-            digest = _digest(file)
-        _expect(path, digest)
 
-    write_atomically(path, written)
-    _replaced[path.absolute()] = digest
+def write_all_listed(writes: Mapping[Path, Callable[[Path], object]]) -> None:
+    """:func:`write_listed` for each path, with a single change of the manifest of a folder.
+
+    Each ``write(temporary_path)`` is called before the first file is replaced; the files are
+    replaced in the order of ``writes``.
+    """
+    with ExitStack() as stack:
+        temporaries = {
+            path: stack.enter_context(written(path, write)) for path, write in writes.items()
+        }
+        digests: dict[Path, str] = {}
+        for folder in {path.parent for path in writes}:
+            if manifest_path(folder).exists():
+                own = {
+                    path: _digest_of(temporaries[path]) for path in writes if path.parent == folder
+                }
+                _expect(folder, own)
+                digests |= own
+        for path, temporary in temporaries.items():
+            move(temporary, path)
+            if path in digests:
+                _replaced[path.absolute()] = digests[path]
 
 
 def remove_listed(path: Path) -> None:
@@ -86,7 +99,7 @@ def remove_listed(path: Path) -> None:
     if not path.exists():
         return
     if manifest_path(path.parent).exists():
-        _expect(path, None)
+        _expect(path.parent, {path: None})
     path.unlink()
     _replaced[path.absolute()] = None
 
@@ -145,14 +158,15 @@ def open_checked(path: Path) -> BinaryIO:
             raise _damaged(path) if states else _unlisted(path)
 
 
-def _expect(path: Path, state: str | None) -> None:
-    """Lists ``state`` beside the present one, before the file changes."""
-    entries = _settled(path.parent, before := _read(path.parent))
-    _replaced.pop(path.absolute(), None)
-    present = entries.get(path.name, [None])
-    entries[path.name] = [*(one for one in present if one != state), state]
+def _expect(folder: Path, states: Mapping[Path, str | None]) -> None:
+    """Lists the new state of each file in ``folder`` beside the present one, before they change."""
+    entries = _settled(folder, before := _read(folder))
+    for path, state in states.items():
+        _replaced.pop(path.absolute(), None)
+        present = entries.get(path.name, [None])
+        entries[path.name] = [*(one for one in present if one != state), state]
     if entries != before:
-        _write(path.parent, entries)
+        _write(folder, entries)
 
 
 def _settled(folder: Path, entries: dict[str, _States]) -> dict[str, _States]:
@@ -171,10 +185,14 @@ def _settled(folder: Path, entries: dict[str, _States]) -> dict[str, _States]:
 
 def _state(path: Path) -> str | None:
     try:
-        with path.open("rb") as file:
-            return _digest(file)
+        return _digest_of(path)
     except FileNotFoundError:
         return None
+
+
+def _digest_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return _digest(file)
 
 
 def _digest(file: BinaryIO) -> str:

@@ -208,11 +208,6 @@ class Run:
         """
         return self.data.read()
 
-    def write_history(self, history: list[EpochRecord]) -> None:
-        """Writes history.jsonl: a line per epoch so far."""
-        lines = "".join(json.dumps(record.as_dict()) + "\n" for record in history)
-        _write_text(self.history_path, lines)
-
     def write_weights(self, user_ids: list[str], weights: Tensor) -> None:
         """Writes weights.parquet: user id and weight ``[num_users]``; NaN becomes null."""
         frame = pl.DataFrame({"user": user_ids, "weight": weights.numpy()})
@@ -303,8 +298,5 @@ def _interactions(sequences: Sequences) -> pl.DataFrame:
 
 def _write_json(path: Path, values: Any) -> None:
     """Writes ``values`` as indented JSON; raises ValueError for NaN, which JSON lacks."""
-    _write_text(path, json.dumps(values, indent=2, allow_nan=False) + "\n")
-
-
-def _write_text(path: Path, text: str) -> None:
+    text = json.dumps(values, indent=2, allow_nan=False) + "\n"
     write_listed(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))

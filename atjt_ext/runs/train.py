@@ -10,7 +10,6 @@ import torch
 from ..data import Sequences, leave_one_out
 from ..data.locks import exclusive
 from ..recognition.weighting import summarise_weights
-from ..training.history import EpochRecord
 from ..training.processes import require_one_process
 from ..training.tensorboard_log import TensorBoardLog
 from .build import pretrain, trainer_for
@@ -65,11 +64,6 @@ def train_run(
         run = Run(Path(folder))
         curves = TensorBoardLog(run.tensorboard_path) if tensorboard else None
 
-        def on_epoch(history: list[EpochRecord]) -> None:
-            run.write_history(history)
-            if curves is not None:
-                curves(history)
-
         run.create(config, sequences, resume=resume)
         title = title or config.recipe
         if not (resume and run.checkpoint_path.exists()):
@@ -78,10 +72,11 @@ def train_run(
             split.train,
             split.valid,
             checkpoint=run.checkpoint_path,
+            history=run.history_path,
             resume=resume,
             progress=progress,
             title=title,
-            on_epoch=on_epoch,
+            on_epoch=curves,
         )
         if curves is not None:
             curves.close()

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import math
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
 
-from ..data.manifest import DamagedFileError, open_checked, write_listed
+from ..data.manifest import DamagedFileError, open_checked, write_all_listed, write_listed
 from .history import EpochRecord
 
-__all__ = ["CheckpointError", "load_checkpoint", "load_training", "save_checkpoint"]
+__all__ = [
+    "CheckpointError",
+    "load_checkpoint",
+    "load_training",
+    "save_checkpoint",
+    "save_history",
+]
 
 # In format 1 the config may hold options without effect.
 _FORMAT = 2
@@ -34,9 +41,33 @@ class CheckpointError(RuntimeError):
     """A checkpoint that can't be read, or that belongs to another run. The message is one line."""
 
 
-def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Writes ``state`` (nested dicts and lists of tensors and plain values) to ``path``."""
-    write_listed(path, lambda temporary: torch.save({"format": _FORMAT, **state}, temporary))
+def save_checkpoint(path: Path, state: dict[str, Any], *, history: Path | None = None) -> None:
+    """Writes ``state`` (nested dicts and lists of tensors and plain values) to ``path``.
+
+    Args:
+        path: the checkpoint.
+        state: what to save.
+        history: a file for ``state["history"]``, too: a line of JSON per epoch.
+    """
+
+    def save(temporary: Path) -> None:
+        torch.save({"format": _FORMAT, **state}, temporary)
+
+    writes: dict[Path, Callable[[Path], object]] = {path: save}
+    if history is not None:
+        writes[history] = _history(state["history"])
+    # With one change of the manifest: in small runs such changes take much of an epoch's time.
+    write_all_listed(writes)
+
+
+def save_history(path: Path, records: list[dict[str, Any]]) -> None:
+    """Writes ``path`` as :func:`save_checkpoint` writes ``history``."""
+    write_listed(path, _history(records))
+
+
+def _history(records: list[dict[str, Any]]) -> Callable[[Path], object]:
+    lines = "".join(json.dumps(record) + "\n" for record in records)
+    return lambda temporary: temporary.write_text(lines, encoding="utf-8")
 
 
 def load_checkpoint(path: Path, *, device: torch.device | str = "cpu") -> dict[str, Any]:

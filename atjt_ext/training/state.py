@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from .checkpoint import CheckpointError, save_checkpoint
+from .checkpoint import CheckpointError, save_checkpoint, save_history
 from .history import EpochRecord
 from .joint_models import JointModels
 
@@ -126,8 +126,9 @@ class TrainingState:
 
     # ---- checkpoints ----------------------------------------------------------------------------
 
-    def save(self, path: Path) -> None:
-        """Writes everything to ``path``, atomically."""
+    def save(self, path: Path, *, history: Path | None = None) -> None:
+        """Writes everything to ``path``, atomically, and the records of the epochs to ``history``,
+        a line of JSON each."""
         save_checkpoint(
             path,
             {
@@ -141,7 +142,12 @@ class TrainingState:
                 "best": self._best,
                 "optimizers": {name: one.state_dict() for name, one in self.optimizers.items()},
             },
+            history=history,
         )
+
+    def save_history(self, path: Path) -> None:
+        """Writes the records of the epochs to ``path`` as :meth:`save` does."""
+        save_history(path, [record.as_dict() for record in self.history])
 
     def take(self, saved: dict[str, Any], path: Path) -> None:
         """Takes over the state that :meth:`save` wrote to ``path``; ``JointModels.load`` does so

@@ -191,6 +191,7 @@ class JointTrainer:
         valid: EvaluationSet | None = None,
         *,
         checkpoint: str | Path | None = None,
+        history: str | Path | None = None,
         resume: bool = False,
         progress: bool = True,
         title: str = "train",
@@ -204,6 +205,7 @@ class JointTrainer:
             train: training sequences.
             valid: validation data for early stopping; None trains all epochs.
             checkpoint: file that holds the whole state after every epoch.
+            history: file beside ``checkpoint`` with a line of JSON per epoch.
             resume: continue from ``checkpoint`` if it exists; the result equals an unbroken run's.
             progress: show a bar and a line per epoch on stderr.
             title: how the progress lines begin.
@@ -211,12 +213,15 @@ class JointTrainer:
 
         Raises:
             ValueError: recommender and data have different catalogues, ``softmax`` needs an item
-                table that the recommender lacks, or ``resume`` has no file.
+                table that the recommender lacks, or ``resume`` or ``history`` has no checkpoint.
             CheckpointError: ``checkpoint`` is damaged or belongs to another run.
             TrainingDivergedError: the loss became NaN or infinite.
         """
         if resume and checkpoint is None:
             raise ValueError("resume needs a checkpoint to continue from")
+        if history is not None and checkpoint is None:
+            raise ValueError("history is written together with a checkpoint, got no checkpoint")
+        beside = None if history is None else Path(history)
         rows, folds, total_steps = self._plan(train)
         self._checkpoint = None if checkpoint is None else Path(checkpoint)
         watched = None if valid is None else self.models.as_read(valid).to(self.device)
@@ -224,7 +229,10 @@ class JointTrainer:
         state = self._state = TrainingState(self.models)
         if resume and self._checkpoint is not None and self._checkpoint.exists():
             state.take(self.models.read_checkpoint(self._checkpoint), self._checkpoint)
-            if on_epoch is not None:  # a kill between checkpoint and callback left it behind
+            # A kill after the move of the checkpoint left the others behind.
+            if beside is not None:
+                state.save_history(beside)
+            if on_epoch is not None:
                 on_epoch(state.history)
         state.total_steps = total_steps  # the data decide, not a checkpoint
         epochs, metric = self.config.total_epochs, self.config.valid_metric
@@ -237,7 +245,7 @@ class JointTrainer:
                 state.record(self._epoch(len(state.history), rows, folds, watched, shown))
                 shown.end_epoch(state.history[-1])
                 if self._checkpoint is not None:
-                    state.save(self._checkpoint)
+                    state.save(self._checkpoint, history=beside)
                 if on_epoch is not None:
                     on_epoch(state.history)
         if self.models.noise_models is not None:

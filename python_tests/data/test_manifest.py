@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from atjt_ext.data.manifest import (
     remove_listed,
     settle_manifest,
     verify_manifest,
+    write_all_listed,
     write_listed,
 )
 from helpers.processes import in_child
@@ -115,11 +117,15 @@ def test_a_changed_digest_is_refused(folder: Path) -> None:
         read(folder / "a")
 
 
+def newer(name: str) -> Callable[[Path], object]:
+    return lambda temporary: temporary.write_text({"a": "newer one", "d": "with it"}[name])
+
+
 def change_everything(folder: Path) -> None:
     write(folder / "a", "new one")
     write(folder / "c", "new")
     remove_listed(folder / "b")
-    write(folder / "a", "newer one")
+    write_all_listed({folder / name: newer(name) for name in ("a", "d")})
     settle_manifest(folder)
 
 
@@ -134,15 +140,15 @@ def test_a_kill_at_any_file_event_leaves_a_folder_that_fits(tmp_path: Path) -> N
             break
         kills += 1
         contents = {
-            path.name: read(path) for path in folder.iterdir() if path.name in ("a", "b", "c")
+            path.name: read(path) for path in folder.iterdir() if path.name in ("a", "b", "c", "d")
         }
         assert contents.pop("a") in ("one", "new one", "newer one")
         assert contents.pop("b", "two") == "two"
-        assert contents in ({}, {"c": "new"})
+        assert contents in ({}, {"c": "new"}, {"c": "new", "d": "with it"})
         verify_manifest(folder)
         change_everything(folder)
         assert (read(folder / "a"), read(folder / "c")) == ("newer one", "new")
-        assert manifest_path(folder).read_text().count("[") == 2  # a state each
+        assert manifest_path(folder).read_text().count("[") == 3  # a state each
         hidden = list(folder.rglob(".*"))
         assert hidden == []
     assert kills > 20
@@ -180,6 +186,32 @@ def test_a_file_that_was_replaced_here_is_not_read_again(
         write(folder / "b", f"b{number}")
     settle_manifest(folder)
     assert read(folder / "b") == "b2"
+
+
+def test_files_that_are_written_together_change_the_manifest_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes: list[Path] = []
+    usual = manifest._write
+    monkeypatch.setattr(
+        manifest, "_write", lambda of, files: (changes.append(of), usual(of, files))
+    )
+    other = folder / "below"
+    write_all_listed({folder / "a": newer("a"), folder / "d": newer("d"), other / "d": newer("d")})
+    assert changes == [folder]  # the other folder has no manifest
+    assert [read(path) for path in (folder / "a", folder / "d", other / "d")] == [
+        "newer one",
+        "with it",
+        "with it",
+    ]
+
+    def fail(temporary: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        write_all_listed({folder / "a": newer("d"), folder / "b": fail})
+    assert (read(folder / "a"), read(folder / "b")) == ("newer one", "two")
+    assert changes == [folder]
 
 
 def test_a_reader_beside_a_writer_reads_whole_files(

@@ -298,6 +298,8 @@ def test_what_cannot_be_trained_is_refused(split: LeaveOneOut) -> None:
         trainer(split).fit(split.train, resume=True)
     with pytest.raises(RuntimeError, match="nothing is trained yet: call fit or load first"):
         trainer(split).sequence_weights(split.train)
+    with pytest.raises(ValueError, match="history is written together with a checkpoint"):
+        trainer(split).fit(split.train, history="history.jsonl", progress=False)
 
 
 # ---- options of the recommender's loss ----------------------------------------------------------
