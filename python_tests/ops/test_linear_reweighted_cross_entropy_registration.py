@@ -137,6 +137,12 @@ def test_a_step_is_captured_in_a_cuda_graph() -> None:
 
 def test_tf32_is_allowed_where_torch_allows_it() -> None:
     matmul = torch.backends.cuda.matmul
+    if not hasattr(matmul, "fp32_precision"):  # before torch 2.9
+        for allowed in (True, False):
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(matmul, "allow_tf32", allowed)
+                assert _allow_tf32() is allowed
+        return
     before = matmul.fp32_precision
     try:
         for precision, allowed in (("tf32", True), ("ieee", False), ("none", False)):
