@@ -13,7 +13,7 @@ from ..errors import DataError, listed
 from ..interactions import Interactions
 from .columns import ColumnNames, Part, interactions_of_parts, table_of_parts
 from .csv_files import read_csv
-from .json_lines import Kind, json_parts
+from .json_lines import Kind, json_parts, kinds_of_roles
 from .recognise import FileFormat, Sign, find_source, header_of, keys_of
 from .streams import glimpse
 
@@ -23,11 +23,11 @@ _2023 = {"user": "user_id", "item": "parent_asin", "time": "timestamp", "rating"
 
 # Keys of an item's metadata; the name and the kind of each feature.
 _METADATA: dict[str, dict[str, tuple[str, Kind]]] = {
-    "2014": {"asin": ("asin", "text"), "title": ("title", "text"), "brand": ("brand", "text"),
+    "2014": {"asin": ("asin", "id"), "title": ("title", "text"), "brand": ("brand", "text"),
              "categories": ("categories", "paths")},
-    "2018": {"asin": ("asin", "text"), "title": ("title", "text"), "brand": ("brand", "text"),
+    "2018": {"asin": ("asin", "id"), "title": ("title", "text"), "brand": ("brand", "text"),
              "main_cat": ("main_category", "text"), "category": ("categories", "list")},
-    "2023": {"parent_asin": ("parent_asin", "text"), "title": ("title", "text"),
+    "2023": {"parent_asin": ("parent_asin", "id"), "title": ("title", "text"),
              "store": ("brand", "text"), "main_category": ("main_category", "text"),
              "categories": ("categories", "list")},
 }  # fmt: skip
@@ -70,7 +70,7 @@ def _read_reviews(path: Path) -> Interactions:
                 f"{path}:1: no Amazon reviews: wanted the keys {listed(_2014.values())} or "
                 f"{listed(_2023.values())}, got {listed(sorted(keys))}"
             )
-    parts = json_parts(path, dict.fromkeys(layout.values(), "text"))
+    parts = json_parts(path, kinds_of_roles(layout))
     return interactions_of_parts(parts, layout, path)
 
 

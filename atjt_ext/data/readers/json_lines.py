@@ -11,8 +11,10 @@ import json
 import math
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
+from decimal import Decimal
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
@@ -30,11 +32,12 @@ from .streams import Chunk, chunks, decoded, place_of
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-# "text" becomes String (a number as written). "list", a list of texts, and "paths", a list of such
-# lists, become List(String), flattened.
-Kind = Literal["text", "list", "paths"]
+# "id" and "text" become String (a number as written). "list", a list of texts, and "paths", a list
+# of such lists, become List(String), flattened.
+Kind = Literal["id", "text", "list", "paths"]
 
 _TYPES: dict[str, pl.DataType | type[pl.DataType]] = {
+    "id": pl.String,
     "text": pl.String,
     "list": pl.List(pl.String),
     "paths": pl.List(pl.List(pl.String)),
@@ -50,6 +53,8 @@ _HALF = re.compile(
     rb"\\u[dD](?:[89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])"
     rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD])[c-fC-F])"
 )
+# Numbers that polars reads as 0.
+_TINY = re.compile(rb"-[0-9](?<=[eE]-[0-9])[0-9]{2}")
 _LITERAL = re.compile(rb"\s*\{\s*u?'")
 # The first object of a stream of events may lack some keys.
 _OBJECTS_TO_KNOW_KEYS_BY = 1000
@@ -59,11 +64,12 @@ def json_parts(path: str | Path, fields: Mapping[str, Kind]) -> Iterator[Part]:
     """The ``fields`` (keys and their kinds) of one object per line, plain or gzip, part by part.
 
     Lines are JSON or Python literals (``{'asin': ...}``); blank lines are skipped. A column is null
-    where a line lacks the field. If an object has a key twice, either value may count.
+    where a line lacks the field, and an id is null if it is NaN. If an object has a key twice, the
+    first value counts.
 
     Raises:
-        DataError: for the first line that is no such object or has a field of another kind, or if
-            the file is missing, unreadable, empty, or a broken gzip.
+        DataError: for the first line that is no such object, has a field of another kind, or has
+            the key of an id twice; or if the file is missing, unreadable, empty, or a broken gzip.
     """
     for chunk in chunks(path):
         frame = _parsed(chunk, fields)
@@ -89,6 +95,9 @@ def _parsed(chunk: Chunk, fields: Mapping[str, Kind]) -> pl.DataFrame | None:
         return None
     if frame.height != sum(1 for _ in _lines(chunk)):
         return None
+    ids = [name for name, kind in fields.items() if kind == "id"]
+    if any(_is_doubtful(data, frame[name]) for name in ids):
+        return None
     # Flattens inner lists in place.
     leaves = {"list": pl.element().drop_nulls(), "paths": pl.element().explode().drop_nulls()}
     return frame.with_columns(
@@ -96,26 +105,56 @@ def _parsed(chunk: Chunk, fields: Mapping[str, Kind]) -> pl.DataFrame | None:
     )
 
 
+def _is_doubtful(data: bytes, ids: pl.Series) -> bool:
+    """Whether the objects may have the key of ``ids`` twice, or values that are no ids."""
+    key = b'"%s"' % ids.name.encode()
+    # Most values are no keys: counting is far faster than the pattern.
+    if data.count(key) > len(ids) and len(re.findall(rb"%s\s*:" % re.escape(key), data)) > len(ids):
+        return True
+    found = ids.is_in(["-0", "true", "false"])
+    found |= ids.str.starts_with("[") | ids.str.starts_with("{")
+    return bool(found.any()) or (bool((ids == "0").any()) and _TINY.search(data) is not None)
+
+
 def _line_by_line(path: str | Path, chunk: Chunk, fields: Mapping[str, Kind]) -> pl.DataFrame:
     columns: dict[str, list[object]] = {name: [] for name in fields}
+    ids = {name for name, kind in fields.items() if kind == "id"}
     for number, line in _lines(chunk):
-        value = _object(path, number, line)
+        value = _object(path, number, line, ids)
         try:
             for name, kind in fields.items():
                 columns[name].append(_field(value.get(name), name, kind, f"{path}:{number}"))
         except RecursionError as error:
             raise DataError(f"{path}:{number}: values are nested too deeply") from error
-    types = {n: pl.String if k == "text" else pl.List(pl.String) for n, k in fields.items()}
+    types = {n: pl.String if k in ("id", "text") else pl.List(pl.String) for n, k in fields.items()}
     return pl.DataFrame(columns, schema=types)
 
 
-def _object(path: str | Path, number: int, line: bytes) -> dict[str, object]:
+def _object(
+    path: str | Path, number: int, line: bytes, ids: Collection[str] = ()
+) -> dict[str, object]:
+    """The object of a line; DataError if there is none, or it has a key of ``ids`` twice."""
     place = f"{path}:{number}"
+    repeated: list[str] = []
+
+    def first_values(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        """As polars: the first value of a key counts. The last call is for the outer object."""
+        value = dict(pairs)
+        repeated.clear()
+        if len(value) < len(pairs):
+            value.update(reversed(pairs))
+            repeated.extend(k for k, count in Counter(k for k, _ in pairs).items() if count > 1)
+        return value
+
     literal = _LITERAL.match(line) is not None
     kind = "Python literal" if literal else "JSON"
     text = decoded(line, path, number)
     try:
-        value = _literal(text.strip("\r\n")) if literal else json.loads(text, parse_float=_number)
+        value = (
+            _literal(text.strip("\r\n"))
+            if literal
+            else json.loads(text, parse_float=_number, object_pairs_hook=first_values)
+        )
     except (ValueError, RecursionError) as error:
         reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
         raise DataError(
@@ -124,12 +163,22 @@ def _object(path: str | Path, number: int, line: bytes) -> dict[str, object]:
         ) from error
     if not isinstance(value, dict):
         raise DataError(f"{place}: wanted one object per line, got {shown(text.strip())}")
+    for key in repeated:
+        if key in ids:
+            raise DataError(f"{place}: the key {shown(key)} must occur once, got it more often")
     return {_text(key): one for key, one in value.items()} if "\\u" in text else value
 
 
 def _number(text: str) -> float | str:
-    """A float, or its text if that has digits that a float would lose."""
-    return text if _LONG_NUMBER.search(text.encode()) else float(text)
+    """A float, or the digits of a number that a float would change, without zeros at the end."""
+    number = float(text)
+    if number == 0:
+        is_zero = not text.lower().split("e")[0].strip("-0.")
+        return number if is_zero else text
+    if math.isinf(number) or not _LONG_NUMBER.search(text.encode()):
+        return number
+    digits = f"{Decimal(text):f}"
+    return digits.rstrip("0").rstrip(".") if "." in digits else digits
 
 
 def _literal(line: str) -> object:
@@ -146,11 +195,30 @@ def _literal(line: str) -> object:
 def _field(value: object, name: str, kind: Kind, place: str) -> object:
     if value is None:
         return None
+    if kind == "id":
+        return _id(value, name, place)
     if kind == "text":
         return _text(value)
     if not isinstance(value, list | tuple | str):
         raise DataError(f"{place}: field {shown(name)} must be a list, got {shown(value)}")
     return [_text(leaf) for leaf in _leaves(value) if leaf is not None]
+
+
+def _id(value: object, name: str, place: str) -> str | None:
+    """The text of an id; null for NaN."""
+    wanted = f"{place}: column {shown(name)} must be an id, text or a number"
+    if isinstance(value, float):
+        if math.isnan(value):
+            return None
+        if math.isinf(value):
+            raise DataError(f"{wanted}, got one beyond the range of 64-bit floats ({value})")
+        value += 0.0  # -0.0 becomes 0.0
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise DataError(f"{wanted}, got {shown(str(value))}")
+    try:
+        return _text(value, "strict")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{wanted}, got half of a character in {shown(value)}") from error
 
 
 def _leaves(value: object) -> Iterator[object]:
@@ -161,13 +229,13 @@ def _leaves(value: object) -> Iterator[object]:
         yield value
 
 
-def _text(value: object) -> str:
+def _text(value: object, errors: str = "replace") -> str:
     if isinstance(value, float) and math.isfinite(value):
         return np.format_float_positional(value, trim="-")  # as polars writes it: 7.0 is 7
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     # Two escapes of a Python literal can be the halves of a character: they are joined. A half
-    # alone is replaced.
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    # alone is an error.
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", errors)
 
 
 def _lines(chunk: Chunk) -> Iterator[tuple[int, bytes]]:
@@ -191,17 +259,14 @@ def read_json_lines(path: str | Path, **columns: Unpack[ColumnNames]) -> Interac
     first = [(number, _object(path, number, line)) for number, line in lines]
     kinds = _kinds([value for _, value in first])
     roles = find_roles(list(kinds), f"{path}:{first[0][0]}", columns)
-    for number, value in first:
-        for role in ("user", "item"):
-            id = value.get(roles[role])
-            if isinstance(id, bool | list):
-                raise DataError(
-                    f"{path}:{number}: column {shown(roles[role])} must be an id, text or a "
-                    f"number, got {shown(str(id))}"
-                )
-    kinds |= dict.fromkeys(roles.values(), "text")
+    kinds |= kinds_of_roles(roles)
     interactions = interactions_of_parts(json_parts(path, kinds), roles, path)
     return replace(interactions, columns=roles)
+
+
+def kinds_of_roles(roles: Mapping[str, str]) -> dict[str, Kind]:
+    """The kinds of the keys of interactions; ``roles`` as from ``find_roles``."""
+    return {key: "id" if role in ("user", "item") else "text" for role, key in roles.items()}
 
 
 def _kinds(objects: list[dict[str, object]]) -> dict[str, Kind]:

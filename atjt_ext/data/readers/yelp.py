@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import polars as pl
 
 from ..interactions import Interactions
 from .columns import Part, PlaceOf, interactions_of_parts, optional_numbers, refuse, table_of_parts
-from .json_lines import json_parts
+from .json_lines import Kind, json_parts, kinds_of_roles
 from .recognise import FileFormat, Sign, find_source
 
 _REVIEW = {"user": "user_id", "item": "business_id", "time": "date", "rating": "stars"}
@@ -36,7 +36,7 @@ def read_yelp(
         DataError: for the first value that does not fit, with its file, line and field.
     """
     source = find_source(path, [FORMAT])
-    parts = json_parts(source.interactions, dict.fromkeys(_REVIEW.values(), "text"))
+    parts = json_parts(source.interactions, kinds_of_roles(_REVIEW))
     timed = ((_with_seconds(frame, place_of), place_of) for frame, place_of in parts)
     interactions = interactions_of_parts(timed, _REVIEW, source.interactions)
     items, users = business or source.items, user or source.users
@@ -71,16 +71,21 @@ def _businesses(path: str | Path) -> Iterator[Part]:
     listed = pl.when(is_list).then(text).str.json_decode(pl.List(pl.String))
     split = text.str.split(",").list.eval(pl.element().str.strip_chars())
     categories = pl.when(is_list).then(listed).otherwise(split)
-    for frame, place_of in json_parts(path, dict.fromkeys(fields, "text")):
+    for frame, place_of in json_parts(path, _kinds(fields)):
         named = frame.with_columns(
             categories.list.eval(pl.element().filter(pl.element() != "")).alias("categories")
         )
         yield named, place_of
 
 
+def _kinds(fields: Sequence[str]) -> dict[str, Kind]:
+    """The first of ``fields`` is the id."""
+    return {name: "text" if number else "id" for number, name in enumerate(fields)}
+
+
 def _users(path: str | Path) -> Iterator[Part]:
     fields = ("user_id", "yelping_since", *_USER_COUNTS)
-    for frame, place_of in json_parts(path, dict.fromkeys(fields, "text")):
+    for frame, place_of in json_parts(path, _kinds(fields)):
         counts = [optional_numbers(frame[name], place_of) for name in _USER_COUNTS]
         yield frame.with_columns(counts), place_of
 
