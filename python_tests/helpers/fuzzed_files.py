@@ -15,7 +15,7 @@ from atjt_ext.data.readers import streams
 
 Row = tuple[str, str, int]
 
-SIZES = st.sampled_from([1 << 25] * 5 + [1, 9, 40])  # of chunks; each chunk takes a millisecond
+SIZES = st.sampled_from([1 << 25] * 12 + [1, 9, 40])  # of chunks; each chunk takes a millisecond
 
 
 @contextmanager
