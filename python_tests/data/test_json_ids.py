@@ -126,3 +126,25 @@ def test_the_first_value_of_another_key_counts(tmp_path: Path, odd: str) -> None
     got = read_json_lines(write(tmp_path, "a.jsonl", line))
     assert got.frame.columns[:4] == ["user", "item", "time", "z"]
     assert got.frame.row(0)[:4] == ("1", "2", 4, "a")
+
+
+def test_values_that_json_does_not_have_are_refused(tmp_path: Path) -> None:
+    line = "{'reviewerID': 'a', 'asin': 'b', 'overall': VALUE, 'unixReviewTime': 3}\n"
+    for value in ("{1}", "b'1'", "[{1}]", "1j"):
+        path = write(tmp_path, "a.json", line.replace("VALUE", value))
+        assert refusal(read_interactions, path).startswith(f"{path}:1: Object of type ")
+
+
+def test_items_of_one_object(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.json", '{"a": ["x"], "b": [], "a": ["y"]}')
+    assert read_items(path).rows() == [("a", ["x"]), ("b", [])]
+    for content, wanted in (
+        (r'{"a": ["x"], "b\ud83d": ["x"]}', r"item 'b\ud83d': half of a character"),
+        (r'{"a": ["\udE00"]}', "item 'a': half of a character"),
+        ('{" ": ["x"]}', "item ' ' must be an id that is not empty"),
+        ('{"a": {}}', "item 'a' must have a list of values"),
+        ('{"a": [{"b": 1}]}', "item 'a' must have a list of values"),
+    ):
+        assert refusal(read_items, write(tmp_path, "a.json", content)).startswith(
+            f"{path}: {wanted}"
+        )

@@ -61,17 +61,26 @@ def _is_known(path: str | Path) -> bool:
 def _attributes(path: str | Path) -> pl.DataFrame:
     text = decoded(read_bytes(path), path)
     try:
-        table = json.loads(text)
+        # Pairs: a dict would keep the last of several values of an item, not the first.
+        table = json.loads(text, object_pairs_hook=tuple)
     except (ValueError, RecursionError) as error:
         raise DataError(
             f"{path}: no JSON object {{item: [value, ...]}} ({error}), and no known table of items"
         ) from error
-    for item, values in table.items():
-        if not isinstance(values, list) or any(isinstance(v, list | dict) for v in values):
+    rows = []
+    for item, values in table:
+        if not isinstance(values, list) or any(isinstance(v, list | tuple) for v in values):
             raise DataError(
                 f"{path}: item {shown(item)} must have a list of values, got {shown(str(values))}"
             )
-    rows = [(item, list(map(str, values))) for item, values in table.items()]
-    return pl.DataFrame(
+        if not item.strip():
+            raise DataError(f"{path}: item {shown(item)} must be an id that is not empty")
+        rows.append((item, list(map(str, values))))
+        try:
+            "".join((item, *rows[-1][1])).encode()
+        except UnicodeEncodeError as error:
+            raise DataError(f"{path}: item {shown(item)}: half of a character") from error
+    frame = pl.DataFrame(
         rows, schema={"item": pl.String, "attributes": pl.List(pl.String)}, orient="row"
     )
+    return frame.unique("item", keep="first", maintain_order=True)

@@ -126,6 +126,8 @@ def _line_by_line(path: str | Path, chunk: Chunk, fields: Mapping[str, Kind]) ->
                 columns[name].append(_field(value.get(name), name, kind, f"{path}:{number}"))
         except RecursionError as error:
             raise DataError(f"{path}:{number}: values are nested too deeply") from error
+        except TypeError as error:  # of json.dumps, on a set or bytes in a Python literal
+            raise DataError(f"{path}:{number}: {error}, wanted values that JSON has") from error
     types = {n: pl.String if k in ("id", "text") else pl.List(pl.String) for n, k in fields.items()}
     return pl.DataFrame(columns, schema=types)
 
