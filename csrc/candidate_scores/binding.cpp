@@ -79,7 +79,7 @@ void candidate_table_gradient(const TensorArg& hidden, const TensorArg& grad_sco
         grad_table.data<T>("grad_table", dtype, {num_slots, width}, hidden),
         parts.data<Real>("parts", arithmetic, {2 * num_chunks(pairs), width}, hidden),
         pairs,
-        rows,
+        rows * per_row,
         per_row,
         num_slots,
         width};

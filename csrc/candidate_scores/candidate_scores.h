@@ -52,12 +52,14 @@ struct CandidateTableGradientParams {
   const int64_t* slots;  // [pairs]: rows of grad_table, ascending; other rows are skipped
   T* grad_table;         // [num_slots, width]; holds zeros where no pair is summed
   Arithmetic<T>* parts;  // [2 * chunks, width]: sums that continue in another chunk
-  int64_t pairs, rows, per_row, num_slots, width;
+  int64_t pairs;         // those in `order`
+  int64_t all_pairs;  // [rows of hidden] * per_row; a product in the kernel would spill registers
+  int64_t per_row, num_slots, width;
 };
 
 template <class T>
 ATJT_HD bool is_pair(const CandidateTableGradientParams<T>& p, int64_t pair) {
-  return uint64_t(pair) < uint64_t(p.rows * p.per_row);
+  return uint64_t(pair) < uint64_t(p.all_pairs);
 }
 
 // Short enough for a sum in float to keep its digits.

@@ -26,8 +26,8 @@ template <class T>
 void check_pairs(const CandidateTableGradientParams<T>& p) {
   for (int64_t i = 0; i < p.pairs; ++i) {
     if (!is_pair(p, p.order[i]))
-      throw std::out_of_range("order must be in [0, " + std::to_string(p.rows * p.per_row) +
-                              "), got " + std::to_string(p.order[i]) + " at " + std::to_string(i));
+      throw std::out_of_range("order must be in [0, " + std::to_string(p.all_pairs) + "), got " +
+                              std::to_string(p.order[i]) + " at " + std::to_string(i));
     if (i > 0 && p.slots[i] < p.slots[i - 1])
       throw std::invalid_argument("slots must be ascending, got " + std::to_string(p.slots[i]) +
                                   " after " + std::to_string(p.slots[i - 1]) + " at " +
