@@ -23,6 +23,6 @@ def without_formulas(frame: Frame) -> Frame:
     text that starts with an apostrophe gets a second one, so dropping one leading apostrophe
     restores every text.
     """
-    text = pl.selectors.string()
+    text = pl.col(pl.String)  # not pl.selectors: their `+` means something else in polars 1.27
     risky = text.str.contains(_STARTS) & ~text.str.contains(_NEGATIVE_NUMBER)
     return frame.with_columns(pl.when(risky).then("'" + text).otherwise(text).name.keep())
