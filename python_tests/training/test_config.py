@@ -76,7 +76,12 @@ OUT_OF_RANGE: dict[type, list[tuple[str, Any]]] = {
         *each("noise_embedding_dim noise_num_blocks noise_num_heads", 0),
         ("noise_num_heads", 3),
     ],
-    DataConfig: [("format", "xml"), *each("k_core min_length", -1), *each("latest", -1, 2)],
+    DataConfig: [
+        ("format", "xml"),
+        ("quoting", "all"),
+        *each("k_core min_length", -1),
+        *each("latest", -1, 2),
+    ],
 }
 # Switches and names have no range (valid_metric is checked against the metrics of an evaluation).
 FREE = (
