@@ -26,3 +26,9 @@ if TYPE_CHECKING:
 else:
     _CHOICES = ("auto", *FORMATS)
     Format = Literal[_CHOICES]  # gives an option of this type its choices
+
+
+def require_quoting(quoting: str) -> None:
+    """Raises ValueError if there is no such ``quoting``."""
+    if quoting not in QUOTINGS:
+        raise ValueError(f"quoting must be one of {', '.join(QUOTINGS)}, got {quoting!r}")

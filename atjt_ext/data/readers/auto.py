@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 
 from ..errors import DataError
-from ..formats import FORMATS, QUOTINGS, Format, Quoting
+from ..formats import FORMATS, Format, Quoting, require_quoting
 from ..interactions import Interactions
 from .columns import ColumnNames
 from .recognise import FileFormat, find_source, recognise
@@ -58,8 +58,7 @@ def read_interactions(
         "weight_column": weight_column,
     }
     named = any(name is not None for name in columns.values())
-    if quoting not in QUOTINGS:
-        raise ValueError(f"quoting must be one of {', '.join(QUOTINGS)}, got {quoting!r}")
+    require_quoting(quoting)
     if format == "auto":
         reader = _format_of(path, named or quoting != "auto")
     elif format in READERS:

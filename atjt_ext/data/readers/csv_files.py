@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import DataError
-from ..formats import QUOTINGS, Quoting
+from ..formats import Quoting, require_quoting
 from ..interactions import Interactions
 from .columns import BLANKS, ColumnNames, find_roles
 from .recognise import FileFormat, Sign, is_number
@@ -48,8 +48,7 @@ def read_csv(
     """
     if separator is not None and (len(separator) != 1 or separator in '"\r\n' or separator > "~"):
         raise ValueError(f"separator must be one character of ASCII, got {separator!r}")
-    if quoting not in QUOTINGS:
-        raise ValueError(f"quoting must be one of {', '.join(QUOTINGS)}, got {quoting!r}")
+    require_quoting(quoting)
     text = csv_text(path, separator=separator, quoting=quoting)
     return read_delimited(text, find_roles(text.names, f"{path}:1", columns))
 
