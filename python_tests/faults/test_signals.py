@@ -110,20 +110,26 @@ with exclusive(Path("out")):
 """
 
 
-@pytest.mark.parametrize("number", EXIT, ids=lambda number: number.name)
-def test_a_library_that_swallows_the_exception_does_not_keep_the_process(
-    number: signal.Signals, tmp_path: Path
-) -> None:
+def started(folder: Path, word: str, program: str, *arguments: str) -> subprocess.Popen[str]:
+    """A Python process that runs ``program`` in ``folder`` and has printed ``word``."""
     process = subprocess.Popen(
-        [sys.executable, "-c", STUBBORN],
+        [sys.executable, "-c", program, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=ENVIRONMENT,
-        cwd=tmp_path,
+        cwd=folder,
     )
     assert process.stdout is not None
-    assert process.stdout.readline() == "writing\n"
+    assert process.stdout.readline() == f"{word}\n"
+    return process
+
+
+@pytest.mark.parametrize("number", EXIT, ids=lambda number: number.name)
+def test_a_library_that_swallows_the_exception_does_not_keep_the_process(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    process = started(tmp_path, "writing", STUBBORN)
     assert len(hidden(tmp_path)) == 2
     sent = time.monotonic()
     process.send_signal(number)
@@ -159,16 +165,7 @@ with files.undisturbed(), locks._guard:  # as on a slow network drive
 
 @pytest.mark.parametrize("hangs", ["guard", "cleanup", "stderr"])
 def test_a_cleanup_that_hangs_does_not_keep_the_process(hangs: str, tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-c", HANGING, hangs],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=ENVIRONMENT,
-        cwd=tmp_path,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "hanging\n"
+    process = started(tmp_path, "hanging", HANGING, hangs)
     sent = time.monotonic()
     process.send_signal(signal.SIGTERM)
     try:
