@@ -14,7 +14,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from atjt_ext.data import DataError, read_interactions, read_items, read_json_lines
-from atjt_ext.data.readers.json_lines import _HALF, _LONG_NUMBER, _literal
+from atjt_ext.data.readers.json_lines import (
+    _HALF,
+    _LONG_NUMBER,
+    _lines,
+    _literal,
+    _num_objects,
+)
+from atjt_ext.data.readers.streams import Chunk
 from helpers import layouts
 from helpers.layouts import json_lines
 from helpers.reading import column, refusal, write
@@ -221,6 +228,16 @@ def test_the_fast_searches_find_what_the_plain_ones_find(
     for text in (number, noise + number, escapes, noise + escapes + noise):
         assert bool(_LONG_NUMBER.search(text)) == bool(PLAIN_LONG_NUMBER.search(text))
         assert bool(_HALF.search(text)) == bool(PLAIN_HALF.search(text))
+
+
+@given(pieces=st.lists(st.sampled_from(["{}", "\n", "\r\n", " ", "\t\x0b\x0c"]), max_size=7))
+@example(pieces=["{}", "\n", "\t\x0b\x0c"])
+@example(pieces=["\r\n", "{}", "\n"])
+def test_objects_are_counted_as_lines_that_are_not_blank(pieces: list[str]) -> None:
+    chunk = Chunk(1, ("{}" + "".join(pieces)).encode())
+    assert _num_objects(chunk) == len(list(_lines(chunk)))
+    chunk = Chunk(1, ("".join(pieces) + "{}").encode())
+    assert _num_objects(chunk) == len(list(_lines(chunk)))
 
 
 def test_the_fast_searches_are_fast() -> None:

@@ -56,6 +56,7 @@ _HALF = re.compile(
 # Numbers that polars reads as 0.
 _TINY = re.compile(rb"-[0-9](?<=[eE]-[0-9])[0-9]{2}")
 _LITERAL = re.compile(rb"\s*\{\s*u?'")
+_BLANK_LINE = re.compile(rb"\n(?:[ \t\r\v\f]*\n|[ \t\r\v\f]+\Z)")
 # The first object of a stream of events may lack some keys.
 _OBJECTS_TO_KNOW_KEYS_BY = 1000
 
@@ -83,7 +84,8 @@ def _parsed(chunk: Chunk, fields: Mapping[str, Kind]) -> pl.DataFrame | None:
     data = chunk.data
     if _LITERAL.match(data) or _LONG_NUMBER.search(data):
         return None
-    if b"\\u" in data and _HALF.search(data):
+    # A search for one byte is five times faster than for two, and most files have no escapes.
+    if b"\\" in data and _HALF.search(data):
         return None
     for name, kind in fields.items():
         # polars would read a list inside a list as text.
@@ -93,7 +95,7 @@ def _parsed(chunk: Chunk, fields: Mapping[str, Kind]) -> pl.DataFrame | None:
         frame = pl.read_ndjson(data, schema={name: _TYPES[kind] for name, kind in fields.items()})
     except pl.exceptions.PolarsError:
         return None
-    if frame.height != sum(1 for _ in _lines(chunk)):
+    if frame.height != _num_objects(chunk):
         return None
     ids = [name for name, kind in fields.items() if kind == "id"]
     if any(_is_doubtful(data, frame[name]) for name in ids):
@@ -245,6 +247,14 @@ def _lines(chunk: Chunk) -> Iterator[tuple[int, bytes]]:
     for number, line in enumerate(chunk.data.split(b"\n"), start=chunk.line):
         if line and not line.isspace():
             yield number, line
+
+
+def _num_objects(chunk: Chunk) -> int:
+    """The number of lines that are not blank; without a loop where none is blank."""
+    data = chunk.data
+    if data[:1].isspace() or _BLANK_LINE.search(data):
+        return sum(1 for _ in _lines(chunk))
+    return data.count(b"\n") + (not data.endswith(b"\n"))
 
 
 def read_json_lines(path: str | Path, **columns: Unpack[ColumnNames]) -> Interactions:
