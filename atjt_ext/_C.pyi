@@ -27,6 +27,20 @@ def keyed_draws(
     step_tensor: Tensor | None,
     num_threads: int,
 ) -> None: ...
+def keyed_dropout(
+    values: Tensor,
+    row_keys: Tensor,
+    positions: Tensor,
+    *,
+    out: Tensor,
+    threshold: int,
+    layer: int,
+    seed: int,
+    step: int,
+    seed_tensor: Tensor | None,
+    step_tensor: Tensor | None,
+    num_threads: int,
+) -> None: ...
 def random_replacement(
     sequences: Tensor,
     *,

@@ -12,6 +12,7 @@ from .candidate_scores import candidate_scores as candidate_scores
 from .keyed_draws import Purpose as Purpose
 from .keyed_draws import keyed_draws as keyed_draws
 from .keyed_draws import uniform_integers as uniform_integers
+from .keyed_dropout import keyed_dropout as keyed_dropout
 from .linear_reweighted_cross_entropy import (
     linear_reweighted_cross_entropy as linear_reweighted_cross_entropy,
 )

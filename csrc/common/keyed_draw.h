@@ -51,6 +51,16 @@ constexpr uint32_t kEndIndex = uint32_t{1} << kIndexBits;  // one past the last 
 // draws.
 ATJT_HD uint32_t first_index(int64_t length) { return uint32_t(kEndIndex - length); }
 
+// The key of numbers that need the whole counter for themselves, as those of dropout do: a number
+// of its own kind for each (seed, place), like fold_in of JAX. The counter belongs to no
+// keyed_draw: keyed_draws, which alone has purposes from kFirstOfPython on, draws pairs, whose
+// indices end at 2^27. Two keys are equal with a probability of 2^-64.
+ATJT_HD uint64_t derived_key(uint64_t seed, uint32_t place) {
+  const Philox4<uint64_t> counter = {place, 0, 0xFFFFFFFFu, 0};
+  const Philox4<uint64_t> word = philox4x32_10(counter, uint32_t(seed), uint32_t(seed >> 32));
+  return word.y << 32 | uint32_t(word.x);
+}
+
 // The index of the same position at a later attempt (0, 1, ... kMaxAttempts - 1).
 template <class Word>
 ATJT_HD Word at_attempt(const Word& index, uint32_t attempt) {

@@ -16,6 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import emulator
 from atjt_ext.ops import (
     candidate_scores,
+    keyed_dropout,
     linear_reweighted_cross_entropy,
     random_replacement,
     reweighted_binary_cross_entropy,
@@ -250,6 +251,8 @@ def _call_every_operator() -> dict[str, int]:
     with _Launches() as launches:
         random_replacement(sequences, num_items=3, seed=0, num_replacements=1)
         keyed_draws(sequences[0], 3, purpose=Purpose(15), seed=0)
+        rows = torch.arange(4)
+        keyed_dropout(torch.randn(4, 3), 0.5, rows, rows, layer=0, seed=0)
         target_ranks(torch.randn(3, 5), torch.randn(7, 5), torch.tensor([0, 1, 6]))
         top_k(torch.randn(3, 5), torch.randn(7, 5), 2)
         leaves = [torch.randn(3, 5, requires_grad=True) for _ in range(2)]

@@ -261,6 +261,29 @@ def test_keyed_draws(
 
 
 @given(
+    seed=st.integers(0, 2**64 - 1), step=SEEDS, layer=SEEDS, rows=SIZES, width=WIDTHS,
+    dtype=DTYPES, layout=LAYOUTS, p=st.floats(0, 1, exclude_max=True),
+)  # fmt: skip
+@example(
+    seed=0, step=0, layer=0, rows=5, width=8, dtype=torch.float32, layout="offset", p=1 - 2**-53
+)
+def test_keyed_dropout(
+    seed: int, step: int, layer: int, rows: int, width: int, dtype: torch.dtype, layout: str,
+    p: float,
+) -> None:  # fmt: skip
+    generator = numbers(step)
+    keys = torch.randint(-(2**62), 2**62, (rows,), generator=generator)
+    positions = torch.randint(2**23, (rows,), generator=generator)
+    values, upstream = (normal(generator, dtype, rows, width) for _ in range(2))
+    leaf = laid_out(values, layout).detach().requires_grad_()
+    options: dict[str, Any] = {"layer": layer, "seed": seed, "step": step}
+    got = ops.keyed_dropout(leaf, p, laid_out(keys, layout), positions, **options)
+    (gradient,) = torch.autograd.grad(got, leaf, laid_out(upstream, layout))
+    for one, of in ((got.detach(), values), (gradient, upstream)):
+        assert torch.equal(one, reference.keyed_dropout(of, p, keys, positions, **options))
+
+
+@given(
     seed=SEEDS, rows=st.integers(0, 4), length=st.integers(0, 6), items=st.integers(2, 9),
     ids_dtype=st.sampled_from([torch.int32, torch.int64]), layout=LAYOUTS,
     chosen=st.sampled_from([{}, {"sequence_fraction": 0.5}, {"sequence_probability": 0.4}]),

@@ -140,6 +140,20 @@ def keyed_draws(rng: Generator) -> dict[str, Any]:
 
 
 @_maker("out")
+def keyed_dropout(rng: Generator) -> dict[str, Any]:
+    rows, width, dtype = size(rng), width_of(rng), dtype_of(rng)
+    return {
+        "values": floats(rng, dtype, rows, width),
+        "row_keys": integers(rng, -(2**63), 2**63 - 1, rows),
+        "positions": integers(rng, 0, 2**23, rows),
+        "out": torch.zeros(rows, width, dtype=dtype),
+        "threshold": int(rng.integers(2**16)),
+        "layer": int(rng.integers(2**32)),
+        **draws(rng),
+    }
+
+
+@_maker("out")
 def alias_table(rng: Generator) -> dict[str, Any]:
     n = 1 + size(rng, 20)
     weights = torch.from_numpy(rng.random(n)) * 10.0 ** rng.integers(-300, 300)

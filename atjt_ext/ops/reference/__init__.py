@@ -8,6 +8,8 @@ from .corruption import alias_table as alias_table
 from .corruption import keyed_draws as keyed_draws
 from .corruption import philox4x32_10 as philox4x32_10
 from .corruption import random_replacement as random_replacement
+from .dropout import dropout_bits as dropout_bits
+from .dropout import keyed_dropout as keyed_dropout
 from .losses import candidate_scores as candidate_scores
 from .losses import linear_reweighted_cross_entropy as linear_reweighted_cross_entropy
 from .losses import reweighted_binary_cross_entropy as reweighted_binary_cross_entropy
