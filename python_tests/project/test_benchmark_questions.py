@@ -229,6 +229,35 @@ def test_ranks_among_seen_items_are_refused() -> None:
         question.check(OURS, (ranks,))
 
 
+# ---- wrong dropout ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("output", "change", "message"),
+    [
+        (0, lambda values: values[3:].zero_(), "different masks"),
+        (1, lambda gradient: gradient.copy_(gradient.roll(1)), "different masks"),
+        (0, lambda values: values.mul_(1.001), "the relative error of the values is 0.001"),
+        (1, lambda gradient: gradient.mul_(0.5), "the relative error of the gradient is 0.5"),
+    ],
+)
+def test_a_wrong_dropout_is_refused(
+    output: int, change: Callable[[Tensor], object], message: str
+) -> None:
+    question = _named("keyed_dropout", "float32")
+    with pytest.raises(WrongResultError, match=message):
+        question.check(EAGER, _changed(_answer(question), output, change))
+
+
+def test_dropout_of_a_wrong_share_is_refused() -> None:
+    question = _named("keyed_dropout", "float32")
+    result = tuple(tensor.clone() for tensor in _answer(question))
+    for tensor in result:
+        tensor[:20] = 0
+    with pytest.raises(WrongResultError, match=r"0\.4\d+ of the numbers are kept, not 0\.5"):
+        question.check(EAGER, result)
+
+
 # ---- broken promises of random replacement ------------------------------------------------------
 
 SHARE = _named("random_replacement", "int64, 20% of every row")
