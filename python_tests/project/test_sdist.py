@@ -19,6 +19,7 @@ WITHOUT_SUFFIX = {
     *(".clang-format", ".gitignore", ".pre-commit-config.yaml", "LICENSE", "Makefile", "PKG-INFO"),
     *("py.typed", ".ci/run", ".ci/sanitize", ".ci/build_strict", ".ci/versions"),
     *("benchmarks/gpu_run", "python_tests/integrations/run"),
+    "python_tests/integrations/environment",
 }
 
 
