@@ -29,7 +29,7 @@ import torch
 
 from atjt_ext.data import LeaveOneOut, leave_one_out, read_interactions, to_sequences
 from machine import facts, processor
-from race.contenders import OURS, RECTOOLS, REPLAY, Contender, read_contenders
+from race.contenders import OURS, RECTOOLS, REPLAY, Contender, chosen
 from race.course import run_seed
 from race.environments import digest, python_of, wheel_of
 from race.job import Job, Sizes
@@ -137,6 +137,7 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--file", type=Path, required=True, help="interactions, as for `atjt`")
     parser.add_argument("--contenders", type=Path, help="a JSON file; default: nine contenders")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="contenders with these names")
     parser.add_argument(
         "--budget", type=float, default=120.0, help="processor seconds of training for each"
     )
@@ -162,7 +163,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parsed(arguments)
     torch.set_num_threads(1)
     try:
-        contenders = read_contenders(options.contenders)
+        contenders = chosen(options.contenders, options.only)
         options.out.mkdir(parents=True, exist_ok=True)
         wheel = wheel_of(options.out, options.wheel)
         commands = {

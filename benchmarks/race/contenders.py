@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,14 +60,27 @@ DEFAULT = (
 )
 
 
-def read_contenders(file: Path | None) -> tuple[Contender, ...]:
+def chosen(file: Path | None, names: Sequence[str] | None) -> tuple[Contender, ...]:
+    """The contenders in a file, or the default ones; with ``names``, only these.
+
+    Raises:
+        ValueError: there is no contender of that name, or as :func:`read_contenders`.
+    """
+    contenders = DEFAULT if file is None else read_contenders(file)
+    if names is None:
+        return contenders
+    by_name = {one.name: one for one in contenders}
+    if strangers := [name for name in names if name not in by_name]:
+        raise ValueError(f"no contender {strangers[0]!r}; there are: {'; '.join(by_name)}")
+    return tuple(by_name[name] for name in dict.fromkeys(names))
+
+
+def read_contenders(file: Path) -> tuple[Contender, ...]:
     """The contenders in a JSON file, a list of objects with the fields of :class:`Contender`.
 
     Raises:
         ValueError: the file holds something else, or two contenders share a name.
     """
-    if file is None:
-        return DEFAULT
     entries = json.loads(file.read_text())
     if not isinstance(entries, list) or not all(isinstance(one, Mapping) for one in entries):
         raise ValueError(f"{file}: a list of objects wanted")

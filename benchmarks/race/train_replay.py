@@ -118,7 +118,8 @@ class Predictor:
             ),
             return_predictions=False,
         )
-        return best.get_result()
+        frame: pl.DataFrame = best.get_result()
+        return frame
 
     def as_codes(self, frame: pl.DataFrame) -> Integers:
         users = frame["query_id"].to_numpy()

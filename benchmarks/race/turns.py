@@ -138,7 +138,8 @@ class Turns:
     def _written(self, more: Export) -> str:
         assert self._export is not None, "begin comes first"
         path = self._exports / f"{os.getpid()}-{self._turns}{'-end' if more else ''}.npz"
-        np.savez(path, **self._export(), **more)
+        arrays: dict[str, Any] = {**self._export(), **more}
+        np.savez(path, **arrays)
         return str(path)
 
     def _say(self, **message: Any) -> None:

@@ -22,7 +22,7 @@ from atjt_ext.data import (
 )
 from atjt_ext.evaluation import evaluate
 from atjt_ext.evaluation.ranking import top_items
-from race.contenders import DEFAULT, OURS, RECTOOLS, REPLAY, Contender, read_contenders
+from race.contenders import DEFAULT, OURS, RECTOOLS, REPLAY, Contender, chosen, read_contenders
 from race.course import Death, Result
 from race.curves import (
     Mark,
@@ -115,6 +115,16 @@ def test_contenders_without_sense_are_refused_with_their_file(
     with pytest.raises(ValueError, match=message) as caught:
         read_contenders(file)
     assert str(caught.value).startswith(str(file))
+
+
+def test_contenders_are_chosen_by_name(tmp_path: Path) -> None:
+    assert chosen(None, None) == DEFAULT
+    assert [one.name for one in chosen(None, ["RePlay", "atjt_ext"])] == ["RePlay", "atjt_ext"]
+    with pytest.raises(ValueError, match="no contender 'Spotlight'; there are: atjt_ext; "):
+        chosen(None, ["RePlay", "Spotlight"])
+    file = tmp_path / "contenders.json"
+    file.write_text('[{"name": "a", "library": "replay"}, {"name": "b", "library": "atjt_ext"}]')
+    assert chosen(file, ["b"]) == (Contender("b", OURS),)
 
 
 @pytest.fixture(scope="module")
