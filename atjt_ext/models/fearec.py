@@ -31,7 +31,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..data import Batch
-from ._transformer import Transformer, TransformerBlock, attention_mask, unpacked
+from ._packing import PackedRows
+from ._transformer import Transformer, TransformerBlock
 from .options import (
     TransformerConfig,
     above_zero,
@@ -92,11 +93,12 @@ class _HybridBlock(TransformerBlock):
         self.delay_factor = delay_factor
         self.register_buffer("band_pass", band, persistent=False)
 
-    def attend(self, grid: Tensor, mask: Tensor) -> Tensor:
+    def attend(self, query_key_value: Tensor, rows: PackedRows) -> Tensor:
+        grid = rows.unpacked(query_key_value)
         filtered = self.band_pass @ grid
-        attended = (1 - self.time_share) * self._over_delays(filtered, grid)
+        attended = (1 - self.time_share) * rows.packed(self._over_delays(filtered, grid))
         if self.time_share:
-            attended = attended + self.time_share * super().attend(filtered, mask)
+            attended = attended + self.time_share * super().attend(rows.packed(filtered), rows)
         return attended
 
     def _over_delays(self, filtered: Tensor, grid: Tensor) -> Tensor:
@@ -200,10 +202,9 @@ class FEARec(Transformer):
         length = sequences.shape[1]
         require_length(length, self.max_length)
         whole = F.pad(sequences, (self.max_length - length, 0))
-        valid = whole != 0
-        items = self.scaled(self.item_embedding(whole[valid]))
-        states = self.states(items, valid, attention_mask(valid))
-        return unpacked(states, valid)[:, self.max_length - length :]
+        rows = PackedRows(whole != 0)
+        items = self.scaled(self.item_embedding(rows.packed(whole)))
+        return rows.unpacked(self.states(items, rows))[:, self.max_length - length :]
 
     def auxiliary_loss(self, batch: Batch) -> Tensor:
         """The unsupervised contrast of the paper's section 4.4: a scalar.

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from ._transformer import unpacked
+from ._packing import unpacked
 from .options import ModelConfig, require_positive, share, size
 
 __all__ = ["GRU4Rec", "GRU4RecConfig"]

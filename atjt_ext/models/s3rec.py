@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ._transformer import attention_mask, unpacked
+from ._packing import PackedRows
 from .options import (
     Effect,
     TransformerConfig,
@@ -191,28 +191,26 @@ class _Tasks(nn.Module):
         loss = self._masked_items(sequences) + self.weights.segments * self._segments(sequences)
         return loss / len(sequences)
 
-    def _encode(self, sequences: Tensor, masked: Tensor) -> Tensor:
-        """States ``[T, D]`` of the valid positions; items at ``masked [B, L]`` are hidden."""
-        valid = sequences != 0
-        items = self.model.item_embedding(sequences[valid])
-        items = torch.where(masked[valid][:, None], self.masked_item, items)
-        mask = attention_mask(valid, causal=False)
-        return self.model.states(self.model.scaled(items), valid, mask)
+    def _encode(self, sequences: Tensor, masked: Tensor) -> tuple[Tensor, PackedRows]:
+        """States ``[T, D]`` of the tokens, and the rows; items at ``masked [B, L]`` are hidden."""
+        rows = PackedRows(sequences != 0, causal=False)
+        items = self.model.item_embedding(rows.packed(sequences))
+        items = torch.where(rows.packed(masked)[:, None], self.masked_item, items)
+        return self.model.states(self.model.scaled(items), rows), rows
 
     def _masked_items(self, sequences: Tensor) -> Tensor:
         """MIP, and AAP and MAP if there are attributes, on one masked copy."""
         masked = torch.rand(sequences.shape, device=sequences.device) < self.mask_ratio
-        states = self._encode(sequences, masked)
-        valid = sequences != 0
-        items, hidden = sequences[valid], masked[valid]
+        states, rows = self._encode(sequences, masked)
+        items, hidden = rows.packed(sequences), rows.packed(masked)
         loss = self.weights.masked_items * self._item_loss(states[hidden], items[hidden])
         if self.item_attributes is not None:
-            for head, weight, rows in (
+            for head, weight, of_head in (
                 (self.associated_head, self.weights.associated_attributes, ~hidden),
                 (self.masked_head, self.weights.masked_attributes, hidden),
             ):
-                logits = head(states[rows]) @ self.attributes.T
-                truth = self.item_attributes[items[rows]].to(logits.dtype)
+                logits = head(states[of_head]) @ self.attributes.T
+                truth = self.item_attributes[items[of_head]].to(logits.dtype)
                 error = F.binary_cross_entropy_with_logits(logits, truth, reduction="sum")
                 loss = loss + weight * error
         return loss
@@ -229,10 +227,9 @@ class _Tasks(nn.Module):
         true, false, inside = segment_copies(sequences)
         if not len(true):
             return self.masked_item.new_zeros(())
-        context, same, other = (
-            unpacked(self._encode(copy, masked), copy != 0)[:, -1]
-            for copy, masked in ((true, inside), (true, ~inside), (false, ~inside))
-        )
+        copies = ((true, inside), (true, ~inside), (false, ~inside))
+        encoded = [self._encode(copy, masked) for copy, masked in copies]
+        context, same, other = (rows.unpacked(states)[:, -1] for states, rows in encoded)
         return -F.logsigmoid((self.segment_head(context) * (same - other)).sum(dim=1)).sum()
 
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from torch import Tensor
 
-from ._transformer import Transformer, TransformerBlock, attention_mask, unpacked, weighted_mask
+from ._packing import PackedRows
+from ._transformer import Transformer, TransformerBlock
 from .options import TransformerConfig, require_length, size
 
 __all__ = ["SASRec", "SASRecConfig"]
@@ -69,10 +70,8 @@ class SASRec(Transformer):
             ValueError: ``L`` exceeds ``max_length``.
         """
         require_length(sequences.shape[1], self.max_length)
-        valid = sequences != 0
-        items = self.item_embedding(sequences[valid])
-        mask = attention_mask(valid)
+        rows = PackedRows(sequences != 0, input_weight=input_weight)
+        items = self.item_embedding(rows.packed(sequences))
         if input_weight is not None:
-            items = items * input_weight[valid][:, None]
-            mask = weighted_mask(mask, input_weight)
-        return unpacked(self.states(self.scaled(items), valid, mask), valid)
+            items = items * rows.packed(input_weight)[:, None]
+        return rows.unpacked(self.states(self.scaled(items), rows))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from atjt_ext.models._transformer import attention_mask
+from atjt_ext.models._packing import PackedRows
 from atjt_ext.models.fearec import band_pass, frequency_band
 from atjt_ext.training.config import JointTrainerConfig
 from atjt_ext.training.objectives import auxiliary_loss, recommender_loss
@@ -76,10 +76,10 @@ def test_the_frequency_attention_is_a_rolled_mean_over_the_best_delays() -> None
 
 def test_with_all_frequencies_the_time_attention_is_plain_attention() -> None:
     block, grid = _block(time_share=1.0)
-    mask = attention_mask(torch.ones(3, 12, dtype=torch.bool))
     query, key, value = (part.unflatten(-1, (2, 4)).transpose(1, 2) for part in grid.chunk(3, -1))
-    wanted = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-    torch.testing.assert_close(block.attend(grid, mask), wanted.transpose(1, 2).flatten(2), **CLOSE)
+    wanted = F.scaled_dot_product_attention(query, key, value, is_causal=True)
+    found = block.attend(grid.flatten(0, 1), PackedRows(torch.ones(3, 12, dtype=torch.bool)))
+    torch.testing.assert_close(found, wanted.transpose(1, 2).reshape(36, 8), **CLOSE)
 
 
 def test_time_share_mixes_the_two() -> None:
@@ -105,11 +105,11 @@ def test_a_band_hides_the_other_frequencies(time_share: float) -> None:
     block.feed_forward[-1].weight.data.zero_()
     block.feed_forward[-1].bias.data.zero_()
     packed = torch.randn(12, 8, generator=torch.Generator().manual_seed(1))
-    valid = torch.ones(1, 12, dtype=torch.bool)
+    rows = PackedRows(torch.ones(1, 12, dtype=torch.bool))
     changes = []
     for end in (1, 7):
         block.band_pass = band_pass(12, 0, end)
-        changes.append(block(packed, valid, attention_mask(valid)) - packed)
+        changes.append(block(packed, rows) - packed)
     if time_share:
         torch.testing.assert_close(changes[0], changes[0][:1].expand(12, -1), **CLOSE)
     assert float((changes[0] - changes[1]).detach().abs().max()) > 1e-2

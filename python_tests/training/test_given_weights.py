@@ -10,7 +10,7 @@ import torch
 from atjt_ext import JointTrainer, JointTrainerConfig, SASRec
 from atjt_ext.data import EvaluationSet, LeaveOneOut, Sequences, TrainingRows, leave_one_out
 from atjt_ext.evaluation.ranking import full_ranks, top_items
-from atjt_ext.models._transformer import weighted_mask
+from atjt_ext.models._packing import PackedRows
 from atjt_ext.models.scoring import require_input_weight
 from atjt_ext.training.objectives import recommender_loss
 from helpers.joint import config, fit, parameters, trainer
@@ -97,9 +97,10 @@ def test_a_position_of_weight_zero_is_not_even_looked_at() -> None:
 
 def test_a_key_of_weight_w_counts_w_times() -> None:
     # Equal scores: a query attends by weight; its own weight counts as 1.
-    causal = torch.ones(3, 3, dtype=torch.bool).tril()[None, None]
-    mask = weighted_mask(causal, torch.tensor([[0.25, 0.5, 0.1]]))
-    attention = mask[0, 0, 2].softmax(-1)
+    weights = torch.tensor([[0.25, 0.5, 0.1]])
+    rows = PackedRows(torch.ones(1, 3, dtype=torch.bool), input_weight=weights)
+    nothing, values = torch.zeros(3, 3), torch.eye(3)
+    attention = rows.attend(torch.cat([nothing, nothing, values], dim=1), 1)[2]
     assert attention.tolist() == pytest.approx([0.25 / 1.75, 0.5 / 1.75, 1 / 1.75])
 
 

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from ...data import Batch
-from ...models._transformer import Transformer, TransformerBlock, attention_mask, unpacked
+from ...models._packing import PackedRows
+from ...models._transformer import Transformer, TransformerBlock
 from ...models.options import ModelConfig, require, require_length, require_positive, size
 
 __all__ = ["BidirectionalConfig", "BidirectionalNoiseModel"]
@@ -92,9 +93,9 @@ class BidirectionalNoiseModel(Transformer):
             ValueError: ``W`` exceeds ``max_length + 1``.
         """
         require_length(batch.sequences.shape[1] - 1, self.max_length)
-        valid = batch.sequences != 0
-        items = self.scaled(self.item_embedding(batch.sequences[valid]))
-        states = self.states(items, valid, attention_mask(valid, causal=False))
+        rows = PackedRows(batch.sequences != 0, causal=False)
+        items = self.scaled(self.item_embedding(rows.packed(batch.sequences)))
+        states = self.states(items, rows)
         # The product compares the item with its surroundings.
         logits = self.classifier(torch.cat([states, states * items], dim=-1))
-        return unpacked(logits, valid).squeeze(-1)
+        return rows.unpacked(logits).squeeze(-1)
