@@ -77,6 +77,15 @@ class EvaluationSet:
         """The rows ``rows`` (int64 indices or a bool mask ``[U]``) of this set."""
         return replace(self, users=self.users[rows], targets=self.targets[rows])
 
+    def order_of_length(self, max_length: int) -> Tensor:
+        """``[U]`` int64: the rows of this set, those with the fewest inputs first.
+
+        Batches in this order hold hardly any padding. Rows with as many inputs keep their order.
+        """
+        read = self.histories if self.read is None else self.read
+        lengths = read.offsets[self.users + 1] - read.offsets[self.users]
+        return lengths.clamp(max=max_length).argsort(stable=True)
+
     def batches(self, batch_size: int, max_length: int) -> Iterator[EvaluationBatch]:
         """The users in order, ``batch_size`` at a time, with at most ``max_length`` inputs each.
 

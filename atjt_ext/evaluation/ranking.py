@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
@@ -36,6 +38,20 @@ def require_usable(recommender: Recommender, data: EvaluationSet, weigh_inputs: 
 
 def _users_with_scores(num_items: int) -> int:
     return max(1, min(_MAX_USERS, _MAX_SCORES // num_items))
+
+
+def _by_length(data: EvaluationSet, max_length: int) -> tuple[EvaluationSet, Tensor]:
+    """``data`` with short histories first, which spares the model padding, and its order."""
+    order = data.order_of_length(max_length)
+    return data.select(order), order.cpu()
+
+
+def _restored(parts: Iterable[Tensor], order: Tensor) -> Tensor:
+    """The rows of ``parts``, which are in ``order``, as they were before; on the CPU."""
+    rows = torch.cat(list(parts)).cpu()
+    restored = torch.empty_like(rows)
+    restored[order] = rows
+    return restored
 
 
 def _states_and_items(
@@ -94,6 +110,7 @@ def full_ranks(
         TypeError: ``weigh_inputs`` with a recommender that takes no input weights.
     """
     require_usable(recommender, data, weigh_inputs)
+    data, order = _by_length(data, max_length)
     with inference(recommender):
         if isinstance(recommender, SequenceRecommender):
             items = recommender.item_table()[1:]
@@ -103,15 +120,15 @@ def full_ranks(
                         *_states_and_items(recommender, batch, items, weigh_inputs),
                         batch.targets - 1,
                         **_seen_columns(batch, exclude_seen),
-                    ).cpu()
+                    )
                     for batch in data.batches(_MAX_USERS, max_length)
                 ]
-                return torch.cat(ranks)
+                return _restored(ranks, order)
         ranks = [
-            _ranks_from_scores(recommender, batch, exclude_seen, weigh_inputs).cpu()
+            _ranks_from_scores(recommender, batch, exclude_seen, weigh_inputs)
             for batch in data.batches(_users_with_scores(recommender.num_items), max_length)
         ]
-    return torch.cat(ranks)
+    return _restored(ranks, order)
 
 
 def _ranks_from_scores(
@@ -165,6 +182,7 @@ def top_items(
     require_usable(recommender, data, weigh_inputs)
     if not 1 <= k <= recommender.num_items:
         raise ValueError(f"k must be in 1..{recommender.num_items} (number of items), got {k}")
+    data, order = _by_length(data, max_length)
     with inference(recommender):
         if isinstance(recommender, SequenceRecommender):
             items = recommender.item_table()[1:]
@@ -182,7 +200,7 @@ def top_items(
                 for batch in data.batches(_users_with_scores(recommender.num_items), max_length)
             ]
     scores, columns = zip(*best, strict=True)
-    return torch.cat(columns).cpu() + 1, torch.cat(scores).cpu()
+    return _restored(columns, order) + 1, _restored(scores, order)
 
 
 def _top_k_from_scores(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from atjt_ext.data import DataError, leave_one_out, user_folds
-from helpers.tiny import tiny_sequences
+from helpers.tiny import tiny_evaluation_set, tiny_sequences
 
 USERS = st.lists(st.lists(st.integers(1, 9), min_size=3, max_size=8), min_size=1, max_size=6)
 
@@ -33,6 +35,15 @@ def test_history_and_target_give_the_sequence_back(users: list[list[int]]) -> No
         for part, cut in ((split.valid, -1), (split.test, len(items))):
             history = part.histories.items_of(user).tolist()
             assert [*history, int(part.targets[user])] == items[:cut]
+
+
+def test_the_order_of_length_is_that_of_what_is_read() -> None:
+    data = tiny_evaluation_set([[1, 2, 3], [4], [5, 6, 7, 8], [9, 1], [2]], [1, 1, 1, 1, 1])
+    assert data.order_of_length(9).tolist() == [1, 4, 3, 0, 2]
+    assert data.order_of_length(2).tolist() == [1, 4, 0, 2, 3]
+    assert data.select(torch.tensor([2, 3])).order_of_length(9).tolist() == [1, 0]
+    read = tiny_sequences([1], [], [5, 6], [], [2, 3, 4])
+    assert replace(data, read=read).order_of_length(9).tolist() == [1, 3, 0, 2, 4]
 
 
 def test_short_users_are_named_with_the_way_out() -> None:

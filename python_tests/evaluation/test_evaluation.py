@@ -115,6 +115,27 @@ def test_batching_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert torch.equal(top_items(model, data, max_length=8)[0], items)
 
 
+def test_users_with_histories_of_like_length_are_read_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(evaluation, "_MAX_USERS", 5)
+    model, shapes = LastItemModel(30), []
+    encode = model.encode
+
+    def recorded(sequences: Tensor) -> Tensor:
+        shapes.append([*(sequences != 0).sum(dim=1).tolist(), sequences.shape[1]])
+        return encode(sequences)
+
+    monkeypatch.setattr(model, "encode", recorded)
+    data = random_evaluation_set()
+    for found in (full_ranks, top_items):
+        shapes.clear()
+        found(model, data, max_length=8)  # type: ignore[operator]
+        lengths = [length for *rows, _ in shapes for length in rows]
+        assert lengths == sorted(data.histories.lengths.clamp(max=8).tolist())
+        assert all(rows[-1] == width for *rows, width in shapes)
+
+
 def test_of_a_pointwise_model_so_many_users_that_their_scores_fit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -225,7 +246,7 @@ def test_the_target_is_not_shown_to_the_model() -> None:
 
     model = Peeking(torch.zeros(2, 9))
     full_ranks(model, tiny_evaluation_set([[1, 2, 3], [4]], [8, 9]))
-    assert model.inputs.tolist() == [[1, 2, 3], [0, 0, 4]]
+    assert model.inputs.tolist() == [[0, 0, 4], [1, 2, 3]]
 
 
 @pytest.mark.parametrize("training", [True, False])
