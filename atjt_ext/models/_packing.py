@@ -180,7 +180,7 @@ class PackedRows:
         lengths = self._lengths[rows]
         held = torch.arange(width, device=lengths.device) < lengths[:, None]
         full = self._grouped and int(lengths[0]) == width
-        places = None if full else held.flatten().nonzero().flatten()
+        places = None if full else self._places(held)
         mask = None
         if self._input_weight is not None:
             weights = self.packed(self._input_weight)[tokens]
@@ -194,6 +194,13 @@ class PackedRows:
             mask = held[:, None, None]
         count = self.cells[tokens].shape[0]
         return _Group(count, held.shape[0], width, places, mask)
+
+    def _places(self, held: Tensor) -> Tensor:
+        if self._grouped:
+            return held.flatten().nonzero().flatten()
+        # Not by another nonzero: a GPU would wait for it, and a graph can't see that both agree.
+        before = self.valid.cumsum(1).flatten()[self.cells] - 1
+        return self.cells // self.valid.shape[1] * self.valid.shape[1] + before
 
     def _weighted_scores(self, weights: Tensor, held: Tensor) -> Tensor:
         """Summands ``[rows, 1, width, width]`` of the scores: the log of the key's weight, 0 for

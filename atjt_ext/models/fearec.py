@@ -110,7 +110,7 @@ class _HybridBlock(TransformerBlock):
         # Row t of the inner products, read from the diagonal on: query t + delay against key t.
         alike = (key @ query.transpose(1, 2)) / key.shape[-1]
         ahead = (position[:, None] + position) % length
-        similarity = alike.gather(2, ahead.expand(len(grid), -1, -1)).sum(dim=1)
+        similarity = alike.gather(2, ahead.expand(grid.shape[0], -1, -1)).sum(dim=1)
         count = min(length, max(1, int(self.delay_factor * math.log(length))))
         best, delays = similarity.topk(count, dim=1)
         chosen = best.softmax(dim=1).to(similarity.dtype)  # float32 under autocast
