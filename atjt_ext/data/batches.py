@@ -119,6 +119,11 @@ class TrainingRows:
         return self.users.numel()
 
     @property
+    def num_targets(self) -> int:
+        """Items that have a predecessor in their window, of all windows."""
+        return int(self._host_lengths.sum()) - len(self)
+
+    @property
     def device(self) -> torch.device:
         """Where batches are gathered."""
         return self.users.device

@@ -17,12 +17,11 @@ from ..data import Sequences
 from ..data.files import write_atomically, write_text_atomically
 from ..models.options import fits, require_fields
 from ..runs.config import RunConfig
-from .format_3 import upgraded
 from .spec import Cell
 
 __all__ = ["FORMAT", "CellResult", "CellStore", "data_digest"]
 
-FORMAT = 4
+FORMAT = 5
 """Raise it when results change for another reason than an option: older cells then run again."""
 
 _VALUES: dict[str, Any] = {
@@ -204,13 +203,11 @@ def _coordinates(cell: Cell) -> str:
 
 
 def _same(document: dict[str, Any], wanted: dict[str, Any]) -> bool:
-    """Whether a cell's document has the settings ``wanted``, whatever its release."""
-    settings, version = document["settings"], document.get("format", 3)
-    if version not in (3, FORMAT):
+    """Whether a cell's document has the settings ``wanted`` and its results still hold."""
+    if document.get("format") != FORMAT:
         return False
     try:
-        if version == 3:
-            settings = upgraded(settings)
+        settings = document["settings"]
         configs = [RunConfig.from_dict(one["config"]) for one in (settings, wanted)]
     except (
         KeyError,

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .dropout import DropoutKey
+
 # The longest rows of the groups are this, and twice as much from group to group. Finer steps cost
 # as much in operators as they save in padding: measured on Beauty (mean length 7).
 _NARROWEST_GROUP = 8
@@ -110,16 +112,23 @@ class PackedRows:
         causal: whether a token attends to itself and earlier tokens only, not to all of its row.
         input_weight: ``[B, L]`` in [0, 1]: log w is added to the scores of a key, as if it stood
             there w times, but not where a query is its own key.
+        dropout_key: decides the masks of the layers' dropout.
 
     Attributes:
         valid: as given.
         cells: ``[T]`` int64, the place of each token in the flat grid.
         positions: ``[T]`` int64, the distance of each token from the end of the grid's row, which
             does not depend on the padding on the left.
+        dropout_keys: of the tokens; None without ``dropout_key``.
     """
 
     def __init__(
-        self, valid: Tensor, *, causal: bool = True, input_weight: Tensor | None = None
+        self,
+        valid: Tensor,
+        *,
+        causal: bool = True,
+        input_weight: Tensor | None = None,
+        dropout_key: DropoutKey | None = None,
     ) -> None:
         self.valid = valid
         self._causal = causal
@@ -136,6 +145,9 @@ class PackedRows:
             rows, columns = valid.nonzero().unbind(1)
         self.cells = rows * length + columns
         self.positions = length - 1 - columns
+        self.dropout_keys = (
+            None if dropout_key is None else dropout_key.of_tokens(rows, self.positions)
+        )
 
     def packed(self, grid: Tensor) -> Tensor:
         """``[B, L, ...]`` -> ``[T, ...]``."""

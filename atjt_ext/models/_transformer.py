@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ._packing import PackedRows
+from .dropout import Dropout, number_places
 from .options import require_heads, require_positive
 
 
@@ -24,16 +25,20 @@ class TransformerBlock(nn.Module):
             nn.LayerNorm(embedding_dim),
             nn.Linear(embedding_dim, embedding_dim),
             nn.ReLU(),
-            nn.Dropout(dropout),
+            Dropout(dropout),
             nn.Linear(embedding_dim, embedding_dim),
         )
-        self.dropout = nn.Dropout(dropout)
+        self.attention_dropout = Dropout(dropout)
+        self.output_dropout = Dropout(dropout)
 
     def forward(self, packed: Tensor, rows: PackedRows) -> Tensor:
         """The tokens ``[T, D]`` of ``rows`` -> ``[T, D]``."""
         attended = self.attend(self.query_key_value(self.attention_norm(packed)), rows)
-        packed = packed + self.dropout(self.attention_output(attended))
-        output: Tensor = packed + self.dropout(self.feed_forward(packed))
+        keys = rows.dropout_keys
+        packed = packed + self.attention_dropout(self.attention_output(attended), keys)
+        norm, inner, activation, dropout, outer = self.feed_forward
+        hidden = dropout(activation(inner(norm(packed))), keys)
+        output: Tensor = packed + self.output_dropout(outer(hidden), keys)
         return output
 
     def attend(self, query_key_value: Tensor, rows: PackedRows) -> Tensor:
@@ -65,7 +70,8 @@ class Transformer(nn.Module):
         self.position_embedding = nn.Embedding(max_length, embedding_dim)
         self.blocks = nn.ModuleList(blocks)
         self.final_norm = nn.LayerNorm(embedding_dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
+        number_places(self)
 
     def initialise(self) -> None:
         """Truncated normal weights with standard deviation 0.02, zero biases, zero padding row."""
@@ -88,7 +94,8 @@ class Transformer(nn.Module):
 
     def states(self, scaled: Tensor, rows: PackedRows) -> Tensor:
         """Hidden states ``[T, D]`` of the item vectors ``[T, D]`` of the tokens of ``rows``."""
-        packed = self.dropout(scaled + self.position_embedding(rows.positions))
+        positions = self.position_embedding(rows.positions)
+        packed = self.dropout(scaled + positions, rows.dropout_keys)
         for block in self.blocks:
             packed = block(packed, rows)
         output: Tensor = self.final_norm(packed)

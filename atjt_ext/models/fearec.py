@@ -33,6 +33,7 @@ from torch.nn import functional as F
 from ..data import Batch
 from ._packing import PackedRows
 from ._transformer import Transformer, TransformerBlock
+from .dropout import DropoutKey
 from .options import (
     TransformerConfig,
     above_zero,
@@ -190,11 +191,12 @@ class FEARec(Transformer):
         self.contrast_weight = contrast_weight
         self.initialise()
 
-    def encode(self, sequences: Tensor) -> Tensor:
+    def encode(self, sequences: Tensor, *, dropout_key: DropoutKey | None = None) -> Tensor:
         """Hidden states: ``[B, L]`` int64, left-padded with 0 -> ``[B, L, D]``.
 
         Every state depends on all items of its row; states at padding are zero. More padding on the
         left changes nothing: rows are padded to ``max_length`` before the transform.
+        ``dropout_key`` decides the dropout masks in training; without it torch's generator does.
 
         Raises:
             ValueError: ``L`` exceeds ``max_length``.
@@ -202,11 +204,11 @@ class FEARec(Transformer):
         length = sequences.shape[1]
         require_length(length, self.max_length)
         whole = F.pad(sequences, (self.max_length - length, 0))
-        rows = PackedRows(whole != 0)
+        rows = PackedRows(whole != 0, dropout_key=dropout_key)
         items = self.scaled(self.item_embedding(rows.packed(whole)))
         return rows.unpacked(self.states(items, rows))[:, self.max_length - length :]
 
-    def auxiliary_loss(self, batch: Batch) -> Tensor:
+    def auxiliary_loss(self, batch: Batch, *, dropout_key: DropoutKey | None = None) -> Tensor:
         """The unsupervised contrast of the paper's section 4.4: a scalar.
 
         Two passes with different dropout masks must recognise each other among the other sequences
@@ -215,7 +217,9 @@ class FEARec(Transformer):
         """
         if not self.contrast_weight:
             return self.item_embedding.weight.new_zeros(())
-        first, second = (self.encode(batch.inputs)[:, -1] for _ in range(2))
+        # Pass 0 is that of the recommender's loss.
+        keys = [None if dropout_key is None else dropout_key.in_pass(number) for number in (1, 2)]
+        first, second = (self.encode(batch.inputs, dropout_key=key)[:, -1] for key in keys)
         both = torch.cat([first, second])
         similarities = (both @ both.T).fill_diagonal_(-torch.inf)
         partner = torch.arange(len(both), device=both.device).roll(len(first))

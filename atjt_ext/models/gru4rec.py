@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from ._packing import unpacked
+from .dropout import Dropout, DropoutKey
 from .options import ModelConfig, require_positive, share, size
 
 __all__ = ["GRU4Rec", "GRU4RecConfig"]
@@ -68,7 +69,7 @@ class GRU4Rec(nn.Module):
         require_positive(num_items=num_items)
         self.num_items = num_items
         self.item_embedding = nn.Embedding(num_items + 1, embedding_dim, padding_idx=0)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.gru = nn.GRU(
             embedding_dim,
             hidden_dim,
@@ -88,11 +89,14 @@ class GRU4Rec(nn.Module):
         """The item embeddings ``[num_items + 1, D]``; row 0 is padding."""
         return self.item_embedding.weight
 
-    def encode(self, sequences: Tensor) -> Tensor:
+    def encode(self, sequences: Tensor, *, dropout_key: DropoutKey | None = None) -> Tensor:
         """Hidden states after every item: ``[B, L]`` int64 (0 = padding) -> ``[B, L, D]``.
 
         The state at position t depends on items up to t only; more padding on the left changes
         nothing; states at padding are zero.
+
+        ``dropout_key`` decides the masks of the embeddings in training. Those between layers, and
+        all without it, come from torch's generator.
         """
         valid = sequences != 0
         filled = valid.any(dim=1)
@@ -103,7 +107,11 @@ class GRU4Rec(nn.Module):
         # Recurrent layers expect rows on the left. A boolean mask walks both grids row by row, so
         # positions keep their order.
         moved = torch.arange(sequences.shape[1], device=sequences.device) < lengths[:, None]
-        embedded = unpacked(self.dropout(self.item_embedding(sequences[valid])), moved)
+        keys = None
+        if dropout_key is not None:
+            rows, columns = valid.nonzero().unbind(1)
+            keys = dropout_key.of_tokens(rows, sequences.shape[1] - 1 - columns)
+        embedded = unpacked(self.dropout(self.item_embedding(sequences[valid]), keys), moved)
         packed = pack_padded_sequence(
             embedded, lengths.cpu(), batch_first=True, enforce_sorted=False
         )
@@ -115,14 +123,15 @@ class GRU4Rec(nn.Module):
     def last_state(self, sequences: Tensor) -> Tensor:
         """``encode(sequences)[:, -1]``: ``[B, L] -> [B, D]``, as a graph that can be exported.
 
-        It runs over whole rows, moved to the left, so that no shape depends on the data.
+        For a model in evaluation mode. It runs over whole rows, moved to the left, so that no shape
+        depends on the data.
         """
         length = sequences.shape[1]
         lengths = (sequences != 0).sum(dim=1)
         columns = torch.arange(length, device=sequences.device)
         source = columns + (length - lengths)[:, None]
         source = torch.where(source < length, source, source - length)
-        states, _ = self.gru(self.dropout(self.item_embedding(sequences.gather(1, source))))
+        states, _ = self.gru(self.item_embedding(sequences.gather(1, source)))
         rows = torch.arange(len(sequences), device=sequences.device)
         last = self.output(states[rows, (lengths - 1).clamp(min=0)])
         return torch.where(lengths[:, None] > 0, last, 0.0)

@@ -40,7 +40,9 @@ class SequenceRecommender(Protocol):
         """``[B, L]`` int64, left-padded with 0 -> hidden states ``[B, L, D]``.
 
         For weights on inputs, add an argument ``input_weight: Tensor | None = None``: ``[B, L]`` in
-        [0, 1], where 1 changes nothing and 0 hides the item.
+        [0, 1], where 1 changes nothing and 0 hides the item. For dropout masks that depend on the
+        row and the step alone, add ``dropout_key: DropoutKey | None = None``
+        (:mod:`atjt_ext.models.dropout`).
         """
         ...
 
@@ -68,7 +70,10 @@ class AuxiliaryLoss(Protocol):
     """A recommender with a further loss, such as a contrast."""
 
     def auxiliary_loss(self, batch: Batch) -> Tensor:
-        """The loss times its weight: a scalar that is added to the recommender's loss."""
+        """The loss times its weight: a scalar that is added to the recommender's loss.
+
+        It may take a ``dropout_key``, too, for passes from 1 on (:meth:`DropoutKey.in_pass`).
+        """
         ...
 
 

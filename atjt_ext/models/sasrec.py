@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ._packing import PackedRows
 from ._transformer import Transformer, TransformerBlock
+from .dropout import DropoutKey
 from .options import TransformerConfig, require_length, size
 
 __all__ = ["SASRec", "SASRecConfig"]
@@ -56,7 +57,13 @@ class SASRec(Transformer):
         super().__init__(num_items, max_length, embedding_dim, num_heads, dropout, blocks)
         self.initialise()
 
-    def encode(self, sequences: Tensor, input_weight: Tensor | None = None) -> Tensor:
+    def encode(
+        self,
+        sequences: Tensor,
+        input_weight: Tensor | None = None,
+        *,
+        dropout_key: DropoutKey | None = None,
+    ) -> Tensor:
         """Hidden states after every item: ``[B, L]`` int64 (0 = padding) -> ``[B, L, D]``.
 
         The state at position t depends on items up to t only. Positions are counted from the end,
@@ -66,11 +73,13 @@ class SASRec(Transformer):
         embedding, and log w is added to its attention scores at later positions, as if it stood
         there w times. Weight 1 changes nothing; weight 0 hides the item from later positions.
 
+        ``dropout_key`` decides the dropout masks in training; without it torch's generator does.
+
         Raises:
             ValueError: ``L`` exceeds ``max_length``.
         """
         require_length(sequences.shape[1], self.max_length)
-        rows = PackedRows(sequences != 0, input_weight=input_weight)
+        rows = PackedRows(sequences != 0, input_weight=input_weight, dropout_key=dropout_key)
         items = self.item_embedding(rows.packed(sequences))
         if input_weight is not None:
             items = items * rows.packed(input_weight)[:, None]

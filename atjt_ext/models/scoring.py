@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..data import Batch
+from .dropout import DropoutKey
 from .protocols import PointwiseRecommender, Recommender, SequenceRecommender
 
 __all__ = [
@@ -16,6 +19,7 @@ __all__ = [
     "require_recommender",
     "score_candidates",
     "score_catalogue",
+    "takes",
     "takes_input_weight",
 ]
 
@@ -34,10 +38,14 @@ def require_recommender(recommender: object) -> None:
 
 def takes_input_weight(recommender: object) -> bool:
     """Whether ``recommender.encode`` takes ``input_weight``."""
-    return (
-        isinstance(recommender, SequenceRecommender)
-        and "input_weight" in inspect.signature(recommender.encode).parameters
+    return isinstance(recommender, SequenceRecommender) and takes(
+        recommender.encode, "input_weight"
     )
+
+
+def takes(method: Callable[..., object], name: str) -> bool:
+    """Whether a method of a recommender takes an argument that not every recommender's takes."""
+    return name in inspect.signature(method).parameters
 
 
 def require_input_weight(recommender: object) -> None:
@@ -56,13 +64,19 @@ def require_input_weight(recommender: object) -> None:
 
 
 def encode(
-    recommender: SequenceRecommender, sequences: Tensor, input_weight: Tensor | None
+    recommender: SequenceRecommender,
+    sequences: Tensor,
+    input_weight: Tensor | None,
+    dropout_key: DropoutKey | None = None,
 ) -> Tensor:
-    """``[B, L] -> [B, L, D]``; passes ``input_weight [B, L]`` on unless it is None."""
-    if input_weight is None:
-        return recommender.encode(sequences)
-    hidden: Tensor = recommender.encode(sequences, input_weight=input_weight)  # type: ignore[call-arg]
-    return hidden
+    """``[B, L] -> [B, L, D]``; passes on ``input_weight [B, L]`` unless it is None, and
+    ``dropout_key`` to a recommender that takes one."""
+    options: dict[str, Any] = {}
+    if input_weight is not None:
+        options["input_weight"] = input_weight
+    if dropout_key is not None and takes(recommender.encode, "dropout_key"):
+        options["dropout_key"] = dropout_key
+    return recommender.encode(sequences, **options)
 
 
 def score_candidates(recommender: Recommender, batch: Batch, candidates: Tensor) -> Tensor:

@@ -163,6 +163,12 @@ def keyed_dropout(
     return dropped
 
 
+def can_draw_on(device: torch.device) -> bool:
+    """Whether this build has a kernel of :func:`keyed_dropout` for ``device``."""
+    has_cuda = _C.build_facts()["cuda_toolkit"] is not None
+    return device.type == "cpu" or (device.type == "cuda" and has_cuda)
+
+
 def _threshold(p: float) -> int:
     """Of the ``_STEPS`` values of the bits, the number that drop.
 

@@ -103,7 +103,7 @@ class JointTrainerConfig:
             (the paper's, with one negative).
         softmax: how to compute ``cross_entropy``. ``logits``: from ``[N, num_items]``. ``linear``:
             from hidden states and item table, in memory that does not grow with their product.
-            ``auto``: whichever suits the catalogue
+            ``auto``: whichever suits the catalogue and the batches
             (:func:`atjt_ext.training.objectives.softmax_route`). All agree up to rounding.
         num_negatives: negatives per positive of ``binary_cross_entropy``.
         max_length: longest history that a model reads; longer ones are cut into windows.
@@ -123,7 +123,7 @@ class JointTrainerConfig:
             losses, evaluation and recommendations stay float32.
         compile: train through ``torch.compile`` of the recommender's ``encode`` or ``score``. For
             your own models: the models of this package drop padding, which breaks their graphs and
-            makes them slower on a CPU. Dropout masks differ from those of an uncompiled run.
+            makes them slower on a CPU. Dropout masks from torch's generator then differ.
         valid_metric: the metric that early stopping watches, e.g. ``NDCG@10``.
         patience: epochs without a better ``valid_metric`` before training stops; None never stops.
         min_epochs: training never stops early in the first ``min_epochs`` epochs.

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..data import Batch
+from ..models.dropout import DropoutKey
 from ..models.precision import in_autocast_dtype, widened
 from ..models.protocols import (
     AuxiliaryLoss,
@@ -19,7 +20,7 @@ from ..models.protocols import (
     SequenceRecommender,
     predicts_last_position_only,
 )
-from ..models.scoring import encode
+from ..models.scoring import encode, takes
 from ..ops import (
     linear_reweighted_cross_entropy,
     reweighted_cross_entropy,
@@ -31,7 +32,6 @@ from .config import JointTrainerConfig
 from .step_weights import adaptive_denoising
 
 __all__ = [
-    "LINEAR_SOFTMAX_FROM",
     "auxiliary_loss",
     "compiled",
     "recommender_loss",
@@ -43,18 +43,28 @@ _Softmax = Literal["auto", "logits", "linear"]
 _Route = Literal["logits", "linear"]
 _Adapt = Callable[[Tensor], Tensor] | None
 
-# From this number of items on, the softmax is computed without logits. On the CPU this is where it
-# becomes faster (measured); on a GPU, where [N, V] logits and their gradient take gigabytes (not
-# measured).
-LINEAR_SOFTMAX_FROM = {"cpu": 10_000, "cuda": 50_000}
+# From this number of logits [N, V] on, the softmax is computed without them. On the CPU they then
+# outgrow the heap that the allocator keeps (32 MiB), and the linear loss is faster, or as fast at
+# width 128 (measured with AVX2). It computes one product twice, so wide tables gain later. On a GPU
+# the logits and their gradient then take gigabytes (not measured).
+_LINEAR_FROM_LOGITS = {"cpu": 2**23, "cuda": 2**28}
+_LINEAR_FROM_LOGITS_WIDE = {"cpu": 2**25, "cuda": 2**28}
+_WIDE = 129
 
 
-def softmax_route(recommender: Recommender, config: JointTrainerConfig) -> _Route | None:
+def softmax_route(
+    recommender: Recommender, config: JointTrainerConfig, num_targets: float
+) -> _Route | None:
     """How ``config.loss`` computes the softmax over the catalogue; None for a loss without softmax.
 
     ``linear`` goes from hidden states and item table to the loss without logits. ``auto`` chooses
-    ``linear`` for sequence recommenders with at least ``LINEAR_SOFTMAX_FROM`` items, if there are
-    kernels for their table.
+    ``linear`` for sequence recommenders whose logits would be many, if there are kernels for their
+    table.
+
+    Args:
+        recommender: see :mod:`atjt_ext.models.protocols`.
+        config: ``loss`` and ``softmax``.
+        num_targets: targets in a batch, of which each has a logit for every item.
 
     Raises:
         ValueError: ``linear`` for a pointwise recommender, which has no item table.
@@ -69,15 +79,16 @@ def softmax_route(recommender: Recommender, config: JointTrainerConfig) -> _Rout
             )
         return "logits"
     with torch.no_grad():
-        return _route_for(recommender.item_table(), config.softmax)
+        return _route_for(recommender.item_table(), config.softmax, num_targets)
 
 
-def _route_for(table: Tensor, softmax: _Softmax) -> _Route:
+def _route_for(table: Tensor, softmax: _Softmax, num_targets: float) -> _Route:
     if softmax != "auto":
         return softmax
-    least = LINEAR_SOFTMAX_FROM.get(table.device.type)
-    large = least is not None and table.shape[0] - 1 >= least
-    return "linear" if large and has_kernels(table) else "logits"
+    is_wide = table.shape[1] >= _WIDE
+    least = (_LINEAR_FROM_LOGITS_WIDE if is_wide else _LINEAR_FROM_LOGITS).get(table.device.type)
+    many = least is not None and num_targets * (table.shape[0] - 1) >= least
+    return "linear" if many and has_kernels(table) else "logits"
 
 
 def recommender_loss(
@@ -87,6 +98,7 @@ def recommender_loss(
     config: JointTrainerConfig,
     *,
     input_weight: Tensor | None = None,
+    dropout_key: DropoutKey | None = None,
     epochs_done: float = 0.0,
 ) -> Tensor:
     """``sum_i w_i * loss_i / sum_i w_i`` over the targets of a batch (arXiv:2409.17402).
@@ -102,6 +114,7 @@ def recommender_loss(
         config: the options of the loss: ``loss``, ``softmax``, ``num_negatives``,
             ``adaptive_denoising`` and its numbers.
         input_weight: ``[B, W - 1]``, weights of ``batch.inputs``; None reads all inputs in full.
+        dropout_key: decides the dropout masks of a recommender that takes it.
         epochs_done: epochs trained before this step, a fraction within an epoch; see
             :func:`atjt_ext.training.step_weights.adaptive_denoising`.
 
@@ -110,7 +123,7 @@ def recommender_loss(
     """
     adapt = adaptive_denoising(config, epochs_done)
     if not isinstance(recommender, SequenceRecommender):
-        route = softmax_route(recommender, config)
+        route = softmax_route(recommender, config, len(batch))
         targets = batch.targets[:, -1]
         weights = sample_weight if sample_weight.dim() == 1 else sample_weight[:, -1]
         if route is not None:
@@ -126,17 +139,18 @@ def recommender_loss(
     if predicts_last_position_only(recommender):
         valid = valid.clone()
         valid[:, :-1] = False
-    hidden = encode(recommender, batch.inputs, input_weight)[valid]
+    hidden = encode(recommender, batch.inputs, input_weight, dropout_key)[valid]
     targets = batch.targets[valid]
     per_row = sample_weight.dim() == 1
     weights = sample_weight[valid.nonzero()[:, 0]] if per_row else sample_weight[:, 1:][valid]
     table = recommender.item_table()
-    if config.loss == "cross_entropy" and _route_for(table, config.softmax) == "linear":
+    takes_softmax = config.loss == "cross_entropy"
+    if takes_softmax and _route_for(table, config.softmax, len(targets)) == "linear":
         # Class v is item v + 1: padding is no class.
         states, items = in_autocast_dtype(hidden, table[1:])
         linear = partial(linear_reweighted_cross_entropy, states, items, targets - 1)
         return _weighted(linear, weights, adapt)
-    if config.loss == "cross_entropy":
+    if takes_softmax:
         softmax = partial(reweighted_cross_entropy, hidden @ table[1:].T, targets - 1)
         return _weighted(softmax, weights, adapt)
     candidates = _with_negatives(targets, recommender.num_items, config.num_negatives)
@@ -145,10 +159,14 @@ def recommender_loss(
     return _weighted(sampled, weights, adapt)
 
 
-def auxiliary_loss(recommender: Recommender, batch: Batch) -> Tensor:
+def auxiliary_loss(
+    recommender: Recommender, batch: Batch, dropout_key: DropoutKey | None = None
+) -> Tensor:
     """The recommender's own additional loss; 0 if it has none."""
     if isinstance(recommender, AuxiliaryLoss):
-        return recommender.auxiliary_loss(batch)
+        loss: Callable[..., Tensor] = recommender.auxiliary_loss
+        keyed = dropout_key is not None and takes(loss, "dropout_key")
+        return loss(batch, dropout_key=dropout_key) if keyed else loss(batch)
     return batch.sequences.new_zeros((), dtype=torch.float)
 
 

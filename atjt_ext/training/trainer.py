@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
 from typing import Concatenate, Literal, ParamSpec, TypeVar, cast
@@ -21,8 +21,10 @@ from torch import Tensor, nn
 
 from ..corruption import Corruption, RandomReplacement
 from ..data import Batch, EvaluationSet, Sequences, TrainingRows, user_folds
+from ..models.dropout import DropoutKey
 from ..models.precision import autocast
 from ..models.protocols import weighs_last_target_only
+from ..ops.keyed_dropout import can_draw_on
 from ..recognition.weighting import summarise_weights
 from .batch_pairs import batch_pairs, steps_per_epoch
 from .config import JointTrainerConfig
@@ -86,7 +88,7 @@ class JointTrainer:
         device: where the models live.
         recommender: the recommender that is trained.
 
-    Two trainers with one seed do the same thing. Dropout masks depend on (seed, step) only, so a
+    Two trainers with one seed do the same thing. Dropout masks depend on keys only, so a
     run with equal weights has the same masks and batches, whatever random numbers the noise models
     of the other run draw.
     """
@@ -111,6 +113,9 @@ class JointTrainer:
         self._state: TrainingState | None = None
         self._checkpoint: Path | None = None
         self._steps_per_epoch = 1
+        self._targets_per_step = 0.0
+        # With the softmax decided once for all batches.
+        self._loss_config = self.config
 
     @property
     def state(self) -> TrainingState:
@@ -121,8 +126,8 @@ class JointTrainer:
 
     @property
     def softmax(self) -> Literal["logits", "linear"] | None:
-        """How the softmax over the catalogue is computed here; None under other losses."""
-        return softmax_route(self.recommender, self.config)
+        """How ``fit`` computed the softmax over the catalogue; None under other losses."""
+        return softmax_route(self.recommender, self._loss_config, self._targets_per_step)
 
     # ---- one step: the method -------------------------------------------------------------------
 
@@ -151,19 +156,21 @@ class JointTrainer:
                 weights = beliefs.batch_weights(batch)
         if not config.gradient_through_weights:
             weights = weights.detach()
-        # The recommender's dropout must not depend on random numbers drawn before it.
+        # What a recommender draws without a key must not depend on random numbers drawn before it.
         torch.manual_seed(config.seed * 1_000_003 + state.steps)
+        dropout_key = self._dropout_key(batch)
         on_targets, on_inputs = on_targets_and_inputs(weights, config)
         with autocast(config.precision, self.device):
             recommended = recommender_loss(
                 self._trained_through,
                 batch,
                 on_targets,
-                config,
+                self._loss_config,
                 input_weight=on_inputs,
+                dropout_key=dropout_key,
                 epochs_done=state.steps / self._steps_per_epoch,
             )
-            recommended = recommended + auxiliary_loss(self.recommender, batch)
+            recommended = recommended + auxiliary_loss(self.recommender, batch, dropout_key)
         loss = recommended
         if noise_loss is not None:
             loss = loss + config.noise_loss_weight * noise_loss
@@ -174,6 +181,15 @@ class JointTrainer:
             None if noise_loss is None else noise_loss.detach(),
             self._used(weights, batch).detach(),
         )
+
+    def _dropout_key(self, batch: Batch) -> DropoutKey | None:
+        """None where this build has no kernels for it."""
+        step = self.state.steps
+        if not can_draw_on(self.device):
+            return None
+        # A number would be a constant of the graph, compiled again at every step.
+        step_of_graph = torch.tensor(step, device=self.device) if self.config.compile else step
+        return DropoutKey(batch.rows, self.config.seed, step_of_graph)
 
     def _used(self, weights: Tensor, batch: Batch) -> Tensor:
         """The weights that had an effect, flat."""
@@ -223,6 +239,8 @@ class JointTrainer:
             raise ValueError("history is written together with a checkpoint, got no checkpoint")
         beside = None if history is None else Path(history)
         rows, folds, total_steps = self._plan(train)
+        if self.softmax is not None:
+            self._loss_config = replace(self.config, softmax=self.softmax)
         self._checkpoint = None if checkpoint is None else Path(checkpoint)
         watched = None if valid is None else self.models.as_read(valid).to(self.device)
         self.models.begin(train.num_users)
@@ -284,9 +302,13 @@ class JointTrainer:
                 f"the recommender has {self.recommender.num_items} items, "
                 f"train has {train.num_items}"
             )
+        self._loss_config = self.config
         _ = self.softmax  # refuses a recommender without the item table that it needs
         learned_from = self.models.beliefs.to_learn_from(train).to(self.device)
         rows = TrainingRows(learned_from, max_length=config.max_length, stride=config.window_stride)
+        only_last = weighs_last_target_only(self.recommender)
+        targets_per_row = 1 if only_last else rows.num_targets / len(rows)
+        self._targets_per_step = min(config.batch_size, len(rows)) * targets_per_row
         folds: Tensor | None = None
         phases: list[tuple[int, Tensor] | None] = [None]
         if config.cross_fitting == "sequential":

@@ -14,13 +14,12 @@ import polars as pl
 import pytest
 import torch
 
-import helpers
 from atjt_ext.cli.main import main
 from atjt_ext.data import ItemFeature, simulate_interactions
 from atjt_ext.experiment import Cell, ExperimentSpec, run_cell, run_grid
 from atjt_ext.experiment.comparison import compare
 from atjt_ext.experiment.run_cell import cell_settings
-from atjt_ext.experiment.store import CellResult, CellStore, data_digest
+from atjt_ext.experiment.store import FORMAT, CellResult, CellStore, data_digest
 from atjt_ext.recognition import RecognitionConfig
 from atjt_ext.runs.config import RunConfig
 from helpers.tiny import tiny_sequences
@@ -190,36 +189,18 @@ def test_what_the_package_decides_is_part_of_a_cells_settings(digest: str) -> No
         assert "recognition" not in settings(recipe)
 
 
-OLD_CELLS = json.loads(
-    (Path(helpers.__path__[0]) / "cells_of_format_3.json").read_text(encoding="utf-8")
-)
-# The options of the command that wrote them.
-OLD_OPTIONS = {**SMALL, "drop_below": 0.5, "learning_rate": 0.002}
-
-
-@pytest.mark.parametrize("name", OLD_CELLS)
-def test_cells_of_format_3_are_found(name: str, digest: str, tmp_path: Path) -> None:
-    document = OLD_CELLS[name]
-    cell = Cell(**document["cell"])
-    assert document["settings"]["data"] == digest
-    path = tmp_path / "cells" / name
-    path.parent.mkdir()
-    path.write_text(json.dumps(document))
-
-    def found(cell: Cell = cell, spec: ExperimentSpec = SPEC, **changes: object) -> Path | None:
-        settings = cell_settings(cell, spec, {**OLD_OPTIONS, **changes})
-        return CellStore(tmp_path).find(cell, settings)
-
-    assert found() == path
-    assert found(noise_learning_rate=0.5) == (None if cell.recipe == "joint" else path)
-    assert found(drop_below=0.4) == (None if cell.recipe == "oracle-drop" else path)
-    assert found(batch_size=64) == (path if cell.recipe == "paper" else None)
-    assert found(replace(cell, seed=1)) is None
-    reading = ("default", "oracle-drop")
-    raw = replace(SPEC, clean_at_test=False)
-    assert found(spec=raw) == (None if cell.recipe in reading else path)
-    path.write_text(json.dumps({**document, "format": 5}))  # of a later release
-    assert found() is None
+@pytest.mark.parametrize("format", [None, 4, 6])
+def test_cells_of_another_format_run_again(format: int | None, digest: str, tmp_path: Path) -> None:
+    store, cell = CellStore(tmp_path), Cell("a.csv", "sasrec", "none", 0, "joint")
+    settings = cell_settings(cell, SPEC, SMALL)
+    named = store.path(cell, settings)
+    path = named.with_name(f"{named.stem[:-10]}{'0' * 10}.json")  # the name of another format
+    store.write(path, CellResult(cell, {"settings": settings}, np.zeros(2, np.int32)))
+    assert store.find(cell, settings) == path
+    document = json.loads(path.read_text())
+    assert document.pop("format") == FORMAT == 5
+    path.write_text(json.dumps(document if format is None else {**document, "format": format}))
+    assert store.find(cell, settings) is None
 
 
 def test_a_cell_from_before_an_option_is_found_while_the_option_has_its_default(

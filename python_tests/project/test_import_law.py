@@ -15,7 +15,7 @@ ROOMS: dict[str, tuple[int, set[str] | None]] = {  # floor; lower rooms, where n
     "ops": (1, None),
     "data": (1, None),
     "corruption": (2, {"ops"}),
-    "models": (2, {"data"}),
+    "models": (2, None),
     "evaluation": (3, {"ops", "data", "models"}),
     "recognition": (4, None),
     "training": (5, None),

@@ -240,25 +240,28 @@ def test_a_large_catalogue_takes_no_logits(monkeypatch: pytest.MonkeyPatch) -> N
             return original(*args, **options)  # type: ignore[no-any-return]
 
         monkeypatch.setattr(objectives, name, spy)
-    monkeypatch.setattr(objectives, "LINEAR_SOFTMAX_FROM", {"cpu": 9})
+    monkeypatch.setattr(objectives, "_LINEAR_FROM_LOGITS", {"cpu": 18})
     for num_items in (8, 9):
-        batch = tiny_batch([1, 2, 3])
+        batch = tiny_batch([1, 2, 3])  # two targets
         _loss(LastItemModel(num_items=num_items), batch, torch.ones(1))
     assert calls == ["reweighted_cross_entropy", "linear_reweighted_cross_entropy"]
 
 
 def test_the_route_of_the_softmax_depends_on_model_catalogue_and_device() -> None:
     auto, logits, linear = (JointTrainerConfig(softmax=one) for one in ("auto", "logits", "linear"))
-    least = objectives.LINEAR_SOFTMAX_FROM["cpu"]
-    large, small = LastItemModel(num_items=least), LastItemModel(num_items=least - 1)
-    assert softmax_route(large, auto) == "linear"
-    assert softmax_route(small, auto) == "logits"
-    assert softmax_route(_model("pointwise"), auto) == "logits"
-    assert softmax_route(large, logits) == "logits"
-    assert softmax_route(small, linear) == "linear"
-    assert softmax_route(large, JointTrainerConfig(loss="binary_cross_entropy")) is None
+    model, many = LastItemModel(num_items=1024), 2**13
+    assert softmax_route(model, auto, many) == "linear"
+    assert softmax_route(model, auto, many - 1) == "logits"
+    assert softmax_route(LastItemModel(num_items=1023), auto, many) == "logits"
+    assert softmax_route(_model("pointwise"), auto, many) == "logits"
+    assert softmax_route(model, logits, many) == "logits"
+    assert softmax_route(model, linear, 1) == "linear"
+    assert softmax_route(model, JointTrainerConfig(loss="binary_cross_entropy"), many) is None
+    wide = LastItemModel(num_items=1024, embedding_dim=129)
+    assert softmax_route(wide, auto, 2**15 - 1) == "logits"
+    assert softmax_route(wide, auto, 2**15) == "linear"
     # There are no kernels elsewhere.
-    assert softmax_route(large.to("meta"), auto) == "logits"
+    assert softmax_route(model.to("meta"), auto, many) == "logits"
 
 
 def test_a_pointwise_recommender_has_no_table_to_take_the_softmax_from() -> None:

@@ -74,20 +74,6 @@ def test_the_noise_model_draws_nothing_from_the_recommenders_random_stream(
     assert torch.equal(parameters(made.recommender), parameters(equal.recommender))
 
 
-def test_without_logits_it_trains_the_same_and_says_so(
-    split: LeaveOneOut, capsys: pytest.CaptureFixture[str]
-) -> None:
-    found = {}
-    for softmax in ("auto", "linear"):
-        made = trainer(split, weighting="equal", epochs=2, softmax=softmax)
-        made.fit(split.train, title="run")
-        found[made.softmax] = parameters(made.recommender)
-        said = f"run: softmax over {split.train.num_items} items without logits (softmax: linear)"
-        assert (said in capsys.readouterr().err) == (softmax == "linear")
-    # Adam divides gradients by their size, however small and rounded.
-    torch.testing.assert_close(found["linear"], found["logits"], rtol=1e-2, atol=1e-3)
-
-
 def test_fit_leaves_the_callers_random_stream_alone(split: LeaveOneOut) -> None:
     made = trainer(split, epochs=1)
     torch.manual_seed(5)
