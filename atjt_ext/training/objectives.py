@@ -44,10 +44,10 @@ _Route = Literal["logits", "linear"]
 _Adapt = Callable[[Tensor], Tensor] | None
 
 # From this number of logits [N, V] on, the softmax is computed without them. On the CPU they then
-# outgrow the heap that the allocator keeps (32 MiB), and the linear loss is faster, or as fast at
+# outgrow the heap that the allocator keeps, and the linear loss is faster, or as fast at
 # width 128 (measured with AVX2). It computes one product twice, so wide tables gain later. On a GPU
 # the logits and their gradient then take gigabytes (not measured).
-_LINEAR_FROM_LOGITS = {"cpu": 2**23, "cuda": 2**28}
+_LINEAR_FROM_LOGITS = {"cpu": 3 * 2**21, "cuda": 2**28}
 _LINEAR_FROM_LOGITS_WIDE = {"cpu": 2**25, "cuda": 2**28}
 _WIDE = 129
 
