@@ -7,7 +7,7 @@ of about the same length. On common data sets nine tenths of a grid of all rows 
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -21,6 +21,7 @@ from .dropout import DropoutKey
 # The longest rows of the groups are this, and twice as much from group to group. Finer steps cost
 # as much in operators as they save in padding: measured on Beauty (mean length 7).
 _NARROWEST_GROUP = 8
+_FEWEST_FULL_ROWS = 16
 
 
 class _Put(torch.autograd.Function):
@@ -34,7 +35,7 @@ class _Put(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         (places,) = ctx.saved_tensors
-        return _take(gradients[0], places), None, None
+        return take(gradients[0], places), None, None
 
 
 class _Take(torch.autograd.Function):
@@ -49,17 +50,19 @@ class _Take(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         (places,) = ctx.saved_tensors
-        return _put(gradients[0], places, ctx.count), None
+        return put(gradients[0], places, ctx.count), None
 
 
-def _put(source: Tensor, places: Tensor, count: int) -> Tensor:
+def put(source: Tensor, places: Tensor, count: int) -> Tensor:
+    """``source [T, ...]`` at ``places [T]``, which all differ, of ``[count, ...]``; else zeros."""
     if torch.compiler.is_compiling():  # sizes that depend on the data are no arguments of a graph
         return source.new_zeros(count, *source.shape[1:]).index_copy(0, places, source)
     result: Tensor = _Put.apply(source, places, count)  # type: ignore[no-untyped-call]
     return result
 
 
-def _take(source: Tensor, places: Tensor) -> Tensor:
+def take(source: Tensor, places: Tensor) -> Tensor:
+    """``source[places]`` for ``places [T]`` that all differ; faster than by an index."""
     if torch.compiler.is_compiling():
         return source.index_select(0, places)
     result: Tensor = _Take.apply(source, places)  # type: ignore[no-untyped-call]
@@ -94,14 +97,14 @@ class _Group:
         """``[tokens, 3 * D]`` -> ``[tokens, D]``."""
         cells = query_key_value
         if self.places is not None:
-            cells = _put(cells, self.places, self.rows * self.width)
+            cells = put(cells, self.places, self.rows * self.width)
         grid = cells.view(self.rows, self.width, 3, num_heads, -1).transpose(1, 3)
         query, key, value = grid.unbind(2)
         attended = F.scaled_dot_product_attention(
             query, key, value, attn_mask=self.mask, is_causal=self.mask is None
         )
         flat = attended.transpose(1, 2).reshape(self.rows * self.width, -1)
-        return flat if self.places is None else _take(flat, self.places)
+        return flat if self.places is None else take(flat, self.places)
 
 
 class PackedRows:
@@ -151,11 +154,11 @@ class PackedRows:
 
     def packed(self, grid: Tensor) -> Tensor:
         """``[B, L, ...]`` -> ``[T, ...]``."""
-        return _take(grid.flatten(0, 1), self.cells)
+        return take(grid.flatten(0, 1), self.cells)
 
     def unpacked(self, tokens: Tensor) -> Tensor:
         """``[T, D]`` -> ``[B, L, D]``, 0 at padding."""
-        grid = _put(tokens, self.cells, self.valid.numel())
+        grid = put(tokens, self.cells, self.valid.numel())
         return grid.view(*self.valid.shape, tokens.shape[-1])
 
     def attend(self, query_key_value: Tensor, num_heads: int) -> Tensor:
@@ -177,10 +180,15 @@ class PackedRows:
         groups = []
         lengths = self._lengths.tolist()
         row = bisect_right(lengths, 0)
+        # The rows of the greatest length, often all full windows, need no copies of their own.
+        longest = bisect_left(lengths, lengths[-1])
+        longest = longest if len(lengths) - longest >= _FEWEST_FULL_ROWS else 0
         token = 0
         while row < len(lengths):
             limit = max(_NARROWEST_GROUP, 1 << (lengths[row] - 1).bit_length())
             end = bisect_right(lengths, limit)
+            if end == len(lengths) and row < longest:
+                end = longest
             tokens = sum(lengths[row:end])
             groups.append(
                 self._group(slice(row, end), slice(token, token + tokens), lengths[end - 1])
@@ -197,7 +205,7 @@ class PackedRows:
         if self._input_weight is not None:
             weights = self.packed(self._input_weight)[tokens]
             if places is not None:
-                weights = _put(weights, places, held.numel())
+                weights = put(weights, places, held.numel())
             mask = self._weighted_scores(weights.view(held.shape), held)
         elif not self._causal and not full:
             # A row without tokens attends to its padding: without any key it would be NaN.

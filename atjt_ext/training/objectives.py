@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..data import Batch
+from ..models._packing import take
 from ..models.dropout import DropoutKey
 from ..models.precision import in_autocast_dtype, widened
 from ..models.protocols import (
@@ -139,10 +140,13 @@ def recommender_loss(
     if predicts_last_position_only(recommender):
         valid = valid.clone()
         valid[:, :-1] = False
-    hidden = encode(recommender, batch.inputs, input_weight, dropout_key)[valid]
-    targets = batch.targets[valid]
+    rows, columns = valid.nonzero().unbind(1)
+    places = rows * valid.shape[1] + columns
+    states = encode(recommender, batch.inputs, input_weight, dropout_key)
+    hidden = take(states.flatten(0, 1), places)
+    targets = batch.targets[rows, columns]
     per_row = sample_weight.dim() == 1
-    weights = sample_weight[valid.nonzero()[:, 0]] if per_row else sample_weight[:, 1:][valid]
+    weights = sample_weight[rows] if per_row else sample_weight[:, 1:][rows, columns]
     table = recommender.item_table()
     takes_softmax = config.loss == "cross_entropy"
     if takes_softmax and _route_for(table, config.softmax, len(targets)) == "linear":

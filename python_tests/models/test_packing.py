@@ -103,6 +103,15 @@ def test_a_groups_rows_have_about_the_same_length() -> None:
     assert [group.width for group in rows._groups] == [8, 16, 32, 64, 128, 200]
 
 
+def test_full_rows_are_a_group_without_copies_if_there_are_some() -> None:
+    lengths = torch.tensor([3, *range(33, 50), *([50] * 20)])
+    rows = PackedRows(torch.arange(50) >= 50 - lengths[:, None])
+    assert [(group.rows, group.width) for group in rows._groups] == [(1, 3), (17, 49), (20, 50)]
+    assert [group.places is None for group in rows._groups] == [True, False, True]
+    few = PackedRows(torch.arange(50) >= 50 - lengths[:-10, None])
+    assert [(group.rows, group.width) for group in few._groups] == [(1, 3), (27, 50)]
+
+
 def test_rows_of_one_length_are_not_copied() -> None:
     rows = PackedRows(torch.ones(5, 7, dtype=torch.bool))
     (group,) = rows._groups

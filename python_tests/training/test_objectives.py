@@ -249,7 +249,7 @@ def test_a_large_catalogue_takes_no_logits(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_the_route_of_the_softmax_depends_on_model_catalogue_and_device() -> None:
     auto, logits, linear = (JointTrainerConfig(softmax=one) for one in ("auto", "logits", "linear"))
-    model, many = LastItemModel(num_items=1024), 2**13
+    model, many = LastItemModel(num_items=1024), 3 * 2**11
     assert softmax_route(model, auto, many) == "linear"
     assert softmax_route(model, auto, many - 1) == "logits"
     assert softmax_route(LastItemModel(num_items=1023), auto, many) == "logits"
