@@ -120,7 +120,8 @@ class JointTrainerConfig:
         weight_decay: L2 penalty of both optimizers.
         clip_grad_norm: largest gradient norm of the recommender; None clips nothing.
         precision: dtype of matrix products in training, by ``torch.autocast``. Parameters, sums of
-            losses, evaluation and recommendations stay float32.
+            losses, evaluation and recommendations stay float32; on a CPU, so do the losses over the
+            catalogue. A CPU without instructions for bfloat16 trains in float32, which is faster.
         compile: train through ``torch.compile`` of the recommender's ``encode`` or ``score``. For
             your own models: the models of this package drop padding, which breaks their graphs and
             makes them slower on a CPU. Dropout masks from torch's generator then differ.

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from ..corruption import Corruption, RandomReplacement
 from ..data import Batch, EvaluationSet, Sequences, TrainingRows, user_folds
 from ..models.dropout import DropoutKey
-from ..models.precision import autocast
+from ..models.precision import autocast, usable_precision
 from ..models.protocols import weighs_last_target_only
 from ..ops.keyed_dropout import can_draw_on
 from ..recognition.weighting import summarise_weights
@@ -114,6 +114,7 @@ class JointTrainer:
         self._checkpoint: Path | None = None
         self._steps_per_epoch = 1
         self._targets_per_step = 0.0
+        self._precision = usable_precision(self.config.precision, self.device)
         # With the softmax decided once for all batches.
         self._loss_config = self.config
 
@@ -149,7 +150,7 @@ class JointTrainer:
             noisy = self.corruption(
                 noise_batch.sequences, seed=config.seed, step=state.steps, row_keys=noise_batch.rows
             )
-        with autocast(config.precision, self.device):
+        with autocast(self._precision, self.device):
             if beliefs.noise_models is not None and noisy is not None:
                 noise_loss = beliefs.noise_models.noise_loss(noise_batch, noisy, active)
             if weigh:
@@ -160,7 +161,7 @@ class JointTrainer:
         torch.manual_seed(config.seed * 1_000_003 + state.steps)
         dropout_key = self._dropout_key(batch)
         on_targets, on_inputs = on_targets_and_inputs(weights, config)
-        with autocast(config.precision, self.device):
+        with autocast(self._precision, self.device):
             recommended = recommender_loss(
                 self._trained_through,
                 batch,
@@ -279,6 +280,11 @@ class JointTrainer:
         left_out = train.num_interactions - rows.sequences.num_interactions
         if (found := self.models.beliefs.summary(left_out)) is not None:
             shown.message(f"{title}: {found}")
+        if self._precision != self.config.precision:
+            shown.message(
+                f"{title}: this processor has no instructions for {self.config.precision} "
+                f"products, so training is in {self._precision}, which is faster here"
+            )
         if self.softmax == "linear":
             shown.message(
                 f"{title}: softmax over {train.num_items:,} items without logits "

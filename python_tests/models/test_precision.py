@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from atjt_ext import JointTrainer, JointTrainerConfig, TargetAttentionNoiseModel
 from atjt_ext.data import LeaveOneOut
+from atjt_ext.models import precision
 from atjt_ext.models.precision import autocast
 from atjt_ext.training import objectives
 from atjt_ext.training.trainer import StepResult
@@ -20,7 +21,49 @@ from helpers.resuming import assert_resumes_like_unbroken
 from helpers.tiny import ScoreTable, tiny_batch
 from helpers.zoo import ALL_MODELS, POINTWISE_MODELS, SEQUENCE_MODELS
 
-CPU = torch.device("cpu")
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+
+
+@pytest.fixture(autouse=True)
+def _has_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any processor trains in bfloat16 here."""
+    monkeypatch.setattr(precision, "_multiplies_bfloat16", lambda: True)
+
+
+@pytest.mark.parametrize(
+    ("line", "has_it"),
+    [
+        ("flags\t\t: fpu avx512f avx512_bf16 fma", True),
+        ("flags\t\t: amx_tile amx_bf16", True),
+        ("Features\t: fp asimd bf16 i8mm", True),
+        ("flags\t\t: fpu avx2 fma avx512f", False),
+        ("model name\t: bf16", False),
+    ],
+)
+def test_instructions_for_bfloat16_are_read_from_the_flags(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, has_it: bool
+) -> None:
+    monkeypatch.undo()
+    path = tmp_path / "cpuinfo"
+    path.write_text(f"processor\t: 0\n{line}\n\n")
+    assert precision._multiplies_bfloat16(str(path)) is has_it
+    assert precision._multiplies_bfloat16(str(tmp_path / "nothing")) is False
+
+
+def test_a_processor_without_bfloat16_trains_in_float32_and_says_so(
+    split: LeaveOneOut, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(precision, "_multiplies_bfloat16", lambda: False)
+    assert precision.usable_precision("bfloat16", CPU) == "float32"
+    assert precision.usable_precision("bfloat16", CUDA) == "bfloat16"
+    found = {}
+    for name in ("float32", "bfloat16"):
+        made = trainer(split, weighting="equal", epochs=1, precision=name)
+        made.fit(split.train)
+        found[name] = parameters(made.recommender)
+        said = "no instructions for bfloat16 products, so training is in float32"
+        assert (said in capsys.readouterr().err) == (name == "bfloat16")
+    assert torch.equal(found["float32"], found["bfloat16"])
 
 
 def test_matrix_products_are_in_half_precision_and_nothing_that_lasts_is(
@@ -76,11 +119,11 @@ def test_every_model_learns_in_half_precision(split: LeaveOneOut, model: str, lo
     torch.manual_seed(0)
     sizes = {"num_users": split.train.num_users} if model in POINTWISE_MODELS else {}
     recommender = ALL_MODELS[model](split.train.num_items, **sizes)
-    for precision in ("float32", "bfloat16"):
-        options = {"weighting": "equal", "loss": loss, "precision": precision, "epochs": 2}
+    for name in ("float32", "bfloat16"):
+        options = {"weighting": "equal", "loss": loss, "precision": name, "epochs": 2}
         made = JointTrainer(copy.deepcopy(recommender), config=config(**options))
         history = made.fit(split.train, progress=False)
-        losses[precision] = [record.recommender_loss for record in history]
+        losses[name] = [record.recommender_loss for record in history]
     assert losses["bfloat16"] != losses["float32"]
     assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.02)
 
@@ -95,7 +138,7 @@ def test_every_model_learns_in_half_precision(split: LeaveOneOut, model: str, lo
         ),
     ],
 )
-def test_operators_over_the_catalogue_get_what_a_matrix_product_would(
+def test_operators_over_the_catalogue_compute_in_float32_on_a_cpu(
     options: dict[str, Any], operator: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
@@ -106,15 +149,15 @@ def test_operators_over_the_catalogue_get_what_a_matrix_product_would(
         return original(hidden, items, *arguments, **options)
 
     monkeypatch.setattr(objectives, operator, spy)
-    for precision in ("float32", "bfloat16"):
-        with autocast(precision, CPU):
+    for name in ("float32", "bfloat16"):
+        with autocast(name, CPU):
             objectives.recommender_loss(
                 SEQUENCE_MODELS["sasrec"](),
                 tiny_batch([1, 2, 3], [4, 5]),
                 torch.ones(2),
                 JointTrainerConfig(**options),
             ).backward()
-    assert seen == [(torch.float32,) * 2, (torch.bfloat16,) * 2]
+    assert seen == [(torch.float32,) * 2] * 2
 
 
 def test_losses_of_scores_in_half_precision_are_summed_in_single() -> None:
@@ -140,8 +183,8 @@ def test_half_precision_reaches_the_metric_of_single(split: LeaveOneOut, softmax
     options = {"weighting": "equal", "epochs": 12, "softmax": softmax}
     untrained = trainer(split, **options).evaluate(split.valid)["NDCG@10"]
     found = {
-        precision: fit(split, precision=precision, **options).evaluate(split.valid)["NDCG@10"]
-        for precision in ("float32", "bfloat16")
+        name: fit(split, precision=name, **options).evaluate(split.valid)["NDCG@10"]
+        for name in ("float32", "bfloat16")
     }
     assert found["float32"] > 1.5 * untrained
     assert found["bfloat16"] == pytest.approx(found["float32"], rel=0.15)
