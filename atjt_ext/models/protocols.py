@@ -72,7 +72,8 @@ class AuxiliaryLoss(Protocol):
     def auxiliary_loss(self, batch: Batch) -> Tensor:
         """The loss times its weight: a scalar that is added to the recommender's loss.
 
-        It may take a ``dropout_key``, too, for passes from 1 on (:meth:`~atjt_ext.models.dropout.DropoutKey.in_pass`).
+        It may take a ``dropout_key``, too, for passes from 1 on
+        (:meth:`~atjt_ext.models.dropout.DropoutKey.in_pass`).
         """
         ...
 
