@@ -76,6 +76,7 @@ class Release:
     """A process that trains with one release, a turn at a time."""
 
     def __init__(self, python: str, job: dict[str, Any]) -> None:
+        self._python = python
         command = [python, "-c", _WORKER, json.dumps(job)]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -87,7 +88,8 @@ class Release:
         for line in self._process.stdout:
             if line.startswith(word):
                 return line.removeprefix(word)
-        raise SystemExit(f"{self._process.args!r} ended with {self._process.wait()}")
+        self.end()
+        raise SystemExit(f"{self._python} ended with {self._process.returncode}")
 
     def turn(self) -> dict[str, float]:
         """Processor seconds of one turn, by what they were spent on."""
