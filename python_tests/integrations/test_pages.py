@@ -16,7 +16,7 @@ from host_pages import CHANGED, DOCS, blocks, changed_lines, run_page
 
 HOSTS = ("recbole", "rectools", "replay", "lightning")
 PAGES = (*HOSTS, "plain-pytorch")
-RUN = (Path(__file__).parent / "run").read_text(encoding="utf-8")
+ENVIRONMENT = (Path(__file__).parent / "environment").read_text(encoding="utf-8")
 CONSTRAINTS = (Path(__file__).parents[2] / "constraints.txt").read_text(encoding="utf-8")
 
 
@@ -54,9 +54,9 @@ def test_every_page_says_where_it_was_tested_and_what_traps_there_are(page: str)
 
 
 @pytest.mark.parametrize("host", HOSTS)
-def test_pages_and_run_install_the_same(host: str) -> None:
+def test_pages_and_tests_install_the_same(host: str) -> None:
     (command,) = blocks(host, "bash")
-    wanted = re.search(rf"^ *{host}\) packages=\((.*)\) ;;$", RUN, re.M)
+    wanted = re.search(rf"^ *{host}\) packages=\((.*)\) ;;$", ENVIRONMENT, re.M)
     assert wanted is not None
     assert command.strip() == f"pip install torch {wanted[1]}"
 
