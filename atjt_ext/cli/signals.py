@@ -1,8 +1,9 @@
 """SIGINT and SIGTERM end a command within seconds: by an exception, or else suddenly.
 
 Python runs signal handlers between steps of Python code only. A long call of a native library would
-delay the end, and a library may swallow the exception. So a thread waits a few seconds for the
-orderly end, then prints the line, removes temporaries and locks and ends the process.
+delay the end, and a library may swallow the exception. So a thread waits for the orderly end. It
+raises the exception once more, and in the end prints the line, removes temporaries and locks and
+ends the process.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ __all__ = ["Signals", "Terminated"]
 
 _ENDING = (signal.SIGINT, signal.SIGTERM)
 _DATA = f"{__name__.partition('.')[0]}.data"
-_SECONDS = 3.5  # for the orderly end
+_SECONDS = 2.0  # for the orderly end, until the exception is raised once more
+_MORE_SECONDS = 1.5  # then, until the sudden end
 _SECONDS_EACH = 0.5  # for the line and for the cleanup of a sudden end
 
 
@@ -31,7 +33,8 @@ class Signals:
     """Handles SIGINT and SIGTERM from ``__init__`` until :meth:`leave`.
 
     After :meth:`start_raising`, the first signal raises KeyboardInterrupt or :class:`Terminated`;
-    later ones raise nothing, so that they do not disturb the orderly end. Outside the main thread,
+    later ones raise nothing, so that they do not disturb the orderly end. If that takes seconds,
+    the exception was probably swallowed, and is raised once more. Outside the main thread,
     where Python has no signals, all of this does nothing.
     """
 
@@ -40,6 +43,7 @@ class Signals:
         self.to_go_on = "; run the same command again"
         """How the line that reports the signal ends."""
         self._raised = True
+        self._can_raise = False
         self._over = threading.Event()
         self._before: dict[int, Any] = {}
         if threading.current_thread() is not threading.main_thread():
@@ -68,6 +72,7 @@ class Signals:
 
     def start_raising(self) -> None:
         """Raises for a signal that has come, or for the next one."""
+        self._can_raise = True
         if self.received is None:
             self._raised = False
         if self.received is not None:  # now or just before
@@ -84,6 +89,7 @@ class Signals:
     def raise_no_more(self) -> None:
         """From now on signals raise nothing. The sudden end, seconds later, stays."""
         self._raised = True
+        self._can_raise = False
 
     def leave(self) -> None:
         """Restores what was before."""
@@ -119,11 +125,19 @@ class Signals:
                 return
         self.received = self.received or number
         # The system may have chosen another thread: then nothing woke the main thread.
+        self._wake_main_thread(number)
+        if self._over.wait(_SECONDS):
+            return
+        if self._can_raise:
+            self._raised = False
+            self._wake_main_thread(number)
+        if not self._over.wait(_MORE_SECONDS):
+            self._end_suddenly()
+
+    def _wake_main_thread(self, number: int) -> None:
         main = threading.main_thread().ident
         if main is not None and not self._raised:
             signal.pthread_kill(main, number)
-        if not self._over.wait(_SECONDS):
-            self._end_suddenly()
 
     def _end_suddenly(self) -> None:
         # Each may hang: a full pipe, a network drive, a lock that the main thread holds.
@@ -137,7 +151,10 @@ class Signals:
         # A progress bar hides the cursor.
         shown = "\x1b[?25h" if os.isatty(2) else ""
         with suppress(OSError):
-            os.write(2, f"{shown}{self.line}\n".encode())
+            terminal = os.dup(2)
+            # The main thread still runs: what it prints shall not come after the line.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+            os.write(terminal, f"{shown}{self.line}\n".encode())
 
     def _unraisable(self, unraisable: Any) -> None:
         """Says nothing of an exception of ours that a library swallowed."""

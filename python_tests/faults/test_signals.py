@@ -140,6 +140,51 @@ def test_a_library_that_swallows_the_exception_does_not_keep_the_process(
     assert hidden(tmp_path) == []
 
 
+FORGETFUL = """
+import sys, time
+from atjt_ext.cli.signals import Signals
+
+signals = Signals()
+swallows = int(sys.argv[1])
+
+def work():
+    global swallows
+    print("working", flush=True)
+    while True:
+        try:
+            while True:
+                time.sleep(0.001)
+                print("epoch", file=sys.stderr, flush=True)
+        except KeyboardInterrupt:
+            swallows -= 1
+            if swallows < 0:
+                raise
+
+signals.start_raising()
+try:
+    work()
+except KeyboardInterrupt:
+    signals.raise_no_more()
+    print(f"ended in order; {signals.line}", file=sys.stderr, flush=True)
+    sys.exit(signals.status)
+"""
+
+
+@pytest.mark.parametrize("number", EXIT, ids=lambda number: number.name)
+@pytest.mark.parametrize(("swallows", "end"), [(1, "ended in order; "), (100, "")])
+def test_a_swallowed_exception_is_raised_again_and_the_line_is_the_last(
+    number: signal.Signals, swallows: int, end: str, tmp_path: Path
+) -> None:
+    process = started(tmp_path, "working", FORGETFUL, str(swallows))
+    sent = time.monotonic()
+    process.send_signal(number)
+    _, said = process.communicate(timeout=10)
+    assert time.monotonic() - sent < 5
+    code, verb = EXIT[number]
+    assert process.returncode == code
+    assert said.splitlines()[-1] == f"{end}{verb}run the same command again"
+
+
 HANGING = """
 import os, sys, time
 from atjt_ext.cli.signals import Signals
