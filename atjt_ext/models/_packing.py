@@ -181,7 +181,7 @@ class PackedRows:
         lengths = self._lengths.tolist()
         row = bisect_right(lengths, 0)
         # The rows of the greatest length, often all full windows, need no copies of their own.
-        longest = bisect_left(lengths, lengths[-1])
+        longest = bisect_left(lengths, lengths[-1]) if lengths else 0
         longest = longest if len(lengths) - longest >= _FEWEST_FULL_ROWS else 0
         token = 0
         while row < len(lengths):

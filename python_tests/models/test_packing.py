@@ -119,8 +119,9 @@ def test_rows_of_one_length_are_not_copied() -> None:
     assert group.mask is None
 
 
-def test_a_grid_without_tokens_has_no_groups() -> None:
-    rows = PackedRows(torch.zeros(2, 3, dtype=torch.bool))
+@pytest.mark.parametrize("rows_of_grid", [0, 2])
+def test_a_grid_without_tokens_has_no_groups(rows_of_grid: int) -> None:
+    rows = PackedRows(torch.zeros(rows_of_grid, 3, dtype=torch.bool))
     attended = rows.attend(drawn(0, 3 * WIDTH), HEADS)
     assert attended.shape == (0, WIDTH)
     assert not rows.unpacked(attended).any()
