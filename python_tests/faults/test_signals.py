@@ -149,9 +149,12 @@ swallows = int(sys.argv[1])
 
 def work():
     global swallows
-    print("working", flush=True)
+    told = False
     while True:
         try:
+            if not told:
+                told = True
+                print("working", flush=True)
             while True:
                 time.sleep(0.001)
                 print("epoch", file=sys.stderr, flush=True)
