@@ -14,6 +14,7 @@ import json
 import statistics
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 # Runs under either release, so it uses what both have.
@@ -22,6 +23,7 @@ import json, sys, time
 import torch
 import torch._dynamo  # torch's optimizers import it in their first step
 torch.set_num_threads(1)
+import atjt_ext
 from atjt_ext import JointTrainer, JointTrainerConfig, SASRec
 from atjt_ext.data import leave_one_out, read_interactions, to_sequences
 
@@ -63,7 +65,7 @@ def step(*arguments, **options):
     return result
 
 trainer.step = step
-print("ready", flush=True)
+print("ready", atjt_ext.__file__, flush=True)
 wait()
 try:
     trainer.fit(split.train, progress=False)
@@ -77,11 +79,16 @@ class Release:
 
     def __init__(self, python: str, job: dict[str, Any]) -> None:
         self._python = python
+        # Not where this script was started: a package there would hide the environment's own.
         command = [python, "-c", _WORKER, json.dumps(job)]
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parent / "results",
         )
-        self._hear("ready")
+        self.package = self._hear("ready").strip()
 
     def _hear(self, word: str) -> str:
         assert self._process.stdout is not None
@@ -113,13 +120,15 @@ def main() -> None:
     parser.add_argument("--model", type=json.loads, default={}, help="options of SASRec, JSON")
     parser.add_argument("--training", type=json.loads, default={}, help="of the trainer, JSON")
     options = parser.parse_args()
-    job = {name: getattr(options, name) for name in ("file", "steps", "model", "training")}
+    job = {name: getattr(options, name) for name in ("steps", "model", "training")}
+    job["file"] = str(Path(options.file).absolute())
     releases = [Release(python, job) for python in (options.old, options.new)]
     for release in releases:
         release.turn()  # the first steps allocate and import
     turns = [[release.turn() for release in releases] for _ in range(options.turns)]
     for release in releases:
         release.end()
+    print(f"old: {releases[0].package}\nnew: {releases[1].package}\n")
     print("| work | old, s | new, s | old / new | quartiles |")
     print("|---|---|---|---|---|")
     for work in turns[0][0]:

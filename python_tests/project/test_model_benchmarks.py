@@ -87,7 +87,9 @@ def test_a_release_is_compared_with_itself(
     arguments = ["--old", sys.executable, "--file", str(file), "--steps=2", "--turns=2"]
     monkeypatch.setattr(sys, "argv", ["two_releases.py", *arguments, '--model={"num_blocks": 1}'])
     two_releases.main()
-    rows = capsys.readouterr().out.splitlines()[2:]
+    old, new, _, _, _, *rows = capsys.readouterr().out.splitlines()
+    assert old.removeprefix("old: ") == new.removeprefix("new: ")
+    assert old.endswith("atjt_ext/__init__.py")
     assert [row.split(" | ")[0] for row in rows] == ["| train", "| evaluate", "| recommend"]
     assert all(
         re.fullmatch(r"\| \w+( \| [0-9.]+){3} \| [0-9.]+ to [0-9.]+ \|", row) for row in rows
