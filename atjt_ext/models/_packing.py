@@ -207,11 +207,9 @@ class PackedRows:
             if places is not None:
                 weights = put(weights, places, held.numel())
             mask = self._weighted_scores(weights.view(held.shape), held)
-        elif not self._causal and not full:
+        elif not self._causal:
             # A row without tokens attends to its padding: without any key it would be NaN.
             mask = (held | (lengths == 0)[:, None])[:, None, None]
-        elif not self._causal:
-            mask = held[:, None, None]
         count = self.cells[tokens].shape[0]
         return _Group(count, held.shape[0], width, places, mask)
 
