@@ -44,6 +44,12 @@ def _one_thread() -> None:
 
 
 @pytest.fixture(autouse=True)
+def _same_draws() -> None:
+    """Each test draws the same numbers from torch in every run, alone or after others."""
+    torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
 def _one_giant_at_a_time(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[None]:
