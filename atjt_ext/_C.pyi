@@ -103,7 +103,24 @@ def linear_cross_entropy(
     origins: Tensor,
     sums: Tensor,
     mean_embedding: Tensor | None,
+    kept: Tensor | None = ...,
+    kept_origins: Tensor | None = ...,
     workspace: Tensor | None,
+    num_threads: int,
+) -> None: ...
+def linear_cross_entropy_kept_shape(itemsize: int) -> tuple[int, int]: ...
+def linear_cross_entropy_table_sums(
+    hidden: Tensor,
+    table: Tensor,
+    targets: Tensor,
+    *,
+    kept: Tensor,
+    kept_origins: Tensor,
+    origins: Tensor,
+    factors: Tensor,
+    target_factors: Tensor,
+    table_sums: Tensor,
+    bias_sums: Tensor | None,
     num_threads: int,
 ) -> None: ...
 def linear_cross_entropy_table_gradient(

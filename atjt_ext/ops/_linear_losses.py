@@ -28,7 +28,7 @@ def _allow_tf32() -> bool:
     return bool(matmul.allow_tf32) if precision is None else precision == "tf32"
 
 
-def _counted_first(counts: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def counted_first(counts: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """An order of the rows, their targets in this order, and the number of rows that count, on the
     device. Rows that count come first, sorted by target; the sort is stable."""
     sorted_targets, order = torch.sort(torch.where(counts, targets, _LAST), stable=True)
@@ -40,7 +40,7 @@ def _workspace(hidden: Tensor, table: Tensor, which: int) -> Tensor | None:
     return hidden.new_empty(size, dtype=torch.uint8) if size else None
 
 
-def _row_outputs(hidden: Tensor, mean_embedding: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def row_outputs(hidden: Tensor, mean_embedding: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     rows, width = hidden.shape
     dtype = arithmetic(hidden.dtype)
     losses, origins, sums = (hidden.new_empty(rows, dtype=dtype) for _ in range(3))
@@ -57,9 +57,9 @@ def _forward(
     scale: float,
     mean_embedding: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    order, sorted_targets, rows_counted = _counted_first(targets != ignore_index, targets)
+    order, sorted_targets, rows_counted = counted_first(targets != ignore_index, targets)
     hidden, table = hidden[order], table.contiguous()
-    losses, origins, sums, mean = _row_outputs(hidden, mean_embedding)
+    losses, origins, sums, mean = row_outputs(hidden, mean_embedding)
     _C.linear_cross_entropy(
         hidden,
         table,
@@ -103,7 +103,7 @@ def _table_gradient(
     bias_gradient: bool,
 ) -> tuple[Tensor, Tensor]:
     counts = (softmax_factors != 0) | (target_factors != 0)  # NaN too
-    order, sorted_targets, rows_counted = _counted_first(counts, targets)
+    order, sorted_targets, rows_counted = counted_first(counts, targets)
     softmax_factors, unscale = softmax_factors[order], None
     if hidden.dtype == torch.float16:
         # Products of factor and probability are rounded to float16: use its whole range.
@@ -143,7 +143,7 @@ register(
     f"_linear_cross_entropy({_LOGITS}, int ignore_index, float scale, bool mean_embedding) "
     "-> (Tensor, Tensor, Tensor, Tensor)",
     _forward,
-    lambda hidden, *arguments: _row_outputs(hidden, arguments[-1]),
+    lambda hidden, *arguments: row_outputs(hidden, arguments[-1]),
 )
 # The gradients in table and bias (empty if not wanted) of
 #   sum_n softmax_factors_n * logsumexp_n / scale,
@@ -157,6 +157,66 @@ register(
     _table_gradient,
     lambda hidden, table, *arguments: _table_outputs(hidden, table, *arguments[-2:]),
 )
+
+
+def with_terms(
+    at_target: Tensor,
+    origins: Tensor,
+    sums: Tensor,
+    hidden: Tensor,
+    mean_item: Tensor | None,
+    bias: Tensor | None,
+    scale: float,
+    label_smoothing: float,
+    z_loss: float,
+) -> Tensor:
+    """The losses of rows, from the cross-entropies ``at_target``."""
+    losses = at_target
+    if mean_item is not None:
+        # The mean loss over all classes as targets is lse minus the mean logit.
+        mean_logit = (hidden.to(mean_item.dtype) * mean_item).sum(1)
+        if bias is not None:
+            mean_logit = mean_logit + bias.mean()
+        spread = (origins - scale * mean_logit) + sums.log()
+        losses = (1 - label_smoothing) * at_target + label_smoothing * spread
+    return losses + z_loss * (origins + sums.log()).square() if z_loss else losses
+
+
+def row_factors(
+    at_target: Tensor,
+    lse: Tensor,
+    grad_losses: Tensor,
+    grad_lse: Tensor | float,
+    scale: float,
+    label_smoothing: float,
+    z_loss: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Per row: ``grad`` and the factors of its softmax and of its target, such that
+
+    d/ds_v = softmax_factors * p_v - grad * ((1 - smoothing) at the target + smoothing / V)
+    """
+    grad = scale * grad_losses
+    beside = scale * grad_lse + 2 * z_loss * lse * grad
+    softmax_factors = torch.where(at_target.isnan(), at_target, grad + beside)
+    # p - 1 without cancellation, which is the whole gradient of a confident row.
+    target_factors = grad * (torch.expm1(-at_target) + label_smoothing)
+    return grad, softmax_factors, target_factors + beside * torch.exp(-at_target)
+
+
+def hidden_gradient(
+    mean_embedding: Tensor,
+    target_items: Tensor,
+    mean_item: Tensor | None,
+    grad: Tensor,
+    softmax_factors: Tensor,
+    label_smoothing: float,
+) -> Tensor:
+    """The gradient of hidden states from the mean embeddings ``[N, D]``."""
+    gradient = softmax_factors[:, None] * mean_embedding
+    gradient -= ((1 - label_smoothing) * grad)[:, None] * target_items
+    if mean_item is not None:
+        gradient -= (label_smoothing * grad)[:, None] * mean_item
+    return gradient
 
 
 class LinearLosses(torch.autograd.Function):
@@ -186,18 +246,11 @@ class LinearLosses(torch.autograd.Function):
         at_target, origins, sums, mean_embedding = operator("_linear_cross_entropy")(
             hidden, table, bias, targets, ignore_index, scale, keep_mean_embedding
         )
+        mean_item = table.mean(0, dtype=origins.dtype) if label_smoothing else None
         lse = origins + sums.log()
-        losses, mean_item = at_target, None
-        if label_smoothing:
-            # The mean loss over all classes as targets is lse minus the mean logit.
-            mean_item = table.mean(0, dtype=origins.dtype)
-            mean_logit = (hidden.to(mean_item.dtype) * mean_item).sum(1)
-            if bias is not None:
-                mean_logit = mean_logit + bias.mean()
-            spread = (origins - scale * mean_logit) + sums.log()
-            losses = (1 - label_smoothing) * at_target + label_smoothing * spread
-        if z_loss:
-            losses = losses + z_loss * lse.square()
+        losses = with_terms(
+            *(at_target, origins, sums, hidden, mean_item, bias, scale, label_smoothing, z_loss)
+        )
         ctx.save_for_backward(
             *(hidden, table, bias, targets, at_target, origins, sums, mean_embedding, mean_item)
         )
@@ -213,28 +266,23 @@ class LinearLosses(torch.autograd.Function):
             ctx.saved_tensors
         )
         scale, smoothing = ctx.scale, ctx.label_smoothing
-        lse = origins + sums.log()
         # Rows without gradient are masked whatever they hold: 0 * NaN would be NaN.
         silent = (targets == ctx.ignore_index) | ((grad_losses == 0) & (grad_lse == 0))
-        grad = scale * grad_losses
-        # d/ds_v = softmax_factors * p_v - grad * ((1 - smoothing) at the target + smoothing / V)
-        beside = scale * grad_lse + 2 * ctx.z_loss * lse * grad
-        softmax_factors = torch.where(at_target.isnan(), at_target, grad + beside)
-        # p - 1 without cancellation, which is the whole gradient of a confident row.
-        target_factors = grad * (torch.expm1(-at_target) + smoothing)
-        target_factors = target_factors + beside * torch.exp(-at_target)
         grad, softmax_factors, target_factors = (
-            torch.where(silent, 0, factors) for factors in (grad, softmax_factors, target_factors)
+            torch.where(silent, 0, factors)
+            for factors in row_factors(
+                *(at_target, origins + sums.log(), grad_losses, grad_lse, scale, smoothing),
+                ctx.z_loss,
+            )
         )
 
         grad_hidden = grad_table = grad_bias = None
         if ctx.needs_input_grad[0]:
             # On CUDA a target may be out of range: its row is NaN, so any table row will do.
             target_items = table[targets.clamp(0, table.shape[0] - 1)]
-            grad_hidden = softmax_factors[:, None] * mean_embedding
-            grad_hidden -= ((1 - smoothing) * grad)[:, None] * target_items
-            if mean_item is not None:
-                grad_hidden -= (smoothing * grad)[:, None] * mean_item
+            grad_hidden = hidden_gradient(
+                *(mean_embedding, target_items, mean_item, grad, softmax_factors, smoothing)
+            )
             grad_hidden = grad_hidden.masked_fill_(silent[:, None], 0).to(hidden.dtype)
         wants_bias = bias is not None and ctx.needs_input_grad[2]
         if ctx.needs_input_grad[1] or wants_bias:

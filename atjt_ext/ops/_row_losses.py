@@ -159,7 +159,7 @@ class ReducedLoss(torch.autograd.Function):
 _default_hooks = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)
 
 
-def _saves_are_hooked(if_unknown: bool) -> bool:
+def saves_are_hooked(if_unknown: bool) -> bool:
     """Whether hooks replace saved tensors now: activation checkpointing, ``save_on_cpu``."""
     return if_unknown if _default_hooks is None else _default_hooks(True) is not None
 
@@ -218,7 +218,7 @@ def weighted_losses(
     """``row_weight * losses``, ``[N]``."""
     # Under hooks autograd does not notice that a saved tensor was overwritten.
     in_place = (
-        in_place and not torch.compiler.is_compiling() and not _saves_are_hooked(if_unknown=True)
+        in_place and not torch.compiler.is_compiling() and not saves_are_hooked(if_unknown=True)
     )
     losses: Tensor = RowLosses.apply(logits, targets, name, in_place, options)  # type: ignore[no-untyped-call]
     return at_weight(losses, row_weight) * row_weight
@@ -237,7 +237,7 @@ def reduced_loss(
     # A float16 gradient needs its factor before it is rounded: scaling it up afterwards cannot undo
     # an underflow.
     writes_ahead = wants_gradient and not in_place and logits.dtype != torch.float16
-    if not writes_ahead or torch.compiler.is_compiling() or _saves_are_hooked(if_unknown=False):
+    if not writes_ahead or torch.compiler.is_compiling() or saves_are_hooked(if_unknown=False):
         return weighted_losses(name, logits, targets, row_scale, *options, in_place=in_place).sum()
     loss: Tensor = ReducedLoss.apply(logits, targets, row_scale, name, options)  # type: ignore[no-untyped-call]
     return loss

@@ -25,7 +25,8 @@ from ._checks import (
 )
 from ._dtypes import arithmetic, autocast_dtype
 from ._linear_losses import LinearLosses
-from ._row_losses import Reduction, at_weight, scales, weights_where
+from ._reduced_linear_loss import ReducedLinearLoss, rows_of_chunk
+from ._row_losses import Reduction, at_weight, saves_are_hooked, scales, weights_where
 
 
 @overload
@@ -92,9 +93,10 @@ def linear_reweighted_cross_entropy(
 
     Memory in addition to the inputs and their gradients:
 
-    * from the forward to the backward pass: one ``[N, D]`` in float32
-    * during a pass: a few ``[N, D]``; on CUDA also ``[V, D]`` in float32 for every further 131,072
-      rows after the first 131,072
+    * from the forward to the backward pass: one ``[N, D]`` in float32; on the CPU, if the table
+      learns and the loss is one number, the gradients of hidden states and table
+    * during a pass: a few ``[N, D]``; on the CPU also 16 MiB and ``[V, D]`` in float64; on CUDA also
+      ``[V, D]`` in float32 for every further 131,072 rows after the first 131,072
     * a copy of the table if it is not contiguous, if it is float32 with half-precision hidden
       states, or if it has half precision and ``label_smoothing`` is not 0
 
@@ -161,17 +163,35 @@ def linear_reweighted_cross_entropy(
     dtype, shape = arithmetic(hidden.dtype), targets.shape
     rows, row_targets = hidden.reshape(-1, hidden.shape[-1]), targets.reshape(-1)
     row_weight = None if sample_weight is None else sample_weight.reshape(-1)
-    losses, lse = LinearLosses.apply(  # type: ignore[no-untyped-call]
-        *(rows, item_embeddings, None if bias is None else bias.to(dtype), row_targets),
-        *(ignore_index, 1 / temperature, float(label_smoothing), float(z_loss)),
-        torch.is_grad_enabled() and hidden.requires_grad,
-    )
+    table_bias = None if bias is None else bias.to(dtype)
+    options = (ignore_index, 1 / temperature, float(label_smoothing), float(z_loss))
     kept = row_targets != ignore_index
     weight = weights_where(kept, row_weight, dtype)
     scale = scales(weight, kept, reduction)
+    if reduction != "none" and not return_lse and _writes_ahead(rows, item_embeddings, table_bias):
+        reduced: Tensor = ReducedLinearLoss.apply(  # type: ignore[no-untyped-call]
+            rows, item_embeddings, table_bias, row_targets, scale, *options
+        )
+        return reduced
+    losses, lse = LinearLosses.apply(  # type: ignore[no-untyped-call]
+        *(rows, item_embeddings, table_bias, row_targets, *options),
+        torch.is_grad_enabled() and hidden.requires_grad,
+    )
     scaled = at_weight(losses, scale) * scale
     loss: Tensor = scaled.view(shape) if reduction == "none" else scaled.sum()
     return (loss, lse.view(shape)) if return_lse else loss
+
+
+def _writes_ahead(hidden: Tensor, table: Tensor, bias: Tensor | None) -> bool:
+    """Whether the forward pass should write the gradients."""
+    return (
+        torch.is_grad_enabled()
+        and (table.requires_grad or (bias is not None and bias.requires_grad))
+        and hidden.device.type == "cpu"
+        and rows_of_chunk(table.shape[0], hidden.dtype) > 0
+        and not torch.compiler.is_compiling()
+        and not saves_are_hooked(if_unknown=False)
+    )
 
 
 def _autocast(hidden: Tensor, table: Tensor) -> tuple[Tensor, Tensor]:

@@ -89,9 +89,38 @@ std::pair<int64_t, int64_t> workspace_bytes(const TensorArg& hidden, int64_t cla
   return {0, 0};
 }
 
+// The lanes and stream tile of KeptExponentials for tensors on the CPU whose arithmetic has so many
+// bytes per number; 0, 0 if they go to CUDA kernels, as in the block emulator.
+std::pair<int64_t, int64_t> kept_shape(int64_t itemsize) {
+  if (ATJT_CUDA_MEMORY == kDLCPU) return {0, 0};
+  const auto shape = itemsize == 8 ? cpu::kept_shape<double>() : cpu::kept_shape<float>();
+  return {shape.lanes, shape.stream_tile};
+}
+
+struct Kept {
+  const OptionalTensorArg& values;
+  const OptionalTensorArg& origins;
+};
+
+template <class T, class Real>
+KeptExponentials<Real> kept_of(const Kept& kept, const Logits& logits, DLDataType arithmetic) {
+  if (bool(kept.values) != bool(kept.origins))
+    throw py::value_error("kept and kept_origins must be given together");
+  if (!kept.values) return {};
+  if (on_cuda("hidden", logits.hidden)) throw py::value_error("kept must be None on CUDA");
+  const auto shape = cpu::kept_shape<T>();
+  const int64_t tiles = (logits.rows() + shape.lanes - 1) / shape.lanes;
+  const int64_t stream_tiles = (logits.classes() + shape.stream_tile - 1) / shape.stream_tile;
+  return {kept.values->data<Real>("kept", arithmetic, {tiles, logits.classes(), shape.lanes},
+                                  logits.hidden),
+          kept.origins->data<Real>("kept_origins", arithmetic, {tiles, stream_tiles, shape.lanes},
+                                   logits.hidden)};
+}
+
 void linear_cross_entropy(const Logits& logits, const TensorArg& losses, const TensorArg& origins,
                           const TensorArg& sums, const OptionalTensorArg& mean_embedding,
-                          const OptionalTensorArg& workspace, int64_t num_threads) {
+                          const Kept& kept, const OptionalTensorArg& workspace,
+                          int64_t num_threads) {
   check(logits);
   const TensorArg& hidden = logits.hidden;
   const int64_t bytes = workspace_bytes(hidden, logits.classes()).first;
@@ -107,7 +136,8 @@ void linear_cross_entropy(const Logits& logits, const TensorArg& losses, const T
         mean_embedding ? mean_embedding->data<Real>("mean_embedding", arithmetic,
                                                     {rows, logits.width()}, hidden)
                        : nullptr,
-        workspace_of(workspace, bytes, hidden)};
+        workspace_of(workspace, bytes, hidden),
+        kept_of<T, Real>(kept, logits, arithmetic)};
     run_beside(
         "hidden", hidden, num_threads,
         [&](auto device, void* stream) {
@@ -156,22 +186,63 @@ void linear_cross_entropy_table_gradient(const Logits& logits, const TensorArg& 
   });
 }
 
+void linear_cross_entropy_table_sums(const Logits& logits, const Kept& kept,
+                                     const TensorArg& origins, const TensorArg& factors,
+                                     const TensorArg& target_factors, const TensorArg& table_sums,
+                                     const OptionalTensorArg& bias_sums, int64_t num_threads) {
+  check(logits);
+  const TensorArg& hidden = logits.hidden;
+  if (on_cuda("hidden", hidden)) throw py::value_error("hidden must be on the CPU");
+  if (!kept.values) throw py::value_error("kept must be a tensor, got None");
+  const int64_t rows = logits.rows(), classes = logits.classes(), width = logits.width();
+  with_type(hidden, [&](auto type, DLDataType dtype, DLDataType arithmetic) {
+    using T = typename decltype(type)::type;
+    using Real = Arithmetic<T>;
+    const LinearCrossEntropyTableSums<T> params = {
+        inputs<T>(logits, dtype, arithmetic),
+        kept_of<T, const Real>(kept, logits, arithmetic),
+        origins.data<const Real>("origins", arithmetic, {rows}, hidden),
+        factors.data<const Real>("factors", arithmetic, {rows}, hidden),
+        target_factors.data<const Real>("target_factors", arithmetic, {rows}, hidden),
+        table_sums.data<double>("table_sums", kFloat64, {classes, width}, hidden),
+        bias_sums ? bias_sums->data<double>("bias_sums", kFloat64, {classes}, hidden) : nullptr};
+    run_beside(
+        "hidden", hidden, num_threads, [](auto, void*) {},
+        [&](int threads) { cpu::linear_cross_entropy_table_sums(params, threads); });
+  });
+}
+
 const Op op([](py::module_& m) {
   using namespace py::literals;
   m.def("linear_cross_entropy_workspace", &workspace_bytes, "hidden"_a, "classes"_a);
+  m.def("linear_cross_entropy_kept_shape", &kept_shape, "itemsize"_a);
+  m.def(
+      "linear_cross_entropy_table_sums",
+      [](const TensorArg& hidden, const TensorArg& table, const TensorArg& targets,
+         const TensorArg& kept, const TensorArg& kept_origins, const TensorArg& origins,
+         const TensorArg& factors, const TensorArg& target_factors, const TensorArg& table_sums,
+         const OptionalTensorArg& bias_sums, int64_t num_threads) {
+        linear_cross_entropy_table_sums({hidden, table, {}, targets, {}, 1, false},
+                                        {kept, kept_origins}, origins, factors, target_factors,
+                                        table_sums, bias_sums, num_threads);
+      },
+      "hidden"_a, "table"_a, "targets"_a, py::kw_only(), "kept"_a, "kept_origins"_a, "origins"_a,
+      "factors"_a, "target_factors"_a, "table_sums"_a, "bias_sums"_a, "num_threads"_a);
   m.def(
       "linear_cross_entropy",
       [](const TensorArg& hidden, const TensorArg& table, const TensorArg& targets,
          const OptionalTensorArg& bias, const OptionalTensorArg& rows_counted, double scale,
          bool allow_tf32, const TensorArg& losses, const TensorArg& origins, const TensorArg& sums,
-         const OptionalTensorArg& mean_embedding, const OptionalTensorArg& workspace,
+         const OptionalTensorArg& mean_embedding, const OptionalTensorArg& kept,
+         const OptionalTensorArg& kept_origins, const OptionalTensorArg& workspace,
          int64_t num_threads) {
         linear_cross_entropy({hidden, table, bias, targets, rows_counted, scale, allow_tf32},
-                             losses, origins, sums, mean_embedding, workspace, num_threads);
+                             losses, origins, sums, mean_embedding, {kept, kept_origins}, workspace,
+                             num_threads);
       },
       "hidden"_a, "table"_a, "targets"_a, py::kw_only(), "bias"_a, "rows_counted"_a, "scale"_a,
-      "allow_tf32"_a, "losses"_a, "origins"_a, "sums"_a, "mean_embedding"_a, "workspace"_a,
-      "num_threads"_a);
+      "allow_tf32"_a, "losses"_a, "origins"_a, "sums"_a, "mean_embedding"_a, "kept"_a = py::none(),
+      "kept_origins"_a = py::none(), "workspace"_a, "num_threads"_a);
   m.def(
       "linear_cross_entropy_table_gradient",
       [](const TensorArg& hidden, const TensorArg& table, const TensorArg& targets,

@@ -8,6 +8,10 @@
 // which is the gradient in x_n up to the target's own term. The table's gradient is the same pass
 // with the roles swapped: items stay, rows stream. Nothing of size [rows, classes] exists, and no
 // two threads add to the same number.
+//
+// On the CPU, a caller that knows the factors of rows before the backward pass may go through the
+// rows in chunks: the forward pass keeps a chunk's exponentials in the processor's cache, and the
+// table's gradient takes one matrix product from them instead of two and new exponentials.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -30,15 +34,26 @@ struct LinearCrossEntropyInputs {
   bool allow_tf32;  // CUDA, float32: products of numbers rounded to 11 bits
 };
 
+// What the forward pass keeps of a chunk of rows. A tile has kept_shape<T>() lanes, one per row;
+// the last tile may have fewer. Exponentials of one stream tile of classes are relative to the
+// largest logit so far of their row. That of a row's target, and those of lanes without a row, are
+// 0.
+template <class Real>
+struct KeptExponentials {
+  Real* values;   // [tiles, classes, lanes]; null: nothing is kept
+  Real* origins;  // [tiles, stream tiles, lanes]
+};
+
 template <class T>
 struct LinearCrossEntropyForward {
   LinearCrossEntropyInputs<T> in;
   // Outputs. Rows that do not count get 0, 0, 1, 0.
-  Arithmetic<T>* losses;          // [rows]
-  Arithmetic<T>* origins;         // [rows], near the largest logit: within 40 below it
-  Arithmetic<T>* sums;            // [rows], sum_v exp(s_nv - origin_n)
-  Arithmetic<T>* mean_embedding;  // [rows, width], sum_v p_nv W_v; null: not wanted
-  void* workspace;                // CUDA: linear_cross_entropy_workspace() bytes
+  Arithmetic<T>* losses;                 // [rows]
+  Arithmetic<T>* origins;                // [rows], near the largest logit: within 40 below it
+  Arithmetic<T>* sums;                   // [rows], sum_v exp(s_nv - origin_n)
+  Arithmetic<T>* mean_embedding;         // [rows, width], sum_v p_nv W_v; null: not wanted
+  void* workspace;                       // CUDA: linear_cross_entropy_workspace() bytes
+  KeptExponentials<Arithmetic<T>> kept;  // CPU
 };
 
 // grad_table_v = shift + sum_n {y_n != v} factor_n exp(s_nv - origin_n) x_n
@@ -60,14 +75,37 @@ struct LinearCrossEntropyTableGradient {
   void* workspace;                      // CUDA: linear_cross_entropy_workspace() bytes
 };
 
+// table_sums_v += sum_n {y_n != v} factor_n exp(s_nv - origin_n) x_n
+//               + sum_n {y_n == v} target_factor_n x_n
+// and bias_sums_v the same with 1 for x_n, from what a forward pass over the same rows kept. A row
+// of factors 0 must have finite sums: 0 * NaN would be NaN.
+template <class T>
+struct LinearCrossEntropyTableSums {
+  LinearCrossEntropyInputs<T> in;  // without rows_counted
+  KeptExponentials<const Arithmetic<T>> kept;
+  const Arithmetic<T>* origins;         // [rows]
+  const Arithmetic<T>* factors;         // [rows]
+  const Arithmetic<T>* target_factors;  // [rows]
+  double* table_sums;                   // [classes, width]
+  double* bias_sums;                    // [classes]; null: not wanted
+};
+
 // For float, double (CPU only), Float16 and BFloat16. On a target that is no class...
 namespace cpu {
+// How many rows or classes a tile of KeptExponentials holds.
+struct KeptShape {
+  int64_t lanes, stream_tile;
+};
+template <class T>
+KeptShape kept_shape();
 // ...throw std::out_of_range, and std::invalid_argument unless rows_counted is in [0, rows].
 template <class T>
 void linear_cross_entropy(const LinearCrossEntropyForward<T>& params, int num_threads);
 template <class T>
 void linear_cross_entropy_table_gradient(const LinearCrossEntropyTableGradient<T>& params,
                                          int num_threads);
+template <class T>
+void linear_cross_entropy_table_sums(const LinearCrossEntropyTableSums<T>& params, int num_threads);
 }  // namespace cpu
 
 namespace cuda {

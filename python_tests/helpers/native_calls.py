@@ -10,6 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+import emulator
+from atjt_ext.ops import _row_losses
+
 Generator = np.random.Generator
 FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
@@ -270,13 +273,43 @@ def linear_cross_entropy_workspace(rng: Generator) -> dict[str, Any]:
     return {"hidden": hidden, "classes": int(rng.integers(1, 1000))}
 
 
-@_maker("losses", "origins", "sums", "mean_embedding", "workspace")
+def _kept(dtype: torch.dtype, rows: int, classes: int) -> dict[str, Tensor]:
+    """Exponentials that the forward pass keeps, and their origins."""
+    shape = _row_losses._C.linear_cross_entropy_kept_shape(arithmetic(dtype).itemsize)
+    lanes, tile = (max(number, 1) for number in shape)  # 0 in a module that has CUDA kernels only
+    tiles = -(-rows // lanes)
+    shapes = {"kept": (tiles, classes, lanes), "kept_origins": (tiles, -(-classes // tile), lanes)}
+    return {name: torch.zeros(shape, dtype=arithmetic(dtype)) for name, shape in shapes.items()}
+
+
+@_maker()
+def linear_cross_entropy_kept_shape(rng: Generator) -> dict[str, Any]:
+    return {"itemsize": int(rng.choice([4, 8]))}
+
+
+@_maker("losses", "origins", "sums", "mean_embedding", "kept", "kept_origins", "workspace")
 def linear_cross_entropy(rng: Generator) -> dict[str, Any]:
-    inputs, rows, _, width, dtype = _linear(rng)
+    inputs, rows, classes, width, dtype = _linear(rng)
     real = arithmetic(dtype)
     outputs = {name: torch.zeros(rows, dtype=real) for name in ("losses", "origins", "sums")}
     mean = maybe(rng, torch.zeros(rows, width, dtype=real))
-    return {**inputs, **outputs, "mean_embedding": mean}
+    keeps = rng.random() < 0.5 and not emulator.runs_cuda_kernels(inputs["hidden"].device)
+    kept = _kept(dtype, rows, classes) if keeps else {}
+    return {**inputs, **outputs, "mean_embedding": mean, **kept}
+
+
+@_maker("table_sums", "bias_sums")
+def linear_cross_entropy_table_sums(rng: Generator) -> dict[str, Any]:
+    inputs, rows, classes, width, dtype = _linear(rng)
+    real = arithmetic(dtype)
+    names = ("hidden", "table", "targets", "num_threads")
+    return {
+        **{name: inputs[name] for name in names},
+        **_kept(dtype, rows, classes),
+        **{name: floats(rng, real, rows) for name in ("origins", "factors", "target_factors")},
+        "table_sums": torch.zeros(classes, width, dtype=torch.float64),
+        "bias_sums": maybe(rng, torch.zeros(classes, dtype=torch.float64)),
+    }
 
 
 @_maker("grad_table", "grad_bias", "workspace")

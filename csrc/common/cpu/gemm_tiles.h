@@ -109,12 +109,11 @@ static const Real* read_stream(const T* x, int64_t n, Real* buffer) {
   return buffer;
 }
 
-// out[r][lane] (+)= sum_d stream[r][d] * stay[d][lane] for kRows rows of the stream.
+// sums[r][lane] = sum_d stream[r][d] * stay[d][lane] for kRows rows of the stream.
 template <int kRows, int kVectors, class Real>
-ATJT_HD void product_block(const Real* stream, int64_t stride, const Real* stay, int64_t depth,
-                           bool add, Real* out) {
+ATJT_HD void multiply_rows(const Real* stream, int64_t stride, const Real* stay, int64_t depth,
+                           Vector<Real> (&sums)[kRows][kVectors]) {
   constexpr int kWidth = kVectorWidth<Real>, kLanes = kVectors * kWidth;
-  Vector<Real> sums[kRows][kVectors] = {};
   for (int64_t d = 0; d < depth; ++d) {
     Vector<Real> lanes[kVectors];
     ATJT_UNROLL
@@ -126,6 +125,29 @@ ATJT_HD void product_block(const Real* stream, int64_t stride, const Real* stay,
       for (int v = 0; v < kVectors; ++v) sums[r][v] = multiply_add(x, lanes[v], sums[r][v]);
     }
   }
+}
+
+// totals[r][lane] += sums[r][lane]
+template <int kRows, int kVectors, class Real>
+ATJT_HD void add_to_totals(const Vector<Real> (&sums)[kRows][kVectors], double* totals) {
+  constexpr int kWidth = kVectorWidth<Real>, kLanes = kVectors * kWidth;
+  alignas(64) Real block[kRows * kLanes];
+  ATJT_UNROLL
+  for (int r = 0; r < kRows; ++r) {
+    ATJT_UNROLL
+    for (int v = 0; v < kVectors; ++v) store_vector(block + r * kLanes + v * kWidth, sums[r][v]);
+  }
+#pragma omp simd
+  for (int i = 0; i < kRows * kLanes; ++i) totals[i] += double(block[i]);
+}
+
+// out[r][lane] (+)= sum_d stream[r][d] * stay[d][lane] for kRows rows of the stream.
+template <int kRows, int kVectors, class Real>
+ATJT_HD void product_block(const Real* stream, int64_t stride, const Real* stay, int64_t depth,
+                           bool add, Real* out) {
+  constexpr int kWidth = kVectorWidth<Real>, kLanes = kVectors * kWidth;
+  Vector<Real> sums[kRows][kVectors] = {};
+  multiply_rows<kRows, kVectors, Real>(stream, stride, stay, depth, sums);
   ATJT_UNROLL
   for (int r = 0; r < kRows; ++r) {
     ATJT_UNROLL
@@ -150,6 +172,19 @@ static void products(const Real* stream, int64_t count, const Real* stay, int64_
   }
 }
 
+// totals [count, lanes] += stream [count, depth] . stay [depth, lanes], depth <= kStreamTile
+template <int kVectors, class Real>
+static void add_products(const Real* stream, int64_t stride, int64_t count, const Real* stay,
+                         int64_t depth, double* totals) {
+  constexpr int kLanes = kVectors * kVectorWidth<Real>;
+  each_block_of<IsaShape::kBroadcasts>(0, count, [&](auto rows, int64_t row) {
+    Vector<Real> sums[decltype(rows)::value][kVectors] = {};
+    multiply_rows<decltype(rows)::value, kVectors, Real>(stream + row * stride, stride, stay, depth,
+                                                         sums);
+    add_to_totals<decltype(rows)::value, kVectors, Real>(sums, totals + row * kLanes);
+  });
+}
+
 // totals[d][lane] += sum_r stream[r][d] * weights[r][lane] for kDepth columns d of the stream.
 template <int kDepth, int kVectors, class Real>
 ATJT_HD void accumulate_block(const Real* stream, int64_t stride, const Real* weights,
@@ -167,14 +202,7 @@ ATJT_HD void accumulate_block(const Real* stream, int64_t stride, const Real* we
       for (int v = 0; v < kVectors; ++v) sums[d][v] = multiply_add(x, lanes[v], sums[d][v]);
     }
   }
-  alignas(64) Real block[kDepth * kLanes];
-  ATJT_UNROLL
-  for (int d = 0; d < kDepth; ++d) {
-    ATJT_UNROLL
-    for (int v = 0; v < kVectors; ++v) store_vector(block + d * kLanes + v * kWidth, sums[d][v]);
-  }
-#pragma omp simd
-  for (int i = 0; i < kDepth * kLanes; ++i) totals[i] += double(block[i]);
+  add_to_totals<kDepth, kVectors, Real>(sums, totals);
 }
 
 // totals [width, lanes] += stream^T [width, count] . weights [count, lanes], count <= kStreamTile

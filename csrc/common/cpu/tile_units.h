@@ -27,20 +27,26 @@ class TileUnits {
 
   int64_t parts() const { return parts_; }
 
-  // Calls f(part, staying range, streaming range, scratch); f must not throw.
+  // Calls f(part, staying range, streaming range, scratch of TileScratch); f must not throw.
   template <class Real, class F>
   void run(int64_t width, int num_threads, const F& f) const {
-    const int64_t bytes = (TileScratch<Real>::bytes(width, lanes_) + 63) / 64 * 64;
+    run_with(TileScratch<Real>::bytes(width, lanes_), streaming_ / parts_ * lanes_ * width,
+             num_threads, f);
+  }
+
+  // The same with scratch of so many bytes, for units of so many products.
+  template <class F>
+  void run_with(int64_t scratch_bytes, int64_t work, int num_threads, const F& f) const {
+    const int64_t bytes = (scratch_bytes + 63) / 64 * 64;
     const AlignedBytes scratch(bytes * num_threads);
-    parallel_rows(num_tiles() * parts_, streaming_ / parts_ * lanes_ * width, num_threads,
-                  [&](int thread, int64_t begin, int64_t end) {
-                    for (int64_t unit = begin; unit < end; ++unit) {
-                      const int64_t tile = unit / parts_, part = unit % parts_;
-                      f(part, Range{tile * lanes_, std::min((tile + 1) * lanes_, staying_)},
-                        Range{stream_begin(part), stream_begin(part + 1)},
-                        scratch.data() + bytes * thread);
-                    }
-                  });
+    parallel_rows(
+        num_tiles() * parts_, work, num_threads, [&](int thread, int64_t begin, int64_t end) {
+          for (int64_t unit = begin; unit < end; ++unit) {
+            const int64_t tile = unit / parts_, part = unit % parts_;
+            f(part, Range{tile * lanes_, std::min((tile + 1) * lanes_, staying_)},
+              Range{stream_begin(part), stream_begin(part + 1)}, scratch.data() + bytes * thread);
+          }
+        });
   }
 
  private:

@@ -53,16 +53,16 @@ class Parts {
 // Joins all parts of a row, relative to their largest origin, and adds its target.
 template <class T, class Real = Arithmetic<T>>
 void finish_row(const LinearCrossEntropyForward<T>& p, int64_t parts, Parts<Real>& origins,
-                Parts<Real>& sums, Parts<Real>& mean_embeddings, int64_t row) {
+                Parts<Real>& sums, Parts<Real>& mean_embeddings, double* factors, int64_t row) {
   const int64_t width = p.in.width;
   Real origin = -std::numeric_limits<Real>::infinity();
   for (int64_t part = 0; part < parts; ++part) origin = std::max(origin, origins[part][row]);
-  // NaN for a row of nothing but -inf, as for its softmax.
-  const auto factor = [&](int64_t part) {
-    return exp_nonpositive(double(origins[part][row]) - double(origin));
-  };
   double others = 0;
-  for (int64_t part = 0; part < parts; ++part) others += factor(part) * double(sums[part][row]);
+  for (int64_t part = 0; part < parts; ++part) {
+    // NaN for a row of nothing but -inf, as for its softmax.
+    factors[part] = exp_nonpositive(double(origins[part][row]) - double(origin));
+    others += factors[part] * double(sums[part][row]);
+  }
   const double above_target = double(origin) - double(p.losses[row]);
   const double target_weight = exp_nonpositive(-above_target), sum = others + target_weight;
   const T* const target = p.in.table + p.in.targets[row] * width;
@@ -70,7 +70,7 @@ void finish_row(const LinearCrossEntropyForward<T>& p, int64_t parts, Parts<Real
     const int64_t at = row * width + d;
     double total = target_weight * double(widen(target[d]));
     for (int64_t part = 0; part < parts; ++part)
-      total += factor(part) * double(mean_embeddings[part][at]);
+      total += factors[part] * double(mean_embeddings[part][at]);
     p.mean_embedding[at] = Real(total / sum);
   }
   p.losses[row] = Real(above_target == 0 ? std::log1p(others) : std::log(sum) + above_target);
@@ -96,10 +96,13 @@ void linear_cross_entropy(const LinearCrossEntropyForward<T>& p, int num_threads
       LinearCrossEntropyRows<kIsa>::run(
           p, {origins[part], sums[part], mean_embeddings[part], p.losses}, tile, stream, scratch);
     });
-    parallel_rows(rows, parts * (width + 1), num_threads, [&](int, int64_t begin, int64_t end) {
-      for (int64_t row = begin; row < end; ++row)
-        finish_row(p, parts, origins, sums, mean_embeddings, row);
-    });
+    std::vector<double> factors(size_t(parts * num_threads));
+    parallel_rows(rows, parts * (width + 1), num_threads,
+                  [&](int thread, int64_t begin, int64_t end) {
+                    for (int64_t row = begin; row < end; ++row)
+                      finish_row(p, parts, origins, sums, mean_embeddings,
+                                 factors.data() + thread * parts, row);
+                  });
   });
   for (int64_t row = rows; row < p.in.rows; ++row) {
     p.losses[row] = p.origins[row] = 0;
@@ -146,9 +149,37 @@ void linear_cross_entropy_table_gradient(const LinearCrossEntropyTableGradient<T
   });
 }
 
-#define ATJT_INSTANTIATE(T)                                                     \
-  template void linear_cross_entropy(const LinearCrossEntropyForward<T>&, int); \
-  template void linear_cross_entropy_table_gradient(const LinearCrossEntropyTableGradient<T>&, int);
+template <class T>
+void linear_cross_entropy_table_sums(const LinearCrossEntropyTableSums<T>& p, int num_threads) {
+  using Real = Arithmetic<T>;
+  check_targets(p.in);
+  with_current_isa([&](auto isa) {
+    constexpr Isa kIsa = decltype(isa)::value;
+    constexpr int kVector = TileShape<kIsa>::kVectorBytes / int(sizeof(Real));
+    const int64_t columns = p.in.width + (p.bias_sums != nullptr ? 1 : 0);
+    // With few rows there are no parts to be made: the tiles of items are the units.
+    const TileUnits units(p.in.classes, 0, kSumItems);
+    units.run_with(TableSumsScratch<Real>::bytes(TableSumsScratch<Real>::padded(columns, kVector)),
+                   p.in.rows * p.in.width * kSumItems, num_threads,
+                   [&](int64_t, Range items, Range, void* scratch) {
+                     LinearCrossEntropySums<kIsa>::run(p, items, scratch);
+                   });
+  });
+}
+
+template <class T>
+KeptShape kept_shape() {
+  return with_current_isa([](auto isa) -> KeptShape {
+    return {TileShape<decltype(isa)::value>::template lanes<Arithmetic<T>>(), kStreamTile};
+  });
+}
+
+#define ATJT_INSTANTIATE(T)                                                                    \
+  template void linear_cross_entropy(const LinearCrossEntropyForward<T>&, int);                \
+  template void linear_cross_entropy_table_gradient(const LinearCrossEntropyTableGradient<T>&, \
+                                                    int);                                      \
+  template void linear_cross_entropy_table_sums(const LinearCrossEntropyTableSums<T>&, int);   \
+  template KeptShape kept_shape<T>();
 ATJT_FLOATING_TYPES(ATJT_INSTANTIATE)
 
 }  // namespace atjt::cpu

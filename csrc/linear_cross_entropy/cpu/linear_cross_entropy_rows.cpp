@@ -3,6 +3,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "linear_cross_entropy/cpu/linear_cross_entropy_rows.h"
 
+#include <cstring>
+
 #include "common/cpu/gemm_tiles.h"
 #include "common/exp.h"
 
@@ -95,27 +97,34 @@ void run_tile(const LinearCrossEntropyForward<T>& p, const ForwardPart<Arithmeti
   }
   for (int64_t i = 0; i < summed_width * kLanes; ++i) state.totals[i] = 0;
   pack_lanes<kLanes>(in.hidden + rows.begin * width, rows.size(), width, scratch.stay);
+  const bool keeps = p.kept.values != nullptr;
+  const auto kept = kept_tile(p.kept, rows.begin, in.classes);
 
   for (int64_t start = classes.begin; start < classes.end; start += kStreamTile) {
     const int64_t left = classes.end - start, items = left < kStreamTile ? left : kStreamTile;
     const Real* const stream = read_stream(in.table + start * width, items * width, scratch.stream);
-    products<kVectors>(stream, items, scratch.stay, width, scratch.products);
+    Real* const tile = keeps ? kept.values + start * kLanes : scratch.products;
+    products<kVectors>(stream, items, scratch.stay, width, tile);
     alignas(64) Real largest[kLanes];
-    make_logits<kLanes>(scratch.products, items, in.scale,
-                        in.bias != nullptr ? in.bias + start : nullptr, largest);
+    make_logits<kLanes>(tile, items, in.scale, in.bias != nullptr ? in.bias + start : nullptr,
+                        largest);
     for (int64_t i = 0; i < rows.size(); ++i) {
       const int64_t row = rows.begin + i, item = in.targets[row] - start;
       if (item < 0 || item >= items) continue;
       // Left out of the sums: they would round 1 - p of a row with a confident target.
-      part.target_logits[row] = scratch.products[item * kLanes + i];
-      scratch.products[item * kLanes + i] = -Real(__builtin_inf());
+      part.target_logits[row] = tile[item * kLanes + i];
+      tile[item * kLanes + i] = -Real(__builtin_inf());
     }
     raise_origins<kLanes>(state, largest, summed_width);
-    make_exponentials<kLanes>(scratch.products, items, state);
-    if (summed_width > 0)
-      accumulate<kVectors>(stream, items, scratch.products, width, state.totals);
+    make_exponentials<kLanes>(tile, items, state);
+    if (keeps)
+      std::memcpy(kept.origins + start / kStreamTile * kLanes, state.origins, sizeof state.origins);
+    if (summed_width > 0) accumulate<kVectors>(stream, items, tile, width, state.totals);
   }
 
+  // 0 * infinity is NaN in lanes without a row, too.
+  for (int64_t v = classes.begin; keeps && v < classes.end; ++v)
+    for (int64_t i = rows.size(); i < kLanes; ++i) kept.values[v * kLanes + i] = 0;
   for (int64_t i = 0; i < rows.size(); ++i) {
     const int64_t row = rows.begin + i;
     part.origins[row] = state.origins[i];

@@ -16,6 +16,16 @@ struct ForwardPart {
   Real* target_logits;   // [rows], written if the target is among the classes
 };
 
+// The kept numbers of the tile that starts at this row.
+template <class Real>
+ATJT_HD KeptExponentials<Real> kept_tile(const KeptExponentials<Real>& all, int64_t row,
+                                         int64_t classes) {
+  if (all.values == nullptr) return all;
+  // All tiles before are full, so that their lanes are rows.
+  const int64_t stream_tiles = (classes + kStreamTile - 1) / kStreamTile;
+  return {all.values + row * classes, all.origins + row * stream_tiles};
+}
+
 template <Isa isa>
 struct LinearCrossEntropyRows {
 #define ATJT_DECLARE(T)                                                                   \
@@ -55,6 +65,34 @@ struct LinearCrossEntropyItems {
   static void run(const LinearCrossEntropyTableGradient<T>&,                             \
                   const TableGradientPart<Arithmetic<T>>* part, Range items, Range rows, \
                   void* scratch) noexcept;
+  ATJT_FLOATING_TYPES(ATJT_DECLARE)
+#undef ATJT_DECLARE
+};
+
+// Items of one tile of the table's sums: those whose exponentials share an origin per row.
+constexpr int kSumItems = kStreamTile;
+
+// The memory of one thread for a tile of the table's sums.
+template <class Real>
+struct TableSumsScratch {
+  double* totals;  // [kSumItems, padded], blocks of columns one after the other
+  Real* rows;      // [kStreamTile, padded], the same
+
+  static constexpr int64_t padded(int64_t columns, int64_t vector) {
+    return (columns + vector - 1) / vector * vector;
+  }
+  static constexpr int64_t bytes(int64_t padded) {
+    return padded * (kSumItems * int64_t(sizeof(double)) + kStreamTile * int64_t(sizeof(Real)));
+  }
+  TableSumsScratch(void* memory, int64_t padded)
+      : totals(static_cast<double*>(memory)),
+        rows(reinterpret_cast<Real*>(totals + kSumItems * padded)) {}
+};
+
+template <Isa isa>
+struct LinearCrossEntropySums {
+#define ATJT_DECLARE(T) \
+  static void run(const LinearCrossEntropyTableSums<T>&, Range items, void* scratch) noexcept;
   ATJT_FLOATING_TYPES(ATJT_DECLARE)
 #undef ATJT_DECLARE
 };
