@@ -28,7 +28,7 @@ def _allow_tf32() -> bool:
     return bool(matmul.allow_tf32) if precision is None else precision == "tf32"
 
 
-def counted_first(counts: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _counted_first(counts: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """An order of the rows, their targets in this order, and the number of rows that count, on the
     device. Rows that count come first, sorted by target; the sort is stable."""
     sorted_targets, order = torch.sort(torch.where(counts, targets, _LAST), stable=True)
@@ -57,7 +57,7 @@ def _forward(
     scale: float,
     mean_embedding: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    order, sorted_targets, rows_counted = counted_first(targets != ignore_index, targets)
+    order, sorted_targets, rows_counted = _counted_first(targets != ignore_index, targets)
     hidden, table = hidden[order], table.contiguous()
     losses, origins, sums, mean = row_outputs(hidden, mean_embedding)
     _C.linear_cross_entropy(
@@ -103,7 +103,7 @@ def _table_gradient(
     bias_gradient: bool,
 ) -> tuple[Tensor, Tensor]:
     counts = (softmax_factors != 0) | (target_factors != 0)  # NaN too
-    order, sorted_targets, rows_counted = counted_first(counts, targets)
+    order, sorted_targets, rows_counted = _counted_first(counts, targets)
     softmax_factors, unscale = softmax_factors[order], None
     if hidden.dtype == torch.float16:
         # Products of factor and probability are rounded to float16: use its whole range.

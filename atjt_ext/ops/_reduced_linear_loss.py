@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ._dtypes import arithmetic
 from ._library import contiguous, operator, refuse_second_derivative, register
-from ._linear_losses import counted_first, hidden_gradient, row_factors, row_outputs, with_terms
+from ._linear_losses import hidden_gradient, row_factors, row_outputs, with_terms
 from ._native import _C
 from ._row_losses import at_weight
 
@@ -61,6 +61,7 @@ def _with_gradients(
     hidden_wanted: bool,
     bias_wanted: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    hidden, targets = hidden.contiguous(), targets.contiguous()
     table, bias = table.contiguous(), contiguous(bias)
     outputs = losses, grad_hidden, table_sums, bias_sums = _outputs(
         hidden, table, hidden_wanted, bias_wanted
@@ -87,24 +88,24 @@ def _with_gradients(
         return at_target, origins, sums, mean_embedding
 
     if all_losses:  # of rows of weight 0, too
-        order, sorted_targets, count = counted_first(counts & (row_scale == 0), targets)
-        order, sorted_targets = order[: int(count)], sorted_targets[: int(count)]
-        rows = hidden[order]
-        at_target, origins, sums, _ = forward(rows, sorted_targets, False)
-        losses[order] = with_terms(at_target, origins, sums, rows, *terms)
+        rest = (counts & (row_scale == 0)).nonzero()[:, 0]
+        rows = hidden[rest]
+        at_target, origins, sums, _ = forward(rows, targets[rest], False)
+        losses[rest] = with_terms(at_target, origins, sums, rows, *terms)
 
-    order, sorted_targets, count = counted_first(counts & (row_scale != 0), targets)
-    order = order[: int(count)]
+    weighted = (counts & (row_scale != 0)).nonzero()[:, 0]
+    count, all_weighted = len(weighted), len(weighted) == len(targets)
     lanes, stream_tile = _C.linear_cross_entropy_kept_shape(losses.itemsize)
     longest = max(rows_of_chunk(len(table), hidden.dtype), lanes)
-    length = min(longest, -(-len(order) // lanes) * lanes)
+    length = min(longest, -(-count // lanes) * lanes)
     kept = hidden.new_empty((length // lanes, len(table), lanes), dtype=losses.dtype)
     stream_tiles = -(-len(table) // stream_tile)
     kept_origins = kept.new_empty((length // lanes, stream_tiles, lanes))
-    for start in range(0, len(order), max(length, 1)):
-        chunk = order[start : start + length]
-        chunk_targets, tiles = sorted_targets[start : start + len(chunk)], -(-len(chunk) // lanes)
-        rows = hidden[chunk]
+    for start in range(0, count, max(length, 1)):
+        end = min(start + length, count)
+        # A slice copies nothing.
+        chunk: Any = slice(start, end) if all_weighted else weighted[start:end]
+        rows, chunk_targets, tiles = hidden[chunk], targets[chunk], -(-(end - start) // lanes)
         exponentials = {"kept": kept[:tiles], "kept_origins": kept_origins[:tiles]}
         at_target, origins, sums, mean_embedding = forward(
             rows, chunk_targets, hidden_wanted, **exponentials

@@ -27,7 +27,7 @@ struct LinearCrossEntropyInputs {
   const T* hidden;              // x [rows, width]
   const T* table;               // W [classes, width]
   const Arithmetic<T>* bias;    // b [classes]; null: 0
-  const int64_t* targets;       // [rows], ascending over the rows that count
+  const int64_t* targets;       // [rows]; on CUDA ascending over the rows that count
   const int64_t* rows_counted;  // how many first rows count; on the device; null: all
   int64_t rows, classes, width;
   Arithmetic<T> scale;
