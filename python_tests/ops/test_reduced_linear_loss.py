@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-import emulator
 from atjt_ext.ops import _reduced_linear_loss as reduced
 from atjt_ext.ops import linear_reweighted_cross_entropy as linear_loss
 from atjt_ext.ops import reference
@@ -19,16 +18,6 @@ from helpers.operators import Operators, arithmetic, assert_all_equal
 
 NAME = "atjt_ext::_linear_reweighted_cross_entropy_with_gradients"
 LEAVES = ("hidden", "table", "weight", "bias")
-
-
-@pytest.fixture(autouse=True)
-def _cpu_kernels() -> Iterator[None]:
-    """The kernels of the CPU, sanitized where the tests run under sanitizers."""
-    if emulator.SANITIZE:
-        with emulator.sanitized_cpu():
-            yield
-    else:
-        yield
 
 
 def chunks_of(monkeypatch: pytest.MonkeyPatch, rows: int, classes: int, itemsize: int) -> None:
