@@ -50,6 +50,7 @@ class Transformer(nn.Module):
     """Embeddings of items and positions, ``blocks``, and a last normalisation.
 
     A block has the arguments of :class:`TransformerBlock`. Positions count from the end of a row.
+    With ``scale_embedding``, item vectors enter times the root of their width.
     """
 
     def __init__(
@@ -60,12 +61,15 @@ class Transformer(nn.Module):
         num_heads: int,
         dropout: float,
         blocks: Iterable[nn.Module],
+        *,
+        scale_embedding: bool = True,
     ) -> None:
         super().__init__()
         require_positive(num_items=num_items, max_length=max_length)
         require_heads(embedding_dim, num_heads)
         self.num_items = num_items
         self.max_length = max_length
+        self.scale_embedding = scale_embedding
         self.item_embedding = nn.Embedding(num_items + 1, embedding_dim, padding_idx=0)
         self.position_embedding = nn.Embedding(max_length, embedding_dim)
         self.blocks = nn.ModuleList(blocks)
@@ -88,7 +92,9 @@ class Transformer(nn.Module):
         return self.item_embedding.weight
 
     def scaled(self, items: Tensor) -> Tensor:
-        """Item vectors at the scale of the position embeddings."""
+        """Item vectors as they enter the first block, before positions are added."""
+        if not self.scale_embedding:
+            return items
         scaled: Tensor = items * self.item_embedding.embedding_dim**0.5
         return scaled
 

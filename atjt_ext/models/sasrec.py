@@ -22,9 +22,15 @@ __all__ = ["SASRec", "SASRecConfig"]
 
 @dataclass(frozen=True, kw_only=True)
 class SASRecConfig(TransformerConfig):
-    """Sizes of SASRec."""
+    """Sizes of SASRec.
+
+    Attributes:
+        scale_embedding: item vectors enter times the root of embedding_dim, so that a state depends
+            more on its item than on the items before.
+    """
 
     num_heads: int = size(1)
+    scale_embedding: bool = True
 
     def build(self, num_items: int, *, max_length: int, **_: Any) -> SASRec:
         return SASRec(num_items, max_length=max_length, **self.options())
@@ -51,10 +57,14 @@ class SASRec(Transformer):
         num_blocks: int = SASRecConfig.num_blocks,
         num_heads: int = SASRecConfig.num_heads,
         dropout: float = SASRecConfig.dropout,
+        scale_embedding: bool = SASRecConfig.scale_embedding,
     ) -> None:
         SASRecConfig.check(locals())
         blocks = (TransformerBlock(embedding_dim, num_heads, dropout) for _ in range(num_blocks))
-        super().__init__(num_items, max_length, embedding_dim, num_heads, dropout, blocks)
+        super().__init__(
+            *(num_items, max_length, embedding_dim, num_heads, dropout, blocks),
+            scale_embedding=scale_embedding,
+        )
         self.initialise()
 
     def encode(

@@ -48,7 +48,7 @@ def _is_model(value: object) -> bool:
 @EVERY
 def test_option_names_are_the_fields_of_the_config(table: ConfigTable, name: str) -> None:
     assert table.option_names(name) == tuple(one.name for one in fields(table[name]))
-    assert len(MODELS.option_names("sasrec")) == 4
+    assert len(MODELS.option_names("sasrec")) == 5
 
 
 @EVERY

@@ -37,6 +37,16 @@ def test_positions_count_from_the_end() -> None:
     assert gradient.any(dim=1).nonzero().flatten().tolist() == [0]
 
 
+def test_items_enter_times_the_root_of_the_width_unless_told_otherwise() -> None:
+    sequences = torch.tensor([[0, 1, 2, 3]])
+    as_it_is = _model(scale_embedding=False)
+    wanted = _model().encode(sequences)
+    assert not torch.allclose(as_it_is.encode(sequences), wanted)
+    with torch.no_grad():
+        as_it_is.item_embedding.weight.mul_(8**0.5)
+    torch.testing.assert_close(as_it_is.encode(sequences), wanted)
+
+
 def test_the_item_table_is_the_embedding_itself() -> None:
     model = _model()
     assert model.item_table() is model.item_embedding.weight

@@ -70,13 +70,13 @@ def test_finished_runs_do_not_run_again(
     threads = torch.get_num_threads()
     arguments = ["--file", str(file), "--out", str(out), "--seeds=1", "--epochs=1", "--arms"]
     try:
-        for arms in (["as it is"], ["as it is", "2 heads"]):
+        for arms in (["as before"], ["as before", "2 heads"]):
             monkeypatch.setattr(sys, "argv", ["base_model.py", *arguments, *arms])
             base_model.main()
     finally:
         torch.set_num_threads(threads)
     assert len(out.read_text().splitlines()) == 2
-    assert capsys.readouterr().out.count("as it is, seed 0:") == 1
+    assert capsys.readouterr().out.count("as before, seed 0:") == 1
 
 
 def test_a_release_is_compared_with_itself(
