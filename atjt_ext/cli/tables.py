@@ -88,7 +88,7 @@ def grid_table(comparisons: list[dict[str, Any]]) -> Table:
     metric = comparisons[0]["metric"] if comparisons else "metric"
     several_models = len({c["model"] for c in comparisons}) > 1
     title = f"{metric}: difference from the baseline; p corrected by Holm"
-    columns = ("data, noise", "recipe", ">seeds", ">difference", ">p seeds", ">p users", "verdict")
+    columns = ("data, noise", "recipe", ">seeds", ">difference [95 %]", ">p", "verdict")
     table = _table(title, *columns)
     for c in comparisons:
         model = f"{c['model']}, " if several_models else ""
@@ -96,9 +96,9 @@ def grid_table(comparisons: list[dict[str, Any]]) -> Table:
             f"{Path(c['file']).name}, {model}{c['noise']}",
             c["recipe"],
             str(len(c["seeds"])),
-            f"{c['difference']:+.4f}",
-            shown_p(c["seeds_p_holm"]),
-            shown_p(c["users_p_holm"]),
+            f"{c['difference']:+.4f}"
+            + ("" if c["low"] is None else f" [{c['low']:+.4f}, {c['high']:+.4f}]"),
+            shown_p(c["p_holm"]),
             c["verdict"],
         )
     return table

@@ -6,7 +6,7 @@
 ``metrics``     HR, NDCG and MRR as functions of ranks; the names of all metrics.
 ``auc``         Area under the ROC curve, also within strata.
 ``detection``   How well noise logits find planted noise; calibration.
-``statistics``  Paired tests and intervals over seeds and users.
+``statistics``  A test and intervals over seeds and users.
 ==============  =========================================================================
 """
 

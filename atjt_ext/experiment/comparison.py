@@ -1,4 +1,4 @@
-"""Compares every recipe with its baseline: over seeds, over users, corrected by Holm."""
+"""Compares every recipe with its baseline: one test over seeds and users, corrected by Holm."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..evaluation.metrics import user_gains
-from ..evaluation.statistics import crossed_bootstrap, holm, paired_t, sign_flip_p
+from ..evaluation.statistics import clustered_mean, holm
 from .recipes import ExperimentRecipe
 from .store import CellResult
 
@@ -22,9 +22,11 @@ LEVEL = 0.05
 class Comparison:
     """A recipe and its baseline on one file, model and noise.
 
-    Differences are recipe minus baseline. Intervals are 95 % intervals: t over seeds, bootstrap
-    over users and seeds, crossed. ``p_holm`` is p corrected by Holm over all comparisons of the
-    report. One seed has no interval and no p over seeds.
+    Differences are recipe minus baseline. Interval and p are those of
+    :func:`~atjt_ext.evaluation.statistics.clustered_mean`: the 95 % interval excludes 0 exactly
+    where p is below 0.05. ``p_holm`` is p corrected by Holm over the comparisons of the report
+    that have two or more seeds. With one seed, interval and p cover users only, and there is no
+    ``p_holm``; with one user as well, there is neither.
     """
 
     file: str
@@ -38,22 +40,24 @@ class Comparison:
     seed_differences: tuple[float, ...]
     baseline_mean: float  # over seeds
     difference: float  # mean over seeds
-    seeds_low: float | None
-    seeds_high: float | None
-    seeds_p: float | None  # paired t test
-    users_low: float
-    users_high: float
-    users_p: float  # sign-flip test
-    seeds_p_holm: float | None
-    users_p_holm: float | None
+    low: float | None
+    high: float | None
+    p: float | None
+    p_holm: float | None
+    seed_error: float | None  # standard error from seeds alone; None for one seed
+    user_error: float | None  # standard error from users alone; None for one user
+    degrees: float | None  # of freedom
     time_ratio: float  # seconds of weighing and training by the baseline's; median over seeds
 
     @property
     def verdict(self) -> str:
-        """``helps`` or ``harms`` only if both tests, after correction, are below 0.05."""
-        if self.seeds_p_holm is None or self.users_p_holm is None:
+        """``helps`` or ``harms`` only if p after correction is below 0.05.
+
+        One seed gets no verdict: its p does not cover other seeds.
+        """
+        if self.p_holm is None:
             return "one seed: no verdict"
-        if max(self.seeds_p_holm, self.users_p_holm) < LEVEL:
+        if self.p_holm < LEVEL:
             return "helps" if self.difference > 0 else "harms"
         return "no difference shown"
 
@@ -93,22 +97,16 @@ def compare(
         others = groups.get((file, model, noise, baseline), {})
         if pairs := [(seed, one, others[seed]) for seed, one in seeds.items() if seed in others]:
             found.append(((file, model, noise, recipe), baseline, pairs))
-    # With too few flips, the smallest possible p would exceed the level after correction.
-    flips = max(10_000, 200 * len(found))
-    compared = [_compared(*one, metric, flips) for one in found]
-    over_seeds = holm([c.seeds_p for c in compared])
-    over_users = holm([c.users_p for c in compared])
-    return [
-        replace(comparison, seeds_p_holm=seeds_p, users_p_holm=users_p)
-        for comparison, seeds_p, users_p in zip(compared, over_seeds, over_users, strict=True)
-    ]
+    compared = [_compared(*one, metric) for one in found]
+    corrected = holm([c.p if len(c.seeds) > 1 else None for c in compared])
+    return [replace(c, p_holm=p) for c, p in zip(compared, corrected, strict=True)]
 
 
-def _compared(group: _Group, baseline: str, pairs: _Pairs, metric: str, flips: int) -> Comparison:
+def _compared(group: _Group, baseline: str, pairs: _Pairs, metric: str) -> Comparison:
     before = np.stack([user_gains(base.ranks, metric) for _, _, base in pairs])
     differences = np.stack([user_gains(ours.ranks, metric) for _, ours, _ in pairs]) - before
-    over_seeds = paired_t(differences.mean(axis=1))
-    low, high = crossed_bootstrap(differences)
+    found = clustered_mean(differences)
+    low, high = found.interval() or (None, None)
     return Comparison(
         *group,
         baseline,
@@ -117,15 +115,14 @@ def _compared(group: _Group, baseline: str, pairs: _Pairs, metric: str, flips: i
         seed_baselines=tuple(before.mean(axis=1).tolist()),
         seed_differences=tuple(differences.mean(axis=1).tolist()),
         baseline_mean=float(before.mean()),
-        difference=over_seeds.mean,
-        seeds_low=over_seeds.low,
-        seeds_high=over_seeds.high,
-        seeds_p=over_seeds.p,
-        users_low=low,
-        users_high=high,
-        users_p=sign_flip_p(differences, resamples=flips),
-        seeds_p_holm=None,
-        users_p_holm=None,
+        difference=found.mean,
+        low=low,
+        high=high,
+        p=found.p,
+        p_holm=None,
+        seed_error=found.seed_error,
+        user_error=found.user_error,
+        degrees=found.degrees,
         time_ratio=float(np.median([_seconds(ours) / _seconds(base) for _, ours, base in pairs])),
     )
 

@@ -14,7 +14,7 @@ __all__ = ["Gain", "GainMap", "gain_maps", "map_table"]
 
 @dataclass(frozen=True, slots=True)
 class Gain:
-    """Difference from the baseline in per cent, and its 95 % interval over seeds, if any."""
+    """Difference from the baseline in per cent, and its 95 % interval; none with one seed."""
 
     percent: float
     interval: tuple[float, float] | None
@@ -24,9 +24,10 @@ class Gain:
         """None if the baseline is 0."""
         if not one.baseline_mean:
             return None
-        scale, low, high = 100 / one.baseline_mean, one.seeds_low, one.seeds_high
-        interval = None if low is None or high is None else (low * scale, high * scale)
-        return Gain(one.difference * scale, interval)
+        scale, low, high = 100 / one.baseline_mean, one.low, one.high
+        if low is None or high is None or len(one.seeds) < 2:
+            return Gain(one.difference * scale, None)
+        return Gain(one.difference * scale, (low * scale, high * scale))
 
     def __str__(self) -> str:
         low_to_high = "" if self.interval is None else " [{:+.1f}, {:+.1f}]".format(*self.interval)

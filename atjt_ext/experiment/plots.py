@@ -22,7 +22,7 @@ def plot_differences(path: str | Path, comparisons: Sequence[Comparison]) -> Non
     """Draws the comparisons of one metric: a panel per file, model and noise, a row per recipe.
 
     A dot is the mean difference, filled if a verdict was reached; no colour is needed to read it.
-    The thick bar is the interval over users and seeds, the thin bar the one over seeds.
+    The bar is the 95 % interval; with one seed it is grey, because it covers users only.
 
     Raises:
         ValueError: no comparisons.
@@ -39,9 +39,9 @@ def plot_differences(path: str | Path, comparisons: Sequence[Comparison]) -> Non
         axis = first = figure.add_subplot(len(panels), 1, index, sharex=first)
         axis.axvline(0.0, color="0.4", linestyle=":")
         for row, c in enumerate(members):
-            axis.plot([c.users_low, c.users_high], [row, row], color="0.7", linewidth=5)
-            if c.seeds_low is not None and c.seeds_high is not None:
-                axis.plot([c.seeds_low, c.seeds_high], [row, row], color="black", linewidth=0.8)
+            if c.low is not None and c.high is not None:
+                colour = "0.7" if len(c.seeds) < 2 else "black"
+                axis.plot([c.low, c.high], [row, row], color=colour)
             face = "black" if c.verdict in ("helps", "harms") else "white"
             axis.plot(c.difference, row, marker="o", color="black", markerfacecolor=face)
         axis.set_yticks(range(len(members)), [c.recipe for c in members])
@@ -54,7 +54,7 @@ def plot_differences(path: str | Path, comparisons: Sequence[Comparison]) -> Non
 
 
 def plot_gain_maps(path: str | Path, maps: Sequence[GainMap], *, metric: str) -> None:
-    """Draws a panel per map on one colour scale; bold where the interval over seeds excludes 0.
+    """Draws a panel per map on one colour scale; bold where the interval excludes 0.
 
     Raises:
         ValueError: no maps.

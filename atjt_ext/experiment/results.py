@@ -22,8 +22,6 @@ __all__ = ["write_report"]
 _KEY = ("file", "model", "noise", "recipe")
 _HEADS = {
     "file": "data",
-    "p over seeds": "p",
-    "p over users": "p",
     "interaction_AUC": "interactions",
     "within_popularity_AUC": "within popularity",
     "popularity_AUC": "rarity alone",
@@ -138,10 +136,7 @@ def _markdown(
     lines = [
         f"# {document['metric']}: every recipe against its baseline",
         "",
-        "A difference is recipe minus baseline, on the same seed and planted noise. Full ranking, "
-        "seen items excluded. Intervals are 95 % intervals; p is corrected by Holm over the "
-        f"{len(comparisons)} comparisons of this table. *helps* and *harms* need both p below "
-        "0.05.",
+        _how_judged(comparisons),
         "",
         *_comparisons(comparisons, "baseline"),
     ]
@@ -149,12 +144,14 @@ def _markdown(
         lines += ["", "No recipe has finished along with its baseline."]
     if others:
         against = others[0].baseline
-        text = f"Differences are recipe minus {against}; p is corrected over this table alone."
+        text = (
+            f"Differences are recipe minus {against}; p (Holm) is corrected over this table alone."
+        )
         lines += _section(f"Against {against}", text, _comparisons(others, against))
     lines += _by_seed(comparisons)
     if maps := gain_maps(comparisons):
         tables = [line for one in maps for line in ("", *map_table(one))][1:]
-        text = "Difference in per cent of the baseline, and its 95 % interval over seeds."
+        text = "Difference in per cent of the baseline, and its 95 % interval; none with one seed."
         lines += _section("Where the gain is", text, tables)
     names = (*_KEY, "seeds", *SHOWN_METRICS)
     lines += _section("Full ranking", "Means over seeds.", _table(document["means"], names, 4))
@@ -176,6 +173,22 @@ def _markdown(
     return "\n".join(lines) + "\n"
 
 
+def _how_judged(comparisons: Sequence[Comparison]) -> str:
+    """What the figures of the table of comparisons mean."""
+    family = sum(c.p_holm is not None for c in comparisons)
+    text = (
+        "A difference is recipe minus baseline, on the same seed and planted noise. Full ranking, "
+        "seen items excluded. The 95 % interval and p belong to one test over seeds and users: the "
+        "interval excludes 0 exactly where p is below 0.05. p (Holm) is corrected over the "
+        f"{family} comparison{'' if family == 1 else 's'} of this table"
+    )
+    alone = family < len(comparisons)
+    text += (
+        " with two or more seeds. With one seed, interval and p cover users only." if alone else "."
+    )
+    return f"{text} *helps* and *harms* need p (Holm) below 0.05."
+
+
 def _section(title: str, text: str, table: list[str]) -> list[str]:
     return ["", f"## {title}", "", text, "", *table]
 
@@ -190,16 +203,15 @@ def _comparisons(comparisons: Sequence[Comparison], baseline: str) -> list[str]:
             "seeds": len(c.seeds),
             baseline: c.baseline_mean,
             "difference": f"{c.difference:+.4f}{relative}",
-            "over seeds": _interval(c.seeds_low, c.seeds_high),
-            "p over seeds": shown_p(c.seeds_p_holm),
-            "over users": _interval(c.users_low, c.users_high),
-            "p over users": shown_p(c.users_p_holm),
+            "95 % interval": _interval(c.low, c.high),
+            "p": shown_p(c.p),
+            "p (Holm)": shown_p(c.p_holm),
             "time": f"{c.time_ratio:.1f} x",
             "verdict": c.verdict,
         }
         rows.append(cells)
-    names = ("seeds", baseline, "difference", "over seeds", "p over seeds", "over users")
-    return _table(rows, (*_KEY, *names, "p over users", "time", "verdict"), 4)
+    names = ("seeds", baseline, "difference", "95 % interval", "p", "p (Holm)", "time", "verdict")
+    return _table(rows, (*_KEY, *names), 4)
 
 
 def _by_seed(comparisons: Sequence[Comparison]) -> list[str]:

@@ -6,7 +6,7 @@ import json
 import math
 import re
 import shlex
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +14,11 @@ import pytest
 import torch
 
 from atjt_ext.cli.main import parse
+from atjt_ext.cli.tables import grid_table
 from atjt_ext.data import simulate_interactions
 from atjt_ext.evaluation.metrics import ranking_metrics, user_gains
-from atjt_ext.experiment import Cell, ExperimentSpec, comparison, write_report
+from atjt_ext.evaluation.statistics import shown_p
+from atjt_ext.experiment import Cell, ExperimentSpec, write_report
 from atjt_ext.experiment.comparison import compare
 from atjt_ext.experiment.plots import plot_differences
 from atjt_ext.experiment.store import CellResult
@@ -66,30 +68,20 @@ def test_a_comparison_by_hand() -> None:
     assert found.seed_baselines == (0.25, 0.5)
     assert found.seed_differences == (0.25, 0.25)
     # Per seed +1/4 and +1/4: no spread over seeds.
-    assert found.difference == found.seeds_low == found.seeds_high == 0.25
-    # Over seeds users gain 1, 2, 0, -1: |sum| >= 2 for 6 of the 8 choices of signs.
-    assert found.users_p == 0.75
-    assert found.users_low < 0.25 < found.users_high
+    assert (found.difference, found.seed_error) == (0.25, 0.0)
+    # Means of users 0, 1, 0.5, -0.5: their variance is 1.25 / 3.
+    assert found.user_error == pytest.approx(math.sqrt(1.25 / 3 / 4))
+    # Two seeds leave one degree of freedom: the t of p = 0.05 is 12.706.
+    assert found.degrees == 1
+    assert found.low == pytest.approx(0.25 - 12.706 * found.user_error, abs=1e-3)
+    assert found.high == pytest.approx(0.25 + 12.706 * found.user_error, abs=1e-3)
+    assert (
+        found.p
+        == found.p_holm
+        == pytest.approx(1 - 2 / math.pi * math.atan(0.25 / found.user_error))
+    )
     assert found.time_ratio == pytest.approx((3.0 + 1.0) / 2)
     assert found.verdict == "no difference shown"
-
-
-def test_many_comparisons_get_as_many_flips(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The smallest p that a sign-flip test gives, times the comparisons, has to be able to tell."""
-    flips = []
-    monkeypatch.setattr(
-        comparison, "sign_flip_p", lambda _, *, resamples: (flips.append(resamples), 0.5)[1]
-    )
-    for noises in (3, 100):
-        compare(
-            [
-                result(recipe, 0, [1, 9], noise=f"diffuse:{share / 100}")
-                for share in range(noises)
-                for recipe in ("equal_weights", "default")
-            ],
-            "HR@5",
-        )
-    assert flips == [10_000] * 3 + [20_000] * 100
 
 
 def grid(gain: int, seeds: int = 3) -> list[CellResult]:
@@ -104,33 +96,72 @@ def grid(gain: int, seeds: int = 3) -> list[CellResult]:
     return found
 
 
-def test_verdicts_need_seeds_and_users() -> None:
-    assert compare(grid(12), "HR@10")[0].verdict == "helps"
-    assert compare(grid(-12), "HR@10")[0].verdict == "harms"
+def moved(results: list[CellResult], noise: str) -> list[CellResult]:
+    """The same results under another noise."""
+    return [CellResult(replace(r.cell, noise=noise), r.values, r.ranks) for r in results]
+
+
+NOTHING = "no difference shown"
+
+
+def test_one_test_is_the_verdict() -> None:
+    assert compare(grid(12, seeds=5), "HR@10")[0].verdict == "helps"
+    assert compare(grid(-12, seeds=5), "HR@10")[0].verdict == "harms"
+    # Three seeds leave two degrees of freedom: t is 3.8, and 4.3 are needed.
+    assert compare(grid(12), "HR@10")[0].verdict == NOTHING
+    # Four users of sixty: steady over seeds, yet too few users.
+    (few,) = compare(grid(4, seeds=5), "HR@10")
+    assert few.p is not None
+    assert few.low is not None
+    assert few.low < 0.0
+    assert few.p > 0.05
+    assert few.verdict == NOTHING
+
+
+def test_one_seed_gets_no_verdict_and_does_not_count_in_the_correction(tmp_path: Path) -> None:
     (alone,) = compare(grid(12, seeds=1), "HR@10")
-    assert alone.verdict == "one seed: no verdict"
-    assert alone.seeds_p is None
-    # Four users of sixty: steady over seeds, yet not over users (p >= 2 / 2**4).
-    (few,) = compare(grid(4), "HR@10")
-    assert few.seeds_p is not None
-    assert few.seeds_p < 0.05 < few.users_p
-    assert few.verdict == "no difference shown"
+    assert (alone.verdict, alone.seed_error, alone.p_holm) == ("one seed: no verdict", None, None)
+    assert alone.p is not None  # over users
+    results = grid(12) + moved(grid(12, seeds=1), "diffuse:0.1")
+    several, _ = compare(results, "HR@10")
+    assert several.p_holm == several.p
+    write_report(results, tmp_path, metric="HR@10")
+    text = (tmp_path / "results.md").read_text()
+    assert "over the 1 comparison of this table with two or more seeds" in text
+    assert "With one seed, interval and p cover users only." in text
+    assert (tmp_path / "results.png").exists()
+    write_report(grid(12), tmp_path, metric="HR@10", figures=False)
+    assert "two or more seeds" not in (tmp_path / "results.md").read_text()
+
+
+def test_the_table_of_the_terminal_has_the_interval_and_the_corrected_p() -> None:
+    several, alone = compare(grid(20) + moved(grid(12, seeds=1), "diffuse:0.1"), "HR@10")
+    table = grid_table([several.as_dict(), alone.as_dict()])
+    columns = {str(column.header): list(column.cells) for column in table.columns}
+    first, second = columns["difference [95 %]"]
+    assert first == f"{several.difference:+.4f} [{several.low:+.4f}, {several.high:+.4f}]"
+    assert second.startswith("+0.2167 [+0.")
+    assert columns["p"] == [shown_p(several.p), "-"]
+
+
+@pytest.mark.parametrize("gain", [0, 1, 2, 4, 5, 6, 7, 8, 12, -6, -12])
+def test_the_interval_excludes_0_exactly_where_p_is_below_the_level(gain: int) -> None:
+    (found,) = compare(grid(gain, seeds=5), "HR@10")
+    assert found.p is not None
+    assert found.low is not None
+    assert found.high is not None
+    assert (found.p < 0.05) == (found.low > 0 or found.high < 0) == (found.verdict != NOTHING)
 
 
 def test_many_comparisons_are_corrected_together() -> None:
     results = grid(12)
     alone = compare(results, "HR@10")[0]
     for noise in ("diffuse:0.1", "diffuse:0.2"):
-        for r in grid(1):
-            cell = r.cell
-            moved = Cell(cell.file, cell.model, noise, cell.seed, cell.recipe)
-            results.append(CellResult(moved, r.values, r.ranks))
+        results += moved(grid(1), noise)
     among = next(c for c in compare(results, "HR@10") if c.noise == "none")
-    assert among.users_p == alone.users_p
-    assert among.users_p_holm == pytest.approx(3 * alone.users_p)
-    assert among.seeds_p_holm is not None
-    assert alone.seeds_p is not None
-    assert among.seeds_p_holm == pytest.approx(3 * alone.seeds_p)
+    assert alone.p is not None
+    assert (among.p, among.low, among.high) == (alone.p, alone.low, alone.high)
+    assert among.p_holm == pytest.approx(3 * alone.p)
 
 
 def test_recipes_are_compared_with_their_own_baseline() -> None:
@@ -145,7 +176,7 @@ def test_recipes_are_compared_with_their_own_baseline() -> None:
 
 
 def test_the_report_is_one_table(tmp_path: Path) -> None:
-    results = [*grid(12), result("co_occurrence-drop", 0, [1] * 60, area=0.9)]
+    results = [*grid(36), result("co_occurrence-drop", 0, [1] * 60, area=0.9)]
     results += [result("co_occurrence-drop", 1, [1] * 60, area=0.8)]
     comparisons = write_report(results, tmp_path, metric="NDCG@10")
     document = json.loads((tmp_path / "results.json").read_text())
@@ -185,11 +216,11 @@ def test_every_seeds_difference_is_shown(tmp_path: Path) -> None:
 
 def test_a_small_p_is_not_shown_as_zero(tmp_path: Path) -> None:
     users = 400
-    results = [result("equal_weights", seed, [9] * users) for seed in range(3)]
-    results += [result("default", seed, [1 + seed] * users) for seed in range(3)]
+    results = [result("equal_weights", seed, [9] * users) for seed in range(6)]
+    results += [result("default", seed, [1 + (seed == 0)] * users) for seed in range(6)]
     (found,) = write_report(results, tmp_path, metric="NDCG@10", figures=False)
-    assert found.users_p_holm is not None
-    assert found.users_p_holm < 0.001
+    assert found.p_holm is not None
+    assert found.p_holm < 0.001
     (row, *_) = [x for x in (tmp_path / "results.md").read_text().splitlines() if "a.csv" in x]
     assert "| < 0.001 |" in row
     assert "0.000" not in row
@@ -217,7 +248,7 @@ def test_recipes_are_compared_with_another_one_where_asked(tmp_path: Path) -> No
     (found,) = compare(results, "HR@5", against="popularity-both")
     assert (found.recipe, found.baseline, found.seeds) == ("default", "popularity-both", (0, 1))
     assert (found.baseline_mean, found.difference) == (0.25, 0.5)
-    assert found.users_p_holm == found.users_p  # one comparison: nothing to correct
+    assert found.p_holm == found.p  # one comparison: nothing to correct
 
     options = {"metric": "HR@5", "figures": False}
     plain = write_report(results, tmp_path, **options)  # type: ignore[arg-type]
