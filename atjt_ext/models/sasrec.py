@@ -15,7 +15,7 @@ from torch import Tensor
 from ._packing import PackedRows
 from ._transformer import Transformer, TransformerBlock
 from .dropout import DropoutKey
-from .options import TransformerConfig, require_length, size
+from .options import TransformerConfig, require_length, share, size
 
 __all__ = ["SASRec", "SASRecConfig"]
 
@@ -30,6 +30,7 @@ class SASRecConfig(TransformerConfig):
     """
 
     num_heads: int = size(1)
+    dropout: float = share(0.3)
     scale_embedding: bool = True
 
     def build(self, num_items: int, *, max_length: int, **_: Any) -> SASRec:

@@ -86,7 +86,7 @@ OUT_OF_RANGE: dict[type, list[tuple[str, Any]]] = {
 # Switches and names have no range (valid_metric is checked against the metrics of an evaluation).
 FREE = (
     {"gradient_through_weights", "corrupt_target", "compile", "valid_metric", "see_users"}
-    | {"item_file", "item_columns"}
+    | {"item_file", "item_columns", "scale_embedding"}
     | {f"{kind}_column" for kind in ("user", "item", "time", "rating", "weight")}
 )
 

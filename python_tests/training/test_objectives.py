@@ -249,7 +249,7 @@ def test_a_large_catalogue_takes_no_logits(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_the_route_of_the_softmax_depends_on_model_catalogue_and_device() -> None:
     auto, logits, linear = (JointTrainerConfig(softmax=one) for one in ("auto", "logits", "linear"))
-    model, many = LastItemModel(num_items=1024), 3 * 2**11
+    model, many = LastItemModel(num_items=1024), 2**11
     assert softmax_route(model, auto, many) == "linear"
     assert softmax_route(model, auto, many - 1) == "logits"
     assert softmax_route(LastItemModel(num_items=1023), auto, many) == "logits"
@@ -258,8 +258,8 @@ def test_the_route_of_the_softmax_depends_on_model_catalogue_and_device() -> Non
     assert softmax_route(model, linear, 1) == "linear"
     assert softmax_route(model, JointTrainerConfig(loss="binary_cross_entropy"), many) is None
     wide = LastItemModel(num_items=1024, embedding_dim=129)
-    assert softmax_route(wide, auto, 2**15 - 1) == "logits"
-    assert softmax_route(wide, auto, 2**15) == "linear"
+    assert softmax_route(wide, auto, 2**12 - 1) == "logits"
+    assert softmax_route(wide, auto, 2**12) == "linear"
     # There are no kernels elsewhere.
     assert softmax_route(model.to("meta"), auto, many) == "logits"
 
