@@ -15,8 +15,6 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
-_SEEDS_FOR_SATTERTHWAITE = 5
-
 
 def student_t_cdf(t: float, degrees: float) -> float:
     """P(T <= t) for Student's t with ``degrees`` >= 1 degrees of freedom, to about 1e-13.
@@ -138,10 +136,10 @@ def clustered_mean(differences: npt.ArrayLike) -> ClusteredMean:
 
     The reference is Student's t. Its degrees of freedom follow Satterthwaite (Biometrics Bull. 2,
     1946): V^2 / (w V_seed^2 / (S - 1) + V_user^2 / (D - 1)), where D users have a difference. The
-    share w is 0 up to V_seed = V_residual, where the data show no effect of seeds, and rises to 1
-    at V_seed = 1.5 V_residual. The degrees are never below S - 1 or D - 1, whichever is less. With
-    fewer than five seeds they are always that, because V_seed is too uncertain for more.
-    docs/evidence.md has the rates of false positives, which led to these choices.
+    factor w is 0 up to V_seed = V_residual, where the data show no effect of seeds, and rises to 1
+    at V_seed = 1.5 V_residual. With three or four seeds, whose V_seed is too uncertain to say that,
+    it is 2. The degrees are never below S - 1 or D - 1, whichever is less, and with two seeds they
+    are 1. docs/evidence.md has the rates of false positives, which led to these choices.
 
     With one seed the result covers users only, with one user seeds only.
 
@@ -164,11 +162,11 @@ def clustered_mean(differences: npt.ArrayLike) -> ClusteredMean:
         v_residual = float((residual**2).sum()) / ((seeds - 1) * (users - 1) * values.size)
         v = max(v_seed + v_user - v_residual, v_seed, v_user)
         degrees = fewest = min(seeds - 1, user_degrees)
-        if seeds >= _SEEDS_FOR_SATTERTHWAITE and v:
+        if seeds > 2 and v:
             excess = v_seed / v_residual - 1.0 if v_residual else math.inf
-            shown = min(max(2.0 * excess, 0.0), 1.0)
+            factor = min(max(2.0 * excess, 0.0), 1.0) if seeds >= 5 else 2.0
             # Shares of V, since squares of tiny variances would underflow.
-            parts = shown * (v_seed / v) ** 2 / (seeds - 1) + (v_user / v) ** 2 / user_degrees
+            parts = factor * (v_seed / v) ** 2 / (seeds - 1) + (v_user / v) ** 2 / user_degrees
             degrees = max(1.0 / parts, fewest)
     return ClusteredMean(mean, seeds, users, _root(v_seed), _root(v_user), _root(v), degrees)
 

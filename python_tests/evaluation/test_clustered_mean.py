@@ -32,11 +32,9 @@ def by_definition(values: npt.NDArray[np.float64]) -> dict[str, float]:
     v_residual /= (seeds - 1) * (users - 1) * count
     v = max(v_seed + v_user - v_residual, v_seed, v_user)
     differing = sum(any(values[s, u] for s in range(seeds)) for u in range(users))
-    fades_in = sorted([0.0, 2.0 * (v_seed / v_residual - 1.0), 1.0])[1]
-    seed_part = fades_in * v_seed**2 / (seeds - 1)
-    degrees = v**2 / (seed_part + v_user**2 / (differing - 1))
-    fewest = min(seeds, differing) - 1
-    degrees = fewest if seeds < 5 else max(degrees, fewest)
+    factor = sorted([0.0, 2.0 * (v_seed / v_residual - 1.0), 1.0])[1] if seeds >= 5 else 2.0
+    degrees = v**2 / (factor * v_seed**2 / (seeds - 1) + v_user**2 / (differing - 1))
+    degrees = max(degrees, min(seeds, differing) - 1) if seeds > 2 else 1
     return {
         "mean": mean,
         "seed_error": math.sqrt(v_seed),
@@ -47,7 +45,7 @@ def by_definition(values: npt.NDArray[np.float64]) -> dict[str, float]:
     }
 
 
-@pytest.mark.parametrize("seeds", [2, 4, 5, 9])
+@pytest.mark.parametrize("seeds", [2, 3, 4, 5, 9])
 @pytest.mark.parametrize("effects", [(0.0, 0.0), (0.4, 0.0), (0.0, 1.0), (0.1, 0.5), (0.2, 0.5)])
 def test_it_is_its_definition(seeds: int, effects: tuple[float, float]) -> None:
     random = np.random.default_rng(seeds)
