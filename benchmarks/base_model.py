@@ -74,7 +74,9 @@ def wide_feed_forward(model: SASRec) -> None:
 class QueriesNormalised(TransformerBlock):
     """The block of the original SASRec: only queries are normalised, and they are the residual."""
 
-    def forward(self, packed: Tensor, rows: _packing.PackedRows) -> Tensor:
+    def forward(
+        self, packed: Tensor, rows: _packing.PackedRows, only: Tensor | None = None
+    ) -> Tensor:
         keys, width = rows.dropout_keys, packed.shape[1]
         queries = self.attention_norm(packed)
         weight, bias = self.query_key_value.weight, self.query_key_value.bias
@@ -86,6 +88,8 @@ class QueriesNormalised(TransformerBlock):
             dim=1,
         )
         attended = self.attention_output(self.attend(parts, rows))
+        if only is not None:  # in evaluation, without dropout
+            attended, queries = attended[only], queries[only]
         packed = queries + self.attention_dropout(attended, keys)
         norm, inner, activation, dropout, outer = self.feed_forward
         normed = norm(packed)

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..data import Batch, EvaluationBatch, EvaluationSet
 from ..models.inference import inference
 from ..models.protocols import Recommender, SequenceRecommender
-from ..models.scoring import encode, require_input_weight, require_recommender, score_catalogue
+from ..models.scoring import encode_last, require_input_weight, require_recommender, score_catalogue
 from ..ops.target_ranks import has_kernels, target_ranks
 from ..ops.top_k import largest
 from ..ops.top_k import top_k as top_k_of_catalogue
@@ -59,7 +59,7 @@ def _states_and_items(
 ) -> tuple[Tensor, Tensor]:
     """Hidden states ``[B, D]`` after each history, and ``items`` in the same dtype."""
     weights = batch.weights if weigh_inputs else None
-    hidden = encode(recommender, batch.inputs, weights)[:, -1]
+    hidden = encode_last(recommender, batch.inputs, weights)
     # The dtypes may differ under autocast.
     dtype = torch.promote_types(hidden.dtype, items.dtype)
     return hidden.to(dtype), items.to(dtype)

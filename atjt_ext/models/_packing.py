@@ -161,6 +161,11 @@ class PackedRows:
         grid = put(tokens, self.cells, self.valid.numel())
         return grid.view(*self.valid.shape, tokens.shape[-1])
 
+    def last_tokens(self) -> tuple[Tensor, Tensor]:
+        """The tokens ``[K]`` in the last column of the grid, and the rows ``[K]`` that they end."""
+        tokens = (self.positions == 0).nonzero()[:, 0]
+        return tokens, self.cells[tokens] // self.valid.shape[1]
+
     def attend(self, query_key_value: Tensor, num_heads: int) -> Tensor:
         """Self-attention within each row: ``[T, 3 * D]`` -> ``[T, D]``."""
         groups = self._groups

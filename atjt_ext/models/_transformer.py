@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from ._packing import PackedRows
+from ._packing import PackedRows, take
 from .dropout import Dropout, number_places
 from .options import require_heads, require_positive
 
@@ -31,10 +31,15 @@ class TransformerBlock(nn.Module):
         self.attention_dropout = Dropout(dropout)
         self.output_dropout = Dropout(dropout)
 
-    def forward(self, packed: Tensor, rows: PackedRows) -> Tensor:
-        """The tokens ``[T, D]`` of ``rows`` -> ``[T, D]``."""
+    def forward(self, packed: Tensor, rows: PackedRows, only: Tensor | None = None) -> Tensor:
+        """The tokens ``[T, D]`` of ``rows`` -> ``[T, D]``.
+
+        With ``only [K]`` it returns ``[K, D]``, of these tokens; then ``rows`` has no dropout keys.
+        """
         attended = self.attend(self.query_key_value(self.attention_norm(packed)), rows)
         keys = rows.dropout_keys
+        if only is not None:  # the other tokens were keys and values, and have no further use
+            attended, packed = take(attended, only), take(packed, only)
         packed = packed + self.attention_dropout(self.attention_output(attended), keys)
         norm, inner, activation, dropout, outer = self.feed_forward
         hidden = dropout(activation(inner(norm(packed))), keys)
@@ -98,11 +103,13 @@ class Transformer(nn.Module):
         scaled: Tensor = items * self.item_embedding.embedding_dim**0.5
         return scaled
 
-    def states(self, scaled: Tensor, rows: PackedRows) -> Tensor:
-        """Hidden states ``[T, D]`` of the item vectors ``[T, D]`` of the tokens of ``rows``."""
+    def states(self, scaled: Tensor, rows: PackedRows, only: Tensor | None = None) -> Tensor:
+        """Hidden states ``[T, D]`` of the item vectors ``[T, D]`` of the tokens of ``rows``, or
+        ``[K, D]`` of ``only [K]`` tokens."""
         positions = self.position_embedding(rows.positions)
         packed = self.dropout(scaled + positions, rows.dropout_keys)
-        for block in self.blocks:
+        *first, last = self.blocks
+        for block in first:
             packed = block(packed, rows)
-        output: Tensor = self.final_norm(packed)
+        output: Tensor = self.final_norm(last(packed, rows, only))
         return output

@@ -43,6 +43,10 @@ class SequenceRecommender(Protocol):
         [0, 1], where 1 changes nothing and 0 hides the item. For dropout masks that depend on the
         row and the step alone, add ``dropout_key: DropoutKey | None = None``
         (:mod:`atjt_ext.models.dropout`).
+
+        Evaluation and recommendation need the last states only. A model that can compute them with
+        less work adds ``encode_last(sequences) -> [B, D]``, with ``input_weight`` if ``encode`` has
+        it.
         """
         ...
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ._packing import PackedRows
+from ._packing import PackedRows, put
 from ._transformer import Transformer, TransformerBlock
 from .dropout import DropoutKey
 from .options import TransformerConfig, require_length, share, size
@@ -89,9 +89,23 @@ class SASRec(Transformer):
         Raises:
             ValueError: ``L`` exceeds ``max_length``.
         """
+        rows, items = self._inputs(sequences, input_weight, dropout_key)
+        return rows.unpacked(self.states(items, rows))
+
+    def encode_last(self, sequences: Tensor, input_weight: Tensor | None = None) -> Tensor:
+        """``encode(sequences, input_weight)[:, -1]``, without the work of the other states:
+        ``[B, L]`` -> ``[B, D]``."""
+        rows, items = self._inputs(sequences, input_weight, None)
+        tokens, ends = rows.last_tokens()
+        return put(self.states(items, rows, tokens), ends, len(sequences))
+
+    def _inputs(
+        self, sequences: Tensor, input_weight: Tensor | None, dropout_key: DropoutKey | None
+    ) -> tuple[PackedRows, Tensor]:
+        """The rows, and the item vectors ``[T, D]`` of their tokens."""
         require_length(sequences.shape[1], self.max_length)
         rows = PackedRows(sequences != 0, input_weight=input_weight, dropout_key=dropout_key)
         items = self.item_embedding(rows.packed(sequences))
         if input_weight is not None:
             items = items * rows.packed(input_weight)[:, None]
-        return rows.unpacked(self.states(self.scaled(items), rows))
+        return rows, self.scaled(items)

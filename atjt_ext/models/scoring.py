@@ -15,6 +15,7 @@ from .protocols import PointwiseRecommender, Recommender, SequenceRecommender
 
 __all__ = [
     "encode",
+    "encode_last",
     "require_input_weight",
     "require_recommender",
     "score_candidates",
@@ -79,10 +80,34 @@ def encode(
     return recommender.encode(sequences, **options)
 
 
+def encode_last(
+    recommender: SequenceRecommender, sequences: Tensor, input_weight: Tensor | None
+) -> Tensor:
+    """``encode(sequences, input_weight)[:, -1]``: ``[B, L] -> [B, D]``; by the recommender's own
+    ``encode_last``, if it has one."""
+    if not _has_own_last(recommender):
+        return encode(recommender, sequences, input_weight)[:, -1]
+    options = {} if input_weight is None else {"input_weight": input_weight}
+    last: Tensor = recommender.encode_last(sequences, **options)  # type: ignore[attr-defined]
+    return last
+
+
+def _has_own_last(recommender: object) -> bool:
+    """Whether ``encode_last`` belongs to ``encode``: a subclass or the object itself may have
+    replaced only that."""
+    for owner in (recommender, *type(recommender).__mro__):
+        own = getattr(owner, "__dict__", {})
+        if "encode_last" in own:
+            return True
+        if "encode" in own:
+            return False
+    return False
+
+
 def score_candidates(recommender: Recommender, batch: Batch, candidates: Tensor) -> Tensor:
     """Scores ``[B, C]`` of ``candidates [B, C]`` as the item after ``batch.inputs``."""
     if isinstance(recommender, SequenceRecommender):
-        last = encode(recommender, batch.inputs, batch.input_weights)[:, -1]
+        last = encode_last(recommender, batch.inputs, batch.input_weights)
         return torch.einsum("bd,bcd->bc", last, recommender.item_table()[candidates])
     return recommender.score(batch, candidates)
 
@@ -90,7 +115,7 @@ def score_candidates(recommender: Recommender, batch: Batch, candidates: Tensor)
 def score_catalogue(recommender: Recommender, batch: Batch) -> Tensor:
     """Scores ``[B, num_items]`` of items ``1..num_items`` as the item after ``batch.inputs``."""
     if isinstance(recommender, SequenceRecommender):
-        last = encode(recommender, batch.inputs, batch.input_weights)[:, -1]
+        last = encode_last(recommender, batch.inputs, batch.input_weights)
         return last @ recommender.item_table()[1:].T
     items = torch.arange(1, recommender.num_items + 1, device=batch.sequences.device)
     tiles = items.expand(len(batch), -1).split(_CANDIDATE_TILE, dim=1)

@@ -44,10 +44,10 @@ _Softmax = Literal["auto", "logits", "linear"]
 _Route = Literal["logits", "linear"]
 _Adapt = Callable[[Tensor], Tensor] | None
 
-# From this number of logits [N, V] on, the softmax is computed without them: on the CPU it is then as
-# fast or faster (measured with AVX2). Its products are those of the logits, but a tile of rows must
-# be packed, so wide tables gain later. On a GPU the logits and their gradient then take gigabytes
-# (not measured).
+# From this number of logits [N, V] on, the softmax is computed without them: on the CPU it is then
+# as fast or faster (measured with AVX2). Its products are those of the logits, but a tile of rows
+# must be packed, so wide tables gain later. On a GPU the logits and their gradient then take
+# gigabytes (not measured).
 _LINEAR_FROM_LOGITS = {"cpu": 2**21, "cuda": 2**28}
 _LINEAR_FROM_LOGITS_WIDE = {"cpu": 2**22, "cuda": 2**28}
 _WIDE = 129

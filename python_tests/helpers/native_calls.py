@@ -276,9 +276,9 @@ def linear_cross_entropy_workspace(rng: Generator) -> dict[str, Any]:
 def _kept(dtype: torch.dtype, rows: int, classes: int) -> dict[str, Tensor]:
     """Exponentials that the forward pass keeps, and their origins."""
     shape = _row_losses._C.linear_cross_entropy_kept_shape(arithmetic(dtype).itemsize)
-    lanes, tile = (max(number, 1) for number in shape)  # 0 in a module that has CUDA kernels only
-    tiles = -(-rows // lanes)
-    shapes = {"kept": (tiles, classes, lanes), "kept_origins": (tiles, -(-classes // tile), lanes)}
+    lanes, tile = (max(number, 1) for number in shape)  # 0 where CUDA kernels run
+    tiles, parts = -(-rows // lanes), -(-classes // tile)
+    shapes = {"kept": (tiles, classes, lanes), "kept_origins": (tiles, parts, lanes)}
     return {name: torch.zeros(shape, dtype=arithmetic(dtype)) for name, shape in shapes.items()}
 
 
@@ -302,9 +302,8 @@ def linear_cross_entropy(rng: Generator) -> dict[str, Any]:
 def linear_cross_entropy_table_sums(rng: Generator) -> dict[str, Any]:
     inputs, rows, classes, width, dtype = _linear(rng)
     real = arithmetic(dtype)
-    names = ("hidden", "table", "targets", "num_threads")
     return {
-        **{name: inputs[name] for name in names},
+        **{name: inputs[name] for name in ("hidden", "table", "targets", "num_threads")},
         **_kept(dtype, rows, classes),
         **{name: floats(rng, real, rows) for name in ("origins", "factors", "target_factors")},
         "table_sums": torch.zeros(classes, width, dtype=torch.float64),

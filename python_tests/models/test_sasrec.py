@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from atjt_ext import SASRec
+from atjt_ext.models.scoring import encode_last
 
 
 def _model(**options: Any) -> SASRec:
@@ -45,6 +47,47 @@ def test_items_enter_times_the_root_of_the_width_unless_told_otherwise() -> None
     with torch.no_grad():
         as_it_is.item_embedding.weight.mul_(8**0.5)
     torch.testing.assert_close(as_it_is.encode(sequences), wanted)
+
+
+@pytest.mark.parametrize("lengths", [[3, 12, 1, 0, 12, 7], [0, 0], [5]])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_last_states_are_those_of_encode(lengths: list[int], weighted: bool) -> None:
+    model, generator = _model(), torch.Generator().manual_seed(1)
+    sequences = torch.randint(1, 21, (len(lengths), 12), generator=generator)
+    for row, length in enumerate(lengths):
+        sequences[row, : 12 - length] = 0
+    options = {"input_weight": torch.rand(sequences.shape, generator=generator)} if weighted else {}
+    last = encode_last(model, sequences, options.get("input_weight"))
+    assert last.shape == (len(lengths), 8)
+    torch.testing.assert_close(last, model.encode(sequences, **options)[:, -1])
+    assert last.eq(0).all(1).tolist() == [length == 0 for length in lengths]
+
+
+def test_the_last_column_may_be_padding() -> None:
+    model, sequences = _model(), torch.tensor([[1, 2, 0], [0, 1, 2]])
+    last = model.encode_last(sequences)
+    torch.testing.assert_close(last, model.encode(sequences)[:, -1])
+    assert last[0].eq(0).all()
+
+
+def test_the_last_states_in_training_have_the_dropout_of_their_tokens() -> None:
+    model = _model(dropout=0.5).train()
+    sequences = torch.randint(1, 21, (5, 12))
+    assert not torch.equal(model.encode_last(sequences), model.encode_last(sequences))
+
+
+def test_a_model_that_encodes_otherwise_is_asked_for_its_own_states(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Other(SASRec):
+        def encode(self, sequences: Tensor, *arguments: Any, **options: Any) -> Tensor:
+            return super().encode(sequences, *arguments, **options) + 1
+
+    sequences = torch.randint(1, 21, (5, 12))
+    replaced = _model()
+    monkeypatch.setattr(replaced, "encode", lambda sequences: _model().encode(sequences) + 1)
+    for model in (Other(20, max_length=12).eval(), replaced):
+        assert torch.equal(encode_last(model, sequences, None), model.encode(sequences)[:, -1])
 
 
 def test_the_item_table_is_the_embedding_itself() -> None:
