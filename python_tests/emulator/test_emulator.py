@@ -274,12 +274,17 @@ def test_every_operator_launches_a_kernel_there_and_nowhere_else() -> None:
         launches = _call_every_operator()
         assert emulator.runs_cuda_kernels(torch.device("cpu"))
     names = torch._C._dispatch_get_all_op_names()
-    assert set(launches) == {name for name in names if name.startswith("atjt_ext::")}
+    # The CPU's way to the reduced loss over a catalogue; CUDA takes two passes.
+    only_cpu = {"atjt_ext::_linear_reweighted_cross_entropy_with_gradients"}
+    ours = {name for name in names if name.startswith("atjt_ext::")}
+    assert set(launches) == ours - only_cpu
     assert launches.pop("atjt_ext::_top_k") == 0  # made of torch's operators
     whole_catalogue = {name for name in launches if "linear" in name}  # may take several
     assert {launches[name] for name in set(launches) - whole_catalogue} == {1}
     assert min(launches[name] for name in whole_catalogue) >= 1
-    assert set(_call_every_operator().values()) == {0}
+    calls = _call_every_operator()
+    assert set(calls.values()) == {0}
+    assert only_cpu < set(calls)
     assert not emulator.runs_cuda_kernels(torch.device("cpu"))
 
 

@@ -201,7 +201,7 @@ def _before(recipe: str, weighting: str, model: object = None, **trainer: object
     [("default", "co_occurrence"), ("joint", "calibrated"), ("joint", "clean_probability")],
 )
 def test_an_earlier_config_is_todays_of_the_same_options(recipe: str, weighting: str) -> None:
-    small = {"embedding_dim": 16, "num_blocks": 1, "max_length": 20, "epochs": 3}
+    small = {"embedding_dim": 16, "num_blocks": 1, "dropout": 0.5, "max_length": 20, "epochs": 3}
     wanted = RunConfig.from_recipe(recipe, weighting=weighting, **small)
     assert RunConfig.from_dict(_before(recipe, weighting)) == wanted
     equal = RunConfig.from_dict(_before(recipe, "equal"))
