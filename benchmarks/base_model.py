@@ -74,8 +74,8 @@ def wide_feed_forward(model: SASRec) -> None:
 class QueriesNormalised(TransformerBlock):
     """The block of the original SASRec: only queries are normalised, and they are the residual."""
 
-    def forward(
-        self, packed: Tensor, rows: _packing.PackedRows, only: Tensor | None = None
+    def forward(  # type: ignore[override]
+        self, packed: Tensor, rows: _packing.PackedRows
     ) -> Tensor:
         keys, width = rows.dropout_keys, packed.shape[1]
         queries = self.attention_norm(packed)
@@ -88,8 +88,6 @@ class QueriesNormalised(TransformerBlock):
             dim=1,
         )
         attended = self.attention_output(self.attend(parts, rows))
-        if only is not None:  # in evaluation, without dropout
-            attended, queries = attended[only], queries[only]
         packed = queries + self.attention_dropout(attended, keys)
         norm, inner, activation, dropout, outer = self.feed_forward
         normed = norm(packed)

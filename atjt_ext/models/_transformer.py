@@ -111,5 +111,11 @@ class Transformer(nn.Module):
         *first, last = self.blocks
         for block in first:
             packed = block(packed, rows)
-        output: Tensor = self.final_norm(last(packed, rows, only))
+        packed = last(packed, rows) if only is None else last(packed, rows, only)
+        output: Tensor = self.final_norm(packed)
         return output
+
+    def has_own_parts(self) -> bool:
+        """Whether :meth:`states` and the last block are those of this file, which know ``only``."""
+        known = type(self).states is Transformer.states
+        return known and type(self.blocks[-1]).forward is TransformerBlock.forward

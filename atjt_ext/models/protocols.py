@@ -7,7 +7,7 @@ sequence model that scores by inner products), or ``score`` (any other model).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from torch import Tensor
 
@@ -20,9 +20,27 @@ __all__ = [
     "Pretrainable",
     "Recommender",
     "SequenceRecommender",
+    "last_of",
     "predicts_last_position_only",
     "weighs_last_target_only",
 ]
+
+
+_Method = TypeVar("_Method", bound=Callable[..., Tensor])
+
+
+def last_of(encode: Callable[..., Tensor]) -> Callable[[_Method], _Method]:
+    """Marks a method ``encode_last`` as ``encode(...)[:, -1]`` of this ``encode``.
+
+    It is called for this ``encode`` only: a subclass, or an assignment to class or object, may
+    replace ``encode`` alone.
+    """
+
+    def mark(method: _Method) -> _Method:
+        method.last_of = encode  # type: ignore[attr-defined]
+        return method
+
+    return mark
 
 
 @runtime_checkable
@@ -46,7 +64,7 @@ class SequenceRecommender(Protocol):
 
         Evaluation and recommendation need the last states only. A model that can compute them with
         less work adds ``encode_last(sequences) -> [B, D]``, with ``input_weight`` if ``encode`` has
-        it.
+        it, marked by :func:`last_of`.
         """
         ...
 

@@ -16,6 +16,7 @@ from ._packing import PackedRows, put
 from ._transformer import Transformer, TransformerBlock
 from .dropout import DropoutKey
 from .options import TransformerConfig, require_length, share, size
+from .protocols import last_of
 
 __all__ = ["SASRec", "SASRecConfig"]
 
@@ -92,9 +93,12 @@ class SASRec(Transformer):
         rows, items = self._inputs(sequences, input_weight, dropout_key)
         return rows.unpacked(self.states(items, rows))
 
+    @last_of(encode)
     def encode_last(self, sequences: Tensor, input_weight: Tensor | None = None) -> Tensor:
         """``encode(sequences, input_weight)[:, -1]``, without the work of the other states:
         ``[B, L]`` -> ``[B, D]``."""
+        if not self.has_own_parts():
+            return self.encode(sequences, input_weight)[:, -1]
         rows, items = self._inputs(sequences, input_weight, None)
         tokens, ends = rows.last_tokens()
         return put(self.states(items, rows, tokens), ends, len(sequences))

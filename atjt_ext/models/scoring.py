@@ -84,24 +84,14 @@ def encode_last(
     recommender: SequenceRecommender, sequences: Tensor, input_weight: Tensor | None
 ) -> Tensor:
     """``encode(sequences, input_weight)[:, -1]``: ``[B, L] -> [B, D]``; by the recommender's own
-    ``encode_last``, if it has one."""
-    if not _has_own_last(recommender):
+    ``encode_last``, if it has one for this ``encode``."""
+    own = getattr(recommender, "encode_last", None)
+    method = recommender.encode
+    if getattr(own, "last_of", None) is not getattr(method, "__func__", method):
         return encode(recommender, sequences, input_weight)[:, -1]
     options = {} if input_weight is None else {"input_weight": input_weight}
-    last: Tensor = recommender.encode_last(sequences, **options)  # type: ignore[attr-defined]
+    last: Tensor = own(sequences, **options)  # type: ignore[misc]
     return last
-
-
-def _has_own_last(recommender: object) -> bool:
-    """Whether ``encode_last`` belongs to ``encode``: a subclass or the object itself may have
-    replaced only that."""
-    for owner in (recommender, *type(recommender).__mro__):
-        own = getattr(owner, "__dict__", {})
-        if "encode_last" in own:
-            return True
-        if "encode" in own:
-            return False
-    return False
 
 
 def score_candidates(recommender: Recommender, batch: Batch, candidates: Tensor) -> Tensor:

@@ -47,6 +47,13 @@ def _outputs(
     )
 
 
+def _require_in_range(targets: Tensor, classes: int) -> None:
+    """Raises IndexError as the kernels do, which do not see rows of weight 0."""
+    wrong = targets[(targets < 0) | (targets >= classes)]
+    if len(wrong):
+        raise IndexError(f"targets must be in [0, {classes}), got {int(wrong[0])}")
+
+
 def _with_gradients(
     hidden: Tensor,
     table: Tensor,
@@ -87,8 +94,9 @@ def _with_gradients(
         )
         return at_target, origins, sums, mean_embedding
 
+    rest = (counts & (row_scale == 0)).nonzero()[:, 0]
+    _require_in_range(targets[rest], len(table))
     if all_losses:  # of rows of weight 0, too
-        rest = (counts & (row_scale == 0)).nonzero()[:, 0]
         rows = hidden[rest]
         at_target, origins, sums, _ = forward(rows, targets[rest], False)
         losses[rest] = with_terms(at_target, origins, sums, rows, *terms)
@@ -178,9 +186,12 @@ class ReducedLinearLoss(torch.autograd.Function):
         gradients, ctx.gradients = ctx.gradients, None
         if gradients is None:
             gradients = _run(ctx, tensors)[1:]
+        silent = bool(grad == 0)  # then rows with NaN add nothing, either
         results: list[Tensor | None] = []
         for tensor, gradient, wanted in zip(tensors, gradients, ctx.needs_input_grad, strict=False):
-            if wanted:
+            if wanted and silent:
+                gradient.zero_()
+            elif wanted:
                 operator("_scale_gradient")(gradient, grad.to(gradient.dtype))
             results.append(gradient.to(tensor.dtype) if wanted else None)
         grad_scale = losses * grad if ctx.needs_input_grad[4] else None

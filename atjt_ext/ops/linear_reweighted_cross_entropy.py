@@ -94,7 +94,7 @@ def linear_reweighted_cross_entropy(
     Memory in addition to the inputs and their gradients:
 
     * from the forward to the backward pass: one ``[N, D]`` in float32; on the CPU, if the table
-      learns and the loss is one number, the gradients of hidden states and table
+      learns and the loss is one number, the gradients of hidden states and, in float64, table
     * during a pass: a few ``[N, D]``; on the CPU also 16 MiB and ``[V, D]`` in float64; on CUDA
       also ``[V, D]`` in float32 for every further 131,072 rows after the first 131,072
     * a copy of the table if it is not contiguous, if it is float32 with half-precision hidden

@@ -79,15 +79,29 @@ def test_the_last_states_in_training_have_the_dropout_of_their_tokens() -> None:
 def test_a_model_that_encodes_otherwise_is_asked_for_its_own_states(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    class Other(SASRec):
+    class Encodes(SASRec):
         def encode(self, sequences: Tensor, *arguments: Any, **options: Any) -> Tensor:
             return super().encode(sequences, *arguments, **options) + 1
 
+    class States(SASRec):
+        def states(self, scaled: Tensor, rows: Any) -> Tensor:  # type: ignore[override]
+            return super().states(scaled, rows) + 1
+
+    class Block(torch.nn.Module):
+        def forward(self, packed: Tensor, rows: Any) -> Tensor:
+            return packed + 1
+
     sequences = torch.randint(1, 21, (5, 12))
-    replaced = _model()
-    monkeypatch.setattr(replaced, "encode", lambda sequences: _model().encode(sequences) + 1)
-    for model in (Other(20, max_length=12).eval(), replaced):
+    replaced, usual = _model(), _model().encode(sequences)
+    monkeypatch.setattr(replaced, "encode", lambda sequences: usual + 1)
+    other_block = _model()
+    other_block.blocks[1] = Block()
+    models = [Encodes(20, max_length=12), States(20, max_length=12), replaced, other_block]
+    for model in models:
+        model.eval()
         assert torch.equal(encode_last(model, sequences, None), model.encode(sequences)[:, -1])
+    monkeypatch.setattr(SASRec, "encode", lambda model, sequences: usual + 2)
+    assert torch.equal(encode_last(_model(), sequences, None), usual[:, -1] + 2)
 
 
 def test_the_item_table_is_the_embedding_itself() -> None:

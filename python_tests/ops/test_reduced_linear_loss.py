@@ -119,6 +119,23 @@ def test_the_weight_of_a_row_of_weight_0_gets_its_loss_as_gradient() -> None:
     torch.testing.assert_close(weight, losses)
 
 
+def test_an_upstream_gradient_of_0_silences_a_row_of_nan() -> None:
+    rows = example(20, 30, 8, torch.device("cpu")).to(torch.float32)
+    rows.hidden[2] = math.nan
+    found = gradients(rows, lambda *inputs, **options: linear_loss(*inputs, **options).nan_to_num())
+    for name, gradient in zip(LEAVES, found[1:], strict=True):
+        assert gradient.eq(0).all() or name == "weight"  # the gradient of a weight is the loss
+
+
+@pytest.mark.parametrize("weight", [0.0, 1.0])
+@pytest.mark.parametrize("weight_learns", [False, True])
+def test_a_target_out_of_range_is_refused(weight: float, weight_learns: bool) -> None:
+    hidden, table = torch.randn(4, 8), torch.randn(10, 8, requires_grad=True)
+    weights = torch.tensor([1.0, 1.0, weight, 1.0], requires_grad=weight_learns)
+    with pytest.raises(IndexError, match=r"targets must be in \[0, 10\), got 99"):
+        linear_loss(hidden, table, torch.tensor([1, 2, 99, 3]), weights)
+
+
 def test_a_row_of_nan_makes_its_gradient_nan_and_the_tables() -> None:
     rows = example(20, 30, 8, torch.device("cpu")).to(torch.float32)
     rows.hidden[2] = math.nan

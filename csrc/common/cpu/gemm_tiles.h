@@ -172,19 +172,6 @@ static void products(const Real* stream, int64_t count, const Real* stay, int64_
   }
 }
 
-// totals [count, lanes] += stream [count, depth] . stay [depth, lanes], depth <= kStreamTile
-template <int kVectors, class Real>
-static void add_products(const Real* stream, int64_t stride, int64_t count, const Real* stay,
-                         int64_t depth, double* totals) {
-  constexpr int kLanes = kVectors * kVectorWidth<Real>;
-  each_block_of<IsaShape::kBroadcasts>(0, count, [&](auto rows, int64_t row) {
-    Vector<Real> sums[decltype(rows)::value][kVectors] = {};
-    multiply_rows<decltype(rows)::value, kVectors, Real>(stream + row * stride, stride, stay, depth,
-                                                         sums);
-    add_to_totals<decltype(rows)::value, kVectors, Real>(sums, totals + row * kLanes);
-  });
-}
-
 // totals[d][lane] += sum_r stream[r][d] * weights[r][lane] for kDepth columns d of the stream.
 template <int kDepth, int kVectors, class Real>
 ATJT_HD void accumulate_block(const Real* stream, int64_t stride, const Real* weights,
