@@ -184,12 +184,13 @@ def linear_reweighted_cross_entropy(
 
 def _writes_ahead(hidden: Tensor, table: Tensor, bias: Tensor | None) -> bool:
     """Whether the forward pass should write the gradients."""
+    if torch.compiler.is_compiling():  # before anything that can't be traced
+        return False
     return (
         torch.is_grad_enabled()
         and (table.requires_grad or (bias is not None and bias.requires_grad))
         and hidden.device.type == "cpu"
         and rows_of_chunk(table.shape[0], hidden.dtype) > 0
-        and not torch.compiler.is_compiling()
         and not saves_are_hooked(if_unknown=False)
     )
 

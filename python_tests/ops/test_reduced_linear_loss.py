@@ -14,7 +14,7 @@ from atjt_ext.ops import _reduced_linear_loss as reduced
 from atjt_ext.ops import linear_reweighted_cross_entropy as linear_loss
 from atjt_ext.ops import reference
 from helpers.linear_rows import OPTIONS, ROUNDED, Rows, example
-from helpers.operators import Operators, arithmetic, assert_all_equal
+from helpers.operators import COMPILES, Operators, arithmetic, assert_all_equal, compiled
 
 NAME = "atjt_ext::_linear_reweighted_cross_entropy_with_gradients"
 LEAVES = ("hidden", "table", "weight", "bias")
@@ -255,6 +255,14 @@ def test_the_forward_pass_writes_gradients_where_the_table_learns() -> None:
         assert not route(rows())
     with torch.autograd.graph.save_on_cpu():
         assert not route(rows())
+
+
+@COMPILES
+def test_compiled_it_takes_two_passes_without_a_graph_break() -> None:
+    rows = example(9, 20, 4, torch.device("cpu")).to(torch.float32)
+    traced = compiled(linear_loss)
+    for got, wanted in zip(gradients(rows, traced), gradients(rows), strict=True):
+        torch.testing.assert_close(got, wanted)
 
 
 def test_a_catalogue_of_which_few_rows_fit_into_a_chunk_takes_two_passes() -> None:
