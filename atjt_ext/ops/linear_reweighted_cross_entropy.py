@@ -84,9 +84,11 @@ def linear_reweighted_cross_entropy(
 
     Differentiable once, in ``hidden``, ``item_embeddings``, ``bias`` and ``sample_weight``. Only
     the wanted gradients are computed: a frozen table and bias cost no backward pass over the
-    catalogue. Results have the same bits in every run. A row of weight 0 adds nothing to any
-    gradient, even if its loss is not finite. Any other row with NaN makes its own gradient in
-    ``hidden`` NaN, and the whole gradient of the table, to which every row contributes.
+    catalogue. On the CPU the forward pass may compute them already, so call it under
+    ``torch.no_grad()`` where none is wanted. Results have the same bits in every run. A row of
+    weight 0 adds nothing to any gradient, even if its loss is not finite. Any other row with NaN
+    makes its own gradient in ``hidden`` NaN, and the whole gradient of the table, to which every
+    row contributes.
 
     Ignored rows cost nothing: they are removed before the pass over the catalogue. The host never
     waits for the device, so a CUDA graph can capture both passes.

@@ -193,7 +193,6 @@ void linear_cross_entropy_table_sums(const Logits& logits, const Kept& kept,
   check(logits);
   const TensorArg& hidden = logits.hidden;
   if (on_cuda("hidden", hidden)) throw py::value_error("hidden must be on the CPU");
-  if (!kept.values) throw py::value_error("kept must be a tensor, got None");
   const int64_t rows = logits.rows(), classes = logits.classes(), width = logits.width();
   with_type(hidden, [&](auto type, DLDataType dtype, DLDataType arithmetic) {
     using T = typename decltype(type)::type;
